@@ -1,0 +1,87 @@
+"""What crosses from data to masking, and from masking to the model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from jaxtyping import Bool, Float, Int, Num
+from torch import Tensor
+
+IGNORE = -100
+"""Target id of a place that has no part in the loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One stream's tokens for a whole batch, padded to the longest."""
+
+    values: Num[Tensor, "b n ..."]
+    """Ids (b, n) of a grid or sequence, pixels (b, h, w, c) uint8, or vectors (b, n, c)."""
+    lengths: Int[Tensor, " b"]
+    """Tokens that are there: the full count for grids and pixels, the length for sequences; 0 where the sample lacks it."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same column on another device."""
+        return replace(self, values=self.values.to(device), lengths=self.lengths.to(device))
+
+
+Samples = Mapping[str, Column]
+"""A batch of whole token samples, by stream."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Patches or vectors that enter the encoder through a linear map, packed, with the slots they take."""
+
+    values: Float[Tensor, "r c"]
+    slots: Int[Tensor, " r"]
+    """Index into the encoder's flattened (b * n) slots."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenBatch:
+    """Only what the model needs, chosen before embedding. `stream` indexes the model's streams; padding is not `visible`.
+
+    Decoder slots of one stream lie side by side and in order of position. A sequence's decoder ids are its targets
+    shifted right by one (teacher forcing): the slot that sees ``[S_1]`` predicts the first token.
+    """
+
+    ids: Int[Tensor, "b n"]
+    """Token ids; 0 where the slot is a patch, a vector or padding."""
+    stream: Int[Tensor, "b n"]
+    position: Int[Tensor, "b n"]
+    """Place on the grid, or index within the visible part of a sequence (sentinels counted)."""
+    visible: Bool[Tensor, "b n"]
+    rows: dict[str, Rows]
+    """Patches and vectors, by stream."""
+    decoder_ids: Int[Tensor, "b m"]
+    """Ids that a sequence's decoder slot is given; 0 and unused for grids, whose slots hold a mask token."""
+    decoder_stream: Int[Tensor, "b m"]
+    decoder_position: Int[Tensor, "b m"]
+    decoder_visible: Bool[Tensor, "b m"]
+    targets: Int[Tensor, "b m"]
+    """Ids to predict; `IGNORE` where there is nothing to predict."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """The same batch in page-locked memory, which a loader asks for when a GPU is used."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    @property
+    def num_tokens(self) -> int:
+        """Slots in the encoder and the decoder together, padding included."""
+        return self.ids.numel() + self.targets.numel()
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        changed: dict[str, Any] = {
+            item.name: function(getattr(self, item.name)) for item in fields(self) if item.name != "rows"
+        }
+        rows = {
+            name: Rows(values=function(packed.values), slots=function(packed.slots))
+            for name, packed in self.rows.items()
+        }
+        return replace(self, rows=rows, **changed)

@@ -1,0 +1,191 @@
+"""Transformer blocks: the only copy of attention, MLP and norm in the project.
+
+Everything is pre-norm. Attention is `scaled_dot_product_attention`; masks are boolean, True where a query may look.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockConfig:
+    """The shape of one transformer block."""
+
+    width: int
+    heads: int
+    mlp_ratio: float = 4.0
+    """Hidden width of the MLP over ``width``; a gated one takes two thirds of it, at the same number of weights."""
+    gated: bool = True
+    """True for SwiGLU, False for GELU."""
+    bias: bool = False
+    qk_norm: bool = False
+    """True where queries and keys are normalised per head."""
+    norm_eps: float = 1e-6
+
+
+def norm(config: BlockConfig) -> nn.LayerNorm:
+    """A layer norm over the block's width."""
+    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
+
+
+def attend(
+    query: Float[Tensor, "b h m e"],
+    key: Float[Tensor, "b h n e"],
+    value: Float[Tensor, "b h n e"],
+    mask: Bool[Tensor, "b #h #m n"] | None,
+) -> Float[Tensor, "b m d"]:
+    """What each query gathers from the values, heads side by side."""
+    return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=mask), "b h m e -> b m (h e)")
+
+
+class _HeadNorms(nn.Module):
+    """Norms over each head's queries and keys; the identity where the config has none."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        width = config.width // config.heads
+        self.query: nn.Module = nn.Identity()
+        self.key: nn.Module = nn.Identity()
+        if config.qk_norm:
+            self.query = nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
+            self.key = nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
+
+
+@dataclass(kw_only=True)
+class KeyValues:
+    """Keys and values that a step of generation keeps for the next."""
+
+    key: Float[Tensor, "b h n e"]
+    value: Float[Tensor, "b h n e"]
+
+    def extend(self, key: Float[Tensor, "b h m e"], value: Float[Tensor, "b h m e"]) -> "KeyValues":
+        """These and the new ones behind them."""
+        return KeyValues(key=torch.cat([self.key, key], dim=2), value=torch.cat([self.value, value], dim=2))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence over itself."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
+        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+        self.norms = _HeadNorms(config)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b #h #n k"] | None = None,
+        past: KeyValues | None = None,
+    ) -> tuple[Float[Tensor, "b n d"], KeyValues]:
+        """What each token gathers from the others, and the keys and values so far.
+
+        Args:
+            past: Keys and values of earlier tokens, which are looked at too.
+        """
+        query, key, value = rearrange(self.qkv(x), "b n (three h e) -> three b h n e", three=3, h=self.heads)
+        seen = KeyValues(key=self.norms.key(key), value=value)
+        if past is not None:
+            seen = past.extend(seen.key, seen.value)
+        return self.out(attend(self.norms.query(query), seen.key, seen.value, mask)), seen
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of a sequence over a context."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.query = nn.Linear(config.width, config.width, bias=config.bias)
+        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.bias)
+        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+        self.norms = _HeadNorms(config)
+
+    def keys_values(self, context: Float[Tensor, "b n d"]) -> KeyValues:
+        """The context's keys and values, computed once for any number of queries."""
+        key, value = rearrange(self.key_value(context), "b n (two h e) -> two b h n e", two=2, h=self.heads)
+        return KeyValues(key=self.norms.key(key), value=value)
+
+    def forward(
+        self, x: Float[Tensor, "b m d"], seen: KeyValues, mask: Bool[Tensor, "b #h #m n"] | None = None
+    ) -> Float[Tensor, "b m d"]:
+        """What each token of ``x`` gathers from the context."""
+        query = rearrange(self.query(x), "b m (h e) -> b h m e", h=self.heads)
+        return self.out(attend(self.norms.query(query), seen.key, seen.value, mask))
+
+
+class MLP(nn.Module):
+    """The position-wise network: SwiGLU (Shazeer 2020, arXiv:2002.05202) or GELU."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.gated = config.gated
+        hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
+        self.up = nn.Linear(config.width, 2 * hidden if config.gated else hidden, bias=config.bias)
+        self.down = nn.Linear(hidden, config.width, bias=config.bias)
+
+    def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        """The MLP's answer at each position."""
+        hidden = self.up(x)
+        if self.gated:
+            gate, hidden = hidden.chunk(2, dim=-1)
+            return self.down(F.silu(gate) * hidden)
+        return self.down(F.gelu(hidden))
+
+
+class Block(nn.Module):
+    """An encoder block: self-attention, then MLP, each on a normed copy and added back."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.attention_norm = norm(config)
+        self.attention = SelfAttention(config)
+        self.mlp_norm = norm(config)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b #h #n n"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """The tokens after the block."""
+        gathered, _ = self.attention(self.attention_norm(x), mask)
+        x = x + gathered
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class DecoderBlock(nn.Module):
+    """A decoder block: self-attention, cross-attention over the context, MLP."""
+
+    def __init__(self, config: BlockConfig) -> None:
+        super().__init__()
+        self.attention_norm = norm(config)
+        self.attention = SelfAttention(config)
+        self.query_norm = norm(config)
+        self.context_norm = norm(config)
+        self.cross = CrossAttention(config)
+        self.mlp_norm = norm(config)
+        self.mlp = MLP(config)
+
+    def look_at(self, context: Float[Tensor, "b n d"]) -> KeyValues:
+        """The context's keys and values for this block."""
+        return self.cross.keys_values(self.context_norm(context))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b m d"],
+        seen: KeyValues,
+        *,
+        mask: Bool[Tensor, "b #h #m k"] | None = None,
+        context_mask: Bool[Tensor, "b #h #m n"] | None = None,
+        past: KeyValues | None = None,
+    ) -> tuple[Float[Tensor, "b m d"], KeyValues]:
+        """The tokens after the block, and the self-attention's keys and values so far."""
+        gathered, own = self.attention(self.attention_norm(x), mask, past)
+        x = x + gathered
+        x = x + self.cross(self.query_norm(x), seen, context_mask)
+        return x + self.mlp(self.mlp_norm(x)), own

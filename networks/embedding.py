@@ -1,0 +1,125 @@
+"""From chosen tokens, patches and vectors to the vectors that the encoder and the decoder work on.
+
+All vocabularies lie in one table, all positions in another, so that a batch is embedded by one look-up in each,
+however many streams there are.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from networks.batch import TokenBatch
+from networks.positions import sincos_1d, sincos_2d
+from networks.streams import Stream, StreamKind
+
+
+def vocabulary_offsets(streams: Sequence[Stream]) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where each vocabulary lies in the table, as (first row, rows), and the number of rows in all."""
+    spans: dict[str, tuple[int, int]] = {}
+    total = 0
+    for stream in streams:
+        if stream.vocabulary and stream.vocabulary not in spans:
+            spans[stream.vocabulary] = (total, stream.vocab)
+            total += stream.vocab
+    return spans, total
+
+
+def num_places(stream: Stream) -> int:
+    """Rows that a stream takes in the position table.
+
+    A hidden token of a sequence can bring a sentinel with it, and a sentinel closes the whole.
+    """
+    return stream.num_tokens if stream.kind in (StreamKind.grid, StreamKind.pixels) else 2 * stream.num_tokens + 2
+
+
+class Places(nn.Module):
+    """Position codes and stream codes: what tells equal tokens at different places or of different streams apart."""
+
+    fixed: Tensor
+    first: Tensor
+    learnt_first: Tensor
+
+    def __init__(self, streams: Sequence[Stream], width: int, *, scale: float, max_period: float, learnt: bool) -> None:
+        super().__init__()
+        tables: list[Tensor] = []
+        learnt_first, num_learnt = [], 0
+        for stream in streams:
+            num = num_places(stream)
+            is_learnt = learnt or (stream.kind is StreamKind.grid and stream.grid == 0)
+            learnt_first.append(num_learnt if is_learnt else -1)
+            num_learnt += num if is_learnt else 0
+            if is_learnt:
+                tables.append(torch.zeros(num, width))
+            elif stream.grid:
+                tables.append(scale * sincos_2d(stream.grid, width, max_period))
+            else:
+                tables.append(scale * sincos_1d(num, width))
+        first = torch.tensor([0, *[num_places(stream) for stream in streams]]).cumsum(0)[:-1]
+        self.register_buffer("fixed", torch.cat(tables), persistent=False)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("learnt_first", torch.tensor(learnt_first), persistent=False)
+        self.learnt = nn.Parameter(torch.zeros(num_learnt + 1, width)) if num_learnt else None
+        self.stream = nn.Parameter(torch.zeros(len(streams), width))
+
+    def forward(self, stream: Int[Tensor, "b n"], position: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+        """The sum of each slot's position code and stream code."""
+        codes = F.embedding(self.first[stream] + position, self.fixed) + F.embedding(stream, self.stream)
+        if self.learnt is None:
+            return codes
+        start = self.learnt_first[stream]
+        # Row 0 belongs to streams whose positions are fixed; it takes no gradient and stays zero.
+        row = torch.where(start >= 0, start + position + 1, 0)
+        return codes + F.embedding(row, self.learnt, padding_idx=0)
+
+
+class Tokens(nn.Module):
+    """One table for the ids of every vocabulary."""
+
+    first: Tensor
+
+    def __init__(self, streams: Sequence[Stream], width: int) -> None:
+        super().__init__()
+        self.spans, total = vocabulary_offsets(streams)
+        self.padding = total
+        # A stream without ids points past the end, at the row that stays zero.
+        first = [self.spans[stream.vocabulary][0] if stream.vocabulary else total for stream in streams]
+        self.register_buffer("first", torch.tensor(first), persistent=False)
+        self.table = nn.Parameter(torch.zeros(total + 1, width))
+
+    def forward(self, ids: Int[Tensor, "b n"], stream: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+        """The vector of each id in its stream's vocabulary; zero for streams without ids."""
+        row = (self.first[stream] + ids).clamp(max=self.padding)
+        return F.embedding(row, self.table, padding_idx=self.padding)
+
+    def vocabulary(self, name: str) -> Float[Tensor, "v d"]:
+        """The rows of one vocabulary."""
+        first, size = self.spans[name]
+        return self.table[first : first + size]
+
+
+class Stem(nn.Module):
+    """A linear map from a patch or a vector to the width; behind it, where asked for, a residual MLP of one hidden layer."""
+
+    def __init__(self, channels: int, width: int, *, deep: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, width, bias=False)
+        self.mlp = nn.Sequential(nn.Linear(channels, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) if deep else None
+
+    def forward(self, rows: Float[Tensor, "r c"]) -> Float[Tensor, "r d"]:
+        """The vector of each row."""
+        linear: Tensor = self.linear(rows)
+        return linear if self.mlp is None else linear + self.mlp(rows)
+
+
+def add_rows(
+    x: Float[Tensor, "b n d"], batch: TokenBatch, stems: nn.ModuleDict
+) -> Float[Tensor, "b n d"]:
+    """``x`` with every packed patch and vector added at its slot."""
+    flat = x.flatten(0, 1)
+    for name, rows in batch.rows.items():
+        if rows.slots.numel():
+            flat = flat.index_add(0, rows.slots, stems[name](rows.values).to(flat.dtype))
+    return flat.view_as(x)

@@ -1,0 +1,327 @@
+"""The 4M model: one encoder over whatever is visible, one decoder that predicts whatever is asked for.
+
+Source: Mizrahi et al. 2023 (arXiv:2312.06647) and Bachmann et al. 2024 (arXiv:2406.09406). Unlike the published code,
+the tokens that matter are chosen before they are embedded (see `networks.batch.TokenBatch`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from modalities.errors import ConfigError
+from networks.batch import IGNORE, TokenBatch
+from networks.blocks import Block, BlockConfig, DecoderBlock, KeyValues, norm
+from networks.embedding import Places, Stem, Tokens, add_rows
+from networks.streams import Stream, StreamKind
+
+
+class Size(Enum):
+    """The published sizes, and one below them that fits a laptop's CPU."""
+
+    nano = (64, 2, 3, 2)
+    tiny = (384, 6, 6, 6)
+    small = (512, 8, 8, 8)
+    B = (768, 12, 12, 12)
+    L = (1024, 16, 24, 24)
+    XL = (2048, 32, 24, 24)
+
+
+class Sharing(Enum):
+    """Which token tables are one."""
+
+    all = "all"
+    """Encoder inputs, decoder inputs and heads."""
+    decoder = "decoder"
+    """Decoder inputs and heads, as in the papers' tied models."""
+    none = "none"
+    """Three tables, as in the released checkpoints."""
+
+
+class Init(Enum):
+    """How weights start."""
+
+    published = "published"
+    """Xavier uniform, embeddings of standard deviation 0.02."""
+    local = "local"
+    """Attention that looks at its own place from the first step: what lets a small model leave the positional marginal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourMConfig:
+    """The model's shape. The defaults are the papers' SwiGLU models without biases."""
+
+    size: Size = Size.B
+    """Width, heads, encoder and decoder depth in one word."""
+    width: int | None = None
+    """Overrides the size's width."""
+    heads: int | None = None
+    """Overrides the size's number of heads."""
+    encoder_depth: int | None = None
+    """Overrides the size's encoder depth."""
+    decoder_depth: int | None = None
+    """Overrides the size's decoder depth."""
+    mlp_ratio: float = 4.0
+    """Hidden width of the MLP over the model's width, before the two thirds of a gated one."""
+    gated: bool = True
+    """SwiGLU where true, GELU where false."""
+    bias: bool = False
+    """Biases in norms, attention and MLP."""
+    qk_norm: bool = False
+    """Norms on each head's queries and keys."""
+    sharing: Sharing = Sharing.decoder
+    """Which token tables are one."""
+    registers: int = 0
+    """Learnt tokens that the encoder carries beside the input."""
+    init: Init = Init.published
+    """How weights start."""
+    deep_stem: bool = False
+    """A residual MLP beside the linear patch projection."""
+    position_scale: float = 1.0
+    """Factor on the fixed position codes."""
+    max_period: float = 10_000.0
+    """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
+    learnt_positions: bool = False
+    """Learnt positions in place of sines and cosines."""
+    token_loss: bool = False
+    """Mean over tokens where true; mean over modalities of their means, as in the papers, where false."""
+
+    def __post_init__(self) -> None:
+        width, heads, _, _ = self.shape
+        if width % heads or width % 4:
+            raise ConfigError(f"model.width must be a multiple of model.heads and of 4, got {width} and {heads}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Width, heads, encoder depth, decoder depth."""
+        width, heads, encoder, decoder = self.size.value
+        return (
+            self.width or width,
+            self.heads or heads,
+            encoder if self.encoder_depth is None else self.encoder_depth,
+            decoder if self.decoder_depth is None else self.decoder_depth,
+        )
+
+    @property
+    def block(self) -> BlockConfig:
+        """The shape of one block."""
+        width, heads, _, _ = self.shape
+        return BlockConfig(
+            width=width, heads=heads, mlp_ratio=self.mlp_ratio, gated=self.gated, bias=self.bias, qk_norm=self.qk_norm
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourMOutput:
+    """The loss and its parts."""
+
+    loss: Float[Tensor, ""]
+    losses: dict[str, Tensor]
+    """Mean cross-entropy of each stream that has a target in the batch, in nats."""
+    counts: dict[str, int]
+    """Targets of each of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What the decoder cross-attends to."""
+
+    values: Float[Tensor, "b n d"]
+    mask: Bool[Tensor, "b 1 1 n"] | None
+    """True where there is something to look at; None where that is everywhere."""
+
+
+class FourM(nn.Module):
+    """The encoder-decoder over a set of streams."""
+
+    is_sequence: Tensor
+
+    def __init__(self, streams: Sequence[Stream], config: FourMConfig) -> None:
+        super().__init__()
+        self.streams = tuple(streams)
+        self.config = config
+        self.index = {stream.name: number for number, stream in enumerate(self.streams)}
+        width, _, encoder_depth, decoder_depth = config.shape
+        block = config.block
+        self.tokens = Tokens(self.streams, width)
+        self.heads = self.tokens if config.sharing is Sharing.all else Tokens(self.streams, width)
+        self.decoder_tokens = Tokens(self.streams, width) if config.sharing is Sharing.none else self.heads
+        self.places = Places(
+            self.streams,
+            width,
+            scale=config.position_scale,
+            max_period=config.max_period,
+            learnt=config.learnt_positions,
+        )
+        self.stems = nn.ModuleDict(
+            {
+                stream.name: Stem(stream.channels, width, deep=config.deep_stem)
+                for stream in self.streams
+                if not stream.is_target
+            }
+        )
+        self.registers = nn.Parameter(torch.zeros(config.registers, width)) if config.registers else None
+        self.encoder = nn.ModuleList([Block(block) for _ in range(encoder_depth)])
+        self.encoder_norm = norm(block)
+        self.context_projection = nn.Linear(width, width, bias=config.bias)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.decoder = nn.ModuleList([DecoderBlock(block) for _ in range(decoder_depth)])
+        self.decoder_norm = norm(block)
+        kinds = [stream.kind is StreamKind.sequence for stream in self.streams]
+        self.register_buffer("is_sequence", torch.tensor(kinds), persistent=False)
+        initialise(self)
+
+    def forward(self, batch: TokenBatch) -> FourMOutput:
+        """The loss over every target of the batch: cross-entropy, mean over modalities (or over tokens)."""
+        decoded = self.decode(batch, self.encode(batch))
+        losses: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        for name, rows in self._rows_by_stream(batch).items():
+            logits = self.logits_of(decoded.flatten(0, 1)[rows], name)
+            losses[name] = F.cross_entropy(logits, batch.targets.flatten()[rows])
+            counts[name] = rows.numel()
+        if not losses:
+            return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
+        stacked = torch.stack(list(losses.values()))
+        if not self.config.token_loss:
+            return FourMOutput(loss=stacked.mean(), losses=losses, counts=counts)
+        weights = torch.tensor([counts[name] for name in losses], device=stacked.device, dtype=stacked.dtype)
+        return FourMOutput(loss=(stacked * weights).sum() / weights.sum(), losses=losses, counts=counts)
+
+    def logits(self, batch: TokenBatch) -> dict[str, tuple[Float[Tensor, "r v"], Int[Tensor, " r"]]]:
+        """For each stream with targets: its logits, and the index of each row in the decoder's flattened slots."""
+        decoded = self.decode(batch, self.encode(batch)).flatten(0, 1)
+        return {
+            name: (self.logits_of(decoded[rows], name), rows) for name, rows in self._rows_by_stream(batch).items()
+        }
+
+    def encode(self, batch: TokenBatch) -> Context:
+        """The encoder's answer, projected for the decoder, with the places' codes added again."""
+        places = self.places(batch.stream, batch.position)
+        x = add_rows(self.tokens(batch.ids, batch.stream) + places, batch, self.stems)
+        visible = batch.visible
+        x = torch.where(visible[..., None], x, 0.0)
+        if self.registers is not None:
+            x = torch.cat([self.registers.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
+            visible = F.pad(visible, (self.config.registers, 0), value=True)
+            places = F.pad(places, (0, 0, self.config.registers, 0))
+        mask = key_mask(visible)
+        for block in self.encoder:
+            x = block(x, mask)
+        context = self.context_projection(self.encoder_norm(x)) + places
+        return Context(values=torch.where(visible[..., None], context, 0.0), mask=mask)
+
+    def decode(self, batch: TokenBatch, context: Context) -> Float[Tensor, "b m d"]:
+        """The decoder's answer at every slot, normed."""
+        x = self.embed_targets(batch.decoder_ids, batch.decoder_stream, batch.decoder_position)
+        mask = self._decoder_mask(batch)
+        for block in self.decoder:
+            x, _ = block(x, block.look_at(context.values), mask=mask, context_mask=context.mask)
+        return cast(Tensor, self.decoder_norm(x))
+
+    def look_at(self, context: Context) -> list[KeyValues]:
+        """Every decoder block's keys and values of the context, for any number of `step`s."""
+        return [cast(DecoderBlock, block).look_at(context.values) for block in self.decoder]
+
+    def step(
+        self,
+        x: Float[Tensor, "b m d"],
+        seen: list[KeyValues],
+        context_mask: Bool[Tensor, "b 1 1 n"] | None,
+        past: list[KeyValues] | None,
+    ) -> tuple[Float[Tensor, "b m d"], list[KeyValues]]:
+        """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before."""
+        own: list[KeyValues] = []
+        for number, block in enumerate(self.decoder):
+            before = past[number] if past else None
+            x, kept = block(x, seen[number], context_mask=context_mask, past=before)
+            own.append(kept)
+        return cast(Tensor, self.decoder_norm(x)), own
+
+    def embed_targets(
+        self, ids: Int[Tensor, "b m"], stream: Int[Tensor, "b m"], position: Int[Tensor, "b m"]
+    ) -> Float[Tensor, "b m d"]:
+        """What the decoder is given: the known id for sequences, the mask token for grids, and the place."""
+        known = self.decoder_tokens(ids, stream)
+        given = torch.where(self.is_sequence[stream][..., None], known, self.mask_token.to(known.dtype))
+        return given + self.places(stream, position)
+
+    def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
+        """Logits over the stream's vocabulary, in fp32."""
+        table = self.heads.vocabulary(self.streams[self.index[stream]].vocabulary)
+        return F.linear(decoded, table).float()
+
+    def _decoder_mask(self, batch: TokenBatch) -> Bool[Tensor, "b 1 m m"]:
+        """True where a slot may look: at its own stream, and in sequences not ahead. Padding looks at padding."""
+        stream = torch.where(batch.decoder_visible, batch.decoder_stream, -1)
+        same = stream[:, :, None] == stream[:, None, :]
+        order = torch.arange(stream.shape[1], device=stream.device)
+        behind = order[None, :] <= order[:, None]
+        free = ~self.is_sequence[batch.decoder_stream]
+        return (same & (behind | free[:, :, None]))[:, None]
+
+    def _rows_by_stream(self, batch: TokenBatch) -> dict[str, Int[Tensor, " r"]]:
+        """The flattened decoder slots that have a target, by stream; one transfer to the host, not one a stream."""
+        wanted = torch.where(batch.targets != IGNORE, batch.decoder_stream, len(self.streams)).flatten()
+        order = wanted.argsort(stable=True)
+        counts = torch.bincount(wanted, minlength=len(self.streams) + 1).tolist()
+        parts = order.split(counts)
+        return {stream.name: rows for stream, rows in zip(self.streams, parts, strict=False) if rows.numel()}
+
+
+def key_mask(visible: Bool[Tensor, "b n"]) -> Bool[Tensor, "b 1 1 n"] | None:
+    """The mask of keys that are there; None where all are. A sample with none sees its padding, which is zero."""
+    if visible.device.type == "cpu" and bool(visible.all()):
+        return None
+    return (visible | ~visible.any(dim=1, keepdim=True))[:, None, None, :]
+
+
+@torch.no_grad()
+def initialise(model: FourM) -> None:
+    """Set every weight as the config says, from torch's global generator."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    local = model.config.init is Init.local
+    std = 0.3 if local else 0.02
+    for table in {model.tokens, model.heads, model.decoder_tokens}:
+        # Heads read a normed vector: at 0.05 the first loss is that of equal odds.
+        nn.init.normal_(table.table, std=0.05 if local and table is model.heads else std)
+        table.table[-1].zero_()
+    nn.init.normal_(model.places.stream, std=std)
+    nn.init.normal_(model.mask_token, std=std)
+    if model.places.learnt is not None:
+        nn.init.normal_(model.places.learnt, std=std)
+        model.places.learnt[0].zero_()
+    if model.registers is not None:
+        nn.init.normal_(model.registers, std=std)
+    if local:
+        _look_at_own_place(model)
+
+
+def _look_at_own_place(model: FourM) -> None:
+    """Cross-attention whose queries and keys are nearly equal maps, and whose values pass through.
+
+    Equal places then have the largest products from the first step on. From Xavier weights a model of width 64 takes
+    longer to find that than a demo lasts.
+    """
+    width = model.config.shape[0]
+    eye = torch.eye(width)
+
+    def near(weight: Tensor, gain: float) -> None:
+        weight.copy_(gain * eye + 0.02 * torch.randn(width, width))
+
+    for block in model.decoder:
+        cross = cast(DecoderBlock, block).cross
+        near(cross.query.weight, 1.6)
+        near(cross.key_value.weight[:width], 1.6)
+        near(cross.key_value.weight[width:], 0.8)
+        near(cross.out.weight, 0.8)
+    near(model.context_projection.weight, 1.0)

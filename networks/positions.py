@@ -1,0 +1,30 @@
+"""Fixed position codes: sines and cosines over one or two axes."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def sincos_1d(num: int, width: int, max_period: float = 10_000.0) -> Float[Tensor, "num width"]:
+    """Sine and cosine codes of the places 0 .. num - 1.
+
+    Args:
+        width: Even; the first half are sines, the second cosines.
+        max_period: Longest wavelength over 2 pi; smaller values spend more channels on short distances.
+
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with sines and cosines in halves.
+    """
+    frequency = max_period ** (-torch.arange(width // 2, dtype=torch.float64) / (width / 2))
+    angle = torch.arange(num, dtype=torch.float64)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1).float()
+
+
+def sincos_2d(grid: int, width: int, max_period: float = 10_000.0) -> Float[Tensor, "places width"]:
+    """Codes of the places of a square grid in row-major order: half of the width for the column, half for the row.
+
+    Source: the fixed positions of MoCo v3 and MAE (arXiv:2111.06377), which 4M uses.
+    """
+    axis = sincos_1d(grid, width // 2, max_period)
+    rows = axis[:, None, :].expand(grid, grid, -1)
+    columns = axis[None, :, :].expand(grid, grid, -1)
+    return torch.cat([columns, rows], dim=-1).reshape(grid * grid, -1)

@@ -1,0 +1,104 @@
+"""What the model sees of a set of modalities: one stream for each kind of token, patch or vector that enters or leaves it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+from modalities.spec import Dense, Embeddings, Keep, Modality, ProductMLP, Text, Vector, ViTVQ
+
+
+class StreamKind(Enum):
+    """How a stream is laid out, masked and predicted."""
+
+    grid = "grid"
+    """Token ids at fixed places; targets are predicted by unmasking."""
+    sequence = "sequence"
+    """Token ids in an order; hidden spans are predicted from left to right."""
+    pixels = "pixels"
+    """Image patches; input only."""
+    embedding = "embedding"
+    """Vectors in an order; input only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One kind of token as the model sees it."""
+
+    name: str
+    kind: StreamKind
+    num_tokens: int
+    """Tokens in one sample; for sequences the most there can be, sentinels not counted."""
+    vocabulary: str = ""
+    """Streams of one vocabulary share one table of token embeddings and one head; empty for pixels and embeddings."""
+    vocab: int = 0
+    channels: int = 0
+    """Length of one row: patch * patch * 3 for pixels, the vector's width for embeddings."""
+    grid: int = 0
+    """Side of a square grid whose places have two coordinates; 0 where places are learnt or counted."""
+    patch: int = 0
+    """Side of a patch in pixels, for pixels."""
+    chunk: int = 1
+    """Tokens of a sequence that are hidden or shown together; above 1 the chunks come in any order."""
+    keep: Keep = Keep.random
+
+    @property
+    def is_target(self) -> bool:
+        """True where the model can predict it."""
+        return self.kind in (StreamKind.grid, StreamKind.sequence)
+
+
+PIXELS = "_pixels"
+"""What is added to a modality's name for its stream of raw patches."""
+
+
+def streams_of(modalities: Mapping[str, Modality], text_vocab: int) -> tuple[Stream, ...]:
+    """The streams of ``modalities``, in their order; ``text_vocab`` is the size of the shared text vocabulary."""
+    streams: list[Stream] = []
+    for name, modality in modalities.items():
+        layout = modality.layout
+        if modality.pixels and isinstance(layout, Dense):
+            streams.append(
+                Stream(
+                    name=name + PIXELS,
+                    kind=StreamKind.pixels,
+                    num_tokens=layout.num_tokens,
+                    channels=layout.channels * layout.patch**2,
+                    grid=layout.grid,
+                    patch=layout.patch,
+                )
+            )
+        streams.append(_stream(name, modality, text_vocab))
+    return tuple(streams)
+
+
+def _stream(name: str, modality: Modality, text_vocab: int) -> Stream:
+    match modality.layout:
+        case Dense() | Vector() as layout:
+            spec = modality.tokenizer
+            assert isinstance(spec, ViTVQ | ProductMLP)
+            grid = layout.grid if isinstance(layout, Dense) else 0
+            return Stream(
+                name=name,
+                kind=StreamKind.grid,
+                num_tokens=layout.num_tokens,
+                vocabulary=spec.name,
+                vocab=spec.vocab,
+                grid=grid,
+            )
+        case Text() as layout:
+            return Stream(
+                name=name,
+                kind=StreamKind.sequence,
+                num_tokens=layout.max_tokens,
+                vocabulary="text",
+                vocab=text_vocab,
+                chunk=layout.chunk,
+                keep=layout.keep,
+            )
+        case Embeddings() as layout:
+            return Stream(
+                name=name, kind=StreamKind.embedding, num_tokens=layout.max_tokens, channels=layout.channels
+            )
+        case _:
+            assert_never(modality.layout)
