@@ -291,7 +291,7 @@ def initialise(model: FourM) -> None:
                 nn.init.zeros_(module.bias)
     local = model.config.init is Init.local
     std = 0.3 if local else 0.02
-    for table in {model.tokens, model.heads, model.decoder_tokens}:
+    for table in dict.fromkeys((model.tokens, model.heads, model.decoder_tokens)):
         # Heads read a normed vector: at 0.05 the first loss is that of equal odds.
         nn.init.normal_(table.table, std=0.05 if local and table is model.heads else std)
         table.table[-1].zero_()

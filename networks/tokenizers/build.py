@@ -1,0 +1,44 @@
+"""From what is to be tokenized, and how large, to a network."""
+
+from typing import assert_never
+
+from modalities.errors import ConfigError
+from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from networks.tokenizers.config import DecoderKind, TokenizerConfig
+from networks.tokenizers.dense import DiffusionTokenizer, PlainTokenizer
+from networks.tokenizers.tokenizer import Tokenizer
+from networks.tokenizers.vector import VectorTokenizer
+
+
+def is_diffused(task: TokenizerTask, config: TokenizerConfig) -> bool:
+    """True where the config asks for a diffusion decoder and the papers have one for this tokenizer."""
+    return config.decoder is DecoderKind.diffusion and isinstance(task.tokenizer, ViTVQ) and task.tokenizer.diffusible
+
+
+def build_tokenizer(task: TokenizerTask, config: TokenizerConfig) -> Tokenizer:
+    """An untrained tokenizer for ``task``.
+
+    Raises:
+        ConfigError: The layout does not suit the tokenizer, or the sizes do not divide.
+    """
+    match task.tokenizer, task.layout:
+        case ViTVQ() as spec, Dense() as layout:
+            if layout.categorical != (spec.loss is Loss.cross_entropy):
+                raise ConfigError(f"Tokenizer {task.name!r}: cross_entropy goes with class maps, and only with them.")
+            if is_diffused(task, config):
+                return DiffusionTokenizer(layout, spec, config)
+            return PlainTokenizer(layout, spec, config)
+        case ProductMLP() as spec, Vector() as layout:
+            return VectorTokenizer(
+                channels=layout.channels,
+                num_tokens=layout.num_tokens,
+                vocab=spec.vocab,
+                loss=spec.loss,
+                config=config,
+            )
+        case (ViTVQ() | ProductMLP()), (Dense() | Vector()):
+            raise ConfigError(
+                f"Tokenizer {task.name!r}: {type(task.tokenizer).__name__} cannot read a {type(task.layout).__name__}."
+            )
+        case _ as unreachable:
+            assert_never(unreachable)

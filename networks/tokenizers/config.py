@@ -1,0 +1,154 @@
+"""How large a learnt tokenizer is and how it works; what it reads and how many codes it has is the modality's to say."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Self
+
+from modalities.errors import ConfigError
+
+
+class EncoderKind(Enum):
+    """What looks at the patches before they become codes."""
+
+    vit = "vit"
+    """A transformer: a code depends on the whole image."""
+    patch_mlp = "patch_mlp"
+    """An MLP on each patch alone: codes that are far easier to predict, at the cost of some fidelity."""
+
+
+class DecoderKind(Enum):
+    """What turns codes back into values."""
+
+    plain = "plain"
+    """A transformer that is trained with the modality's own loss."""
+    diffusion = "diffusion"
+    """A UNet that removes noise, where the papers use one for the modality; a transformer elsewhere."""
+
+
+class CodebookKind(Enum):
+    """By which distance a latent finds its code."""
+
+    cosine = "cosine"
+    euclidean = "euclidean"
+
+
+class Prediction(Enum):
+    """What the denoiser is trained to predict."""
+
+    sample = "sample"
+    """The clean value."""
+    v = "v"
+    """The velocity of Salimans & Ho 2022 (arXiv:2202.00512)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """The diffusion decoder; the defaults are the published ``unet_patched``."""
+
+    patch: int = 4
+    """Side of the squares of values that the UNet sees as one place."""
+    channels: int = 256
+    """Channels at the finest level."""
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    """Channels of each level over ``channels``; each level after the first has half the side."""
+    blocks: int = 3
+    """Residual blocks per level."""
+    attention: tuple[int, ...] = (4, 8)
+    """Downsampling factors at which places attend to each other."""
+    heads: int = 1
+    steps: int = 1000
+    """Noise levels in training."""
+    sampling_steps: int = 25
+    """Denoising steps when decoding (DDIM)."""
+    prediction: Prediction = Prediction.sample
+    zero_terminal_snr: bool = True
+    """True where the last noise level holds no signal at all (arXiv:2305.08891)."""
+    threshold: float = 0.995
+    """Share of the magnitudes that dynamic thresholding keeps; 0 turns it off."""
+    limit: float | None = None
+    """Largest magnitude that thresholding leaves, in prepared units; None takes the quantile. Published: 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError(f"diffusion.threshold must lie in 0..1, got {self.threshold}")
+        if not 1 <= self.sampling_steps <= self.steps:
+            raise ConfigError(f"diffusion.sampling_steps must lie in 1..{self.steps}, got {self.sampling_steps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """Sizes and codebook of a learnt tokenizer; the defaults are the published B sizes."""
+
+    encoder: EncoderKind = EncoderKind.vit
+    decoder: DecoderKind = DecoderKind.plain
+    width: int = 768
+    """Width of the transformers, and of the patch MLP's answer."""
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    encoder_depth: int = 12
+    """Transformer blocks of a ``vit`` encoder."""
+    decoder_depth: int = 12
+    """Transformer blocks of a ``plain`` decoder."""
+    post_mlp: bool = True
+    """True for a tanh MLP in fp32 behind the transformers' last block."""
+    patch_hidden: tuple[int, ...] = (128, 128)
+    """Hidden widths of a ``patch_mlp`` encoder."""
+    class_width: int = 64
+    """Width of the embedding of one pixel's class, for class maps."""
+    output_convs: int = 0
+    """ConvNeXt blocks behind a ``plain`` decoder; the published mask tokenizer has 2."""
+    latent: int | None = None
+    """Width of a code vector; None takes the modality's."""
+    codebook: CodebookKind = CodebookKind.cosine
+    ema_decay: float = 0.99
+    """Share of the old value that a code keeps at each step."""
+    revive_below: float = 1 / 32
+    """A code used less than this share of an even use is replaced by a latent of the batch; 0 leaves codes to die."""
+    kmeans_init: bool = False
+    """True where the first batch's clusters are the first codes."""
+    commitment: float = 1.0
+    """Weight of the pull of a latent towards its code."""
+    rotation_trick: bool = False
+    """True where gradients are rotated with the latent on their way past the codebook (arXiv:2410.06424)."""
+    mlp_width: int = 1024
+    """Width of the bottleneck MLP that tokenizes vectors; its hidden layers are four times as wide."""
+    mlp_depth: int = 6
+    """Residual blocks of the bottleneck MLP, in the encoder and again in the decoder."""
+    mlp_latent: int = 1024
+    """Width of a vector's latent, divided over its product codes."""
+    temperature: float = 1.0
+    """Temperature of the Gumbel softmax that draws product codes in training."""
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.width % 4:
+            raise ConfigError(f"tokenizer.width must be a multiple of heads ({self.heads}) and of 4, got {self.width}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"tokenizer.ema_decay must lie in 0..1, 1 excluded, got {self.ema_decay}")
+        if not 0 <= self.revive_below < 1:
+            raise ConfigError(f"tokenizer.revive_below must lie in 0..1, 1 excluded, got {self.revive_below}")
+        if self.temperature <= 0:
+            raise ConfigError(f"tokenizer.temperature must be positive, got {self.temperature}")
+
+    @classmethod
+    def nano(cls) -> Self:
+        """Sizes that one CPU core trains in 15 seconds at 64 x 64 pixels."""
+        return cls(
+            encoder=EncoderKind.patch_mlp,
+            width=64,
+            heads=2,
+            decoder_depth=1,
+            post_mlp=False,
+            class_width=8,
+            latent=16,
+            codebook=CodebookKind.euclidean,
+            ema_decay=0.9,
+            revive_below=0.5,
+            kmeans_init=True,
+            mlp_width=128,
+            mlp_depth=2,
+            mlp_latent=128,
+            diffusion=DiffusionConfig(
+                channels=32, multipliers=(1, 2), blocks=1, attention=(2,), sampling_steps=10
+            ),
+        )

@@ -1,0 +1,119 @@
+"""The tokenizer of images, class maps, masks and feature maps: encoder, codebook, decoder."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modalities.errors import ConfigError
+from modalities.spec import Dense, Loss, ViTVQ
+from networks.tokenizers.config import TokenizerConfig
+from networks.tokenizers.diffusion import DiffusionDecoder
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss, reconstruction_loss
+from networks.tokenizers.vit import ClassEmbedding, PatchDecoder, patch_encoder, to_patches
+from networks.tokenizers.vq import Codebook
+
+
+class DenseTokenizer(Tokenizer):
+    """A vector-quantised autoencoder over patches; what decodes is a subclass's choice."""
+
+    def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
+        super().__init__()
+        if layout.size % layout.patch or layout.patch % layout.cell:
+            raise ConfigError(
+                f"Tokenizer {spec.name!r}: patches of {layout.patch} pixels must divide {layout.size} and hold whole "
+                f"cells of {layout.cell}."
+            )
+        self.layout, self.kind, self.config = layout, spec.loss, config
+        self.num_tokens, self.vocab = layout.num_tokens, spec.vocab
+        latent = config.latent or spec.latent
+        channels = config.class_width if layout.categorical else layout.channels
+        length = channels * layout.value_patch**2
+        self.classes = ClassEmbedding(layout.channels, channels) if layout.categorical else nn.Identity()
+        self.encoder = patch_encoder(config, length, layout.grid)
+        self.to_latents = nn.Linear(config.width, latent)
+        self.codebook = Codebook(latent, spec.vocab, config)
+
+    def latents(self, x: Tensor) -> Float[Tensor, "b n k"]:
+        """What the codebook is given."""
+        patches = to_patches(self.classes(x), self.layout.value_patch)
+        latents: Tensor = self.to_latents(self.encoder(patches))
+        return latents
+
+    def encode(self, x: Tensor) -> Int[Tensor, "b n"]:
+        """The codes of the grid, row by row."""
+        return self.codebook.nearest(self.latents(x))
+
+
+class PlainTokenizer(DenseTokenizer):
+    """Decoded by a transformer."""
+
+    def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
+        super().__init__(layout, spec, config)
+        self.decoder = PatchDecoder(
+            config,
+            latent=self.codebook.latent,
+            channels=layout.channels,
+            patch=layout.value_patch,
+            grid=layout.grid,
+        )
+
+    def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
+        """The image of ``ids``; logits for class maps, probabilities for masks."""
+        return self._value(self.decoder(self.codebook.look_up(ids)))
+
+    def decode_soft(
+        self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """The image of the probability-weighted mean of the code vectors."""
+        return self._value(self.decoder(self.codebook.mix(probabilities)))
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+        """Reconstruction and commitment."""
+        quantized = self.codebook(self.latents(x), generator)
+        output: Tensor = self.decoder(quantized.codes)
+        error = reconstruction_loss(self.kind, output, x)
+        return TokenizerLoss(
+            loss=error + self.config.commitment * quantized.commitment,
+            reconstruction_loss=error.detach(),
+            commitment=quantized.commitment.detach(),
+            ids=quantized.ids,
+            reconstruction=self._value(output.detach()),
+        )
+
+    def _value(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return output.sigmoid() if self.kind is Loss.bce else output
+
+
+class DiffusionTokenizer(DenseTokenizer):
+    """Decoded by removing noise from an image, given the codes (4M's appendix on tokenization; DiVAE, arXiv:2206.00386)."""
+
+    def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
+        super().__init__(layout, spec, config)
+        self.decoder = DiffusionDecoder(
+            config.diffusion, latent=self.codebook.latent, channels=layout.channels, side=layout.side, kind=spec.loss
+        )
+
+    def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
+        """An image drawn for ``ids`` by DDIM."""
+        return self.decoder.sample(self._on_grid(self.codebook.look_up(ids)), generator)
+
+    def decode_soft(
+        self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """An image drawn for the probability-weighted mean of the code vectors."""
+        return self.decoder.sample(self._on_grid(self.codebook.mix(probabilities)), generator)
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+        """The denoiser's loss at a random noise level, and commitment."""
+        quantized = self.codebook(self.latents(x), generator)
+        error, clean = self.decoder.loss(x, self._on_grid(quantized.codes), generator)
+        return TokenizerLoss(
+            loss=error + self.config.commitment * quantized.commitment,
+            reconstruction_loss=error.detach(),
+            commitment=quantized.commitment.detach(),
+            ids=quantized.ids,
+            reconstruction=clean.detach(),
+        )
+
+    def _on_grid(self, codes: Float[Tensor, "b n k"]) -> Float[Tensor, "b k h w"]:
+        return codes.transpose(1, 2).unflatten(2, (self.layout.grid, self.layout.grid))

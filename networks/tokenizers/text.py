@@ -1,0 +1,165 @@
+"""The WordPiece tokenizer that all sequence modalities share, over Hugging Face's `tokenizers`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.trainers import WordPieceTrainer
+
+from modalities.errors import ConfigError, DataError
+from modalities.text import (
+    COORDINATES,
+    EOS_ID,
+    MARKS,
+    PAD_ID,
+    PUBLISHED_TOKENS,
+    SOS_ID,
+    UNK,
+    UNK_ID,
+    WORLD_CLASSES,
+    sentinel_id,
+    special_tokens,
+)
+
+PREFIX = "##"
+"""What begins a piece that continues a word."""
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_FIXED = frozenset(MARKS + COORDINATES)
+
+
+class TextTokenizer:
+    """Text to ids and back. Special tokens have the published ids; the rest is learnt from the texts given."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Take a tokenizer whose special tokens have the published ids.
+
+        Raises:
+            DataError: A special token is missing or has another id.
+        """
+        for index, token in enumerate(PUBLISHED_TOKENS):
+            found = tokenizer.token_to_id(token)
+            if found != index:
+                raise DataError(f"This text tokenizer gives {token!r} the id {found}, expected {index} as published.")
+        self._tokenizer = tokenizer
+        self._tokens = [tokenizer.id_to_token(index) or UNK for index in range(tokenizer.get_vocab_size())]
+
+    @classmethod
+    def train(cls, texts: Iterable[str], class_names: Sequence[str] = WORLD_CLASSES, vocab_size: int = 30_000) -> Self:
+        """Learn word pieces from ``texts``.
+
+        Args:
+            texts: Captions and whatever else is written in words.
+            class_names: Classes that get one token each, next to COCO's.
+            vocab_size: Most tokens, special ones included; small sets of texts need fewer.
+
+        Raises:
+            ConfigError: ``vocab_size`` has no room for the special tokens and the letters.
+        """
+        tokens = special_tokens(class_names)
+        least = len(tokens) + 2 * len(_LETTERS)
+        if vocab_size < least:
+            raise ConfigError(f"The text vocabulary must have at least {least} tokens, got {vocab_size}.")
+        tokenizer = Tokenizer(WordPiece(unk_token=UNK))
+        tokenizer.normalizer = BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = BertPreTokenizer()
+        trainer = WordPieceTrainer(
+            vocab_size=vocab_size,
+            min_frequency=2,
+            special_tokens=[_added(token) for token in tokens],
+            initial_alphabet=list(_LETTERS),
+            continuing_subword_prefix=PREFIX,
+            show_progress=False,
+        )
+        # The letters as one word: each then exists inside words too, so that no word of plain letters is unknown.
+        tokenizer.train_from_iterator([*texts, _LETTERS, _LETTERS[::-1]], trainer)
+        return cls(tokenizer)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, special ones included."""
+        return len(self._tokens)
+
+    @property
+    def pad_id(self) -> int:
+        """Id of padding."""
+        return PAD_ID
+
+    @property
+    def unk_id(self) -> int:
+        """Id of what the vocabulary cannot spell."""
+        return UNK_ID
+
+    @property
+    def sos_id(self) -> int:
+        """Id of the start token, which 4M does not use."""
+        return SOS_ID
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the end token."""
+        return EOS_ID
+
+    def sentinel_id(self, index: int) -> int:
+        """Id of the token that stands for the hidden span number ``index``."""
+        return sentinel_id(index)
+
+    def token_id(self, token: str) -> int | None:
+        """Id of one token, or None where the vocabulary lacks it."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def token(self, index: int) -> str:
+        """The token with the id ``index``; ``[UNK]`` for an id outside the vocabulary."""
+        return self._tokens[index] if 0 <= index < len(self._tokens) else UNK
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of ``text``, without an end token."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each of ``texts``, faster than one at a time."""
+        return [item.ids for item in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ``ids`` up to the first end token: words and special tokens apart by spaces, padding left out."""
+        words: list[str] = []
+        for index in map(int, ids):
+            if index == EOS_ID:
+                break
+            token = self.token(index)
+            if index in (PAD_ID, SOS_ID):
+                continue
+            if token.startswith(PREFIX) and words:
+                words[-1] += token.removeprefix(PREFIX)
+            else:
+                words.append(token)
+        return " ".join(words)
+
+    def to_json(self) -> str:
+        """The whole tokenizer in the format of Hugging Face's ``tokenizer.json``."""
+        text: str = self._tokenizer.to_str()
+        return text
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The tokenizer that `to_json` wrote, or a published one.
+
+        Raises:
+            DataError: ``text`` is no tokenizer, or one with other special tokens.
+        """
+        try:
+            tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # noqa: BLE001 - the library raises bare Exception for every kind of bad input
+            raise DataError(f"This is not a text tokenizer in Hugging Face's JSON format: {error}") from error
+        return cls(tokenizer)
+
+
+def _added(token: str) -> AddedToken:
+    """A special token: marks and numbers match as they stand, class names and words whole and in any case."""
+    is_word = token not in _FIXED
+    return AddedToken(token, single_word=is_word, normalized=is_word, special=True)

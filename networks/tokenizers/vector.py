@@ -1,0 +1,134 @@
+"""The tokenizer of vectors: a bottleneck MLP whose latent is cut into parts, each with a codebook of its own."""
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modalities.errors import ConfigError
+from modalities.spec import Loss
+from networks.tokenizers.config import TokenizerConfig
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss, reconstruction_loss
+
+
+class BottleneckMLP(nn.Module):
+    """Residual MLP blocks between two linear maps (Bachmann et al. 2023, arXiv:2306.13575)."""
+
+    def __init__(self, inputs: int, outputs: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+            for _ in range(depth)
+        )
+        self.write = nn.Linear(width, outputs)
+
+    def forward(self, x: Float[Tensor, "b c"]) -> Float[Tensor, "b e"]:
+        """The MLP's answer."""
+        x = self.read(x)
+        for block in self.blocks:
+            x = x + block(x)
+        answer: Tensor = self.write(x)
+        return answer
+
+
+class Memcodes(nn.Module):
+    """One codebook per part of a latent; keys that pick a code and values that it stands for are linear in the code.
+
+    Source: Mama et al. 2021, "NWT" (arXiv:2106.04283), section 3.2.
+    """
+
+    def __init__(self, parts: int, vocab: int, latent: int, temperature: float) -> None:
+        super().__init__()
+        self.parts, self.temperature = parts, temperature
+        width = latent // parts
+        self.codes = nn.Parameter(torch.randn(parts, vocab, width))
+        self.to_keys = nn.Parameter(torch.empty(parts, width, width))
+        self.to_values = nn.Parameter(torch.empty(parts, width, width))
+        for weight in (self.to_keys, self.to_values):
+            nn.init.uniform_(weight, -(width**-0.5), width**-0.5)
+
+    @property
+    def values(self) -> Float[Tensor, "m v e"]:
+        """What the codes stand for, part by part."""
+        return self.codes @ self.to_values
+
+    def logits(self, latents: Float[Tensor, "b c"]) -> Float[Tensor, "b m v"]:
+        """How well each code fits each part of a latent."""
+        queries = rearrange(latents, "b (m e) -> m b e", m=self.parts)
+        fit = queries @ (self.codes @ self.to_keys).transpose(1, 2) / math.sqrt(queries.shape[-1])
+        return rearrange(fit, "m b v -> b m v")
+
+    def mix(self, weights: Float[Tensor, "b m v"]) -> Float[Tensor, "b c"]:
+        """The weighted mean of each part's values, parts side by side."""
+        mixed = rearrange(weights, "b m v -> m b v") @ self.values
+        return rearrange(mixed, "m b e -> b (m e)")
+
+    def look_up(self, ids: Int[Tensor, "b m"]) -> Float[Tensor, "b c"]:
+        """The values of ``ids``, parts side by side."""
+        part = torch.arange(self.parts, device=ids.device)
+        return rearrange(self.values[part, ids], "b m e -> b (m e)")
+
+    def draw(
+        self, logits: Float[Tensor, "b m v"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b m v"], Int[Tensor, "b m"]]:
+        """One code per part, drawn with Gumbel noise: as a one-hot weight whose gradient is the softmax's, and its id.
+
+        Source: Jang et al. 2017 (arXiv:1611.01144), straight-through estimator.
+        """
+        noise = torch.empty_like(logits).exponential_(generator=generator).clamp_(min=1e-20).log_().neg_()
+        soft = ((logits + noise) / self.temperature).softmax(-1)
+        ids = soft.argmax(-1)
+        hard = torch.zeros_like(soft).scatter_(-1, ids[..., None], 1.0)
+        return hard + soft - soft.detach(), ids
+
+
+class VectorTokenizer(Tokenizer):
+    """Bottleneck MLP and product codes: for global features and body poses."""
+
+    def __init__(self, *, channels: int, num_tokens: int, vocab: int, loss: Loss, config: TokenizerConfig) -> None:
+        super().__init__()
+        if config.mlp_latent % num_tokens:
+            raise ConfigError(f"tokenizer.mlp_latent must be a multiple of {num_tokens} codes, got {config.mlp_latent}")
+        self.num_tokens, self.vocab, self.kind = num_tokens, vocab, loss
+        width, depth, latent = config.mlp_width, config.mlp_depth, config.mlp_latent
+        self.encoder = nn.Sequential(BottleneckMLP(channels, latent, width, depth), nn.Linear(latent, latent))
+        self.memcodes = Memcodes(num_tokens, vocab, latent, config.temperature)
+        self.decoder = nn.Sequential(nn.Linear(latent, latent), BottleneckMLP(latent, channels, width, depth))
+
+    def encode(self, x: Float[Tensor, "b c"]) -> Int[Tensor, "b n"]:
+        """One code per part of the latent."""
+        return self.memcodes.logits(self.encoder(x)).argmax(-1)
+
+    def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c"]:
+        """The vector that codes stand for."""
+        vector: Tensor = self.decoder(self.memcodes.look_up(ids))
+        return vector
+
+    def decode_soft(
+        self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c"]:
+        """The vector of the probability-weighted mean of the codes' values."""
+        vector: Tensor = self.decoder(self.memcodes.mix(probabilities.float()))
+        return vector
+
+    def loss(self, x: Float[Tensor, "b c"], generator: torch.Generator) -> TokenizerLoss:
+        """The reconstruction loss; product codes need no commitment, for gradients reach them."""
+        logits = self.memcodes.logits(self.encoder(x))
+        if self.training:
+            weights, ids = self.memcodes.draw(logits, generator)
+            values = self.memcodes.mix(weights)
+        else:
+            ids = logits.argmax(-1)
+            values = self.memcodes.look_up(ids)
+        vector: Tensor = self.decoder(values)
+        error = reconstruction_loss(self.kind, vector, x)
+        return TokenizerLoss(
+            loss=error,
+            reconstruction_loss=error.detach(),
+            commitment=error.new_zeros(()),
+            ids=ids,
+            reconstruction=vector.detach(),
+        )

@@ -1,0 +1,122 @@
+"""What stands before and behind the codebook of a dense tokenizer: patches, transformers, an MLP per patch."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from einops.layers.torch import Rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from networks.blocks import Block, BlockConfig
+from networks.positions import sincos_2d
+from networks.tokenizers.config import EncoderKind, TokenizerConfig
+
+
+def to_patches(x: Float[Tensor, "b c h w"], patch: int) -> Float[Tensor, "b n p"]:
+    """Squares of ``patch`` x ``patch`` values in row-major order, each flattened channel by channel."""
+    return rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+
+
+def from_patches(x: Float[Tensor, "b n p"], patch: int, grid: int) -> Float[Tensor, "b c h w"]:
+    """The image whose patches `to_patches` gave."""
+    return rearrange(x, "b (h w) (c p q) -> b c (h p) (w q)", h=grid, p=patch, q=patch)
+
+
+class PostMLP(nn.Module):
+    """A tanh MLP added to the transformer's answer, in fp32: it keeps latents in the range where codes lie close.
+
+    Source: Yu et al. 2021, "Vector-quantized image modeling" (arXiv:2110.04627), section 3.1, as 4M uses it.
+    """
+
+    def __init__(self, width: int, ratio: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.up = nn.Linear(width, int(width * ratio))
+        self.down = nn.Linear(int(width * ratio), width)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """The tokens with the MLP's answer added."""
+        with torch.autocast(x.device.type, enabled=False):
+            full = x.float()
+            return full + self.down(self.up(self.norm(full)).tanh())
+
+
+class ViT(nn.Module):
+    """Transformer blocks over a square grid with fixed positions."""
+
+    positions: Float[Tensor, "n d"]
+
+    def __init__(self, grid: int, depth: int, config: TokenizerConfig) -> None:
+        super().__init__()
+        block = BlockConfig(
+            width=config.width, heads=config.heads, mlp_ratio=config.mlp_ratio, gated=False, bias=True, norm_eps=1e-6
+        )
+        self.register_buffer("positions", sincos_2d(grid, config.width), persistent=False)
+        self.blocks = nn.Sequential(*(Block(block) for _ in range(depth)))
+        self.post = PostMLP(config.width, config.mlp_ratio) if config.post_mlp else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """The tokens after all blocks."""
+        mixed: Tensor = self.post(self.blocks(x + self.positions))
+        return mixed
+
+
+def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequential:
+    """The network from flat patches (b, n, ``length``) to tokens (b, n, width)."""
+    if config.encoder is EncoderKind.vit:
+        return nn.Sequential(nn.Linear(length, config.width), ViT(grid, config.encoder_depth, config))
+    layers: list[nn.Module] = []
+    for hidden in config.patch_hidden:
+        layers += [nn.Linear(length, hidden), nn.GELU()]
+        length = hidden
+    return nn.Sequential(*layers, nn.Linear(length, config.width))
+
+
+class ClassEmbedding(nn.Module):
+    """A vector for each pixel's class, so that a class map is read like an image."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(classes, width)
+        self.channels_first = Rearrange("b h w c -> b c h w")
+
+    def forward(self, x: Tensor) -> Float[Tensor, "b c h w"]:
+        """The image of class vectors."""
+        image: Tensor = self.channels_first(self.table(x))
+        return image
+
+
+class ConvNeXt(nn.Module):
+    """A ConvNeXt block (Liu et al. 2022, arXiv:2201.03545): it smooths the seams between a decoder's patches."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.up = nn.Linear(channels, 4 * channels)
+        self.down = nn.Linear(4 * channels, channels)
+        self.scale = nn.Parameter(torch.full((channels,), 1e-6))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The image with the block's answer added."""
+        mixed = rearrange(self.depthwise(x), "b c h w -> b h w c")
+        mixed = self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
+        return x + rearrange(mixed, "b h w c -> b c h w")
+
+
+class PatchDecoder(nn.Module):
+    """Code vectors to an image: a transformer, a linear map to patches, and convolutions where the config asks."""
+
+    def __init__(self, config: TokenizerConfig, *, latent: int, channels: int, patch: int, grid: int) -> None:
+        super().__init__()
+        self.patch, self.grid = patch, grid
+        self.from_codes = nn.Linear(latent, config.width)
+        self.vit = ViT(grid, config.decoder_depth, config)
+        self.to_patches = nn.Linear(config.width, channels * patch**2)
+        self.convs = nn.Sequential(*(ConvNeXt(channels) for _ in range(config.output_convs)))
+
+    def forward(self, codes: Float[Tensor, "b n k"]) -> Float[Tensor, "b c h w"]:
+        """The image, or the logits of one."""
+        patches = self.to_patches(self.vit(self.from_codes(codes)))
+        image: Tensor = self.convs(from_patches(patches, self.patch, self.grid))
+        return image

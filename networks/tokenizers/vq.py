@@ -1,0 +1,104 @@
+"""The codebook of a dense tokenizer: `vector_quantize_pytorch.VectorQuantize`, made repeatable and safe to distribute."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from vector_quantize_pytorch import VectorQuantize
+
+from networks.tokenizers.config import CodebookKind, TokenizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """Latents and what became of them."""
+
+    codes: Float[Tensor, "b n k"]
+    """The code vectors, through which gradients pass to the latents."""
+    ids: Int[Tensor, "b n"]
+    commitment: Float[Tensor, ""]
+    """Mean squared distance of the latents from their codes."""
+
+
+class Codebook(nn.Module):
+    """A codebook that follows its latents by exponential averages and gives unused codes a new start.
+
+    With cosine codes, latents are normalised before they are compared and pulled (the paper pulls the raw latent).
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 3.2 and appendix A.1; 4M's appendix on tokenization.
+    """
+
+    def __init__(self, latent: int, vocab: int, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.latent, self.vocab, self.config = latent, vocab, config
+        self.cosine = config.codebook is CodebookKind.cosine
+        self.quantize = self._build(sync=False)
+
+    def synchronise(self) -> None:
+        """Share the codebook's averages between processes from now on.
+
+        To be called once the process group is there. A codebook built before and not told drifts apart silently.
+        """
+        shared = self._build(sync=True).to(self.vectors.device)
+        shared.load_state_dict(self.quantize.state_dict())
+        self.quantize = shared
+
+    @property
+    def vectors(self) -> Float[Tensor, "v k"]:
+        """The code vectors."""
+        return cast(Tensor, self.quantize.codebook)
+
+    def nearest(self, latents: Float[Tensor, "b n k"]) -> Int[Tensor, "b n"]:
+        """Row of the nearest code; ties go to the lower row."""
+        # A latent's own length does not change which code is nearest, by either distance.
+        closeness = F.linear(latents.float(), self.vectors)
+        if not self.cosine:
+            closeness = closeness - self.vectors.square().sum(-1) / 2
+        return closeness.argmax(-1)
+
+    def look_up(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b n k"]:
+        """The code vectors of ``ids``."""
+        return F.embedding(ids, self.vectors)
+
+    def mix(self, probabilities: Float[Tensor, "b n v"]) -> Float[Tensor, "b n k"]:
+        """The probability-weighted mean of the code vectors."""
+        return probabilities.float() @ self.vectors
+
+    def forward(self, latents: Float[Tensor, "b n k"], generator: torch.Generator) -> Quantized:
+        """Quantise, and in training mode move the codes. ``generator`` draws what replaces unused codes."""
+        if not self.training:
+            ids = self.nearest(latents)
+            codes = self.look_up(ids)
+            compared = F.normalize(latents.float(), dim=-1) if self.cosine else latents.float()
+            return Quantized(codes=codes, ids=ids, commitment=F.mse_loss(codes, compared))
+        self._expect(latents.shape[0] * latents.shape[1])
+        # The library draws from the global stream: give it a stream of our own, and leave the caller's as it was.
+        devices = [latents.device] if latents.is_cuda else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator, device=generator.device)))
+            codes, ids, commitment = self.quantize(latents.float())
+        return Quantized(codes=codes, ids=ids, commitment=commitment)
+
+    def _expect(self, latents: int) -> None:
+        """Tell the library below which count a code is unused, now that the size of a batch is known."""
+        book = self.quantize._codebook
+        processes = torch.distributed.get_world_size() if book.use_ddp else 1
+        fair = latents * processes / self.vocab
+        book.threshold_ema_dead_code = self.config.revive_below * fair
+        book.reset_cluster_size = fair
+
+    def _build(self, *, sync: bool) -> VectorQuantize:
+        return VectorQuantize(
+            dim=self.latent,
+            codebook_size=self.vocab,
+            decay=self.config.ema_decay,
+            kmeans_init=self.config.kmeans_init,
+            use_cosine_sim=self.cosine,
+            threshold_ema_dead_code=self.config.revive_below,
+            commitment_weight=1.0,
+            rotation_trick=self.config.rotation_trick,
+            sync_codebook=sync,
+        )

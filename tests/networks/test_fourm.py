@@ -1,0 +1,149 @@
+"""The 4M model against a slot-by-slot numpy reference, and the rules of 4M as properties."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from modalities.errors import ConfigError
+from networks.batch import IGNORE, TokenBatch
+from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
+from tests.networks.plain_fourm import plain_logits
+from tests.networks.small import INDEX, STREAMS, small_batch, small_model
+
+
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_logits_are_those_of_the_plain_algorithm(sharing: Sharing) -> None:
+    model, batch = small_model(sharing=sharing), small_batch()
+    m = batch.targets.shape[1]
+    for logits, rows in model.logits(batch).values():
+        for logit, row in zip(logits, rows.tolist(), strict=True):
+            expected = plain_logits(model, batch, row // m)[row % m]
+            assert expected is not None
+            np.testing.assert_allclose(logit.detach().numpy(), expected, atol=1e-6)
+
+
+def test_the_loss_is_the_mean_over_modalities_of_their_mean_cross_entropies() -> None:
+    model, batch = small_model(), small_batch()
+    m = batch.targets.shape[1]
+    terms: dict[str, list[float]] = {}
+    for sample in range(2):
+        for slot, logits in enumerate(plain_logits(model, batch, sample)):
+            if logits is None or batch.targets[sample, slot] == IGNORE:
+                continue
+            log_probability = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+            name = STREAMS[int(batch.decoder_stream[sample, slot])].name
+            terms.setdefault(name, []).append(-log_probability[int(batch.targets[sample, slot])])
+    output = model(batch)
+    assert set(output.losses) == set(terms)
+    for name, values in terms.items():
+        assert output.losses[name].item() == pytest.approx(np.mean(values), abs=1e-6)
+        assert output.counts[name] == len(values)
+    assert output.loss.item() == pytest.approx(np.mean([np.mean(values) for values in terms.values()]), abs=1e-6)
+    by_token = small_model(token_loss=True)(batch).loss.item()
+    assert by_token == pytest.approx(np.mean(np.concatenate(list(terms.values()))), abs=1e-6)
+    assert m == 13
+
+
+def _logits_of(model: FourM, batch: TokenBatch, name: str) -> torch.Tensor:
+    return model.logits(batch)[name][0]
+
+
+def test_padding_changes_nothing() -> None:
+    model = small_model(registers=2)
+    bare, padded = small_batch(padding=0), small_batch(padding=0)
+    n = bare.ids.shape[1]
+    pad = {
+        name: F.pad(getattr(bare, name), (0, 3), value=IGNORE if name == "targets" else 0)
+        for name in ("ids", "stream", "position", "visible", "decoder_ids", "decoder_stream", "decoder_position")
+        + ("decoder_visible", "targets")
+    }
+    rows = {
+        name: replace(packed, slots=packed.slots // n * (n + 3) + packed.slots % n)
+        for name, packed in bare.rows.items()
+    }
+    padded = replace(bare, rows=rows, **pad)
+    for name in ("depth", "sam", "caption"):
+        torch.testing.assert_close(_logits_of(model, bare, name), _logits_of(model, padded, name))
+
+
+def test_a_modality_is_decoded_independently_of_the_other_targets() -> None:
+    model, batch = small_model(), small_batch()
+    caption = batch.decoder_stream == INDEX["caption"]
+    changed = replace(batch, decoder_ids=torch.where(caption, (batch.decoder_ids + 1) % 20, batch.decoder_ids))
+    torch.testing.assert_close(_logits_of(model, batch, "boxes"), _logits_of(model, changed, "boxes"))
+    torch.testing.assert_close(_logits_of(model, batch, "depth"), _logits_of(model, changed, "depth"))
+    assert not torch.allclose(_logits_of(model, batch, "caption"), _logits_of(model, changed, "caption"))
+
+
+def test_a_sequence_does_not_see_what_comes_later() -> None:
+    model, batch = small_model(), small_batch()
+    last = torch.where(batch.decoder_stream[0] == INDEX["caption"])[0][-1]
+    ids = batch.decoder_ids.clone()
+    ids[:, last] = (ids[:, last] + 1) % 20
+    before, after = _logits_of(model, batch, "caption"), _logits_of(model, replace(batch, decoder_ids=ids), "caption")
+    before, after = before.unflatten(0, (2, 3)), after.unflatten(0, (2, 3))
+    torch.testing.assert_close(before[:, :2], after[:, :2])
+    assert not torch.allclose(before[:, 2], after[:, 2])
+
+
+def test_the_ids_of_grid_slots_in_the_decoder_are_not_seen() -> None:
+    model, batch = small_model(), small_batch()
+    torch.testing.assert_close(
+        model(batch).loss,
+        model(replace(batch, decoder_ids=torch.where(batch.decoder_stream < 5, 3, batch.decoder_ids))).loss,
+    )
+
+
+def test_an_empty_encoder_and_an_empty_decoder_stay_finite() -> None:
+    model, batch = small_model(), small_batch()
+    nothing = replace(batch, visible=torch.zeros_like(batch.visible))
+    loss = model(nothing).loss
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+    untargeted = replace(batch, targets=torch.full_like(batch.targets, IGNORE))
+    output = model(untargeted)
+    assert output.loss.item() == 0.0
+    assert output.losses == {}
+    output.loss.backward()
+
+
+def test_the_row_of_padding_takes_no_gradient() -> None:
+    model = small_model(sharing=Sharing.none)
+    model(small_batch()).loss.backward()
+    for table in (model.tokens, model.decoder_tokens):
+        assert table.table.grad is not None
+        assert table.table.grad[-1].abs().sum() == 0
+
+
+@pytest.mark.parametrize("init", list(Init))
+def test_one_batch_is_learnt_by_heart(init: Init) -> None:
+    torch.manual_seed(0)
+    model = FourM(STREAMS, FourMConfig(size=Size.nano, init=init, deep_stem=True)).double()
+    batch = small_batch()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = model(batch).loss
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("size", "millions"), [("tiny", 24.9), ("small", 59.0), ("B", 198.8), ("L", 705.7), ("XL", 2823.0)]
+)
+def test_the_trunk_has_the_published_number_of_weights(size: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = FourM(STREAMS, FourMConfig(size=Size[size]))
+    outside = ("tokens", "heads", "decoder_tokens", "places", "stems", "mask_token")
+    counted = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(outside))
+    assert counted / 1e6 == pytest.approx(millions, rel=2e-3)
+
+
+def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ConfigError, match="multiple of model.heads"):
+        FourMConfig(size=Size.nano, width=60, heads=7)
