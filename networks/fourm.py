@@ -182,8 +182,7 @@ class FourM(nn.Module):
         losses: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         for name, rows in self._rows_by_stream(batch).items():
-            logits = self.logits_of(decoded.flatten(0, 1)[rows], name)
-            losses[name] = F.cross_entropy(logits, batch.targets.flatten()[rows])
+            losses[name] = self._loss_of(decoded.flatten(0, 1)[rows], batch.targets.flatten()[rows], name)
             counts[name] = rows.numel()
         if not losses:
             return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
@@ -252,9 +251,30 @@ class FourM(nn.Module):
         return given + self.places(stream, position)
 
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
-        """Logits over the stream's vocabulary, in fp32."""
-        table = self.heads.vocabulary(self.streams[self.index[stream]].vocabulary)
-        return F.linear(decoded, table).float()
+        """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
+        logits = F.linear(decoded, self._head(stream)).float()
+        facts = self.streams[self.index[stream]]
+        if not facts.predictable:
+            return logits
+        ids = torch.tensor(facts.predictable, device=logits.device)
+        return logits.new_full((*logits.shape[:-1], facts.vocab), -torch.inf).index_copy(-1, ids, logits)
+
+    def _head(self, stream: str) -> Float[Tensor, "k d"]:
+        """The rows of the head's table that a stream chooses among."""
+        facts = self.streams[self.index[stream]]
+        table = self.heads.vocabulary(facts.vocabulary)
+        return table[torch.tensor(facts.predictable, device=table.device)] if facts.predictable else table
+
+    def _loss_of(
+        self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str
+    ) -> Float[Tensor, ""]:
+        """The mean cross-entropy of one stream's targets, in nats."""
+        predictable = self.streams[self.index[stream]].predictable
+        if predictable:
+            ids = torch.tensor(predictable, device=targets.device)
+            row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
+            targets = torch.where(ids[row] == targets, row, 0)
+        return F.cross_entropy(F.linear(decoded, self._head(stream)).float(), targets)
 
     def _decoder_mask(self, batch: TokenBatch) -> Bool[Tensor, "b 1 m m"]:
         """True where a slot may look: at its own stream, and in sequences not ahead. Padding looks at padding."""

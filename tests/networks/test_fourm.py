@@ -119,6 +119,21 @@ def test_the_row_of_padding_takes_no_gradient() -> None:
         assert table.table.grad[-1].abs().sum() == 0
 
 
+def test_a_head_can_be_cut_to_the_ids_that_occur() -> None:
+    model, batch = small_model(), small_batch()
+    ids = (1, 3, 4, 17)
+    streams = tuple(replace(stream, predictable=ids) if stream.name == "caption" else stream for stream in STREAMS)
+    cut = FourM(streams, model.config).double()
+    cut.load_state_dict(model.state_dict())
+    whole, rows = model.logits(batch)["caption"]
+    logits, _ = cut.logits(batch)["caption"]
+    torch.testing.assert_close(logits[:, list(ids)], whole[:, list(ids)])
+    assert torch.isneginf(logits).sum() == len(logits) * 16
+    targets = batch.targets.flatten()[rows]
+    expected = F.cross_entropy(logits, torch.where(torch.isin(targets, torch.tensor(ids)), targets, 1))
+    torch.testing.assert_close(cut(batch).losses["caption"], expected)
+
+
 @pytest.mark.parametrize("init", list(Init))
 def test_one_batch_is_learnt_by_heart(init: Init) -> None:
     torch.manual_seed(0)

@@ -1,0 +1,102 @@
+"""The diffusion decoder: a noise schedule, the denoiser's training loss, and sampling by DDIM."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modalities.spec import Loss
+from networks.tokenizers.config import DiffusionConfig, Prediction
+from networks.tokenizers.tokenizer import reconstruction_loss
+from networks.tokenizers.unet import UNet
+
+
+def signal_shares(steps: int, *, zero_terminal_snr: bool) -> Float[Tensor, " steps"]:
+    """Share of the signal's variance that is left at each noise level (alpha bar), for linear betas.
+
+    Source: Ho et al. 2020 (arXiv:2006.11239), section 4; Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
+    """
+    betas = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)
+    amplitude = (1 - betas).cumprod(0).sqrt()
+    if zero_terminal_snr:
+        amplitude = (amplitude - amplitude[-1]) * amplitude[0] / (amplitude[0] - amplitude[-1])
+    return amplitude.square().float()
+
+
+def sampling_levels(steps: int, count: int) -> Int[Tensor, " count"]:
+    """The noise levels that a sampler of ``count`` steps visits, the noisiest first: it starts from pure noise.
+
+    Source: "trailing" spacing, Lin et al. 2023 (arXiv:2305.08891), section 3.3.
+    """
+    return (steps - torch.arange(count, dtype=torch.float64) * steps / count).round().long() - 1
+
+
+class DiffusionDecoder(nn.Module):
+    """Codes to an image, by removing noise step by step."""
+
+    shares: Float[Tensor, " steps"]
+
+    def __init__(self, config: DiffusionConfig, *, latent: int, channels: int, side: int, kind: Loss) -> None:
+        super().__init__()
+        self.config, self.kind = config, kind
+        self.shape = (channels, side, side)
+        self.unet = UNet(config, channels=channels, latent=latent, side=side)
+        shares = signal_shares(config.steps, zero_terminal_snr=config.zero_terminal_snr)
+        self.register_buffer("shares", shares, persistent=False)
+
+    def loss(
+        self, x: Float[Tensor, "b c h w"], codes: Float[Tensor, "b k p q"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
+        """The denoiser's loss at noise levels drawn for each sample, and its estimate of the clean images."""
+        device = generator.device
+        level = torch.randint(self.config.steps, x.shape[:1], generator=generator, device=device).to(x.device)
+        noise = torch.randn(x.shape, generator=generator, device=device).to(x.device)
+        signal, rest = self._amplitudes(level)
+        noised = signal * x + rest * noise
+        predicted: Tensor = self.unet(noised, level, codes)
+        target = x if self.config.prediction is Prediction.sample else signal * noise - rest * x
+        clean = self._clean(predicted.detach(), noised, signal, rest)
+        return reconstruction_loss(self.kind, predicted, target), clean
+
+    @torch.no_grad()
+    def sample(
+        self, codes: Float[Tensor, "b k p q"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Images drawn for ``codes`` by DDIM without added noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
+
+        Args:
+            generator: Draws the starting noise; None stands for the same noise each time.
+        """
+        generator = generator or torch.Generator().manual_seed(0)
+        levels = sampling_levels(self.config.steps, self.config.sampling_steps)
+        batch = codes.shape[0]
+        x = torch.randn((batch, *self.shape), generator=generator, device=generator.device).to(codes.device)
+        for index, level in enumerate(levels.tolist()):
+            at = torch.full((batch,), level, device=codes.device)
+            signal, rest = self._amplitudes(at)
+            clean = self._bounded(self._clean(self.unet(x, at, codes), x, signal, rest))
+            noise = (x - signal * clean) / rest
+            if index + 1 == len(levels):
+                return clean
+            signal, rest = self._amplitudes(torch.full_like(at, int(levels[index + 1])))
+            x = signal * clean + rest * noise
+        raise AssertionError("a sampler has at least one step")
+
+    def _amplitudes(self, level: Int[Tensor, " b"]) -> tuple[Float[Tensor, "b 1 1 1"], Float[Tensor, "b 1 1 1"]]:
+        """Amplitudes of signal and noise at each sample's level."""
+        share = self.shares[level][:, None, None, None]
+        return share.sqrt(), (1 - share).sqrt()
+
+    def _clean(self, predicted: Tensor, noised: Tensor, signal: Tensor, rest: Tensor) -> Tensor:
+        return predicted if self.config.prediction is Prediction.sample else signal * noised - rest * predicted
+
+    def _bounded(self, clean: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The estimate with its largest magnitudes cut.
+
+        Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), without its division: depth is
+        standardised, so that magnitudes above 1 are real, and what is bounded anyway is cut when it is restored.
+        """
+        if self.config.threshold == 0:
+            return clean
+        bound = clean.flatten(1).abs().quantile(self.config.threshold, dim=1).clamp(min=1, max=self.config.limit)
+        bound = bound[:, None, None, None]
+        return clean.clamp(-bound, bound)

@@ -1,0 +1,177 @@
+"""The denoiser of the diffusion decoder: a UNet over patches of the image, told the noise level and the codes."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modalities.errors import ConfigError
+from networks.blocks import attend
+from networks.tokenizers.config import DiffusionConfig
+
+
+def noise_level_code(level: Int[Tensor, " b"], width: int) -> Float[Tensor, "b width"]:
+    """Cosines and sines of the noise level, at wavelengths from 2 pi to 20,000 pi."""
+    half = width // 2
+    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=level.device) / half)
+    angle = level[:, None].float() * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with all weights 0, so that the block that it ends starts as the identity."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Residual(nn.Module):
+    """Two convolutions, the noise level's code added between them."""
+
+    def __init__(self, inputs: int, outputs: int, code: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(_group_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.code = nn.Sequential(nn.SiLU(), nn.Linear(code, outputs))
+        self.second = nn.Sequential(
+            _group_norm(outputs), nn.SiLU(), _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
+        )
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b k h w"]:
+        """The image after the block."""
+        hidden = self.first(x) + self.code(code)[:, :, None, None]
+        answer: Tensor = self.skip(x) + self.second(hidden)
+        return answer
+
+
+class Attention(nn.Module):
+    """Each place of an image looks at all others."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = _group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The image with what was gathered added."""
+        qkv = rearrange(self.qkv(self.norm(x)), "b (three e c) h w -> three b e (h w) c", three=3, e=self.heads)
+        query, key, value = qkv
+        gathered = rearrange(attend(query, key, value, None), "b (h w) c -> b c h w", h=x.shape[2])
+        answer: Tensor = x + self.out(gathered)
+        return answer
+
+
+class Stage(nn.Module):
+    """A residual block, attention where asked for, and a change of resolution where asked for."""
+
+    def __init__(self, inputs: int, outputs: int, code: int, attention: nn.Module, resample: nn.Module) -> None:
+        super().__init__()
+        self.residual = Residual(inputs, outputs, code)
+        self.attention = attention
+        self.resample = resample
+
+    def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b k p q"]:
+        """The image after the stage."""
+        answer: Tensor = self.resample(self.attention(self.residual(x, code)))
+        return answer
+
+
+def _doubled(channels: int) -> nn.Module:
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, channels, 3, padding=1))
+
+
+class UNet(nn.Module):
+    """A UNet over patches (Dhariwal & Nichol 2021, arXiv:2105.05233), the codes joined to its input as more channels."""
+
+    def __init__(self, config: DiffusionConfig, *, channels: int, latent: int, side: int) -> None:
+        super().__init__()
+        coarsest = config.patch * 2 ** (len(config.multipliers) - 1)
+        if side % coarsest:
+            raise ConfigError(f"A diffusion decoder of these sizes needs a side that is a multiple of {coarsest}, got {side}")
+        self.config = config
+        self.code_width = 4 * config.channels
+        patched = channels * config.patch**2
+        self.time = nn.Sequential(
+            nn.Linear(config.channels, self.code_width), nn.SiLU(), nn.Linear(self.code_width, self.code_width)
+        )
+        self.read = nn.Conv2d(patched + latent, config.channels, 3, padding=1)
+        widths = [config.channels * factor for factor in config.multipliers]
+        self.down, kept = self._descent(widths)
+        self.middle = nn.ModuleList(
+            [self._stage(widths[-1], widths[-1], attends=True), self._stage(widths[-1], widths[-1], attends=False)]
+        )
+        self.up = self._ascent(widths, kept)
+        self.write = nn.Sequential(
+            _group_norm(widths[0]), nn.SiLU(), _zeroed(nn.Conv2d(widths[0], patched, 3, padding=1))
+        )
+
+    def forward(
+        self, noised: Float[Tensor, "b c h w"], level: Int[Tensor, " b"], codes: Float[Tensor, "b k p q"]
+    ) -> Float[Tensor, "b c h w"]:
+        """What the noised image is predicted to hold, given its noise level and its code vectors on their grid."""
+        patch = self.config.patch
+        image = rearrange(noised, "b c (h p) (w q) -> b (c p q) h w", p=patch, q=patch)
+        wide = F.interpolate(codes, size=image.shape[2:], mode="nearest")
+        code = self.time(noise_level_code(level, self.config.channels))
+        x = self.read(torch.cat([image, wide], dim=1))
+        kept = [x]
+        for stage in self.down:
+            x = stage(x, code)
+            kept.append(x)
+        for stage in self.middle:
+            x = stage(x, code)
+        for stage in self.up:
+            x = stage(torch.cat([x, kept.pop()], dim=1), code)
+        return rearrange(self.write(x), "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
+
+    def _descent(self, widths: list[int]) -> tuple[nn.ModuleList, list[int]]:
+        """The stages down to the coarsest level, and the widths of all images that the way up is given."""
+        stages, kept, width = nn.ModuleList(), [widths[0]], widths[0]
+        for level, target in enumerate(widths):
+            for _ in range(self.config.blocks):
+                stages.append(self._stage(width, target, attends=2**level in self.config.attention))
+                kept.append(target)
+                width = target
+            if level < len(widths) - 1:
+                stages.append(Halved(width))
+                kept.append(width)
+        return stages, kept
+
+    def _ascent(self, widths: list[int], kept: list[int]) -> nn.ModuleList:
+        """The stages back up; each takes one of the images that were ``kept``, the last first."""
+        stages, width, left = nn.ModuleList(), widths[-1], list(kept)
+        for level, target in reversed(list(enumerate(widths))):
+            for index in range(self.config.blocks + 1):
+                ends = level > 0 and index == self.config.blocks
+                stage = self._stage(width + left.pop(), target, attends=2**level in self.config.attention, doubled=ends)
+                stages.append(stage)
+                width = target
+        return stages
+
+    def _stage(self, inputs: int, outputs: int, *, attends: bool, doubled: bool = False) -> Stage:
+        attention = Attention(outputs, self.config.heads) if attends else nn.Identity()
+        resample = _doubled(outputs) if doubled else nn.Identity()
+        return Stage(inputs, outputs, self.code_width, attention, resample)
+
+
+class Halved(nn.Module):
+    """A convolution to half the side."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b c p q"]:
+        """The image at half the side; the noise level's code has no part in it."""
+        answer: Tensor = self.conv(x)
+        return answer
