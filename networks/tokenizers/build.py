@@ -36,7 +36,7 @@ def build_tokenizer(task: TokenizerTask, config: TokenizerConfig) -> Tokenizer:
                 loss=spec.loss,
                 config=config,
             )
-        case (ViTVQ() | ProductMLP()), (Dense() | Vector()):
+        case ((ViTVQ() | ProductMLP()), (Dense() | Vector())):
             raise ConfigError(
                 f"Tokenizer {task.name!r}: {type(task.tokenizer).__name__} cannot read a {type(task.layout).__name__}."
             )

@@ -1,4 +1,4 @@
-"""How large a learnt tokenizer is and how it works; what it reads and how many codes it has is the modality's to say."""
+"""How large a learnt tokenizer is and how it works; what it reads and how many codes it has, the modality says."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -148,7 +148,5 @@ class TokenizerConfig:
             mlp_width=128,
             mlp_depth=2,
             mlp_latent=128,
-            diffusion=DiffusionConfig(
-                channels=32, multipliers=(1, 2), blocks=1, attention=(2,), sampling_steps=10
-            ),
+            diffusion=DiffusionConfig(channels=32, multipliers=(1, 2), blocks=1, attention=(2,), sampling_steps=10),
         )

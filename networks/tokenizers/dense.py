@@ -1,6 +1,7 @@
 """The tokenizer of images, class maps, masks and feature maps: encoder, codebook, decoder."""
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -85,7 +86,7 @@ class PlainTokenizer(DenseTokenizer):
 
 
 class DiffusionTokenizer(DenseTokenizer):
-    """Decoded by removing noise from an image, given the codes (4M's appendix on tokenization; DiVAE, arXiv:2206.00386)."""
+    """Decoded by removing noise from an image, given the codes (DiVAE, Shi et al. 2022, arXiv:2206.00386)."""
 
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
         super().__init__(layout, spec, config)
@@ -116,4 +117,4 @@ class DiffusionTokenizer(DenseTokenizer):
         )
 
     def _on_grid(self, codes: Float[Tensor, "b n k"]) -> Float[Tensor, "b k h w"]:
-        return codes.transpose(1, 2).unflatten(2, (self.layout.grid, self.layout.grid))
+        return rearrange(codes, "b (h w) k -> b k h w", h=self.layout.grid)

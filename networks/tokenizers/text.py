@@ -154,7 +154,7 @@ class TextTokenizer:
         """
         try:
             tokenizer = Tokenizer.from_str(text)
-        except Exception as error:  # noqa: BLE001 - the library raises bare Exception for every kind of bad input
+        except Exception as error:  # The library raises bare Exception for every kind of bad input.
             raise DataError(f"This is not a text tokenizer in Hugging Face's JSON format: {error}") from error
         return cls(tokenizer)
 

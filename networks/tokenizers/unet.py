@@ -40,9 +40,7 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Sequential(_group_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.code = nn.Sequential(nn.SiLU(), nn.Linear(code, outputs))
-        self.second = nn.Sequential(
-            _group_norm(outputs), nn.SiLU(), _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
-        )
+        self.second = nn.Sequential(_group_norm(outputs), nn.SiLU(), _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1)))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b k h w"]:
@@ -91,13 +89,15 @@ def _doubled(channels: int) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """A UNet over patches (Dhariwal & Nichol 2021, arXiv:2105.05233), the codes joined to its input as more channels."""
+    """A UNet over patches (Dhariwal & Nichol 2021, arXiv:2105.05233); the codes join its input as more channels."""
 
     def __init__(self, config: DiffusionConfig, *, channels: int, latent: int, side: int) -> None:
         super().__init__()
         coarsest = config.patch * 2 ** (len(config.multipliers) - 1)
         if side % coarsest:
-            raise ConfigError(f"A diffusion decoder of these sizes needs a side that is a multiple of {coarsest}, got {side}")
+            raise ConfigError(
+                f"A diffusion decoder of these sizes needs a side that is a multiple of {coarsest}, got {side}"
+            )
         self.config = config
         self.code_width = 4 * config.channels
         patched = channels * config.patch**2
@@ -132,7 +132,8 @@ class UNet(nn.Module):
             x = stage(x, code)
         for stage in self.up:
             x = stage(torch.cat([x, kept.pop()], dim=1), code)
-        return rearrange(self.write(x), "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
+        written: Tensor = self.write(x)
+        return rearrange(written, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
 
     def _descent(self, widths: list[int]) -> tuple[nn.ModuleList, list[int]]:
         """The stages down to the coarsest level, and the widths of all images that the way up is given."""

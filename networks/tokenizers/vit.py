@@ -38,7 +38,8 @@ class PostMLP(nn.Module):
         """The tokens with the MLP's answer added."""
         with torch.autocast(x.device.type, enabled=False):
             full = x.float()
-            return full + self.down(self.up(self.norm(full)).tanh())
+            answer: Tensor = full + self.down(self.up(self.norm(full)).tanh())
+            return answer
 
 
 class ViT(nn.Module):
@@ -100,8 +101,8 @@ class ConvNeXt(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The image with the block's answer added."""
         mixed = rearrange(self.depthwise(x), "b c h w -> b h w c")
-        mixed = self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
-        return x + rearrange(mixed, "b h w c -> b c h w")
+        answer: Tensor = self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
+        return x + rearrange(answer, "b h w c -> b c h w")
 
 
 class PatchDecoder(nn.Module):

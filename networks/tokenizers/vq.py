@@ -1,4 +1,4 @@
-"""The codebook of a dense tokenizer: `vector_quantize_pytorch.VectorQuantize`, made repeatable and safe to distribute."""
+"""The codebook of a dense tokenizer: VectorQuantize of vector-quantize-pytorch, repeatable and safe to distribute."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -84,7 +84,8 @@ class Codebook(nn.Module):
 
     def _expect(self, latents: int) -> None:
         """Tell the library below which count a code is unused, now that the size of a batch is known."""
-        book = self.quantize._codebook
+        # The library takes only a count, and only at construction.
+        book = self.quantize._codebook  # noqa: SLF001
         processes = torch.distributed.get_world_size() if book.use_ddp else 1
         fair = latents * processes / self.vocab
         book.threshold_ema_dead_code = self.config.revive_below * fair

@@ -1,0 +1,48 @@
+"""How a trained model is measured."""
+
+from dataclasses import dataclass, field
+
+from modalities.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """Which held-out samples are asked what, and how answers are decoded. The same for every arm and seed."""
+
+    num_samples: int = 512
+    """Held-out samples that are measured: the first of the split."""
+    num_sequences: int = 256
+    """Held-out samples whose sequences are written out; writing costs a step per token."""
+    num_chance: int = 4096
+    """Training samples from which chance is computed."""
+    batch_size: int = 64
+    """Samples per forward pass. It changes nothing but speed and memory."""
+    max_tokens: int | None = None
+    """Longest sequence that is written, in tokens; each modality's own limit where None."""
+    routes: dict[str, list[str]] = field(
+        default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]}
+    )
+    """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
+    probes: dict[str, str] = field(default_factory=lambda: {"t5_caption": "caption"})
+    """What is predicted from a modality that is an input only, to say what it is worth."""
+    argmax: list[str] = field(default_factory=lambda: ["semseg", "canny_edges", "sam_edges"])
+    """Modalities decoded from the most likely codes. All others are decoded from the probability-weighted mean of the
+    code vectors, which is nearer to the mean of what is possible, and blurs what must be sharp."""
+    masked_inputs: int = 64
+    """Tokens that the encoder sees in the masked-token question."""
+    num_pictures: int = 6
+    """Held-out samples that are drawn."""
+    resamples: int = 2000
+    """Bootstrap resamples of the held-out samples."""
+    seed: int = 0
+    """Seed of the masks and of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        counts = ("num_samples", "num_sequences", "num_chance", "batch_size", "masked_inputs", "resamples")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"evaluation.{name} must be at least 1, got {getattr(self, name)}.")
+        if self.num_pictures < 0:
+            raise ConfigError(f"evaluation.num_pictures must be at least 0, got {self.num_pictures}.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ConfigError(f"evaluation.max_tokens must be at least 1, got {self.max_tokens}.")

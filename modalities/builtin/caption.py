@@ -1,0 +1,28 @@
+"""Captions: what a person would say of the image."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modalities.sequences import Prose
+from modalities.spec import Text, WordPiece
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption(Prose):
+    """A sentence about the image."""
+
+    def look(self, scene: "Scene") -> str:
+        """The scene's caption."""
+        return scene.caption
+
+
+MODALITY = Caption(
+    name="caption",
+    title="Caption",
+    layout=Text(max_tokens=256),
+    tokenizer=WordPiece(),
+    labeller="alt text of CC12M and COYO-700M",
+)

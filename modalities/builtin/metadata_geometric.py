@@ -1,0 +1,33 @@
+"""Geometric metadata: how complex the surfaces are and how much they hide each other."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modalities.labellers import metadata as labeller
+from modalities.metadata import GEOMETRIC, Metadata
+from modalities.spec import Text, WordPiece
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometricMetadata(Metadata):
+    """Facts about depth and normals."""
+
+    def look(self, scene: "Scene") -> dict[str, float]:
+        """The facts by the definitions of 4M-21, from exact depth and normals."""
+        return {
+            "geometric_complexity": float(labeller.geometric_complexity(scene.normals)),
+            "occlusion_score": float(labeller.occlusion_score(scene.depth)),
+        }
+
+
+MODALITY = GeometricMetadata(
+    name="metadata_geometric",
+    title="Geometric metadata",
+    layout=Text(max_tokens=2 * len(GEOMETRIC) + 1, chunk=2),
+    tokenizer=WordPiece(),
+    fields=GEOMETRIC,
+    labeller="computed from Omnidata depth and normals",
+)

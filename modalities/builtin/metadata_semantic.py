@@ -1,0 +1,47 @@
+"""Semantic metadata: what is in the image, how much of it, and how long its caption is."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modalities.boxes import visible_things
+from modalities.labellers import metadata as labeller
+from modalities.metadata import SEMANTIC, Metadata
+from modalities.spec import Text, WordPiece
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticMetadata(Metadata):
+    """Facts about content."""
+
+    def look(self, scene: "Scene") -> dict[str, float]:
+        """The facts by the definitions of 4M-21, from the exact scene.
+
+        SAM's instances are all that is visible, COCO's are the bounding boxes.
+        """
+        caption = labeller.caption_counts(scene.caption)
+        boxes = labeller.instance_counts(box.class_name for box in visible_things(scene))
+        return {
+            "caption_n_chars": caption["characters"],
+            "caption_n_words": caption["words"],
+            "caption_n_sentences": caption["sentences"],
+            "n_humans": boxes["humans"],
+            "n_sam_instances": len(scene.objects) + len(scene.people),
+            "n_coco_instances": boxes["instances"],
+            "coco_instance_diversity": boxes["diversity"],
+            "walkability": float(labeller.walkability(scene.classes)),
+            "objectness": float(labeller.objectness(scene.classes)),
+            "semantic_diversity": int(labeller.semantic_diversity(scene.classes)),
+        }
+
+
+MODALITY = SemanticMetadata(
+    name="metadata_semantic",
+    title="Semantic metadata",
+    layout=Text(max_tokens=2 * len(SEMANTIC) + 1, chunk=2),
+    tokenizer=WordPiece(),
+    fields=SEMANTIC,
+    labeller="counted from the other labels",
+)

@@ -1,0 +1,28 @@
+"""Web text: a page's words around the image (C4 in the papers, where it stands alone)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modalities.sequences import Prose
+from modalities.spec import Text, WordPiece
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebText(Prose):
+    """A passage of text."""
+
+    def look(self, scene: "Scene") -> str:
+        """The scene's passage."""
+        return scene.web_text
+
+
+MODALITY = WebText(
+    name="web_text",
+    title="Web text",
+    layout=Text(max_tokens=256),
+    tokenizer=WordPiece(),
+    labeller="C4",
+)

@@ -1,0 +1,89 @@
+"""Metrics of sets of people: share of right joints, joint error, and agreement on who is there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+
+from modalities.boxes import box_iou, stacked
+from modalities.detection_metrics import matched
+from modalities.poses import Pose, rest_pose
+from modalities.scene.body import JOINT_NAMES
+from modalities.sequence_metrics import Ratio
+from modalities.spec import Measure
+
+TORSO_SHARE = 0.2
+"""A joint is right within this share of the target's torso, from pelvis to thorax."""
+
+_PELVIS, _THORAX = JOINT_NAMES.index("pelvis"), JOINT_NAMES.index("thorax")
+_MOVING = [index for index in range(len(JOINT_NAMES)) if index != _PELVIS]
+
+People = Sequence[Pose]
+
+
+def overlap(prediction: People, target: People) -> Float[np.ndarray, "n m"]:
+    """Return the intersection over union of the people's boxes."""
+    return box_iou(stacked([pose.box for pose in prediction]), stacked([pose.box for pose in target]))
+
+
+def paired(prediction: People, target: People) -> list[tuple[Pose | None, Pose]]:
+    """Return each target person with the predicted one whose box fits best, one to one; None where none overlaps."""
+    shared = overlap(prediction, target)
+    partner = {
+        int(column): prediction[int(row)]
+        for row, column in zip(*linear_sum_assignment(shared, maximize=True), strict=True)
+        if shared[row, column] > 0
+    }
+    return [(partner.get(index), person) for index, person in enumerate(target)]
+
+
+def joint_distances(prediction: Pose, target: Pose) -> Float[np.ndarray, "17"]:
+    """Return how far each joint is off, in metres, with the pelvises laid on each other."""
+    one, other = (joints - joints[_PELVIS] for joints in (prediction.joints(), target.joints()))
+    return np.asarray(np.linalg.norm(one - other, axis=-1))
+
+
+def pck_terms(prediction: People, target: People) -> tuple[float, float]:
+    """Return the joints within `TORSO_SHARE` of the torso, pelvis aside, and all; those of missed people are wrong.
+
+    People that are not there are not held against a prediction here: `people_f1` does that.
+    """
+    right = 0
+    for guess, person in paired(prediction, target):
+        if guess is not None:
+            joints = person.joints()
+            reach = TORSO_SHARE * np.linalg.norm(joints[_THORAX] - joints[_PELVIS])
+            right += int((joint_distances(guess, person)[_MOVING] <= reach).sum())
+    return float(right), float(len(_MOVING) * len(target))
+
+
+def error_terms(prediction: People, target: People) -> tuple[float, float]:
+    """Return the sum of joint errors in millimetres and the count of joints, for MPJPE (Ionescu et al. 2014).
+
+    A missed person counts as if a T pose facing the camera had been predicted, so that leaving people out never pays.
+    """
+    rest = rest_pose()
+    total = sum(float(joint_distances(guess or rest, person).sum()) for guess, person in paired(prediction, target))
+    return 1000 * total, float(len(JOINT_NAMES) * len(target))
+
+
+def people_terms(prediction: People, target: People) -> tuple[float, float]:
+    """Return twice the people whose boxes overlap by half or more, and the count of people on both sides."""
+    rows, _ = matched(overlap(prediction, target))
+    return 2.0 * len(rows), float(len(prediction) + len(target))
+
+
+def pck(prediction: People, target: People) -> float:
+    """Return the share of right joints in one sample; 0 where nobody is there to be found."""
+    above, below = pck_terms(prediction, target)
+    return above / below if below else 0.0
+
+
+def pose_measures() -> dict[str, Measure]:
+    """Return fresh metrics of people: PCK, mean joint error, F1 of people. The first two are NaN where nobody is."""
+    return {
+        "pck": Measure(metric=Ratio(pck_terms), unit="share", higher_is_better=True),
+        "joint_error": Measure(metric=Ratio(error_terms), unit="mm", higher_is_better=False),
+        "people_f1": Measure(metric=Ratio(people_terms, empty=1.0), unit="share", higher_is_better=True),
+    }

@@ -1,0 +1,104 @@
+"""Metrics of texts, palettes and bins, against computations of their own."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.color import rgb2lab
+
+from modalities.builtin.metadata_image import MODALITY as IMAGE
+from modalities.sequence_metrics import (
+    LARGEST_DELTA_E,
+    Bleu,
+    Ratio,
+    field_f1,
+    palette_distance,
+    palette_measures,
+    text_measures,
+    to_lab,
+    word_f1,
+)
+
+COLORS = st.tuples(*[st.integers(0, 255)] * 3)
+
+
+def test_word_f1_is_the_overlap_of_bags() -> None:
+    # 3 of 4 predicted words are among the 5 of the target.
+    assert word_f1("a red red ball", "A big red ball .") == pytest.approx(2 * 3 / 9)
+    assert word_f1("", "") == 1
+    assert word_f1("a", "") == 0
+
+
+def test_field_f1_looks_at_words_that_state_a_fact() -> None:
+    assert field_f1("there is a red ball", "here was some red ball") == 1
+    assert field_f1("a red ball", "a blue ball") == pytest.approx(0.5)
+
+
+def test_texts_differ_only_by_words_not_by_case_or_spacing() -> None:
+    for name, measure in text_measures().items():
+        measure.metric.update(["A red ball, on the left."], ["a red ball , on the left ."])
+        assert measure.metric.compute() == pytest.approx(1), name
+
+
+def test_bleu_is_that_of_its_definition() -> None:
+    # Smoothed (Lin and Och 2004): precisions of orders 2 to 4 with one added above and below; here 4 of 5 words.
+    metric = Bleu()
+    metric.update(["the cat is here now"], ["the cat was here now"])
+    expected = np.prod([4 / 5, 3 / 5, 1 / 4, 1 / 3]) ** 0.25
+    assert metric.compute() == pytest.approx(expected, rel=1e-5)
+
+
+def test_bleu_of_nothing_is_zero() -> None:
+    metric = Bleu()
+    metric.update([""], ["a ball"])
+    assert metric.compute() == 0
+
+
+def test_lab_agrees_with_scikit_image() -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.float64)
+    assert np.allclose(to_lab(colors), rgb2lab(colors / 255), atol=1e-2)
+
+
+@given(prediction=st.lists(COLORS, max_size=4), target=st.lists(COLORS, max_size=4))
+def test_palettes_are_matched_in_the_best_way(
+    prediction: list[tuple[int, int, int]], target: list[tuple[int, int, int]]
+) -> None:
+    common = min(len(prediction), len(target))
+    found = palette_distance(prediction, target)
+    if common == 0:
+        assert found == (0 if len(prediction) == len(target) else LARGEST_DELTA_E)
+        return
+    one, other = (rgb2lab(np.array(colors[:common]) / 255.0) for colors in (prediction, target))
+    best = min(np.linalg.norm(one - other[list(order)], axis=1).mean() for order in itertools.permutations(range(common)))
+    assert found == pytest.approx(best, abs=0.02)
+
+
+def test_black_and_white_are_as_far_apart_as_can_be() -> None:
+    metric = palette_measures()["delta_e"].metric
+    metric.update([((0, 0, 0),), ((1, 2, 3),)], [((255, 255, 255),), ((1, 2, 3),)])
+    assert metric.compute() == pytest.approx(50, abs=0.1)
+
+
+def test_bins_are_averaged_over_samples_then_fields() -> None:
+    measures = IMAGE.metrics()
+    truths = [{"entropy": 5.0, "contrast": 10.0}, {"entropy": 5.0}]
+    guesses = [{"entropy": 5.0}, {"entropy": 5.0 + 2 * 10 / 49}]
+    for measure in measures.values():
+        measure.metric.update(guesses, truths)
+    # Entropy: one of two right, 2 bins off on one. Contrast: missing, so wrong, and 3 bins (10 / 127 * 49) from bin 0.
+    assert measures["accuracy"].metric.compute() == pytest.approx((1 / 2 + 0) / 2)
+    assert measures["mae"].metric.compute() == pytest.approx((1 + 3) / 2)
+
+
+def test_a_ratio_without_samples_is_what_was_asked_for() -> None:
+    assert np.isnan(Ratio(lambda *_: (1.0, 0.0)).compute())
+    metric = Ratio(lambda *_: (1.0, 0.0), empty=1.0)
+    metric.update([0], [0])
+    assert metric.compute() == 1
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        text_measures()["word_f1"].metric.update(["a"], [])
