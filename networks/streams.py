@@ -55,8 +55,15 @@ PIXELS = "_pixels"
 """What is added to a modality's name for its stream of raw patches."""
 
 
-def streams_of(modalities: Mapping[str, Modality], text_vocab: int) -> tuple[Stream, ...]:
-    """The streams of ``modalities``, in their order; ``text_vocab`` is the size of the shared text vocabulary."""
+def streams_of(
+    modalities: Mapping[str, Modality], text_vocab: int, *, shared_text: bool = True
+) -> tuple[Stream, ...]:
+    """The streams of ``modalities``, in their order.
+
+    Args:
+        text_vocab: Size of the text vocabulary.
+        shared_text: False gives each sequence modality a table and a head of its own, as the published models have.
+    """
     streams: list[Stream] = []
     for name, modality in modalities.items():
         layout = modality.layout
@@ -71,11 +78,11 @@ def streams_of(modalities: Mapping[str, Modality], text_vocab: int) -> tuple[Str
                     patch=layout.patch,
                 )
             )
-        streams.append(_stream(name, modality, text_vocab))
+        streams.append(_stream(name, modality, text_vocab, "text" if shared_text else name))
     return tuple(streams)
 
 
-def _stream(name: str, modality: Modality, text_vocab: int) -> Stream:
+def _stream(name: str, modality: Modality, text_vocab: int, text: str) -> Stream:
     match modality.layout:
         case Dense() | Vector() as layout:
             spec = modality.tokenizer
@@ -94,7 +101,7 @@ def _stream(name: str, modality: Modality, text_vocab: int) -> Stream:
                 name=name,
                 kind=StreamKind.sequence,
                 num_tokens=layout.max_tokens,
-                vocabulary="text",
+                vocabulary=text,
                 vocab=text_vocab,
                 chunk=layout.chunk,
                 keep=layout.keep,
