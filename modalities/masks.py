@@ -37,7 +37,7 @@ def filled(box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
 
 
 def crop(mask: Bool[np.ndarray, "h w"], box: Corners, side: int) -> Float32[np.ndarray, "side side"]:
-    """Return the part of ``mask`` inside ``box`` at ``side`` x ``side`` values 0..1: shares of area where it shrinks."""
+    """Return the part of ``mask`` inside ``box`` as side x side values 0..1, shares of area where it shrinks."""
     rows, columns = pixels(box, *mask.shape)
     return resize(mask[rows, columns].astype(np.float32), side, side)
 

@@ -66,11 +66,14 @@ def words(text: str) -> list[str]:
 
 
 class Bleu(BLEUScore):
-    """Corpus BLEU-4 in percent points of 1 (Papineni et al. 2002), over lower-case words and punctuation marks."""
+    """Corpus BLEU-4, 0..1 (Papineni et al. 2002), over lower-case words and punctuation marks.
+
+    Without smoothing: 0 for a corpus of which no four words in a row are right.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
-        """Set up the counts; texts shorter than four words count by smoothed precision."""
-        super().__init__(n_gram=4, smooth=True, **kwargs)
+        """Set up the counts."""
+        super().__init__(n_gram=4, **kwargs)
 
     def update(self, preds: Sequence[str], target: Sequence[Any]) -> None:
         """Add pairs of texts."""

@@ -2,7 +2,6 @@
 
 import abc
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalities.errors import DataError
+from modalities.files import write_whole
 from modalities.sequence_metrics import text_measures, word_f1
 from modalities.spec import Measure, Parsed, SequenceModality, Value, View
 from modalities.text import HALF, without_marks
@@ -232,15 +232,9 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file under a temporary name, then rename it: it is there whole or not at all.
+    """Write a UTF-8 file that is there whole or not at all.
 
     Raises:
         DataError: The folder is missing or may not be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{path} could not be written: {error.strerror}.") from error
+    write_whole(path, lambda file: file.write(text.encode()))

@@ -113,4 +113,5 @@ def vectors(
     """Vectors ``source`` of each sample's sequence; zeros where that is negative, which is what hidden runs become."""
     flat = (sample * values.shape[1] + source).clamp_min(0)
     chosen = values.flatten(0, 1).index_select(0, flat).float()
-    return chosen.masked_fill_((source < 0)[:, None], 0.0)
+    (hidden,) = (source < 0).nonzero(as_tuple=True)
+    return chosen.index_fill_(0, hidden, 0.0)

@@ -117,7 +117,8 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "b m d"]:
         """What each token of ``x`` gathers from the context."""
         query = rearrange(self.query(x), "b m (h e) -> b h m e", h=self.heads)
-        return self.out(attend(self.norms.query(query), seen.key, seen.value, mask))
+        out: Tensor = self.out(attend(self.norms.query(query), seen.key, seen.value, mask))
+        return out
 
 
 class MLP(nn.Module):
@@ -132,11 +133,14 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
-        hidden = self.up(x)
+        hidden: Tensor = self.up(x)
         if self.gated:
             gate, hidden = hidden.chunk(2, dim=-1)
-            return self.down(F.silu(gate) * hidden)
-        return self.down(F.gelu(hidden))
+            hidden = F.silu(gate) * hidden
+        else:
+            hidden = F.gelu(hidden)
+        out: Tensor = self.down(hidden)
+        return out
 
 
 class Block(nn.Module):
@@ -155,7 +159,8 @@ class Block(nn.Module):
         """The tokens after the block."""
         gathered, _ = self.attention(self.attention_norm(x), mask)
         x = x + gathered
-        return x + self.mlp(self.mlp_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
 
 
 class DecoderBlock(nn.Module):

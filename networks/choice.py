@@ -11,6 +11,7 @@ from networks.batch import Samples
 from networks.grids import choose_places, grid_picks
 from networks.picks import Picks
 from networks.spans import (
+    Spans,
     draw_hidden,
     hidden_part,
     hidden_picks,
@@ -39,25 +40,16 @@ class Plan:
 class _Group:
     """The rows of some streams that have something to see or to ask for, under one another."""
 
-    ids: Int[Tensor, "r n"]
-    """Token ids; of vectors their places; of pixels nothing."""
+    ids: Int[Tensor, "all n"]
+    """Token ids of all rows; of vectors their places; of pixels nothing."""
+    source: Int[Tensor, " r"]
+    """Where the rows that matter lie in ``ids``."""
     row: Int[Tensor, " r"]
     """Sample times number of streams, plus stream."""
     lengths: Int[Tensor, " r"]
     seen: Int[Tensor, " r"]
     asked: Int[Tensor, " r"]
     keep: Float[Tensor, " r"]
-
-    def only(self, rows: Int[Tensor, " k"]) -> "_Group":
-        """Some of the rows."""
-        return _Group(
-            ids=self.ids[rows],
-            row=self.row[rows],
-            lengths=self.lengths[rows],
-            seen=self.seen[rows],
-            asked=self.asked[rows],
-            keep=self.keep[rows],
-        )
 
 
 def choose(
@@ -72,8 +64,8 @@ def choose(
     for num_places, numbers in _by(streams, (StreamKind.grid, StreamKind.pixels), lambda item: item.num_tokens).items():
         group = _group(samples, streams, numbers, num_places, plan)
         seen, asked = choose_places(group.seen, group.asked, num_places, generator)
-        encoder.append(grid_picks(group.ids, group.row, seen, asked=False))
-        decoder.append(grid_picks(group.ids, group.row, asked, asked=True))
+        encoder.append(grid_picks(group.ids, group.source, group.row, seen, asked=False))
+        decoder.append(grid_picks(group.ids, group.source, group.row, asked, asked=True))
     for chunk, numbers in _by(streams, (StreamKind.sequence, StreamKind.embedding), lambda item: item.chunk).items():
         width = max([samples[streams[number].name].values.shape[1] for number in numbers if streams[number].name in samples], default=0)
         group = _group(samples, streams, numbers, max(width, 1), plan)
@@ -88,18 +80,18 @@ def _spans(
 ) -> tuple[Picks, Picks]:
     """The visible and the hidden part of each sequence."""
     device = group.row.device
-    ids, units = group.ids, units_of(group.ids, group.lengths, chunk)
+    ids = group.ids.index_select(0, group.source)
+    units = units_of(ids, group.lengths, chunk)
     if chunk > 1 and shuffle:
         ids, units = shuffle_units(ids, group.lengths, units, generator)
-    hidden = draw_hidden(group.lengths, group.seen, group.keep, generator, units, whole=chunk == 1)
+    hidden = draw_hidden(group.lengths, group.seen, group.keep, generator, units, chunk)
+    spans = Spans(ids=ids, lengths=group.lengths, hidden=hidden)
     texts = torch.tensor([stream.kind is StreamKind.sequence for stream in streams], device=device)
-    (shown,) = (group.seen > 0).nonzero(as_tuple=True)
-    is_text = texts[group.row[shown] % len(streams)]
-    visible = visible_part(ids[shown], group.lengths[shown], hidden[shown], is_text)
-    (wanted,) = (group.asked > 1).nonzero(as_tuple=True)
-    where = torch.rand(len(wanted), generator=generator, device=device)
-    written = hidden_part(ids[wanted], hidden[wanted], group.asked[wanted], where)
-    return visible_picks(visible, group.row[shown]), hidden_picks(written, group.row[wanted])
+    visible = visible_part(spans, group.seen > 0, texts[group.row % len(streams)])
+    # One token alone, a sentinel, is given but leaves nothing to ask for.
+    most = torch.where(group.asked > 1, group.asked, 0)
+    where = torch.rand(len(ids), generator=generator, device=device)
+    return visible_picks(visible, group.row), hidden_picks(hidden_part(spans, most, where), group.row)
 
 
 def lengths_of(samples: Samples, streams: Sequence[Stream]) -> Int[Tensor, "b s"]:
@@ -132,10 +124,18 @@ def _group(samples: Samples, streams: Sequence[Stream], numbers: list[int], widt
         elif stream.kind is not StreamKind.pixels and stream.name in samples:
             values = samples[stream.name].values
             ids[:, index, : values.shape[1]] = values
-    lengths, seen, asked = (item[:, numbers].flatten() for item in (plan.lengths, plan.seen, plan.asked))
-    row = torch.arange(b * num_streams, device=device).view(b, num_streams)[:, numbers].flatten()
-    (active,) = ((lengths > 0) & (seen + asked > 0)).nonzero(as_tuple=True)
-    whole = _Group(
-        ids=ids.flatten(0, 1), row=row, lengths=lengths, seen=seen, asked=asked, keep=plan.keep[:, numbers].flatten()
+    numbered = torch.tensor(numbers, device=device)
+    lengths, seen, asked, keep = (
+        item.index_select(1, numbered).flatten() for item in (plan.lengths, plan.seen, plan.asked, plan.keep)
     )
-    return whole.only(active)
+    row = (torch.arange(b, device=device)[:, None] * num_streams + numbered).flatten()
+    (active,) = ((lengths > 0) & (seen + asked > 0)).nonzero(as_tuple=True)
+    return _Group(
+        ids=ids.flatten(0, 1),
+        source=active,
+        row=row[active],
+        lengths=lengths[active],
+        seen=seen[active],
+        asked=asked[active],
+        keep=keep[active],
+    )

@@ -6,7 +6,6 @@ the tokens that matter are chosen before they are embedded (see `networks.batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import cast
 
 import torch
@@ -14,106 +13,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from modalities.errors import ConfigError
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, BlockConfig, DecoderBlock, KeyValues, norm
+from networks.blocks import Block, DecoderBlock, KeyValues, norm
 from networks.embedding import Places, Stem, Tokens, add_rows
+from networks.fourm_config import FourMConfig, Init, Sharing, Size
+from networks.initialise import initialise
 from networks.streams import Stream, StreamKind
 
-
-class Size(Enum):
-    """The published sizes, and one below them that fits a laptop's CPU."""
-
-    nano = (64, 2, 3, 2)
-    tiny = (384, 6, 6, 6)
-    small = (512, 8, 8, 8)
-    B = (768, 12, 12, 12)
-    L = (1024, 16, 24, 24)
-    XL = (2048, 32, 24, 24)
-
-
-class Sharing(Enum):
-    """Which token tables are one."""
-
-    all = "all"
-    """Encoder inputs, decoder inputs and heads."""
-    decoder = "decoder"
-    """Decoder inputs and heads, as in the papers' tied models."""
-    none = "none"
-    """Three tables, as in the released checkpoints."""
-
-
-class Init(Enum):
-    """How weights start."""
-
-    published = "published"
-    """Xavier uniform, embeddings of standard deviation 0.02."""
-    local = "local"
-    """Attention that looks at its own place from the first step: what lets a small model leave the positional marginal."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FourMConfig:
-    """The model's shape. The defaults are the papers' SwiGLU models without biases."""
-
-    size: Size = Size.B
-    """Width, heads, encoder and decoder depth in one word."""
-    width: int | None = None
-    """Overrides the size's width."""
-    heads: int | None = None
-    """Overrides the size's number of heads."""
-    encoder_depth: int | None = None
-    """Overrides the size's encoder depth."""
-    decoder_depth: int | None = None
-    """Overrides the size's decoder depth."""
-    mlp_ratio: float = 4.0
-    """Hidden width of the MLP over the model's width, before the two thirds of a gated one."""
-    gated: bool = True
-    """SwiGLU where true, GELU where false."""
-    bias: bool = False
-    """Biases in norms, attention and MLP."""
-    qk_norm: bool = False
-    """Norms on each head's queries and keys."""
-    sharing: Sharing = Sharing.decoder
-    """Which token tables are one."""
-    registers: int = 0
-    """Learnt tokens that the encoder carries beside the input."""
-    init: Init = Init.published
-    """How weights start."""
-    deep_stem: bool = False
-    """A residual MLP beside the linear patch projection."""
-    position_scale: float = 1.0
-    """Factor on the fixed position codes."""
-    max_period: float = 10_000.0
-    """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
-    learnt_positions: bool = False
-    """Learnt positions in place of sines and cosines."""
-    token_loss: bool = False
-    """Mean over tokens where true; mean over modalities of their means, as in the papers, where false."""
-
-    def __post_init__(self) -> None:
-        width, heads, _, _ = self.shape
-        if width % heads or width % 4:
-            raise ConfigError(f"model.width must be a multiple of model.heads and of 4, got {width} and {heads}.")
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Width, heads, encoder depth, decoder depth."""
-        width, heads, encoder, decoder = self.size.value
-        return (
-            self.width or width,
-            self.heads or heads,
-            encoder if self.encoder_depth is None else self.encoder_depth,
-            decoder if self.decoder_depth is None else self.decoder_depth,
-        )
-
-    @property
-    def block(self) -> BlockConfig:
-        """The shape of one block."""
-        width, heads, _, _ = self.shape
-        return BlockConfig(
-            width=width, heads=heads, mlp_ratio=self.mlp_ratio, gated=self.gated, bias=self.bias, qk_norm=self.qk_norm
-        )
+__all__ = ["Context", "FourM", "FourMConfig", "FourMOutput", "Init", "Sharing", "Size"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +119,7 @@ class FourM(nn.Module):
         mask = key_mask(visible)
         for block in self.encoder:
             x = block(x, mask)
-        context = self.context_projection(self.encoder_norm(x)) + places
+        context: Tensor = self.context_projection(self.encoder_norm(x)) + places
         return Context(values=torch.where(visible[..., None], context, 0.0), mask=mask)
 
     def decode(self, batch: TokenBatch, context: Context) -> Float[Tensor, "b m d"]:
@@ -220,7 +127,8 @@ class FourM(nn.Module):
         x = self.embed_targets(batch.decoder_ids, batch.decoder_stream, batch.decoder_position)
         mask = self._decoder_mask(batch)
         for block in self.decoder:
-            x, _ = block(x, block.look_at(context.values), mask=mask, context_mask=context.mask)
+            seen = cast(DecoderBlock, block).look_at(context.values)
+            x, _ = block(x, seen, mask=mask, context_mask=context.mask)
         return cast(Tensor, self.decoder_norm(x))
 
     def look_at(self, context: Context) -> list[KeyValues]:
@@ -246,9 +154,10 @@ class FourM(nn.Module):
         self, ids: Int[Tensor, "b m"], stream: Int[Tensor, "b m"], position: Int[Tensor, "b m"]
     ) -> Float[Tensor, "b m d"]:
         """What the decoder is given: the known id for sequences, the mask token for grids, and the place."""
-        known = self.decoder_tokens(ids, stream)
+        known: Tensor = self.decoder_tokens(ids, stream)
         given = torch.where(self.is_sequence[stream][..., None], known, self.mask_token.to(known.dtype))
-        return given + self.places(stream, position)
+        embedded: Tensor = given + self.places(stream, position)
+        return embedded
 
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
         """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
@@ -290,7 +199,7 @@ class FourM(nn.Module):
         wanted = torch.where(batch.targets != IGNORE, batch.decoder_stream, len(self.streams)).flatten()
         order = wanted.argsort(stable=True)
         counts = torch.bincount(wanted, minlength=len(self.streams) + 1).tolist()
-        parts = order.split(counts)
+        parts = torch.split(order, counts)
         return {stream.name: rows for stream, rows in zip(self.streams, parts, strict=False) if rows.numel()}
 
 
@@ -299,49 +208,3 @@ def key_mask(visible: Bool[Tensor, "b n"]) -> Bool[Tensor, "b 1 1 n"] | None:
     if visible.device.type == "cpu" and bool(visible.all()):
         return None
     return (visible | ~visible.any(dim=1, keepdim=True))[:, None, None, :]
-
-
-@torch.no_grad()
-def initialise(model: FourM) -> None:
-    """Set every weight as the config says, from torch's global generator."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    local = model.config.init is Init.local
-    std = 0.3 if local else 0.02
-    for table in dict.fromkeys((model.tokens, model.heads, model.decoder_tokens)):
-        # Heads read a normed vector: at 0.05 the first loss is that of equal odds.
-        nn.init.normal_(table.table, std=0.05 if local and table is model.heads else std)
-        table.table[-1].zero_()
-    nn.init.normal_(model.places.stream, std=std)
-    nn.init.normal_(model.mask_token, std=std)
-    if model.places.learnt is not None:
-        nn.init.normal_(model.places.learnt, std=std)
-        model.places.learnt[0].zero_()
-    if model.registers is not None:
-        nn.init.normal_(model.registers, std=std)
-    if local:
-        _look_at_own_place(model)
-
-
-def _look_at_own_place(model: FourM) -> None:
-    """Cross-attention whose queries and keys are nearly equal maps, and whose values pass through.
-
-    Equal places then have the largest products from the first step on. From Xavier weights a model of width 64 takes
-    longer to find that than a demo lasts.
-    """
-    width = model.config.shape[0]
-    eye = torch.eye(width)
-
-    def near(weight: Tensor, gain: float) -> None:
-        weight.copy_(gain * eye + 0.02 * torch.randn(width, width))
-
-    for block in model.decoder:
-        cross = cast(DecoderBlock, block).cross
-        near(cross.query.weight, 1.6)
-        near(cross.key_value.weight[:width], 1.6)
-        near(cross.key_value.weight[width:], 0.8)
-        near(cross.out.weight, 0.8)
-    near(model.context_projection.weight, 1.0)

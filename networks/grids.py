@@ -36,15 +36,21 @@ def _draw(
 
 
 def grid_picks(
-    ids: Int[Tensor, "r n"], row: Int[Tensor, " r"], chosen: Bool[Tensor, "r n"], *, asked: bool
+    ids: Int[Tensor, "all n"],
+    source: Int[Tensor, " r"],
+    row: Int[Tensor, " r"],
+    chosen: Bool[Tensor, "r n"],
+    *,
+    asked: bool,
 ) -> Picks:
     """The chosen places of grids, in order of position.
 
     Args:
+        source: Where each grid lies in ``ids``.
         asked: True for the decoder, whose slots hold a mask token and are given no id.
     """
     found = marks(chosen)
-    values = take(ids, found.flat).long()
+    values = take(ids, source.index_select(0, found.row) * ids.shape[1] + found.column)
     return Picks(
         row=row.index_select(0, found.row),
         rank=found.rank,

@@ -40,11 +40,6 @@ class Ragged:
         """The row of each value."""
         return torch.repeat_interleave(self.sizes, output_size=len(self.values))
 
-    @property
-    def rank(self) -> Int[Tensor, " r"]:
-        """The place of each value in its row."""
-        return ranks(self.sizes, self.row)
-
     def lists(self) -> list[list[int]]:
         """The rows as lists."""
         parts: list[list[int]] = [part.tolist() for part in self.values.split(self.sizes.tolist())]
@@ -67,6 +62,8 @@ class Marks:
     column: Int[Tensor, " r"]
     rank: Int[Tensor, " r"]
     """How many flags of the row come before."""
+    sizes: Int[Tensor, " rows"]
+    """Flags of each row."""
 
 
 def marks(flags: Bool[Tensor, "rows n"]) -> Marks:
@@ -74,7 +71,7 @@ def marks(flags: Bool[Tensor, "rows n"]) -> Marks:
     flat = true_places(flags.flatten())
     sizes = flags.sum(dim=1)
     row = torch.repeat_interleave(sizes, output_size=len(flat))
-    return Marks(flat=flat, row=row, column=flat - row * flags.shape[1], rank=ranks(sizes, row))
+    return Marks(flat=flat, row=row, column=flat - row * flags.shape[1], rank=ranks(sizes, row), sizes=sizes)
 
 
 def true_places(flags: Bool[Tensor, " n"]) -> Int[Tensor, " r"]:

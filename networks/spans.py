@@ -4,7 +4,10 @@ Source: T5 (Raffel et al. 2020, arXiv:1910.10683), section 3.1.4, as 4M (arXiv:2
 again with fewer kept tokens until the visible part fits its budget.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -12,21 +15,39 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from modalities.text import EOS_ID, NUM_SENTINELS, SENTINEL_0
-from networks.picks import Picks, Ragged, marks, ranks, take
+from networks.picks import Picks, Ragged, marks, ranks, take, true_places
 
 SHRINK = 0.9
 """Factor on the share of kept tokens from one draw to the next."""
-MOST_DRAWS = 100
-"""Draws until a sequence is hidden whole."""
+HOPELESS = 3.5
+"""Standard deviations: one draw in 4,000 that is left out would have fitted."""
+TRIES = 4
+"""Draws of one sequence at once, at least."""
+DRAWN = 1 << 17
+"""Coins at once, about."""
 MOST_SPANS = NUM_SENTINELS - 2
 """Hidden runs in one sequence: numbering begins at ``[S_1]``, and one more sentinel closes the last."""
 HIDDEN_VECTOR = -1
 """What stands for a hidden run of vectors."""
 
 
-def starts_of(hidden: Bool[Tensor, "r n"]) -> Bool[Tensor, "r n"]:
-    """True at the first token of each hidden run."""
-    return hidden & ~F.pad(hidden, (1, 0))[:, :-1]
+@dataclass(frozen=True, kw_only=True)
+class Spans:
+    """Sequences of which some tokens are hidden."""
+
+    ids: Int[Tensor, "r n"]
+    lengths: Int[Tensor, " r"]
+    hidden: Bool[Tensor, "r n"]
+
+    @cached_property
+    def starts(self) -> Bool[Tensor, "r n"]:
+        """True at the first token of each hidden run."""
+        return self.hidden & ~F.pad(self.hidden, (1, 0))[:, :-1]
+
+    @cached_property
+    def number(self) -> Int[Tensor, "r n"]:
+        """Hidden runs up to each token."""
+        return self.starts.cumsum(dim=1, dtype=torch.int32)
 
 
 def draw_hidden(
@@ -35,55 +56,72 @@ def draw_hidden(
     keep: Float[Tensor, " r"],
     generator: torch.Generator,
     units: Int[Tensor, "r n"],
-    *,
-    whole: bool,
+    chunk: int,
 ) -> Bool[Tensor, "r n"]:
     """True where a token is hidden; everything where the budget is 0.
 
     Each unit is kept with probability ``keep``. Where the kept tokens and the sentinels do not fit the budget, all of
-    the sequence is drawn again with nine tenths of that.
+    the sequence is drawn again with nine tenths of that, and so on.
 
     Args:
         units: What is hidden or shown together: equal numbers in a row, below n.
-        whole: True where every unit is one token.
+        chunk: Most tokens in a unit; where 1, ``units`` is not read.
     """
-    n = units.shape[1]
-    order = torch.arange(n, device=units.device)
+    order = torch.arange(units.shape[1], device=units.device)
     # Nothing is drawn for what is certain: all kept and within the budget, or nothing kept.
     certain = (keep >= 1) & (lengths <= budget)
     hidden = (order < lengths[:, None]) & ~certain[:, None]
     (pending,) = (~certain & (keep > 0) & (budget > 0) & (lengths > 0)).nonzero(as_tuple=True)
-    keep = skip_hopeless(keep[pending], lengths[pending], budget[pending]) if whole else keep[pending]
-    for _ in range(MOST_DRAWS):
-        if not pending.numel():
-            break
-        length = lengths[pending]
-        width = int(length.max())
-        kept = torch.rand((len(pending), width), generator=generator, device=units.device) < keep[:, None]
-        if not whole:
-            kept = kept.gather(1, units[pending, :width])
-        there = order[:width] < length[:, None]
-        covered = there & ~kept
-        num_runs = starts_of(covered).sum(dim=1)
-        seen = length - covered.sum(dim=1) + num_runs
-        fits = (seen <= budget[pending]) & (num_runs <= MOST_SPANS)
-        hidden[pending[fits], :width] = covered[fits]
-        pending, keep = pending[~fits], SHRINK * keep[~fits]
+    keep = skip_hopeless(keep, lengths // chunk, budget)
+    # Those of nearly equal length are drawn together, a few times ahead: as much at once as a cache holds.
+    pending = pending[lengths[pending].argsort(descending=True)]
+    while pending.numel():
+        width = int(lengths[pending[0]])
+        now, later = pending.split_with_sizes([k := min(len(pending), DRAWN // (TRIES * width) + 1), len(pending) - k])
+        tries = max(TRIES, DRAWN // (k * width))
+        kept = coins(keep[now, None] * SHRINK ** torch.arange(tries, device=keep.device), width, generator)
+        if chunk > 1:
+            kept = kept.gather(2, units[now, None, :width].expand(-1, tries, -1))
+        covered = (order[:width] < lengths[now, None])[:, None] & ~kept
+        num_runs = (covered[..., 1:] & kept[..., :-1]).sum(dim=2, dtype=torch.int32) + covered[..., 0]
+        num_seen = lengths[now, None] - covered.sum(dim=2, dtype=torch.int32) + num_runs
+        fits = (num_seen <= budget[now, None]) & (num_runs <= MOST_SPANS)
+        fitting, first = fits.max(dim=1)
+        (done,), (left,) = fitting.nonzero(as_tuple=True), (~fitting).nonzero(as_tuple=True)
+        hidden[now[done], :width] = covered[done, first[done]]
+        left = now[left]
+        keep[left] *= SHRINK**tries
+        pending = torch.cat([left, later])
     return hidden
 
 
+def coins(keep: Float[Tensor, "r t"], width: int, generator: torch.Generator) -> Bool[Tensor, "r t width"]:
+    """True with probability ``keep``, below 1, to the nearest of 65,536 parts; ``width`` times each.
+
+    Sixteen random bits a coin instead of a float take a third of the time.
+    """
+    count = keep.numel() * width
+    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=keep.device)
+    words.random_(-(2**63), None, generator=generator)
+    bits = words.view(torch.int16)[:count].view(*keep.shape, width)
+    threshold = ((keep * 65536).round() - 32768).clamp_max(32767).to(torch.int16)
+    return bits < threshold[..., None]
+
+
 def skip_hopeless(
-    keep: Float[Tensor, " r"], lengths: Int[Tensor, " r"], budget: Int[Tensor, " r"]
+    keep: Float[Tensor, " r"], num_units: Int[Tensor, " r"], budget: Int[Tensor, " r"]
 ) -> Float[Tensor, " r"]:
-    """``keep`` after the draws that would hardly ever have fitted: those four standard deviations above the budget.
+    """``keep`` after the draws that would hardly ever fit: those more than `HOPELESS` standard deviations off.
 
     With a share p kept, a sequence of n shows about m = n p (2 - p) tokens and sentinels, with a variance of at most
-    2 m. So a draw is hopeless where m - 4 sqrt(2 m) exceeds the budget. Most draws of long sequences are.
+    2 m; so the square root of their number has a standard deviation of at most the root of a half. Most draws of long
+    sequences are hopeless, and so is the one that keeps everything of a sequence above its budget.
     """
-    most = (8**0.5 + (8 + budget).sqrt()) ** 2
-    limit = 1 - (1 - most / lengths).clamp_min(0).sqrt()
-    steps = ((limit / keep.clamp_min(1e-12)).log() / torch.tensor(SHRINK).log()).ceil().clamp_min(0)
-    return keep * torch.pow(SHRINK, steps)
+    keep = torch.where(keep >= 1, SHRINK, keep)
+    most = ((budget + 1).sqrt() + HOPELESS * 0.5**0.5) ** 2
+    limit = 1 - (1 - most / num_units.clamp_min(1)).clamp_min(0).sqrt()
+    steps = (limit / keep.clamp_min(1e-12)).log() / math.log(SHRINK)
+    return keep * torch.pow(SHRINK, steps.ceil().clamp_min(0))
 
 
 def units_of(
@@ -111,26 +149,22 @@ def shuffle_units(
     return ids.gather(1, by), units.gather(1, by)
 
 
-def visible_part(
-    ids: Int[Tensor, "r n"], lengths: Int[Tensor, " r"], hidden: Bool[Tensor, "r n"], is_text: Bool[Tensor, " r"]
-) -> Ragged:
-    """The tokens that are not hidden, each hidden run replaced by the next sentinel, or by -1 where not ``is_text``."""
-    starts = starts_of(hidden)
-    there = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-    items = starts | (there & ~hidden)
-    found = marks(items)
-    sentinel = SENTINEL_0 + take(starts.cumsum(dim=1), found.flat)
+def visible_part(spans: Spans, shown: Bool[Tensor, " r"], is_text: Bool[Tensor, " r"]) -> Ragged:
+    """The tokens that are not hidden, each hidden run replaced by the next sentinel, or by -1 where not ``is_text``.
+
+    Args:
+        shown: False for rows of which nothing is wanted.
+    """
+    order = torch.arange(spans.ids.shape[1], device=spans.ids.device)
+    there = order < torch.where(shown, spans.lengths, 0)[:, None]
+    found = marks(there & (spans.starts | ~spans.hidden))
+    sentinel = SENTINEL_0 + take(spans.number, found.flat)
     sentinel = torch.where(is_text.index_select(0, found.row), sentinel, HIDDEN_VECTOR)
-    values = torch.where(take(starts, found.flat), sentinel, take(ids, found.flat))
-    return Ragged(values=values, sizes=items.sum(dim=1))
+    values = torch.where(take(spans.starts, found.flat), sentinel, take(spans.ids, found.flat))
+    return Ragged(values=values, sizes=found.sizes)
 
 
-def hidden_part(
-    ids: Int[Tensor, "r n"],
-    hidden: Bool[Tensor, "r n"],
-    most: Int[Tensor, " r"],
-    where: Float[Tensor, " r"],
-) -> Ragged:
+def hidden_part(spans: Spans, most: Int[Tensor, " r"], where: Float[Tensor, " r"]) -> Ragged:
     """Each sentinel and the run it hides, and one more sentinel that closes the whole; at most ``most`` tokens.
 
     What is longer begins at a random sentinel, or earlier at the first one from which the rest fits.
@@ -138,30 +172,32 @@ def hidden_part(
     Args:
         where: Uniform in [0, 1): which sentinel, where it matters.
     """
-    starts = starts_of(hidden)
-    number = starts.cumsum(dim=1)
-    num_runs, num_hidden = number[:, -1], hidden.sum(dim=1)
-    size = num_hidden + num_runs + 1
-    found = marks(hidden)
-    is_start = take(starts, found.flat)
-    span = take(number, found.flat)
+    wanted = most > 0
+    found = marks(spans.hidden & wanted[:, None])
+    num_runs = torch.where(wanted, spans.number[:, -1], 0)
+    size = found.sizes + num_runs + wanted
+    is_start = true_places(take(spans.starts, found.flat))
+    span = take(spans.number, found.flat)
+    # A sequence's k-th hidden token, in run j, has k tokens and j sentinels before it; its run's sentinel is one ahead.
     offset = found.rank + span
-    row = torch.cat([found.row, found.row[is_start], torch.arange(len(ids), device=ids.device)])
-    offset = torch.cat([offset, offset[is_start] - 1, size - 1])
-    sentinels = torch.cat([span[is_start], num_runs + 1]) + SENTINEL_0
-    token = torch.cat([take(ids, found.flat), sentinels])
-    num_tokens = len(found.flat)
-    num_starts = len(sentinels) - len(ids)
-    begin = _window(
-        size, most, offset[num_tokens:][:num_starts], row[num_tokens:][:num_starts], num_runs, where
+    start_row, start_offset = found.row.index_select(0, is_start), offset.index_select(0, is_start) - 1
+    begin = _window(size, most, start_offset, start_row, num_runs, where)
+    (ends,) = wanted.nonzero(as_tuple=True)
+    row = torch.cat([found.row, start_row, ends])
+    token = torch.cat(
+        [
+            take(spans.ids, found.flat),
+            SENTINEL_0 + span.index_select(0, is_start),
+            SENTINEL_0 + 1 + num_runs.index_select(0, ends),
+        ]
     )
+    place = torch.cat([offset, start_offset, size.index_select(0, ends) - 1]) - begin.index_select(0, row)
     size = torch.minimum(size - begin, most)
-    place = offset - begin.index_select(0, row)
-    inside = (place >= 0) & (place < size.index_select(0, row))
+    inside = true_places((place >= 0) & (place < size.index_select(0, row)))
     first = size.cumsum(0) - size
-    values = torch.empty(int(size.sum()), dtype=ids.dtype, device=ids.device)
-    values[(first.index_select(0, row) + place)[inside]] = token[inside]
-    return Ragged(values=values, sizes=size)
+    target = (first.index_select(0, row) + place).index_select(0, inside)
+    values = torch.empty(len(inside), dtype=token.dtype, device=token.device)
+    return Ragged(values=values.index_copy_(0, target, token.index_select(0, inside)), sizes=size)
 
 
 def _window(
@@ -186,7 +222,8 @@ def _window(
 
 def visible_picks(part: Ragged, row: Int[Tensor, " r"]) -> Picks:
     """The encoder's slots of sequences: positions count what is visible."""
-    own, rank = part.row, part.rank
+    own = part.row
+    rank = ranks(part.sizes, own)
     return Picks(row=row.index_select(0, own), rank=rank, position=rank, ids=part.values)
 
 
@@ -194,21 +231,25 @@ def hidden_picks(part: Ragged, row: Int[Tensor, " r"]) -> Picks:
     """The decoder's slots of sequences: each is given one token and asked for the next."""
     own = part.row
     rank = ranks(part.sizes, own)
-    more = rank + 1 < part.sizes.index_select(0, own)
-    rank = rank[more]
+    more = true_places(rank + 1 < part.sizes.index_select(0, own))
+    rank = rank.index_select(0, more)
     return Picks(
-        row=row.index_select(0, own[more]), rank=rank, position=rank, ids=part.values.roll(-1)[more], given=part.values[more]
+        row=row.index_select(0, own.index_select(0, more)),
+        rank=rank,
+        position=rank,
+        ids=part.values.index_select(0, more + 1),
+        given=part.values.index_select(0, more),
     )
 
 
 def split_spans(ids: Sequence[int], hidden: Sequence[bool]) -> tuple[list[int], list[int]]:
     """What the encoder and what the decoder is given of one sequence whose hidden tokens are known."""
-    row = torch.tensor([list(ids)])
-    mask = torch.tensor([list(hidden)])
-    length = torch.tensor([len(ids)])
-    visible = visible_part(row, length, mask, torch.tensor([True]))
-    asked = hidden_part(row, mask, 2 * length + 2, torch.zeros(1))
-    return visible.lists()[0], asked.lists()[0]
+    spans = Spans(
+        ids=torch.tensor([list(ids)]), lengths=torch.tensor([len(ids)]), hidden=torch.tensor([list(hidden)])
+    )
+    every = torch.tensor([True])
+    asked = hidden_part(spans, 2 * spans.lengths + 2, torch.zeros(1))
+    return visible_part(spans, every, every).lists()[0], asked.lists()[0]
 
 
 def merge_spans(visible: Sequence[int], written: Sequence[int]) -> list[int]:

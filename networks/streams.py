@@ -1,4 +1,4 @@
-"""What the model sees of a set of modalities: one stream for each kind of token, patch or vector that enters or leaves it."""
+"""What the model sees of modalities: one stream for each kind of token, patch or vector that enters or leaves it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

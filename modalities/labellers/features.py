@@ -65,8 +65,10 @@ def _statistics(scene: Scene, grid: int) -> Float32[np.ndarray, "n f"]:
     pool = _pooling(size, grid)
     rows = (pool @ maps.reshape(size, -1)).reshape(grid * len(_GROUPS), size)
     cells = (rows @ pool.T).reshape(grid, len(_GROUPS), grid)
-    columns: Floats = np.moveaxis(cells, 1, 2).reshape(grid * grid, -1)
-    return (columns - _CENTER) * _GAIN
+    columns: Floats = np.asarray(np.moveaxis(cells, 1, 2).reshape(grid * grid, -1), np.float32)
+    columns -= _CENTER
+    columns *= _GAIN
+    return columns
 
 
 @functools.lru_cache(maxsize=32)
@@ -74,7 +76,7 @@ def _projection(flavour: str, channels: int, salt: str) -> Floats:
     """Return the fixed random matrix of a flavour, its rows weighted by what the flavour looks at."""
     weights = np.array([getattr(_FLAVOURS[flavour], group) for group in _GROUPS])
     draw = np.random.RandomState(zlib.crc32(f"{flavour}/{salt}/{channels}".encode()))
-    matrix = draw.standard_normal((len(_GROUPS), channels)) * weights[:, None]
+    matrix: NDArray[np.float64] = draw.standard_normal((len(_GROUPS), channels)) * weights[:, None]
     matrix /= 2 * np.sqrt((weights**2).mean())
     return np.asarray(matrix, np.float32)
 

@@ -40,7 +40,7 @@ def cast_rays(layout: Layout, parts: Parts, size: int) -> Hits:
     depth, normal, label, material = _cast_room(layout.room, rays)
     instance = np.zeros(depth.shape[0], np.int32)
     part, pixel = _visible_pairs(parts, camera, size)
-    hit = intersect(parts, part, np.zeros((3, 1), np.float32), rays[:, pixel])
+    hit = intersect(parts, part, np.zeros((3, 1), np.float32), rays.take(pixel, axis=1))
     kept = np.flatnonzero(hit < depth[pixel])
     kept = kept[np.argsort(-hit[kept], kind="stable")]
     winner = np.full(depth.shape[0], -1)
@@ -50,7 +50,7 @@ def cast_rays(layout: Layout, parts: Parts, size: int) -> Hits:
     depth[seen] = hit[won]
     point = depth * rays
     owner = part[won]
-    normal[:, seen] = surface_normals(parts, owner, point[:, seen])
+    normal[:, seen] = surface_normals(parts, owner, point.take(seen, axis=1))
     material[seen], instance[seen] = parts.material[owner], parts.instance[owner]
     names = np.zeros(1 + len(layout.things) + len(layout.figures), np.uint8)
     for thing in layout.things:
@@ -159,9 +159,9 @@ def lit_by(light: Light, parts: Parts, point: Floats, toward: Floats, normal: Fl
     lit = np.ones(point.shape[1], np.bool_)
     part, pixel = _shadow_pairs(parts, point, toward)
     if part.size:
-        ray = toward[:, pixel]
-        origin = point[:, pixel]
-        origin += np.float32(2e-3) * normal[:, pixel]
+        ray = toward.take(pixel, axis=1)
+        origin = point.take(pixel, axis=1)
+        origin += np.float32(2e-3) * normal.take(pixel, axis=1)
         lit[pixel[intersect(parts, part, origin, ray) < 1]] = False
     return lit
 
@@ -180,7 +180,7 @@ def _shadow_pairs(parts: Parts, point: Floats, toward: Floats) -> tuple[Ints, In
         if members.size == 1 or not pixel.size:
             pairs.append((np.repeat(members, pixel.size), pixel))
             continue
-        some = (point[:, pixel], toward[:, pixel], square[pixel], slope[pixel], own[pixel])
+        some = (point.take(pixel, axis=1), toward.take(pixel, axis=1), square[pixel], slope[pixel], own[pixel])
         close = np.flatnonzero(_are_near(parts.center[:, members], parts.bound[members], *some))
         member, column = np.divmod(close, pixel.size)
         pairs.append((members[member], pixel[column]))

@@ -26,7 +26,7 @@ class Parts:
     axis: Floats
     """(3, m) unit axis of a tube; for a box (cos yaw, sin yaw, 0)."""
     extent: Floats
-    """(3, m): (radius, -, -) of a sphere, (radius, length, whether its ends are flat) of a tube, half sides of a box."""
+    """(3, m): (radius, -, -) of a sphere, (radius, length, whether its ends are flat) of a tube, a box's half sides."""
     center: Floats
     """(3, m) of the bounding sphere."""
     bound: Floats
@@ -92,7 +92,7 @@ def _bodies(
 ) -> tuple[tuple[Ints, Floats, float], ...]:
     """Group parts by instance; the bounding sphere is about the middle of the extreme centres."""
     bodies = []
-    for number in range(1, int(instance.max(initial=0)) + 1):
+    for number in sorted(set(instance.tolist())):
         members = np.flatnonzero(instance == number)
         if members.size == 1:
             bodies.append((members, center[:, members[0]].astype(np.float32), float(bound[members[0]])))
@@ -131,7 +131,7 @@ def dot(a: Floats, b: Floats) -> Floats:
 
 
 def _spheres(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
-    offset = origin - parts.start[:, part]
+    offset = origin - parts.start.take(part, axis=1)
     radius = parts.extent[0][part]
     square = dot(ray, ray)
     nearest = -dot(offset, ray) / square
@@ -142,9 +142,9 @@ def _spheres(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
 
 
 def _tubes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
-    axis, extent = parts.axis[:, part], parts.extent[:, part]
+    axis, extent = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
     radius, length, is_flat = extent[0], extent[1], extent[2] > 0
-    offset = origin - parts.start[:, part]
+    offset = origin - parts.start.take(part, axis=1)
     along, climb = dot(offset, axis), dot(ray, axis)
     offset -= along * axis
     across = ray - climb * axis
@@ -176,8 +176,8 @@ def _turn(vectors: Floats, turn: Floats) -> Floats:
 
 
 def _boxes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
-    turn, half = parts.axis[:, part], parts.extent[:, part]
-    offset = _turn(parts.start[:, part] - origin, turn)
+    turn, half = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
+    offset = _turn(parts.start.take(part, axis=1) - origin, turn)
     inverse = 1 / _turn(ray, turn)
     middle, reach = offset * inverse, np.abs(half * inverse)
     entry: Floats = (middle - reach).max(axis=0)
@@ -187,8 +187,8 @@ def _boxes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
 
 def surface_normals(parts: Parts, part: Int[np.ndarray, " n"], point: Float32[np.ndarray, "3 n"]) -> Floats:
     """Return the outward unit normals of parts, in any order, at points on their surfaces."""
-    offset = point - parts.start[:, part]
-    axis, extent = parts.axis[:, part], parts.extent[:, part]
+    offset = point - parts.start.take(part, axis=1)
+    axis, extent = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
     is_tube: Bool[np.ndarray, " n"] = (part >= parts.num_spheres) & (part < parts.num_spheres + parts.num_tubes)
     height = np.where(is_tube, dot(offset, axis), np.float32(0))
     normal: Floats = offset - height * axis * is_tube
@@ -198,7 +198,9 @@ def surface_normals(parts: Parts, part: Int[np.ndarray, " n"], point: Float32[np
         normal[:, at_end] = axis[:, at_end] * np.where(height[at_end] > 0.5 * extent[1, at_end], 1, -1)
     boxes = np.flatnonzero(part >= parts.num_spheres + parts.num_tubes)
     if boxes.size:
-        normal[:, boxes] = _box_normals(offset[:, boxes], axis[:, boxes], extent[:, boxes])
+        normal[:, boxes] = _box_normals(
+            offset.take(boxes, axis=1), axis.take(boxes, axis=1), extent.take(boxes, axis=1)
+        )
     return normal
 
 

@@ -45,8 +45,8 @@ def _received(lamp: Light, parts: Parts, hits: Hits) -> Floats:
     toward = np.array(lamp.position, np.float32)[:, None] - hits.point
     slant = dot(toward, hits.normal)
     front = np.flatnonzero((slant > 0) & (hits.material != 0))
-    toward = toward[:, front]
-    lit = lit_by(lamp, parts, hits.point[:, front], toward, hits.normal[:, front])
+    toward = toward.take(front, axis=1)
+    lit = lit_by(lamp, parts, hits.point.take(front, axis=1), toward, hits.normal.take(front, axis=1))
     square = dot(toward, toward)
     power = np.float32(lamp.power) * slant[front] / np.sqrt(square)
     if not math.isinf(lamp.reach):
@@ -67,8 +67,8 @@ def _albedo(materials: Sequence[Material], hits: Hits, pixels: float) -> Floats:
     if not grained.size:
         return color
     contrast, fx, fy, fz, is_noise, ox, oy, oz, c, s = table[3:].take(hits.material[grained], axis=1)
-    normal = hits.normal[:, grained]
-    inner = hits.point[:, grained] - np.float32(0.01) * normal
+    normal = hits.normal.take(grained, axis=1)
+    inner = hits.point.take(grained, axis=1) - np.float32(0.01) * normal
     x, y, z = inner[0] - ox, inner[1] - oy, inner[2] - oz
     i = np.floor((c * x - s * z) * fx).astype(np.int32)
     j = np.floor(y * fy).astype(np.int32)
@@ -80,5 +80,7 @@ def _albedo(materials: Sequence[Material], hits: Hits, pixels: float) -> Floats:
     facing = np.abs(dot(inner, normal)) / np.sqrt(dot(inner, inner))
     cells = hits.depth[grained] * np.maximum(np.maximum(fx, fy), fz) / (np.maximum(facing, 0.05) * np.float32(pixels))
     contrast = contrast * np.clip(np.float32(1.4) - cells, 0, 1)
-    color[:, grained] *= 1 - contrast * dark
+    share = np.ones(hits.material.shape[0], np.float32)
+    share[grained] -= contrast * dark
+    color *= share
     return color

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalities.errors import ConfigError
-from modalities.spec import Dense, Loss, ViTVQ
+from modalities.spec import Dense, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.diffusion import DiffusionDecoder
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss, reconstruction_loss
@@ -59,14 +59,16 @@ class PlainTokenizer(DenseTokenizer):
         )
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
-        """The image of ``ids``; logits for class maps, probabilities for masks."""
-        return self._value(self.decoder(self.codebook.look_up(ids)))
+        """The image of ``ids``; logits for class maps and masks."""
+        image: Tensor = self.decoder(self.codebook.look_up(ids))
+        return image
 
     def decode_soft(
         self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
         """The image of the probability-weighted mean of the code vectors."""
-        return self._value(self.decoder(self.codebook.mix(probabilities)))
+        image: Tensor = self.decoder(self.codebook.mix(probabilities))
+        return image
 
     def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
         """Reconstruction and commitment."""
@@ -78,11 +80,8 @@ class PlainTokenizer(DenseTokenizer):
             reconstruction_loss=error.detach(),
             commitment=quantized.commitment.detach(),
             ids=quantized.ids,
-            reconstruction=self._value(output.detach()),
+            reconstruction=output.detach(),
         )
-
-    def _value(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return output.sigmoid() if self.kind is Loss.bce else output
 
 
 class DiffusionTokenizer(DenseTokenizer):

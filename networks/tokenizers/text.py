@@ -59,23 +59,25 @@ class TextTokenizer:
         Raises:
             ConfigError: ``vocab_size`` has no room for the special tokens and the letters.
         """
-        tokens = special_tokens(class_names)
-        least = len(tokens) + 2 * len(_LETTERS)
+        texts = list(texts)
+        tokens, letters = special_tokens(class_names), _inner_letters(texts)
+        least = len(tokens) + 2 * len(letters)
         if vocab_size < least:
             raise ConfigError(f"The text vocabulary must have at least {least} tokens, got {vocab_size}.")
-        tokenizer = Tokenizer(WordPiece(unk_token=UNK))
-        tokenizer.normalizer = BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = BertPreTokenizer()
+        trained = _empty({})
+        # The library numbers the letters inside words in the order of a hash map, which differs from run to run, and
+        # breaks ties by those numbers. Given as special tokens they have fixed ones, and all letters are there.
         trainer = WordPieceTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
-            special_tokens=[_added(token) for token in tokens],
+            special_tokens=[*tokens, *(PREFIX + letter for letter in letters)],
             initial_alphabet=list(_LETTERS),
             continuing_subword_prefix=PREFIX,
             show_progress=False,
         )
-        # The letters as one word: each then exists inside words too, so that no word of plain letters is unknown.
-        tokenizer.train_from_iterator([*texts, _LETTERS, _LETTERS[::-1]], trainer)
+        trained.train_from_iterator(texts, trainer)
+        tokenizer = _empty(trained.get_vocab())
+        tokenizer.add_special_tokens([_added(token) for token in tokens])
         return cls(tokenizer)
 
     @property
@@ -157,6 +159,27 @@ class TextTokenizer:
         except Exception as error:  # The library raises bare Exception for every kind of bad input.
             raise DataError(f"This is not a text tokenizer in Hugging Face's JSON format: {error}") from error
         return cls(tokenizer)
+
+
+def _empty(vocab: dict[str, int]) -> Tokenizer:
+    """A tokenizer of the published kind over ``vocab``, without special tokens."""
+    tokenizer = Tokenizer(WordPiece(vocab, unk_token=UNK) if vocab else WordPiece(unk_token=UNK))
+    tokenizer.normalizer = BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    return tokenizer
+
+
+def _inner_letters(texts: Sequence[str]) -> list[str]:
+    """Plain letters and digits, then every other character that occurs in ``texts`` inside a word, sorted."""
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    unlike = {text for text in texts if not text.isascii()}
+    found = {
+        letter
+        for text in unlike
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+        for letter in word[1:]
+    }
+    return [*_LETTERS, *sorted(found.difference(_LETTERS))]
 
 
 def _added(token: str) -> AddedToken:

@@ -41,7 +41,7 @@ class Tokenizer(nn.Module, abc.ABC):
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b ..."]:
         """The values (b, c, h, w) or (b, c) that codes stand for.
 
-        Class maps come as logits, binary masks as probabilities.
+        Class maps and binary masks come as logits.
 
         Args:
             generator: Draws the noise that a diffusion decoder starts from; None stands for the same noise each time.

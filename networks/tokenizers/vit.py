@@ -52,7 +52,9 @@ class ViT(nn.Module):
         block = BlockConfig(
             width=config.width, heads=config.heads, mlp_ratio=config.mlp_ratio, gated=False, bias=True, norm_eps=1e-6
         )
-        self.register_buffer("positions", sincos_2d(grid, config.width), persistent=False)
+        # The published tokenizers give the first half to the row; the published models, to the column.
+        positions = rearrange(sincos_2d(grid, config.width), "(w h) d -> (h w) d", h=grid)
+        self.register_buffer("positions", positions.contiguous(), persistent=False)
         self.blocks = nn.Sequential(*(Block(block) for _ in range(depth)))
         self.post = PostMLP(config.width, config.mlp_ratio) if config.post_mlp else nn.Identity()
 

@@ -116,7 +116,7 @@ def test_average_precision_knows_nothing_to_find_from_nothing_found() -> None:
 def test_metrics_can_be_copied_and_sent_to_other_processes() -> None:
     for measure in [*box_measures().values(), *mask_measures().values()]:
         copy.deepcopy(measure.metric)
-        pickle.loads(pickle.dumps(measure.metric))  # noqa: S301
+        pickle.loads(pickle.dumps(measure.metric))
 
 
 def test_boxes_agree_in_place_and_class() -> None:
@@ -151,7 +151,9 @@ def test_panoptic_quality_agrees_with_torchmetrics() -> None:
             target[y : y + 8, x : x + 8] = index
         prediction = np.roll(target, rng.integers(0, 3, 2), (0, 1))
         ours.update([labels_to_masks(prediction)], [labels_to_masks(target)])
-        pair = [torch.from_numpy(np.stack([side > 0, side], -1).astype(np.int64))[None] for side in (prediction, target)]
+        pair = [
+            torch.from_numpy(np.stack([side > 0, side], -1).astype(np.int64))[None] for side in (prediction, target)
+        ]
         theirs.update(*pair)
     per_class = theirs.compute().ravel()
     assert ours.compute() == pytest.approx(float(per_class[0]), abs=1e-5)

@@ -119,11 +119,10 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     path = tmp_path / "caption.txt"
     write_text(path, "old")
 
-    def no_space(self: Path, text: str, **options: str) -> int:
-        self.touch()
+    def no_space(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", no_space)
+    monkeypatch.setattr(Path, "replace", no_space)
     with pytest.raises(DataError, match=r"caption\.txt could not be written: No space left on device"):
         write_text(path, "new")
     assert path.read_text() == "old"

@@ -69,5 +69,5 @@ def cast(
     unit /= length[:, None]
     geom, distance, normal = np.full(num, -1, np.int32), np.zeros(num), np.zeros((num, 3))
     flat, flat_normal = np.ascontiguousarray(unit).ravel(), normal.ravel()
-    mujoco.mj_multiRay(model, data, np.zeros(3), flat, None, True, -1, geom, distance, flat_normal, num, 1e6)  # noqa: FBT003
+    mujoco.mj_multiRay(model, data, np.zeros(3), flat, None, True, -1, geom, distance, flat_normal, num, 1e6)
     return np.where(geom >= 0, distance / length, -1.0), geom, flat_normal.reshape(num, 3)

@@ -11,6 +11,7 @@ NUM = 500
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
 SINGULAR = {"boxes": "box", "people": "person"} | {f"{name}s": name for name in THINGS}
 PHRASE = re.compile(rf"(?:(small|large) )?({'|'.join(COLORS)}) ({'|'.join(sorted(THINGS))})\b")
+DOING = re.compile(r"a person (?:in an? ([a-z]+) shirt )?is ([a-z]+ing(?: (?:the (?:left|right)|both) arms?)?)")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,9 @@ def test_every_count_is_right(scenes: list[Scene]) -> None:
 def test_people_do_what_is_said_of_them(scenes: list[Scene]) -> None:
     checked = 0
     for scene in scenes:
-        found = re.search(r"a person (?:in an? ([a-z]+) shirt )?is ([a-z]+ing(?: (?:the (?:left|right)|both) arms?)?)", scene.caption)
+        found = re.search(
+            r"a person (?:in an? ([a-z]+) shirt )?is ([a-z]+ing(?: (?:the (?:left|right)|both) arms?)?)", scene.caption
+        )
         if found:
             checked += 1
             color, action = found.groups()

@@ -74,7 +74,7 @@ def test_everything_rests_on_the_ground_or_on_its_support(seed: int) -> None:
 @pytest.mark.parametrize("size", [32, 64, 112, 224])
 def test_geometry_does_not_depend_on_the_size(size: int) -> None:
     small, large = make_scene(12, size=size), make_scene(12, size=2 * size)
-    assert [thing for thing in small.layout.things] == [thing for thing in large.layout.things]
+    assert small.layout.things == large.layout.things
     assert small.layout.solids == large.layout.solids
     assert small.camera == large.camera
     blocks = large.depth.reshape(size, 2, size, 2).mean(axis=(1, 3))

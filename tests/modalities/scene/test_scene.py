@@ -3,35 +3,34 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities.scene import CLASSES, COLORS, FAR, THINGS, WALKABLE, Scene, make_scene, split_seed
+from modalities.scene import CLASSES, COLORS, FAR, THINGS, WALKABLE, Person, Scene, SceneObject, make_scene, split_seed
 from modalities.scene.body import forward_kinematics
+from modalities.scene.cast import cast_rays
+from modalities.scene.layout import draw_layout
+from modalities.scene.primitives import take_apart
+from modalities.scene.shade import shade
 
 GOLDEN = {
-    0: "",
-    5: "",
-    42: "",
-    1001: "",
+    0: "8ae31200e654409d",
+    5: "178898b0f83b12b9",
+    42: "55d234b09ee50930",
+    1001: "d67de0fd5c79e399",
 }
 
 
 def digest(scene: Scene) -> str:
-    """Hash a scene, rounded so that a last bit's difference between machines does not show."""
-    maps = [
-        scene.rgb // 16,
-        np.rint(scene.depth * 20).astype(np.int16),
-        np.rint(scene.normals * 10).astype(np.int8),
-        scene.classes,
-        scene.instances.astype(np.int16),
-    ]
-    means = [np.rint(m[2::8, 2::8].astype(np.float64).mean(axis=(0, 1)) * 4).astype(np.int32) for m in maps]
-    texts = f"{scene.caption}|{scene.web_text}|{[(o.class_name, o.color, o.size_name) for o in scene.objects]}"
-    return hashlib.sha256(b"".join(m.tobytes() for m in means) + texts.encode()).hexdigest()[:16]
+    """Hash texts, and means over a few pixels, rounded so that a last bit's difference between machines does not show."""
+    maps = ((scene.rgb, 0.5), (scene.depth, 20), (scene.normals, 20), (scene.classes, 2), (scene.instances, 2))
+    means = [np.rint(m[2::8, 2::8].astype(np.float64).mean(axis=(0, 1)) * scale).tolist() for m, scale in maps]
+    things = [(o.class_name, o.color, o.size_name) for o in scene.objects]
+    return hashlib.sha256(f"{means}{things}{scene.caption}|{scene.web_text}".encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("seed", GOLDEN)
@@ -74,7 +73,8 @@ def test_maps_agree_with_each_other(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_boxes_are_tight(seed: int) -> None:
     scene = make_scene(seed)
-    for item in (*scene.objects, *scene.people):
+    visible: list[SceneObject | Person] = [*scene.objects, *scene.people]
+    for item in visible:
         rows, columns = np.nonzero(scene.instances == item.instance)
         edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         assert item.box == pytest.approx([edge / 64 for edge in edges])
@@ -110,15 +110,23 @@ def test_people_are_their_forward_kinematics_and_project_into_their_boxes() -> N
             num_people += 1
             joints = forward_kinematics(person.global_orient, person.body_pose, person.betas) + person.translation
             np.testing.assert_allclose(joints, person.joints, atol=1e-4)
-            inside = (person.joints_2d > 0.02).all() and (person.joints_2d < 0.98).all()
-            alone = scene.instances[scene.instances != person.instance].max(initial=0) == 0
-            if inside and alone:
-                num_whole += 1
-                low, high = np.array(person.box[:2]) - 1 / 64, np.array(person.box[2:]) + 1 / 64
-                assert (person.joints_2d >= low).all()
-                assert (person.joints_2d <= high).all()
+            num_whole += check_joints_in_box_without_others(scene, person)
     assert num_people > 50
-    assert num_whole > 2
+    assert num_whole > 10
+
+
+def check_joints_in_box_without_others(scene: Scene, person: Person) -> bool:
+    """Render a person alone; if the whole of it is in the image, its joints lie in its box. Returns if it was."""
+    solids = [solid for solid in scene.layout.solids if solid.instance == person.instance]
+    hits = cast_rays(scene.layout, take_apart(solids), scene.size)
+    rows, columns = np.nonzero(hits.instance.reshape(scene.size, scene.size))
+    low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
+    if low.min() == 0 or high.max() == scene.size - 1:
+        return False
+    joints = person.joints_2d * scene.size
+    assert (joints >= low - 1).all()
+    assert (joints <= high + 2).all()
+    return True
 
 
 def test_a_visible_joint_lies_just_behind_the_visible_surface() -> None:
@@ -130,8 +138,16 @@ def test_a_visible_joint_lies_just_behind_the_visible_surface() -> None:
                 if 0 <= x < 1 and 0 <= y < 1 and scene.instances[int(y * 64), int(x * 64)] == person.instance:
                     checked += 1
                     gap = -joint[2] - scene.depth[int(y * 64), int(x * 64)]
-                    assert -0.15 < gap < 0.9
+                    assert -0.15 < gap < 1.1
     assert checked > 200
+
+
+def test_an_empty_room_can_be_rendered() -> None:
+    layout = replace(draw_layout(3), things=(), figures=(), solids=())
+    parts = take_apart(layout.solids)
+    hits = cast_rays(layout, parts, 32)
+    assert hits.instance.max() == 0
+    assert shade(layout, parts, hits, 32).shape == (32, 32, 3)
 
 
 def test_splits_are_disjoint() -> None:

@@ -14,7 +14,12 @@ from modalities.text import PUBLISHED_TOKENS, SPECIAL_TOKENS, WORLD_CLASSES
 from networks.tokenizers.text import TextTokenizer
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "serialisation.json"
-TEXTS = ["a red ball is left of a small car.", "two people stand near a traffic light", "a carthorse, carefully drawn"]
+TEXTS = [
+    "a red ball is left of a small car.",
+    "two people stand near a traffic light",
+    "a carthorse, carefully drawn",
+    "\u00fcber \u0441\u043b\u043e\u043d \u03bb\u03bf\u03b3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +75,9 @@ def test_json_brings_the_same_tokenizer_back(tokenizer: TextTokenizer) -> None:
 
 def test_training_gives_the_same_vocabulary_in_another_process(tokenizer: TextTokenizer) -> None:
     code = f"from networks.tokenizers.text import TextTokenizer; print(TextTokenizer.train({TEXTS * 4!r}).to_json())"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == tokenizer.to_json()
+    for _ in range(2):  # The library's hash maps are seeded anew in each.
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert result.stdout.strip() == tokenizer.to_json()
 
 
 def test_a_vocabulary_too_small_for_the_special_tokens_is_refused() -> None:
@@ -80,8 +86,8 @@ def test_a_vocabulary_too_small_for_the_special_tokens_is_refused() -> None:
 
 
 def test_the_vocabulary_keeps_within_its_size() -> None:
-    small = TextTokenizer.train(TEXTS * 4, vocab_size=len(SPECIAL_TOKENS) + 80)
-    assert small.vocab_size <= len(SPECIAL_TOKENS) + 80
+    small = TextTokenizer.train(TEXTS * 4, vocab_size=len(SPECIAL_TOKENS) + 110)
+    assert small.vocab_size <= len(SPECIAL_TOKENS) + 110
     assert small.decode(small.encode("a red ball")) == "a red ball"
 
 

@@ -1,0 +1,204 @@
+"""Cross-entropy of hidden tokens, in nats per token, against the unigram at each position.
+
+Two questions are asked of every model, on the same samples, with the same masks:
+
+``rgb->X``  The encoder sees every patch of the image and nothing else. All of X is hidden. Grids are predicted at once,
+            each token on its own; sequences from left to right, each token given the true ones before it, up to and
+            with the sentinel that closes the sequence.
+``masked``  All to all. The encoder sees `EvaluationConfig.masked_inputs` tokens drawn at random, in random shares, from
+            the streams that every arm has, and from X itself where X is a grid. X's own modality gives nothing else away:
+            pixels stay out where X is the tokens of the same image. A random half of X's places, none of them
+            visible, is predicted; a sequence is hidden whole.
+
+The masks are drawn by `networks.masking.Masker` over a list of streams that does not depend on the arm, from a seed that
+depends on X and the batch alone: arms that know more modalities are asked exactly the same. What is more, X's twin for a
+modality that is an input only (t5_caption) is how well it lets another be predicted: ``t5_caption->caption``.
+
+The number is a mean over tokens. Per sample it is the sum over the sample's tokens divided by the mean number of tokens,
+so that the mean over samples is that same number. The unigram is measured on the very same tokens.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from evaluation.chance import Unigram, classes_of
+from evaluation.config import EvaluationConfig
+from evaluation.decoding import device_of
+from evaluation.held_out import Split, batches
+from evaluation.records import CROSS_ENTROPY, MASKED, Score, route
+from networks.batch import IGNORE, Samples, TokenBatch
+from networks.fourm import Context, FourM
+from networks.masking import Masker, MaskingConfig, Mixture, select
+from networks.streams import PIXELS, Stream, StreamKind
+
+ROWS = 4096
+"""Tokens whose logits are held at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLosses:
+    """The loss of each hidden token of one stream."""
+
+    model: Float[Tensor, " r"]
+    chance: Float[Tensor, " r"]
+    sample: Int[Tensor, " r"]
+    """Row of the batch."""
+
+
+class Tally:
+    """Adds up losses by sample."""
+
+    def __init__(self, num_samples: int) -> None:
+        self.model = torch.zeros(num_samples, dtype=torch.float64)
+        self.chance = torch.zeros(num_samples, dtype=torch.float64)
+        self.tokens = torch.zeros(num_samples, dtype=torch.float64)
+
+    def add(self, losses: TokenLosses, first: int) -> None:
+        """Add a batch whose first sample has the number ``first``."""
+        sample = losses.sample.cpu() + first
+        self.model.index_add_(0, sample, losses.model.double().cpu())
+        self.chance.index_add_(0, sample, losses.chance.double().cpu())
+        self.tokens.index_add_(0, sample, torch.ones(len(sample), dtype=torch.float64))
+
+    def score(self, target: str, name: str, arm: str, seed: int | None) -> Score:
+        """The mean over tokens, and each sample's part in it."""
+        mean = self.tokens.mean().clamp(min=1e-9)
+        parts = self.model / mean
+        return Score(
+            arm=arm,
+            seed=seed,
+            route=name,
+            target=target,
+            metric=CROSS_ENTROPY,
+            value=float(parts.mean()),
+            unit="nats",
+            higher_is_better=False,
+            chance=float((self.chance / mean).mean()),
+            num_samples=int((self.tokens > 0).sum()),
+            samples=tuple(parts.tolist()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Who:
+    """Which model a score is of."""
+
+    arm: str
+    seed: int
+
+
+def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, unigram: Unigram) -> TokenLosses:
+    """The loss of every token of the stream ``name`` that the batch asks for, by the model and by chance, in nats.
+
+    Ids that the stream's head does not choose among count as its first, as in the model's own loss.
+    """
+    stream = model.streams[model.index[name]]
+    decoded = model.decode(batch, context)
+    wanted = (batch.targets != IGNORE) & (batch.decoder_stream == model.index[name])
+    rows, targets = decoded[wanted], classes_of(batch.targets[wanted], stream)
+    kept = torch.tensor(stream.predictable, device=rows.device) if stream.predictable else None
+    losses = []
+    for part, target in zip(rows.split(ROWS), targets.split(ROWS), strict=True):
+        logits = model.logits_of(part, name)
+        losses.append(torch.nn.functional.cross_entropy(logits if kept is None else logits[:, kept], target, reduction="none"))
+    return TokenLosses(
+        model=torch.cat(losses) if losses else rows.new_zeros(0),
+        chance=unigram.losses(targets, batch.decoder_position[wanted]),
+        sample=wanted.nonzero()[:, 0],
+    )
+
+
+@torch.no_grad()
+def masked_cross_entropy(
+    model: FourM,
+    split: Split,
+    target: str,
+    unigram: Unigram,
+    common_inputs: Sequence[str],
+    who: Who,
+    config: EvaluationConfig,
+) -> Score:
+    """The ``masked`` question about the stream ``target``.
+
+    Args:
+        common_inputs: Names of the streams that every arm has, from `common_inputs`.
+    """
+    stream = model.streams[model.index[target]]
+    asked = canonical(model, target, common_inputs)
+    number = {item.name: place for place, item in enumerate(asked)}
+    masker = Masker(asked, masking_of(stream, asked, config))
+    own = torch.tensor([model.index[item.name] for item in asked], device=device_of(model))
+    count = min(config.num_samples, split.num_samples)
+    tally = Tally(count)
+    for indices in batches(count, config.batch_size):
+        samples = split.tokens.columns(indices, list(number))
+        generator = torch.Generator().manual_seed(mask_seed(config.seed, target, int(indices[0])))
+        drawn = masker(samples, generator).to(device_of(model))
+        batch = replace(drawn, stream=own[drawn.stream], decoder_stream=own[drawn.decoder_stream])
+        context = model.encode(batch)
+        tally.add(token_losses(model, batch, context, target, unigram), int(indices[0]))
+    return tally.score(target, MASKED, who.arm, who.seed)
+
+
+@torch.no_grad()
+def whole_cross_entropy(
+    model: FourM, split: Split, source: str, target: str, unigram: Unigram, who: Who, config: EvaluationConfig
+) -> Score:
+    """The cross-entropy of all of ``target`` from all of the modality ``source`` and nothing else."""
+    entrance = entrance_of(model, source)
+    count = min(config.num_samples, split.num_samples)
+    tally = Tally(count)
+    for indices in batches(count, config.batch_size):
+        samples = on_device(split.tokens.columns(indices, [entrance, target]), device_of(model))
+        batch = select(samples, model.streams, inputs=[entrance], targets=[target])
+        tally.add(token_losses(model, batch, model.encode(batch), target, unigram), int(indices[0]))
+    return tally.score(target, route(source, target), who.arm, who.seed)
+
+
+def common_inputs(arms: Mapping[str, Sequence[Stream]]) -> tuple[str, ...]:
+    """The streams that every arm has, in alphabetical order."""
+    names = [{stream.name for stream in streams} for streams in arms.values()]
+    return tuple(sorted(set.intersection(*names))) if names else ()
+
+
+def entrance_of(model: FourM, source: str) -> str:
+    """The stream by which a modality enters whole: its pixels where it has them, else its tokens."""
+    return source + PIXELS if source + PIXELS in model.index else source
+
+
+def canonical(model: FourM, target: str, common: Sequence[str]) -> tuple[Stream, ...]:
+    """The streams of the ``masked`` question about ``target``, the same in every arm: the common ones, then the target.
+
+    Another stream of the target's own modality is left out, as it would give the answer away.
+    """
+    twins = {target, target + PIXELS}
+    names = [name for name in sorted(common) if name not in twins]
+    return tuple(model.streams[model.index[name]] for name in (*names, target))
+
+
+def masking_of(target: Stream, streams: Sequence[Stream], config: EvaluationConfig) -> MaskingConfig:
+    """How the ``masked`` question is drawn: one mixture at concentration 1, of which the target is the only goal."""
+    is_grid = target.kind is StreamKind.grid
+    mixture = Mixture(
+        input_alpha=1.0,
+        input_overrides={} if is_grid or len(streams) == 1 else {target.name: 0.0},
+        target_alpha=0.0,
+        target_overrides={target.name: 1.0},
+    )
+    targets = max(target.num_tokens // 2, 1) if is_grid else target.num_tokens + 2
+    return MaskingConfig(num_inputs=config.masked_inputs, num_targets=targets, mixtures=[mixture])
+
+
+def mask_seed(seed: int, target: str, first: int) -> int:
+    """The seed of one batch's masks."""
+    return zlib.crc32(f"{seed}/{target}/{first}".encode())
+
+
+def on_device(samples: Samples, device: torch.device) -> Samples:
+    """The samples on another device."""
+    return {name: column.to(device) for name, column in samples.items()}

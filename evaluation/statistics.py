@@ -1,0 +1,166 @@
+"""What differs between two arms and what is noise: over seeds, and over held-out samples."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy import stats
+
+from evaluation.records import Score
+
+LEVEL = 0.95
+"""Confidence of every interval."""
+
+
+class Verdict(Enum):
+    """What a difference amounts to."""
+
+    better = "better"
+    """The second arm is better, beyond the noise."""
+    worse = "worse"
+    noise = "noise"
+    """Not to be told from noise."""
+    unknown = "unknown"
+    """One seed: nothing is known of the noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True where zero lies outside."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One arm's values of one figure over its seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return math.fsum(self.values) / len(self.values) if self.values else math.nan
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over seeds, of the sample; NaN for fewer than two."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The second arm minus the first in one figure."""
+
+    first: Summary
+    second: Summary
+    higher_is_better: bool
+    over_seeds: Interval | None
+    """Where training again would put it: Student's two-sample interval; None with fewer than two seeds in an arm."""
+    over_samples: Interval | None
+    """Where other held-out samples would put it, for these very models; None where there are no figures per sample."""
+
+    @property
+    def mean(self) -> float:
+        """Difference of the means."""
+        return self.second.mean - self.first.mean
+
+    @property
+    def verdict(self) -> Verdict:
+        """Better or worse only where every interval that could be computed excludes zero."""
+        if self.over_seeds is None:
+            return Verdict.unknown
+        known = [item for item in (self.over_seeds, self.over_samples) if item is not None]
+        if not all(item.excludes_zero for item in known):
+            return Verdict.noise
+        return Verdict.better if (self.mean > 0) == self.higher_is_better else Verdict.worse
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for a person, with how many seeds it stands on."""
+        seeds = min(len(self.first.values), len(self.second.values))
+        match self.verdict:
+            case Verdict.unknown:
+                return "one seed: no estimate of noise"
+            case Verdict.noise:
+                return f"within noise ({seeds} seeds)"
+            case Verdict.better | Verdict.worse:
+                return f"{self.verdict.value}, beyond noise ({seeds} seeds)"
+
+
+def compare(first: Sequence[Score], second: Sequence[Score], *, resamples: int = 2000, seed: int = 0) -> Difference:
+    """The difference between two arms in one figure, each arm given as its seeds' scores."""
+    assert first and second
+    one, other = (Summary(values=tuple(score.value for score in arm)) for arm in (first, second))
+    return Difference(
+        first=one,
+        second=other,
+        higher_is_better=first[0].higher_is_better,
+        over_seeds=seed_interval(one.values, other.values),
+        over_samples=sample_interval(_per_sample(first), _per_sample(second), resamples=resamples, seed=seed),
+    )
+
+
+def seed_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
+    """Student's interval of the difference of two means, equal variances assumed.
+
+    Two or three seeds are too few to estimate each arm's variance by itself; pooled, two arms of two seeds leave two
+    degrees of freedom, and the interval is 4.3 standard errors to each side. None with fewer than two seeds in an arm,
+    or where a value is not finite.
+    """
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if min(len(one), len(other)) < 2 or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return None
+    freedom = len(one) + len(other) - 2
+    pooled = (((one - one.mean()) ** 2).sum() + ((other - other.mean()) ** 2).sum()) / freedom
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(pooled * (1 / len(one) + 1 / len(other))))
+    mean = float(other.mean() - one.mean())
+    return Interval(low=mean - half, high=mean + half)
+
+
+def sample_interval(
+    first: Float[np.ndarray, "seeds n"] | None,
+    second: Float[np.ndarray, "seeds n"] | None,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval | None:
+    """The percentile bootstrap interval of the paired difference over held-out samples, means over seeds taken first.
+
+    Both arms answered the same samples with the same masks, so what makes a sample hard cancels. None where figures per
+    sample are missing, or the arms' samples are not the same in number.
+    """
+    if first is None or second is None or first.shape[1] != second.shape[1] or first.shape[1] < 2:
+        return None
+    difference = second.mean(axis=0) - first.mean(axis=0)
+    rng = np.random.default_rng(seed)
+    n = len(difference)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    means = drawn @ difference / n
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(low=float(low), high=float(high))
+
+
+def by_arm(scores: Iterable[Score]) -> Mapping[tuple[str, str, str], dict[str, list[Score]]]:
+    """Scores by what is measured, then by arm, each arm's in order of seed."""
+    grouped: dict[tuple[str, str, str], dict[str, list[Score]]] = {}
+    for score in sorted(scores, key=lambda item: (item.arm, -1 if item.seed is None else item.seed)):
+        grouped.setdefault(score.key, {}).setdefault(score.arm, []).append(score)
+    return grouped
+
+
+def _per_sample(scores: Sequence[Score]) -> NDArray[np.float64] | None:
+    rows = [score.samples for score in scores]
+    if not all(rows) or len({len(row) for row in rows}) > 1:
+        return None
+    return np.array(rows, dtype=np.float64)

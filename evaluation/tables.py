@@ -1,0 +1,259 @@
+"""The tables of a report as plain rows, for the page and for the terminal alike."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, WELL_FORMED, Score, route
+from evaluation.statistics import Difference, Summary, Verdict, by_arm, compare
+from modalities.spec import Dense, Modality, Provenance, Vector, learnt
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureRow:
+    """One figure of every arm, with all that a reader needs to judge it."""
+
+    route: str
+    target: str
+    title: str
+    """What a person reads: the target modality's title."""
+    is_proxy: bool
+    metric: str
+    unit: str
+    higher_is_better: bool
+    chance: float | None
+    bound: float | None
+    arms: Mapping[str, Summary]
+    shares: Mapping[str, float | None]
+    """How much of the way from chance to the bound each arm's mean has gone."""
+    seed_shares: Mapping[str, tuple[float | None, ...]]
+    differences: Mapping[str, Difference]
+    """Each further arm against the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityRow:
+    """What is known of one modality."""
+
+    name: str
+    title: str
+    is_proxy: bool
+    data_type: str
+    tokens: str
+    """How many tokens of which vocabulary."""
+    round_trip: Score | None
+    """The modality's first metric."""
+    extra: tuple[Score, ...]
+    """The further metrics of the round trip."""
+    masked: FigureRow | None
+    from_rgb: FigureRow | None
+    """Cross-entropy from RGB."""
+    decoded: FigureRow | None
+    """The modality's first metric from RGB, decoded."""
+    probe: FigureRow | None
+    """For a modality that is an input only: how well it lets another be predicted."""
+
+
+def figure_rows(
+    scores: Iterable[Score], modalities: Mapping[str, Modality], arms: Sequence[str], resamples: int = 2000
+) -> list[FigureRow]:
+    """A row for every figure of the models, in the order of the modalities; arms that lack it are left out of it."""
+    measured = [score for score in scores if score.route != ROUND_TRIP]
+    order = {name: place for place, name in enumerate(modalities)}
+    rows = [
+        _row({arm: found[arm] for arm in arms if arm in found}, modalities, resamples)
+        for found in by_arm(measured).values()
+    ]
+    return sorted(rows, key=lambda row: (_source_place(row, order), order.get(row.target, len(order))))
+
+
+def modality_rows(
+    scores: Sequence[Score], modalities: Mapping[str, Modality], rows: Sequence[FigureRow]
+) -> list[ModalityRow]:
+    """A row for every modality, whether it can be predicted or not."""
+    found = {(row.route, row.target, row.metric): row for row in rows}
+    result = []
+    for name, modality in modalities.items():
+        own = [score for score in scores if score.route == ROUND_TRIP and score.target == name]
+        trips = [score for score in own if score.metric != WELL_FORMED]
+        first = trips[0].metric if trips else ""
+        result.append(
+            ModalityRow(
+                name=name,
+                title=modality.title,
+                is_proxy=modality.provenance is Provenance.proxy,
+                data_type=modality.data_type,
+                tokens=tokens_of(modality),
+                round_trip=trips[0] if trips else None,
+                extra=tuple(own[1:]),
+                masked=found.get((MASKED, name, CROSS_ENTROPY)),
+                from_rgb=found.get((route("rgb", name), name, CROSS_ENTROPY)),
+                decoded=found.get((route("rgb", name), name, first)),
+                probe=next((row for row in rows if not modality.is_target and row.route.startswith(f"{name}->")), None),
+            )
+        )
+    return result
+
+
+def headline_rows(rows: Sequence[FigureRow], arms: Sequence[str]) -> list[FigureRow]:
+    """The first metric of each modality that every arm predicts from RGB and that has chance and bound."""
+    kept: dict[str, FigureRow] = {}
+    for row in rows:
+        is_decoded = row.route == route("rgb", row.target) and row.metric not in (CROSS_ENTROPY, WELL_FORMED)
+        if is_decoded and set(row.arms) == set(arms) and any(share is not None for share in row.shares.values()):
+            kept.setdefault(row.target, row)
+    return list(kept.values())
+
+
+def tokens_of(modality: Modality) -> str:
+    """How many tokens of which vocabulary a modality takes, for a person."""
+    part = learnt(modality)
+    match modality.layout:
+        case Dense() | Vector() as layout:
+            vocab = part.tokenizer.vocab if part else 0
+            return f"{layout.num_tokens} of {vocab:,}"
+        case _ if not modality.is_target:
+            return f"up to {modality.num_tokens} vectors"
+        case _:
+            codes = f", codes of {part.tokenizer.vocab:,}" if part else ""
+            return f"up to {modality.num_tokens}, text{codes}"
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A figure for a person: three significant digits, a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    if value == 0 or 0.001 <= abs(value) < 10000:
+        digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+        return f"{value:.{min(digits, 4)}f}"
+    return f"{value:.2e}"
+
+
+def percent(share: float | None) -> str:
+    """A share of the way for a person."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.0f} %"
+
+
+def signed(value: float, unit: str = "") -> str:
+    """A difference with its sign; differences of shares in percent points."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{100 * abs(value):.1f} pp" if unit == "share" else number(abs(value))
+    return f"{'+' if value >= 0 else '−'}{text}"
+
+
+def arrow(*, higher_is_better: bool) -> str:
+    """Which way is better."""
+    return "↑" if higher_is_better else "↓"
+
+
+def terminal(rows: Sequence[FigureRow], modality_rows: Sequence[ModalityRow], arms: Sequence[str]) -> RenderableType:
+    """Both tables for a terminal: what the arms share, then every modality."""
+    return Group(_shared_table(rows, arms), Text(), _modality_table(modality_rows, arms))
+
+
+def _shared_table(rows: Sequence[FigureRow], arms: Sequence[str]) -> Table:
+    table = Table(title="What every arm predicts", title_justify="left", header_style="bold", pad_edge=False)
+    table.add_column("from → to")
+    table.add_column("metric")
+    table.add_column("chance", justify="right", style="dim")
+    for arm in arms:
+        table.add_column(arm, justify="right")
+    table.add_column("bound", justify="right", style="dim")
+    table.add_column("of the way", justify="right")
+    table.add_column("difference", justify="right")
+    last = ""
+    for row in rows:
+        if row.route == MASKED or set(row.arms) != set(arms):
+            continue
+        name = row.route.replace("->", " → ") + (" (proxy)" if row.is_proxy else "")
+        unit = "" if row.unit == "share" else f" {row.unit}"
+        table.add_row(
+            name if name != last else "",
+            f"{row.metric}{unit} {arrow(higher_is_better=row.higher_is_better)}",
+            number(row.chance, row.unit),
+            *(_values(row, arm) for arm in arms),
+            number(row.bound, row.unit),
+            " / ".join(percent(row.shares.get(arm)) for arm in arms),
+            *[_verdict(row, arms[-1])] if len(arms) > 1 else [""],
+        )
+        last = name
+    return table
+
+
+def _modality_table(rows: Sequence[ModalityRow], arms: Sequence[str]) -> Table:
+    table = Table(title="Every modality", title_justify="left", header_style="bold", pad_edge=False)
+    table.add_column("modality")
+    table.add_column("tokens", style="dim")
+    table.add_column("tokenizer round trip", justify="right")
+    table.add_column("unigram, nats", justify="right", style="dim")
+    for arm in arms:
+        table.add_column(f"masked, {arm}", justify="right")
+    for row in rows:
+        trip = row.round_trip
+        shown = f"{trip.metric} {number(trip.value, trip.unit)}" if trip else "input only"
+        if trip and trip.unit not in ("share", ""):
+            shown += f" {trip.unit}"
+        question = row.masked or row.probe
+        chance = number(question.chance) if question else "–"
+        values = [number(question.arms[arm].mean) if question and arm in question.arms else "–" for arm in arms]
+        if row.masked is None and row.probe is not None:
+            shown += f"; {row.probe.target} given it →"
+        table.add_row(row.title + (" (proxy)" if row.is_proxy else ""), row.tokens, shown, chance, *values)
+    return table
+
+
+def _values(row: FigureRow, arm: str) -> Text:
+    summary = row.arms[arm]
+    text = Text(number(summary.mean, row.unit))
+    if len(summary.values) > 1:
+        text.append("  " + " ".join(number(value, row.unit).removesuffix(" %") for value in summary.values), style="dim")
+    return text
+
+
+def _verdict(row: FigureRow, arm: str) -> Text:
+    difference = row.differences.get(arm)
+    if difference is None:
+        return Text("–")
+    styles = {Verdict.better: "green", Verdict.worse: "red", Verdict.noise: "dim", Verdict.unknown: "dim"}
+    return Text(f"{signed(difference.mean, row.unit)} {difference.verdict.value}", style=styles[difference.verdict])
+
+
+def _row(found: Mapping[str, list[Score]], modalities: Mapping[str, Modality], resamples: int) -> FigureRow:
+    arms = list(found)
+    score = found[arms[0]][0]
+    modality = modalities[score.target]
+    summaries = {arm: Summary(values=tuple(item.value for item in items)) for arm, items in found.items()}
+    return FigureRow(
+        route=score.route,
+        target=score.target,
+        title=modality.title,
+        is_proxy=modality.provenance is Provenance.proxy,
+        metric=score.metric,
+        unit=score.unit,
+        higher_is_better=score.higher_is_better,
+        chance=score.chance,
+        bound=score.bound,
+        arms=summaries,
+        shares={arm: _mean([item.share_closed for item in items]) for arm, items in found.items()},
+        seed_shares={arm: tuple(item.share_closed for item in items) for arm, items in found.items()},
+        differences={
+            arm: compare(found[arms[0]], found[arm], resamples=resamples) for arm in arms[1:]
+        },
+    )
+
+
+def _mean(shares: Sequence[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(shares) else None
+
+
+def _source_place(row: FigureRow, order: Mapping[str, int]) -> int:
+    """Routes in the order of their source; the masked question last."""
+    return len(order) + 1 if row.route == MASKED else order.get(row.route.partition("->")[0], len(order))

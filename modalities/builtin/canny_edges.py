@@ -1,0 +1,32 @@
+"""Canny edges: where the picture's brightness changes sharply."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+
+from modalities.dense import EdgeMap
+from modalities.labellers.canny import canny
+from modalities.spec import Dense, Loss, ViTVQ
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class CannyEdges(EdgeMap):
+    """Edges of the picture (Canny 1986)."""
+
+    def look(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
+        """Canny's edges of the scene's picture."""
+        return canny(scene.rgb)
+
+
+MODALITY = CannyEdges(
+    name="canny_edges",
+    title="Canny edges",
+    layout=Dense(channels=1, size=224, patch=16),
+    tokenizer=ViTVQ(name="edges", vocab=8192, loss=Loss.smooth_l1, diffusible=True),
+    labeller="OpenCV's Canny on the photograph",
+)

@@ -1,0 +1,69 @@
+"""RGB: the picture itself, which enters the model both as pixels and as tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from modalities.dense import ImageModality, mean
+from modalities.files import read_rgb, write_image
+from modalities.image_metrics import image_measures
+from modalities.spec import Dense, Loss, Measure, ViTVQ
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rgb(ImageModality):
+    """sRGB bytes (side, side, 3). Files are images of any type and resolution."""
+
+    suffix: str = ".png"
+
+    def look(self, scene: "Scene") -> Picture:
+        """The scene's picture."""
+        return scene.rgb
+
+    def read(self, path: Path) -> Picture:
+        """The picture in any image file, upright."""
+        return read_rgb(path)
+
+    def write(self, path: Path, value: Picture) -> None:
+        """Write an image; a .jpg loses a little."""
+        write_image(path, value)
+
+    def draw(self, value: Picture) -> Picture:
+        """The picture."""
+        return value
+
+    def metrics(self) -> dict[str, Measure]:
+        """PSNR, SSIM, and a Frechet distance of our own."""
+        return image_measures()
+
+    def typical(self, values: Sequence[Picture]) -> Picture:
+        """The mean of each pixel."""
+        return np.rint(mean(values)).astype(np.uint8)
+
+    def prepare(self, value: Picture) -> Float32[np.ndarray, "1 3 h w"]:
+        """Levels from -1 to 1, channels first."""
+        return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None]).astype(np.float32) / np.float32(127.5) - 1
+
+    def restore(self, row: Float32[np.ndarray, "3 h w"]) -> Picture:
+        """Bytes, cut to their range."""
+        levels = np.clip((np.moveaxis(row, 0, -1) + 1) * 127.5, 0, 255)
+        return np.rint(levels).astype(np.uint8)
+
+
+MODALITY = Rgb(
+    name="rgb",
+    title="RGB",
+    layout=Dense(channels=3, size=224, patch=16),
+    tokenizer=ViTVQ(name="rgb", vocab=16384, loss=Loss.mse, diffusible=True),
+    labeller="the photograph itself",
+    pixels=True,
+)

@@ -1,0 +1,32 @@
+"""SAM edges: the borders between instances."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+
+from modalities.dense import EdgeMap
+from modalities.labellers.canny import instance_edges
+from modalities.spec import Dense, Loss, ViTVQ
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamEdges(EdgeMap):
+    """Borders of instances, which textures and shadows leave alone."""
+
+    def look(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
+        """The borders of the scene's instances."""
+        return instance_edges(scene.instances)
+
+
+MODALITY = SamEdges(
+    name="sam_edges",
+    title="SAM edges",
+    layout=Dense(channels=1, size=224, patch=16),
+    tokenizer=ViTVQ(name="edges", vocab=8192, loss=Loss.smooth_l1, diffusible=True),
+    labeller="OpenCV's Canny on the instances of SAM ViT-H",
+)

@@ -1,0 +1,34 @@
+"""Semantic segmentation: a class for each pixel."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+
+from modalities.dense import ClassMap
+from modalities.scene.world import CLASSES
+from modalities.spec import Dense, Loss, ViTVQ
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Semseg(ClassMap):
+    """The classes of the embedded data set; another list of names makes it another data set's."""
+
+    classes: tuple[str, ...] = CLASSES
+
+    def look(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
+        """The scene's class map."""
+        return scene.classes
+
+
+MODALITY = Semseg(
+    name="semseg",
+    title="Semantic segmentation",
+    layout=Dense(channels=len(CLASSES), size=224, patch=16, categorical=True),
+    tokenizer=ViTVQ(name="semseg", vocab=4096, loss=Loss.cross_entropy),
+    labeller="Mask2Former Swin-B on COCO panoptic, 133 classes",
+)

@@ -1,0 +1,142 @@
+"""What feature modalities share: maps of vectors and single vectors, with a proxy in the embedded data set.
+
+A map's value is (side, side, channels) on the token grid, a vector's (channels,), float32. No vector, or one of length
+zero, is missing: metrics leave it out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modalities.dense import ArrayModality, mean, stacked
+from modalities.drawing import draw_features, draw_vector
+from modalities.feature_metrics import feature_measures
+from modalities.files import resample
+from modalities.labellers.features import feature_map, feature_vector
+from modalities.spec import Dense, Loss, Measure, ProductMLP, Provenance, Vector, View, ViTVQ
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMap(ArrayModality):
+    """A network's vector for each patch."""
+
+    flavour: str
+    """Which proxy stands in for the network: a name in `modalities.labellers.FLAVOURS`."""
+    provenance: Provenance = Provenance.proxy
+
+    @property
+    def file_shape(self) -> tuple[int | None, ...]:
+        """Any resolution, all channels."""
+        return (None, None, self.grid.channels)
+
+    def look(self, scene: "Scene") -> Float32[np.ndarray, "h w c"]:
+        """The proxy's features of the scene."""
+        return feature_map(scene, grid=self.grid.side, channels=self.grid.channels, flavour=self.flavour)
+
+    def augment(self, value: Float32[np.ndarray, "h w c"], view: View) -> Float32[np.ndarray, "h w c"]:
+        """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""
+        return resample(value, view, self.grid.side, nearest=False).astype(np.float32)
+
+    def draw(self, value: Float32[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+        """Three fixed random projections as a colour, one square for each patch."""
+        return draw_features(value, self.grid.cell)
+
+    def metrics(self) -> dict[str, Measure]:
+        """Mean cosine, nearest-neighbour accuracy."""
+        return feature_measures()
+
+    def typical(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, "h w c"]:
+        """The mean vector of each patch."""
+        return mean(values).astype(np.float32)
+
+    def prepare(self, value: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "1 c h w"]:
+        """The vectors as they are, channels first."""
+        return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None])
+
+    def restore(self, row: Float32[np.ndarray, "c h w"]) -> Float32[np.ndarray, "h w c"]:
+        """Channels last."""
+        return np.ascontiguousarray(np.moveaxis(row, 0, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureVector(ArrayModality):
+    """A network's one vector for the whole image."""
+
+    flavour: str
+    """Which proxy stands in for the network: a name in `modalities.labellers.FLAVOURS`."""
+    provenance: Provenance = Provenance.proxy
+
+    @property
+    def channels(self) -> int:
+        """Length of the vector."""
+        assert isinstance(self.layout, Vector)
+        return self.layout.channels
+
+    @property
+    def file_shape(self) -> tuple[int | None, ...]:
+        """All channels."""
+        return (self.channels,)
+
+    def look(self, scene: "Scene") -> Float32[np.ndarray, " c"]:
+        """The proxy's feature of the scene."""
+        return feature_vector(scene, channels=self.channels, flavour=self.flavour)
+
+    def augment(self, value: Float32[np.ndarray, " c"], view: View) -> Float32[np.ndarray, " c"]:
+        """The same vector: it is the whole image's."""
+        return value
+
+    def draw(self, value: Float32[np.ndarray, " c"]) -> UInt8[np.ndarray, "h w 3"]:
+        """Bars for some of the channels."""
+        return draw_vector(value)
+
+    def metrics(self) -> dict[str, Measure]:
+        """Mean cosine, nearest-neighbour accuracy."""
+        return feature_measures()
+
+    def typical(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, " c"]:
+        """The mean vector."""
+        return mean(values).astype(np.float32)
+
+    def prepare(self, value: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, "1 c"]:
+        """The vector as it is."""
+        return value[None]
+
+    def restore(self, row: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, " c"]:
+        """The vector as it is."""
+        return row
+
+    def batch(self, values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b c"]:
+        """The vectors stacked."""
+        return stacked(values)
+
+
+def map_of(name: str, title: str, labeller: str, *, channels: int, patch: int) -> FeatureMap:
+    """A feature map with the published sizes: 8,192 codes, smooth L1. The proxy is the one called ``name``."""
+    return FeatureMap(
+        name=name,
+        title=title,
+        labeller=labeller,
+        flavour=name,
+        layout=Dense(channels=channels, size=224, patch=patch, cell=patch),
+        tokenizer=ViTVQ(name=name, vocab=8192, loss=Loss.smooth_l1),
+    )
+
+
+def vector_of(name: str, title: str, labeller: str, *, channels: int, flavour: str) -> FeatureVector:
+    """A global feature with the published sizes: 16 codes out of 8,192 each, cosine."""
+    return FeatureVector(
+        name=name,
+        title=title,
+        labeller=labeller,
+        flavour=flavour,
+        layout=Vector(channels=channels, num_tokens=16),
+        tokenizer=ProductMLP(name=name, vocab=8192, loss=Loss.cosine),
+    )

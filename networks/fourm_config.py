@@ -1,0 +1,102 @@
+"""The 4M model's shape: the published sizes, and what may differ from them."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from modalities.errors import ConfigError
+from networks.blocks import BlockConfig
+
+
+class Size(Enum):
+    """The published sizes, and one below them that fits a laptop's CPU."""
+
+    nano = (64, 2, 3, 2)
+    tiny = (384, 6, 6, 6)
+    small = (512, 8, 8, 8)
+    B = (768, 12, 12, 12)
+    L = (1024, 16, 24, 24)
+    XL = (2048, 32, 24, 24)
+
+
+class Sharing(Enum):
+    """Which token tables are one."""
+
+    all = "all"
+    """Encoder inputs, decoder inputs and heads."""
+    decoder = "decoder"
+    """Decoder inputs and heads, as in the papers' tied models."""
+    none = "none"
+    """Three tables, as in the released checkpoints."""
+
+
+class Init(Enum):
+    """How weights start."""
+
+    published = "published"
+    """Xavier uniform, embeddings of standard deviation 0.02."""
+    local = "local"
+    """Attention that looks at its own place from the first step: what lets a small model leave the positional marginal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourMConfig:
+    """The model's shape. The defaults are the papers' SwiGLU models without biases."""
+
+    size: Size = Size.B
+    """Width, heads, encoder and decoder depth in one word."""
+    width: int | None = None
+    """Overrides the size's width."""
+    heads: int | None = None
+    """Overrides the size's number of heads."""
+    encoder_depth: int | None = None
+    """Overrides the size's encoder depth."""
+    decoder_depth: int | None = None
+    """Overrides the size's decoder depth."""
+    mlp_ratio: float = 4.0
+    """Hidden width of the MLP over the model's width, before the two thirds of a gated one."""
+    gated: bool = True
+    """SwiGLU where true, GELU where false."""
+    bias: bool = False
+    """Biases in norms, attention and MLP."""
+    qk_norm: bool = False
+    """Norms on each head's queries and keys."""
+    sharing: Sharing = Sharing.decoder
+    """Which token tables are one."""
+    registers: int = 0
+    """Learnt tokens that the encoder carries beside the input."""
+    init: Init = Init.published
+    """How weights start."""
+    deep_stem: bool = False
+    """A residual MLP beside the linear patch projection."""
+    position_scale: float = 1.0
+    """Factor on the fixed position codes."""
+    max_period: float = 10_000.0
+    """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
+    learnt_positions: bool = False
+    """Learnt positions in place of sines and cosines."""
+    token_loss: bool = False
+    """Mean over tokens where true; mean over modalities of their means, as in the papers, where false."""
+
+    def __post_init__(self) -> None:
+        width, heads, _, _ = self.shape
+        if width % heads or width % 4:
+            raise ConfigError(f"model.width must be a multiple of model.heads and of 4, got {width} and {heads}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Width, heads, encoder depth, decoder depth."""
+        width, heads, encoder, decoder = self.size.value
+        return (
+            self.width or width,
+            self.heads or heads,
+            encoder if self.encoder_depth is None else self.encoder_depth,
+            decoder if self.decoder_depth is None else self.decoder_depth,
+        )
+
+    @property
+    def block(self) -> BlockConfig:
+        """The shape of one block."""
+        width, heads, _, _ = self.shape
+        return BlockConfig(
+            width=width, heads=heads, mlp_ratio=self.mlp_ratio, gated=self.gated, bias=self.bias, qk_norm=self.qk_norm
+        )

@@ -1,0 +1,156 @@
+"""Training a tokenizer with a Trainer: in one process, in two, and again from a checkpoint."""
+
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
+from modalities.errors import CheckpointError, ConfigError
+from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from networks.tokenizers.config import TokenizerConfig
+
+ROOT = Path(__file__).parents[2]
+TASK = TokenizerTask(
+    name="depth",
+    layout=Dense(channels=1, size=16, patch=4),
+    tokenizer=ViTVQ(name="depth", vocab=32, loss=Loss.mse),
+)
+OPTIM = TokenizerOptimConfig.nano(steps=30)
+
+
+def loader(batch: int = 8) -> DataLoader[Any]:
+    values = torch.randn(32, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    return DataLoader(TensorDataset(values.repeat_interleave(4, 2).repeat_interleave(4, 3)), batch_size=batch)
+
+
+def trainer(**settings: Any) -> Trainer:
+    quiet: dict[str, Any] = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+        "limit_val_batches": 4,
+        "max_steps": 30,
+    }
+    return Trainer(**{**quiet, **settings})
+
+
+def module(task: TokenizerTask = TASK, optim: TokenizerOptimConfig = OPTIM) -> TokenizerModule:
+    torch.manual_seed(0)
+    return TokenizerModule(task, TokenizerConfig.nano(), optim)
+
+
+def test_training_lowers_the_loss_on_held_out_data_and_tells_code_usage() -> None:
+    model, run = module(), trainer()
+    before = run.validate(model, loader(), verbose=False)[0]
+    run.fit(model, loader(), loader())
+    after = run.callback_metrics
+    assert float(after["val/reconstruction_loss"]) < 0.7 * before["val/reconstruction_loss"]
+    assert {"train/loss", "train/reconstruction_loss", "train/commitment", "train/perplexity"} <= set(after)
+    assert model.usage is not None
+    assert float(after["val/perplexity"]) == pytest.approx(model.usage.perplexity, rel=1e-5)
+
+
+def test_every_optimizer_step_is_averaged_in_and_the_codebook_is_copied() -> None:
+    model = module(optim=replace(OPTIM, ema_decay=0.5))
+    trainer(max_steps=5).fit(model, loader())
+    assert model.averaged is not None
+    assert int(model.averaged.n_averaged) == 5
+    ours, averaged = model.tokenizer.state_dict(), model.trained.state_dict()
+    book = next(name for name in ours if name.endswith("_codebook.embed"))
+    assert torch.equal(ours[book], averaged[book])
+    assert not torch.equal(ours["to_latents.weight"], averaged["to_latents.weight"])
+
+
+def test_without_averaging_the_trained_weights_are_the_last_ones() -> None:
+    model = module(optim=replace(OPTIM, ema_decay=0.0))
+    assert model.trained is model.tokenizer
+
+
+def test_product_codes_train_too() -> None:
+    task = TokenizerTask(
+        name="poses",
+        layout=Vector(channels=9, num_tokens=8),
+        tokenizer=ProductMLP(name="poses", vocab=16, loss=Loss.smooth_l1),
+    )
+    run = trainer(max_steps=3)
+    run.fit(module(task), DataLoader(TensorDataset(torch.randn(8, 9)), batch_size=4))
+    assert float(run.callback_metrics["train/commitment"]) == 0
+
+
+def test_a_codebook_that_is_hardly_used_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    model = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab=500, loss=Loss.mse)))
+    constant = DataLoader(TensorDataset(torch.zeros(8, 1, 16, 16)), batch_size=8)
+    with caplog.at_level(logging.WARNING, logger="lightning_modules.tokenizer"):
+        trainer().validate(model, constant, verbose=False)
+    assert "Tokenizer 'depth' uses 0.2 % of its 500 codes" in caplog.text
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    optim = TokenizerOptimConfig(steps=100, warmup_steps=10)
+    shares = [optim.share(step) for step in range(101)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == shares[9] == shares[10] == 1
+    assert shares[55] == pytest.approx(0.5)
+    assert shares[100] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("changes", [{"lr": 0.0}, {"steps": 3, "warmup_steps": 4}, {"ema_decay": 1.0}])
+def test_a_setting_out_of_range_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="tokenizer_optim"):
+        TokenizerOptimConfig(**changes)
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    whole = module()
+    trainer(max_steps=8).fit(whole, loader(32))
+    first, run = module(), trainer(max_steps=4)
+    run.fit(first, loader(32))
+    run.save_checkpoint(tmp_path / "half.ckpt")
+    torch.manual_seed(5)
+    second = module()
+    trainer(max_steps=8).fit(second, loader(32), ckpt_path=tmp_path / "half.ckpt")
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], value, msg=name)
+
+
+def test_a_checkpoint_of_another_tokenizer_is_refused_with_the_difference(tmp_path: Path) -> None:
+    run = trainer(max_steps=1)
+    run.fit(module(), loader())
+    run.save_checkpoint(tmp_path / "it.ckpt")
+    other = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab=16, loss=Loss.mse)))
+    with pytest.raises(CheckpointError, match=r"task.tokenizer.vocab is 32, expected 16"):
+        trainer(max_steps=2).fit(other, loader(), ckpt_path=tmp_path / "it.ckpt")
+
+
+def test_two_processes_end_with_one_codebook(tmp_path: Path) -> None:
+    """Codebooks built before the process group drift apart silently if they are not told of it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    script = Path(__file__).with_name("two_processes.py")
+    ended = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["counts"] == second["counts"]
+    for part in ("weights", "averaged"):
+        for name, value in first[part].items():
+            assert torch.equal(value, second[part][name]), name
