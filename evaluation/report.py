@@ -13,7 +13,17 @@ from rich.console import RenderableType
 
 from evaluation.files import write_text
 from evaluation.pictures import SIDE, Drawing, Sheet, png, tile
-from evaluation.plots import NUM_COLORS, Dots, Line, Span, dot_plot, duration, line_plot, smooth, time_line
+from evaluation.plots import (
+    NUM_COLORS,
+    Dots,
+    Line,
+    Span,
+    dot_plot,
+    duration,
+    line_plot,
+    smooth,
+    time_line,
+)
 from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, Score
 from evaluation.statistics import Verdict
 from evaluation.tables import (
@@ -140,12 +150,12 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "arms": arms,
         "colors": {arm: place % NUM_COLORS for place, arm in enumerate(arms)},
         "findings": findings(shared, arms),
-        "way_plot": Markup(_way_plot(headline, arms)),  # noqa: S704 - own SVG, its texts are escaped
+        "way_plot": Markup(_way_plot(headline, arms)),
         "groups": _groups([row for row in shared if row.route != MASKED]),
         "modality_rows": modality_rows(report.scores, report.modalities, rows),
-        "entropy_plot": Markup(_entropy_plot(rows, arms)),  # noqa: S704
-        "loss_plots": {name: Markup(plot) for name, plot in _loss_plots(report, arms).items()},  # noqa: S704
-        "time_plot": Markup(_time_plot(report.stages)),  # noqa: S704
+        "entropy_plot": Markup(_entropy_plot(rows, arms)),
+        "loss_plots": {name: Markup(plot) for name, plot in _loss_plots(report, arms).items()},
+        "time_plot": Markup(_time_plot(report.stages)),
         "sheets": report.sheets,
         "has_proxies": any(row.is_proxy for row in rows),
         "low": [item for item in report.tokenizers if item.is_low],

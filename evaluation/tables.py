@@ -8,7 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, WELL_FORMED, Score, route
+from evaluation.records import (
+    CROSS_ENTROPY,
+    MASKED,
+    ROUND_TRIP,
+    WELL_FORMED,
+    Score,
+    route,
+)
 from evaluation.statistics import Difference, Summary, Verdict, by_arm, compare
 from modalities.spec import Dense, Modality, Provenance, Vector, learnt
 

@@ -22,7 +22,13 @@ from evaluation.crossentropy import (
     token_losses,
     whole_cross_entropy,
 )
-from evaluation.decoding import decode_dense, decode_sequences, decode_soft, device_of, is_dense
+from evaluation.decoding import (
+    decode_dense,
+    decode_sequences,
+    decode_soft,
+    device_of,
+    is_dense,
+)
 from evaluation.held_out import Codecs, Split, batches
 from evaluation.meter import Meter
 from evaluation.records import WELL_FORMED, Score, route

@@ -111,7 +111,7 @@ class ClassMap(DenseModality):
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeMap(DenseModality):
-    """Edges: 1 where there is one, 0 elsewhere, uint8. Files are black and white images; half gray and above is an edge."""
+    """Edges: 1 where there is one, 0 elsewhere, uint8. Files are black and white images, an edge from half gray on."""
 
     suffix: str = ".png"
     threshold: float = 0.0

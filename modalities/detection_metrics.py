@@ -22,7 +22,8 @@ from modalities.spec import Measure
 OVERLAP = 0.5
 """Least intersection over union at which two boxes, or two masks, are the same thing."""
 
-Masks = Bool[np.ndarray, "k h w"]
+Masks = Bool[np.ndarray, "_ _ _"]
+"""One sample's masks, (things, height, width)."""
 
 
 def matched(overlap: Float64[np.ndarray, "n m"]) -> tuple[list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""Colours for what has none: depth, classes, features, vectors. Its own tables, so that nothing needs a plotting library."""
+"""Colours for what has none: depth, classes, features, vectors. Needs no plotting library."""
 
 import functools
 
@@ -20,7 +20,7 @@ _GROUND = (238, 238, 234)
 
 
 def from_lch(light: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """sRGB of CIELAB colours given as lightness 0..100, chroma and hue in degrees; clipped to what a screen shows."""
+    """The sRGB bytes of CIELAB colours given as lightness 0..100, chroma and hue in degrees; clipped to the gamut."""
     y = (light + 16) / 116
     x = y + chroma * np.cos(np.radians(hue)) / 500
     z = y - chroma * np.sin(np.radians(hue)) / 200
@@ -67,7 +67,7 @@ def _look_up(table: UInt8[np.ndarray, "256 3"], share: NDArray[np.floating]) -> 
 
 @functools.lru_cache(maxsize=8)
 def class_colors(count: int) -> UInt8[np.ndarray, "count 3"]:
-    """One colour for each class; a class has the same one whatever their number. Neighbours differ in hue and lightness."""
+    """One colour for each class, the same whatever their number. Neighbours differ in hue and lightness."""
     index = np.arange(count)
     hues = np.asarray((index * 137.508 + 250) % 360, dtype=np.float64)
     light: NDArray[np.float64] = np.array([72.0, 46.0, 86.0, 59.0])[index % 4]

@@ -30,7 +30,7 @@ def cosine(prediction: Float[Tensor, "b ... c"], target: Float[Tensor, "b ... c"
 
 
 def finds_own(prediction: Float[Tensor, "n c"], target: Float[Tensor, "n c"]) -> Bool[Tensor, " n"]:
-    """True where no other row of ``target`` is nearer by cosine than a prediction's own. Equally near ones do no harm."""
+    """True where no row of ``target`` is nearer by cosine than a prediction's own. Equally near ones do no harm."""
     near = F.normalize(prediction.float(), dim=-1) @ F.normalize(target.float(), dim=-1).T
     # Rounding must not decide between equal targets, such as two cells of plain sky.
     return near.diagonal() >= near.max(dim=1).values - 1e-5
@@ -77,7 +77,9 @@ class NearestNeighbour(Metric):
         """The share; nan where nothing was added."""
         if not len(self.targets):
             return torch.tensor(EMPTY)
-        one, other = (rows if isinstance(rows, Tensor) else torch.cat(rows) for rows in (self.predictions, self.targets))
+        one, other = (
+            rows if isinstance(rows, Tensor) else torch.cat(rows) for rows in (self.predictions, self.targets)
+        )
         count = min(len(other), self.most)
         kept = torch.arange(count, device=other.device) * len(other) // max(count, 1)
         return finds_own(one[kept], other[kept]).float().mean()

@@ -1,4 +1,4 @@
-"""Reading and writing of images and arrays, and the resampling of what they hold. Files are there whole or not at all."""
+"""Reading and writing of images and arrays, whole or not at all, and the resampling of what they hold."""
 
 import os
 from collections.abc import Callable
@@ -83,8 +83,7 @@ def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> 
 def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
     """The floating-point numbers of a .npy file.
 
-    Args:
-        shape: Expected shape; None where any length will do.
+    ``shape`` is what to expect, None where any length will do.
 
     Raises:
         DataError: The file is missing, not .npy, damaged, of another shape, or holds something else.

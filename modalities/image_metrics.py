@@ -74,7 +74,9 @@ def frechet_distance(
     (mean, spread), (other_mean, other_spread) = one, other
     root = _root(spread)
     values = torch.linalg.eigvalsh(root @ other_spread @ root).clamp(min=0)
-    distance: Tensor = (mean - other_mean).square().sum() + spread.trace() + other_spread.trace() - 2 * values.sqrt().sum()
+    distance: Tensor = (
+        (mean - other_mean).square().sum() + spread.trace() + other_spread.trace() - 2 * values.sqrt().sum()
+    )
     return distance.clamp(min=0)
 
 

@@ -57,7 +57,7 @@ def resize(values: Float32[np.ndarray, "a b"], height: int, width: int) -> Float
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def mask_iou(one: Bool[np.ndarray, "n h w"], other: Bool[np.ndarray, "m h w"]) -> Float64[np.ndarray, "n m"]:
+def mask_iou(one: Bool[np.ndarray, "n a b"], other: Bool[np.ndarray, "m h w"]) -> Float64[np.ndarray, "n m"]:
     """Return the intersection over union of each mask with each other; 0 where both are empty.
 
     Masks of another size than the second's are resampled to it.

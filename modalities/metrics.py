@@ -1,8 +1,8 @@
-"""Metrics of values in stacked tensors: images, depth, normals, classes, edges, features. Pure functions under thin classes.
+"""Metrics of values in stacked tensors: depth, normals, classes, edges. Pure functions under thin classes.
 
-Each state is a sum over samples (or a bounded collection of rows), so processes and batches only have to be added.
-State names differ from metric to metric: `torchmetrics.MetricCollection` takes metrics whose equally named states happen
-to agree after the first batch for one and the same.
+Each state is a sum over samples, so batches and processes only have to be added. State names differ from metric to
+metric: `torchmetrics.MetricCollection` takes metrics whose equally named states happen to agree after the first batch
+for one and the same, and from then on updates only one of them.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,9 @@ and the grammars' own words follow.
 import re
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modalities.scene.world import THINGS
 
 PAD = "[PAD]"
@@ -147,7 +150,7 @@ def coordinates(values: Iterable[int]) -> str:
     return " ".join(coordinate(axis, value) for axis, value in enumerate(values))
 
 
-def spell_codes(codes: Iterable[int]) -> str:
+def spell_codes(codes: Iterable[int] | NDArray[np.int64]) -> str:
     """Return learnt codes 0..1511 as tokens: ``v0=c`` below 512, and ``v1=c-512`` from there, as published."""
     return " ".join(coordinate(0, code) if code < HALF else coordinate(1, code - HALF) for code in map(int, codes))
 

@@ -1,11 +1,10 @@
 """Which places of a grid are seen and which are asked for: disjoint random sets, for many grids at once."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from networks.picks import Picks, marks, sort_rows, take
+from networks.picks import Picks, marks, random_splits, take
 
 
 def choose_places(
@@ -16,23 +15,11 @@ def choose_places(
     asked = (num_asked >= num_places)[:, None].repeat(1, num_places)
     (some,) = ((num_seen + num_asked > 0) & ~seen[:, 0] & ~asked[:, 0]).nonzero(as_tuple=True)
     if some.numel():
-        seen[some], asked[some] = _draw(num_seen[some], num_asked[some], num_places, generator)
+        num = torch.stack([num_seen[some], num_seen[some] + num_asked[some]], dim=1)
+        places = torch.full_like(some, num_places)
+        seen[some], both = random_splits(num, places, num_places, generator)
+        asked[some] = both & ~seen[some]
     return seen, asked
-
-
-def _draw(
-    num_seen: Int[Tensor, " r"], num_asked: Int[Tensor, " r"], num_places: int, generator: torch.Generator
-) -> tuple[Bool[Tensor, "r n"], Bool[Tensor, "r n"]]:
-    bits = max(num_places - 1, 1).bit_length()
-    device = num_seen.device
-    # The place in the low bits makes keys distinct; the order depends on the random high bits.
-    keys = torch.empty((len(num_seen), num_places), dtype=torch.int32, device=device).random_(generator=generator)
-    keys = (keys >> bits << bits) | torch.arange(num_places, dtype=torch.int32, device=device)
-    # The column before the first is below every key: the threshold of none.
-    ordered = sort_rows(F.pad(keys, (1, 0), value=-1))
-    seen = keys <= ordered.gather(1, num_seen[:, None])
-    chosen = keys <= ordered.gather(1, (num_seen + num_asked)[:, None])
-    return seen, chosen & ~seen
 
 
 def grid_picks(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
@@ -94,3 +95,26 @@ def sort_rows(keys: Int[Tensor, "rows n"]) -> Int[Tensor, "rows n"]:
 def take(table: Shaped[Tensor, "..."], flat: Int[Tensor, " r"]) -> Shaped[Tensor, " r"]:
     """Entries of the flattened ``table``."""
     return table.reshape(-1).index_select(0, flat)
+
+
+def random_subsets(
+    num: Int[Tensor, " r"], num_places: Int[Tensor, " r"], width: int, generator: torch.Generator
+) -> Bool[Tensor, "r n"]:
+    """``num`` of the first ``num_places`` of ``width`` places in each row, every subset as likely as any other."""
+    return random_splits(num[:, None], num_places, width, generator)[0]
+
+
+def random_splits(
+    num: Int[Tensor, "r k"], num_places: Int[Tensor, " r"], width: int, generator: torch.Generator
+) -> list[Bool[Tensor, "r n"]]:
+    """For each column of ``num`` that many of the first ``num_places`` places of a row; a later set holds the earlier."""
+    bits = max(width - 1, 1).bit_length()
+    keys = torch.empty((len(num), width), dtype=torch.int32, device=num.device).random_(generator=generator)
+    order = torch.arange(width, dtype=torch.int32, device=num.device)
+    # The place in the low bits makes keys distinct; the order depends on the random high bits.
+    keys = keys.bitwise_right_shift_(bits).bitwise_left_shift_(bits).bitwise_or_(order)
+    if bool((num_places < width).any()):
+        keys.masked_fill_(order >= num_places[:, None], torch.iinfo(torch.int32).max)
+    # The column before the first is below every key: the threshold of none.
+    limits = sort_rows(F.pad(keys, (1, 0), value=-1)).gather(1, num)
+    return [keys <= limit for limit in limits.split(1, dim=1)]

@@ -15,16 +15,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from modalities.text import EOS_ID, NUM_SENTINELS, SENTINEL_0
-from networks.picks import Picks, Ragged, marks, ranks, take, true_places
+from networks.picks import Picks, Ragged, marks, random_subsets, ranks, take, true_places
 
 SHRINK = 0.9
 """Factor on the share of kept tokens from one draw to the next."""
-HOPELESS = 3.5
-"""Standard deviations: one draw in 4,000 that is left out would have fitted."""
-TRIES = 4
-"""Draws of one sequence at once, at least."""
-DRAWN = 1 << 17
-"""Coins at once, about."""
+MOST_ROUNDS = 100
+"""Rounds of draws until a sequence is hidden whole."""
+TRIES = 16
+"""Draws of one sequence in one round."""
+HOPELESS = math.log(1e-6)
+"""Logarithm of the chance below which a draw is not made."""
 MOST_SPANS = NUM_SENTINELS - 2
 """Hidden runs in one sequence: numbering begins at ``[S_1]``, and one more sentinel closes the last."""
 HIDDEN_VECTOR = -1
@@ -61,67 +61,63 @@ def draw_hidden(
     """True where a token is hidden; everything where the budget is 0.
 
     Each unit is kept with probability ``keep``. Where the kept tokens and the sentinels do not fit the budget, all of
-    the sequence is drawn again with nine tenths of that, and so on.
+    the sequence is drawn again with nine tenths of that, and so on. A draw is made in two steps, how many units are
+    kept and which, and the second only where the first leaves a chance: most draws of long sequences have none.
 
     Args:
-        units: What is hidden or shown together: equal numbers in a row, below n.
+        units: What is hidden or shown together: equal numbers in a row, from 0 without a gap.
         chunk: Most tokens in a unit; where 1, ``units`` is not read.
     """
     order = torch.arange(units.shape[1], device=units.device)
     # Nothing is drawn for what is certain: all kept and within the budget, or nothing kept.
     certain = (keep >= 1) & (lengths <= budget)
     hidden = (order < lengths[:, None]) & ~certain[:, None]
+    num_units = lengths if chunk == 1 else units.masked_fill(order >= lengths[:, None], -1).amax(dim=1) + 1
     (pending,) = (~certain & (keep > 0) & (budget > 0) & (lengths > 0)).nonzero(as_tuple=True)
-    keep = skip_hopeless(keep, lengths // chunk, budget)
-    # Those of nearly equal length are drawn together, a few times ahead: as much at once as a cache holds.
-    pending = pending[lengths[pending].argsort(descending=True)]
-    while pending.numel():
-        width = int(lengths[pending[0]])
-        now, later = pending.split_with_sizes([k := min(len(pending), DRAWN // (TRIES * width) + 1), len(pending) - k])
-        tries = max(TRIES, DRAWN // (k * width))
-        kept = coins(keep[now, None] * SHRINK ** torch.arange(tries, device=keep.device), width, generator)
+    keep = keep[pending]
+    for _ in range(MOST_ROUNDS):
+        if not pending.numel():
+            break
+        most, total, length = budget[pending], num_units[pending], lengths[pending]
+        num_kept, tries = _draw_num_kept(keep, total, most, chunk, generator)
+        kept = random_subsets(num_kept, total, units.shape[1], generator)
         if chunk > 1:
-            kept = kept.gather(2, units[now, None, :width].expand(-1, tries, -1))
-        covered = (order[:width] < lengths[now, None])[:, None] & ~kept
-        num_runs = (covered[..., 1:] & kept[..., :-1]).sum(dim=2, dtype=torch.int32) + covered[..., 0]
-        num_seen = lengths[now, None] - covered.sum(dim=2, dtype=torch.int32) + num_runs
-        fits = (num_seen <= budget[now, None]) & (num_runs <= MOST_SPANS)
-        fitting, first = fits.max(dim=1)
-        (done,), (left,) = fitting.nonzero(as_tuple=True), (~fitting).nonzero(as_tuple=True)
-        hidden[now[done], :width] = covered[done, first[done]]
-        left = now[left]
-        keep[left] *= SHRINK**tries
-        pending = torch.cat([left, later])
+            kept = kept.gather(1, units[pending])
+        covered = (order < length[:, None]) & ~kept
+        num_runs = (covered[:, 1:] & kept[:, :-1]).sum(dim=1) + covered[:, 0]
+        num_seen = length - covered.sum(dim=1) + num_runs
+        fits = (num_seen <= most) & (num_runs <= MOST_SPANS)
+        (done,), (left,) = fits.nonzero(as_tuple=True), (~fits).nonzero(as_tuple=True)
+        hidden[pending[done]] = covered[done]
+        pending, keep = pending[left], (keep * SHRINK**tries)[left]
     return hidden
 
 
-def coins(keep: Float[Tensor, "r t"], width: int, generator: torch.Generator) -> Bool[Tensor, "r t width"]:
-    """True with probability ``keep``, below 1, to the nearest of 65,536 parts; ``width`` times each.
+def _draw_num_kept(
+    keep: Float[Tensor, " r"],
+    total: Int[Tensor, " r"],
+    most: Int[Tensor, " r"],
+    chunk: int,
+    generator: torch.Generator,
+) -> tuple[Int[Tensor, " r"], Int[Tensor, " r"]]:
+    """How many units the next draw keeps that has a chance to fit, and which draw it is, counted from 1.
 
-    Sixteen random bits a coin instead of a float take a third of the time.
+    K kept of n units leave K + 1 gaps, and as many sentinels but for the gaps that are empty. Their number is
+    hypergeometric with mean K (K + 1) / n, so that Chernoff's bound tells when too many would have to be empty.
     """
-    count = keep.numel() * width
-    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=keep.device)
-    words.random_(-(2**63), None, generator=generator)
-    bits = words.view(torch.int16)[:count].view(*keep.shape, width)
-    threshold = ((keep * 65536).round() - 32768).clamp_max(32767).to(torch.int16)
-    return bits < threshold[..., None]
-
-
-def skip_hopeless(
-    keep: Float[Tensor, " r"], num_units: Int[Tensor, " r"], budget: Int[Tensor, " r"]
-) -> Float[Tensor, " r"]:
-    """``keep`` after the draws that would hardly ever fit: those more than `HOPELESS` standard deviations off.
-
-    With a share p kept, a sequence of n shows about m = n p (2 - p) tokens and sentinels, with a variance of at most
-    2 m; so the square root of their number has a standard deviation of at most the root of a half. Most draws of long
-    sequences are hopeless, and so is the one that keeps everything of a sequence above its budget.
-    """
-    keep = torch.where(keep >= 1, SHRINK, keep)
-    most = ((budget + 1).sqrt() + HOPELESS * 0.5**0.5) ** 2
-    limit = 1 - (1 - most / num_units.clamp_min(1)).clamp_min(0).sqrt()
-    steps = (limit / keep.clamp_min(1e-12)).log() / math.log(SHRINK)
-    return keep * torch.pow(SHRINK, steps.ceil().clamp_min(0))
+    share = keep[:, None] * SHRINK ** torch.arange(TRIES, device=keep.device)
+    count = total[:, None].to(share.dtype)
+    num_kept = torch.binomial(count.expand_as(share).contiguous(), share, generator=generator)
+    # Two of the units, the last one and the end token, may be smaller than a chunk.
+    least_seen = (num_kept * chunk - 2 * (chunk - 1)).clamp_min(0)
+    empty = num_kept + 1 - (most[:, None] - least_seen)
+    mean = (num_kept * (num_kept + 1) / count).clamp_min(1e-9)
+    bound = empty * (1 + (mean / empty.clamp_min(1e-9)).log()) - mean
+    chance = (least_seen + (num_kept < count) <= most[:, None]) & ((empty <= mean) | (bound > HOPELESS))
+    # The last one is taken even without a chance: it will not fit, and the next round goes on from there.
+    chance[:, -1] = True
+    first = chance.int().argmax(dim=1)
+    return num_kept.gather(1, first[:, None])[:, 0].long(), first + 1
 
 
 def units_of(

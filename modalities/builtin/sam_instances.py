@@ -24,7 +24,8 @@ MASK_SIDE = 64
 LEAST_AREA = 0.0005
 """Instances whose box covers less of the image than this are left out."""
 
-Masks = Bool[np.ndarray, "k h w"]
+Masks = Bool[np.ndarray, "_ _ _"]
+"""One sample: (instances, size, size)."""
 Hit = tuple[tuple[int, int, int, int], Sequence[int]]
 """xmin, ymin, xmax, ymax in units, and the mask's codes."""
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modalities.scene.layout import Layout
@@ -72,7 +72,7 @@ def describe(
     rng: random.Random,
     layout: Layout,
     visible: Mapping[int, tuple[int, tuple[float, ...]]],
-    stuff: Set[str],
+    stuff: frozenset[str],
     size: int,
 ) -> str:
     """Return a caption of 8 to 25 words.
@@ -159,7 +159,7 @@ def _ground(room: Room) -> str:
     return "the grass" if room.ground == "grass" else f"{with_article(room.floor_color)} floor"
 
 
-def place(rng: random.Random, room: Room, stuff: Set[str]) -> str:
+def place(rng: random.Random, room: Room, stuff: frozenset[str]) -> str:
     """Say where it is, of the stuff that is visible; may be empty."""
     options = []
     if room.ground in stuff:

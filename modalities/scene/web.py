@@ -1,7 +1,7 @@
 """Web text: a short paragraph as on a page about such a scene, some of it about this scene, some about this world."""
 
 import random
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 from modalities.scene.caption import describe
 from modalities.scene.layout import Layout
@@ -42,7 +42,7 @@ def write_page(
     rng: random.Random,
     layout: Layout,
     visible: Mapping[int, tuple[int, tuple[float, ...]]],
-    stuff: Set[str],
+    stuff: frozenset[str],
     size: int,
 ) -> str:
     """Return two to four sentences, fewer than 60 words; the arguments are those of `describe`."""

@@ -100,7 +100,7 @@ def test_a_failed_write_leaves_the_old_folder_and_says_why(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("lightning_modules.tokenizer_folder.save_file", full)
-    with pytest.raises(DataError, match="'depth' could not be written .* No space left on device"):
+    with pytest.raises(DataError, match=r"'depth' could not be written .* No space left on device"):
         written(tmp_path / "it")
     assert fingerprint_of(tmp_path / "it") == before
     assert [path.name for path in tmp_path.iterdir()] == ["it"]

@@ -140,7 +140,7 @@ TOKENS = st.one_of(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tokens=st.lists(TOKENS, max_size=60))
 def test_no_text_makes_reading_fail(name: str, tokens: list[str]) -> None:
     modality = modality_of(name)

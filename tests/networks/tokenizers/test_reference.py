@@ -89,11 +89,12 @@ def fill(tokenizer: Tokenizer, folder: Path, rules: list[tuple[str, str]]) -> No
     ours, theirs = tokenizer.state_dict(), load_file(folder / "model.safetensors")
     filled: dict[str, Tensor] = {}
     for name, value in theirs.items():
+        renamed = name
         for pattern, to in rules:
-            name = re.sub(pattern, to, name)  # noqa: PLW2901
-        name = re.sub(r"unet\.down\.(\d+)", lambda match: f"unet.down.{int(match[1]) - 1}", name)  # noqa: PLW2901
+            renamed = re.sub(pattern, to, renamed)
+        renamed = re.sub(r"unet\.down\.(\d+)", lambda match: f"unet.down.{int(match[1]) - 1}", renamed)
         if not name.endswith("pos_emb"):
-            filled[name] = value.reshape(ours[name].shape)
+            filled[renamed] = value.reshape(ours[renamed].shape)
     left = {name for name in set(ours) - set(filled) if not name.endswith("embed_avg")}
     assert left == set()
     tokenizer.load_state_dict({**ours, **filled})

@@ -72,7 +72,7 @@ def test_a_code_that_nothing_uses_is_given_a_latent_of_the_batch() -> None:
         book(latents(8, seed=step), draw)
     ids = book.eval().nearest(latents(64, seed=50))
     assert float(book.vectors.max()) < 50
-    assert ids.unique().numel() == 20
+    assert set(ids.flatten().tolist()) == set(range(20))
 
 
 def test_clusters_of_the_first_batch_are_the_first_codes_where_asked_for() -> None:
@@ -80,7 +80,7 @@ def test_clusters_of_the_first_batch_are_the_first_codes_where_asked_for() -> No
     book = Codebook(6, 8, replace(CONFIG, codebook=CodebookKind.euclidean, kmeans_init=True))
     centres = 10 * torch.eye(4, 6)
     x = centres[torch.arange(64) % 4].view(4, 16, 6) + 0.01 * latents()
-    commitment = book(x, generator()).commitment
+    commitment = book(x, generator()).commitment.detach()
     assert float(commitment) < 0.5 * float(x.var(dim=(0, 1)).mean())
     assert bool(book.quantize.state_dict()["_codebook.initted"])
 

@@ -1,0 +1,97 @@
+"""What is examined: a modality, the scenes that it looks at, and how its values are compared."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalities.scene import Scene, make_scene
+from modalities.spec import Dense, Embeddings, Modality, Scale, Text, Value, Vector, learnt
+
+TOLERANCE = 1e-3
+"""How far apart numbers may be that say the same, relative and absolute."""
+
+
+class ContractError(Exception):
+    """A point of the contract that does not hold."""
+
+
+def expect(holds: object, message: str) -> None:
+    """Fail the check that is running unless ``holds``."""
+    if not holds:
+        raise ContractError(message)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A modality under examination, and what it sees."""
+
+    declared: Modality
+    """As published, at full size."""
+    modality: Modality
+    """At the scale of the examination."""
+    seeds: tuple[int, ...]
+    scale: Scale
+
+    @cached_property
+    def scenes(self) -> list[Scene]:
+        """The scenes that the modality looks at."""
+        layout = self.modality.layout
+        size = layout.size if isinstance(layout, Dense) else self.scale.size
+        return [make_scene(seed, size=size) for seed in self.seeds]
+
+    @cached_property
+    def values(self) -> list[Value]:
+        """What it sees in them."""
+        return [self.modality.look(scene) for scene in self.scenes]
+
+    def codes(self, value: Value) -> NDArray[np.int64] | None:
+        """Codes that a learnt tokenizer might give the value's parts, where there are any."""
+        found = learnt(self.modality)
+        if found is None:
+            return None
+        shape = (len(self.modality.prepare(value)), found.layout.num_tokens)
+        return np.random.default_rng(0).integers(0, found.tokenizer.vocab, shape)
+
+
+def same(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
+    """True where two values say the same: arrays and numbers within the tolerance, everything else exactly."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        one, other = np.asarray(one), np.asarray(other)
+        return one.shape == other.shape and np.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance) or (one != one and other != other)
+    if dataclasses.is_dataclass(one) and type(one) is type(other):
+        return all(
+            same(getattr(one, item.name), getattr(other, item.name), tolerance) for item in dataclasses.fields(one)
+        )
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key], tolerance) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(same(*pair, tolerance) for pair in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+def shape_problem(modality: Modality, value: Value) -> str:
+    """What is wrong with the shape of ``value`` by the layout; empty where nothing is."""
+    match modality.layout:
+        case Dense() as layout:
+            side = layout.side
+            shape: tuple[int, ...] = (side, side)
+            if layout.channels > 1 and not layout.categorical:
+                shape = (side, side, layout.channels)
+        case Vector() as layout:
+            shape = (layout.channels,)
+        case Embeddings() as layout:
+            rows: tuple[int, ...] = getattr(value, "shape", ())
+            fits = len(rows) == 2 and rows[0] <= layout.max_tokens and rows[1] == layout.channels
+            return "" if fits else f"shape {rows}, expected (up to {layout.max_tokens}, {layout.channels})"
+        case Text():
+            return "" if value is not None else "None, expected a value"
+    found = getattr(value, "shape", None)
+    return "" if found == shape else f"shape {found}, expected {shape}"

@@ -1,0 +1,267 @@
+"""A world small enough to compute by hand: an image, its shade, a score vector, a note; tokenizers without training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import MeanMetric, MeanSquaredError
+
+from evaluation.held_out import Codecs, Split
+from modalities.sequences import Prose
+from modalities.spec import (
+    Dense,
+    Embeddings,
+    Linear,
+    Loss,
+    Measure,
+    Modality,
+    Provenance,
+    Text,
+    Value,
+    View,
+    ViTVQ,
+    WordPiece,
+)
+from networks.batch import Column, Samples
+from networks.fourm import FourM
+from networks.fourm_config import FourMConfig, Init, Size
+from networks.masking import Masker, MaskingConfig
+from networks.streams import Stream, streams_of
+from networks.tokenizers.text import TextTokenizer
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss
+
+if TYPE_CHECKING:
+    from modalities.scene import Scene
+
+LEVELS = 4
+WORDS = ("dark", "dim", "light", "bright")
+
+
+class ShareOfRight(MeanMetric):
+    """Share of values that are right to 1e-4, by sample."""
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add pairs."""
+        super().update(((predictions - targets).abs().flatten(1).amax(1) < 1e-4).float())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shade(Modality):
+    """Grey values 0..1 on a grid, (h, w) float32."""
+
+    def look(self, scene: "Scene") -> Value:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def read(self, path: Path) -> Value:
+        """The array."""
+        return np.load(path)
+
+    def write(self, path: Path, value: Value) -> None:
+        """Write the array."""
+        np.save(path, value)
+
+    def augment(self, value: Value, view: View) -> Value:
+        """The same."""
+        return value
+
+    def draw(self, value: Value) -> NDArray[np.uint8]:
+        """Grey."""
+        grey = (np.asarray(value, dtype=np.float32).clip(0, 1) * 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2) if grey.ndim == 2 else grey
+
+    def metrics(self) -> dict[str, Measure]:
+        """RMSE and share of right samples."""
+        return {
+            "rmse": Measure(metric=MeanSquaredError(squared=False), unit="m", higher_is_better=False),
+            "right": Measure(metric=ShareOfRight(), unit="share", higher_is_better=True),
+        }
+
+    def typical(self, values: Sequence[Value]) -> Value:
+        """The mean."""
+        return np.mean(np.stack(list(values)).astype(np.float64), axis=0).astype(np.float32)
+
+    def batch(self, values: Sequence[Value]) -> Tensor:
+        """Stacked."""
+        return torch.from_numpy(np.stack(list(values)).astype(np.float32))
+
+    def prepare(self, value: Value) -> NDArray[np.float32]:
+        """One row (1, h, w)."""
+        return np.asarray(value, dtype=np.float32)[None, None]
+
+    def restore(self, row: NDArray[np.float32]) -> Value:
+        """The grey values."""
+        return row[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(Shade):
+    """An image, (h, w, 3) uint8, grey in truth."""
+
+    def prepare(self, value: Value) -> NDArray[np.float32]:
+        """Its first channel as 0..1."""
+        return np.asarray(value, dtype=np.float32)[None, None, ..., 0] / 255
+
+    def restore(self, row: NDArray[np.float32]) -> Value:
+        """Three equal channels."""
+        return np.repeat((row[0] * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+    def draw(self, value: Value) -> NDArray[np.uint8]:
+        """Itself."""
+        return np.asarray(value, dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Prose):
+    """One word for each place, from left to right."""
+
+    def look(self, scene: "Scene") -> str:
+        """Not asked for here."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sense(Shade):
+    """Vectors, (n, c) float32: an input only."""
+
+
+class LevelTokenizer(Tokenizer):
+    """A patch's code is the nearest of some even levels to its mean; nothing is learnt."""
+
+    def __init__(self, layout: Dense, levels: int = LEVELS) -> None:
+        super().__init__()
+        self.layout, self.num_tokens, self.vocab = layout, layout.num_tokens, levels
+        self.register_buffer("levels", torch.linspace(0, 1, levels))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The nearest level of each patch."""
+        means = torch.nn.functional.avg_pool2d(x, self.layout.patch).flatten(1)
+        assert isinstance(self.levels, Tensor)
+        return (means[..., None] - self.levels).abs().argmin(-1)
+
+    def decode(self, ids: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Flat patches."""
+        return self.decode_soft(torch.nn.functional.one_hot(ids, self.vocab).float())
+
+    def decode_soft(self, probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Flat patches of the mean level."""
+        grid, patch = self.layout.grid, self.layout.patch
+        means = (probabilities @ self.levels).view(-1, 1, grid, grid)
+        return torch.nn.functional.interpolate(means, scale_factor=patch)
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+        """Never trained."""
+        raise NotImplementedError
+
+
+class Store:
+    """Token samples in memory."""
+
+    def __init__(self, columns: dict[str, list[Tensor]], kinds: dict[str, str]) -> None:
+        self.stored, self.kinds = columns, kinds
+
+    def columns(self, indices: Any, streams: Sequence[str]) -> Samples:
+        """The samples, padded to the longest."""
+        found: dict[str, Column] = {}
+        for name in streams:
+            rows = [self.stored[name][int(index)] for index in indices]
+            if self.kinds[name] == "pixels":
+                found[name] = Column(values=torch.stack(rows), lengths=torch.full((len(rows),), 4))
+            else:
+                lengths = torch.tensor([len(row) for row in rows])
+                found[name] = Column(values=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths=lengths)
+        return found
+
+
+def layout(channels: int = 1) -> Dense:
+    """Four patches of 4 x 4."""
+    return Dense(channels=channels, size=8, patch=4)
+
+
+def modalities() -> dict[str, Modality]:
+    """The world's modalities, one of them a proxy and one an input only."""
+    spec = {"vocab": LEVELS, "loss": Loss.mse}
+    found = [
+        Picture(name="rgb", title="RGB", layout=layout(3), tokenizer=ViTVQ(name="rgb", **spec), pixels=True),
+        Shade(name="shade", title="Shade", layout=layout(), tokenizer=ViTVQ(name="shade", **spec)),
+        Shade(
+            name="glow",
+            title="Glow <b>",
+            layout=layout(),
+            tokenizer=ViTVQ(name="shade", **spec),
+            provenance=Provenance.proxy,
+        ),
+        Note(name="caption", title="Caption", layout=Text(max_tokens=8), tokenizer=WordPiece()),
+        Sense(name="t5_caption", title="T5", layout=Embeddings(channels=3, max_tokens=4), tokenizer=Linear()),
+    ]
+    return {item.name: item for item in found}
+
+
+def levels_of(count: int, seed: int) -> NDArray[np.int64]:
+    """The four patches' levels of each sample; the first patch is mostly bright."""
+    rng = np.random.default_rng(seed)
+    levels = rng.integers(0, LEVELS, size=(count, 4))
+    levels[:, 0] = np.where(rng.random(count) < 0.7, LEVELS - 1, levels[:, 0])
+    return levels
+
+
+def codecs() -> Codecs:
+    """The world's tokenizers and streams."""
+    text = TextTokenizer.train([" ".join(WORDS)] * 4, vocab_size=5000)
+    known = modalities()
+    learnt = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
+    return Codecs(modalities=known, streams=streams_of(known, text.vocab_size), learnt=learnt, text=text)
+
+
+def split(made: Codecs, count: int, seed: int, noise: float = 0.0) -> Split:
+    """Samples whose every modality says the same four levels; shades are off by ``noise`` within a patch."""
+    levels = levels_of(count, seed)
+    rng = np.random.default_rng(seed + 1)
+    small = (levels / (LEVELS - 1)).reshape(count, 2, 2)
+    grey = small.repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
+    pictures = np.repeat((grey * 255).round().astype(np.uint8)[..., None], 3, axis=3)
+    wobble = noise * np.where(np.indices((8, 8)).sum(0) % 2, 1, -1).astype(np.float32)
+    notes = [" ".join(WORDS[level] for level in row) for row in levels]
+    assert made.text is not None
+    ids = torch.from_numpy(levels)
+    vectors = rng.normal(size=(count, 4, 3)).astype(np.float32)
+    tokens = {
+        "rgb_pixels": list(torch.from_numpy(pictures)),
+        "rgb": list(ids),
+        "shade": list(ids),
+        "glow": list(ids),
+        "caption": [torch.tensor([*made.text.encode(note), made.text.eos_id]) for note in notes],
+        "t5_caption": list(torch.from_numpy(vectors)),
+    }
+    values = {"rgb": pictures, "shade": grey + wobble, "glow": grey + wobble, "caption": notes, "t5_caption": vectors}
+    kinds = {stream.name: stream.kind.value for stream in made.streams}
+    return Split(values=values, tokens=Store(tokens, kinds), num_samples=count)
+
+
+def streams_without(made: Codecs, *names: str) -> tuple[Stream, ...]:
+    """The world's streams but these."""
+    return tuple(stream for stream in made.streams if stream.name not in names)
+
+
+def model_of(streams: Sequence[Stream], seed: int = 0) -> FourM:
+    """A small model, untrained."""
+    torch.manual_seed(seed)
+    config = FourMConfig(size=Size.nano, width=32, heads=2, encoder_depth=1, decoder_depth=1, init=Init.local)
+    return FourM(streams, config).eval()
+
+
+def train(model: FourM, data: Split, steps: int, seed: int = 0) -> None:
+    """Train a model on all of ``data`` from pixels to everything."""
+    config = MaskingConfig(num_inputs=4, num_targets=20)
+    masker, generator = Masker(model.streams, config), torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    samples = data.tokens.columns(range(data.num_samples), [stream.name for stream in model.streams])
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(masker(samples, generator)).loss.backward()
+        optimizer.step()

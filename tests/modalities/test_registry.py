@@ -1,0 +1,124 @@
+"""From names to modalities: built in, from an installed package, by hand; and what goes wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from modalities import (
+    FOURM_21,
+    BrokenPluginError,
+    DuplicateModalityError,
+    Provider,
+    Registry,
+    UnknownNameError,
+    default_registry,
+)
+from modalities.conformance import assert_conforms
+from modalities.registry import builtin_providers
+
+SALIENCY = '''
+"""Where the eye goes first: a plug-in for a test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from modalities import Dense, Loss, ViTVQ
+from modalities.dense import EdgeMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saliency(EdgeMap):
+    def look(self, scene):
+        return (scene.instances > 0).astype(np.uint8)
+
+
+MODALITY = Saliency(
+    name="saliency",
+    title="Saliency",
+    layout=Dense(channels=1, size=224, patch=16),
+    tokenizer=ViTVQ(name="saliency", vocab=1024, loss=Loss.smooth_l1),
+)
+'''
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, source: str, *points: str) -> None:
+    """Put a package with entry points on the path, as an installer leaves it."""
+    (folder / f"{package}.py").write_text(source)
+    record = folder / f"{package}-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text("[fourm.modalities]\n" + "\n".join(points) + "\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_every_file_in_builtin_is_a_modality_of_its_name() -> None:
+    registry = default_registry()
+    assert set(FOURM_21) <= set(registry)
+    for name, modality in registry.items():
+        assert modality.name == name
+
+
+def test_an_installed_package_takes_the_same_road_as_the_built_in_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "gaze", SALIENCY, "saliency = gaze:MODALITY")
+    registry = default_registry()
+    assert "saliency" in registry
+    assert registry["saliency"].title == "Saliency"
+    assert registry.origin("saliency") == "gaze (gaze:MODALITY)"
+    assert len(registry) == len(builtin_providers()) + 1
+    assert_conforms(registry["saliency"])
+
+
+@pytest.mark.parametrize(
+    ("source", "point", "message"),
+    [
+        ("raise ImportError('no weights')", "glare = broken:MODALITY", "ImportError: no weights"),
+        ("MODALITY = 3", "glare = broken:MODALITY", "published a int, expected a Modality"),
+        ("OTHER = 3", "glare = broken:MODALITY", "AttributeError"),
+        (SALIENCY, "glare = broken:MODALITY", "published as 'glare' but calls itself 'saliency'"),
+    ],
+)
+def test_a_broken_plug_in_is_reported_and_the_others_stay_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, point: str, message: str
+) -> None:
+    monkeypatch.delitem(__import__("sys").modules, "broken", raising=False)
+    install(tmp_path, monkeypatch, "broken", source, point)
+    registry = default_registry()
+    with pytest.raises(BrokenPluginError, match=message):
+        registry["glare"]
+    assert registry["depth"].name == "depth"
+    monkeypatch.delitem(__import__("sys").modules, "broken", raising=False)
+
+
+def test_a_name_that_two_bring_is_refused_and_both_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "rival", SALIENCY, "depth = rival:MODALITY")
+    with pytest.raises(DuplicateModalityError, match=r"'depth'.*modalities\.builtin\.depth.*rival \(rival:MODALITY\)"):
+        default_registry()
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"No modality named 'dpeth'\. Did you mean 'depth'\? Known: .*rgb"):
+        default_registry()["dpeth"]
+
+
+def test_a_name_like_no_other_gets_no_suggestion() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        default_registry()["zzzzqqqq"]
+    assert "Did you mean" not in str(caught.value)
+    assert "zzzzqqqq" not in default_registry()
+
+
+def test_a_modality_is_loaded_once_and_only_when_asked_for() -> None:
+    calls: list[str] = []
+
+    def load() -> object:
+        calls.append("loaded")
+        return default_registry()["rgb"]
+
+    registry = Registry([Provider(name="rgb", origin="a notebook", load=load)])
+    assert list(registry) == ["rgb"]
+    assert not calls
+    assert registry["rgb"] is registry["rgb"]
+    assert calls == ["loaded"]
