@@ -137,8 +137,8 @@ def number(value: float | None, unit: str = "") -> str:
     if unit == "share":
         return f"{100 * value:.1f} %"
     if value == 0 or 0.001 <= abs(value) < 10000:
-        digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-        return f"{value:.{min(digits, 4)}f}"
+        digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+        return f"{value:.{min(max(digits, 0), 4)}f}"
     return f"{value:.2e}"
 
 

@@ -156,13 +156,14 @@ def measure_routes(
     routes = [Route(codecs, route(source, target), target, config, count) for target in targets]
     for indices in batches(count, config.batch_size):
         samples = on_device(held_out.tokens.columns(indices, [entrance, *targets]), device)
-        given = select(samples, model.streams, inputs=[entrance], targets=[])
+        given = select({entrance: samples[entrance]}, model.streams, inputs=[entrance], targets=[])
         context = model.encode(given)
         for item in routes:
-            asked = select(samples, model.streams, inputs=[], targets=[item.target])
+            column = samples[item.target]
+            asked = select({item.target: column}, model.streams, inputs=[], targets=[item.target])
             losses = token_losses(model, asked, context, item.target, baselines.unigrams[item.target])
             item.tally.add(losses, int(indices[0]))
-            present = (samples[item.target].lengths > 0).cpu().numpy()
+            present = (column.lengths > 0).cpu().numpy()
             if not is_dense(codecs, item.target):
                 present &= indices < config.num_sequences
             if present.any():

@@ -37,10 +37,14 @@ def from_plain(kind: type[T], value: Any) -> T:
 
 def _read(hint: Any, value: Any, place: str) -> Any:
     origin = get_origin(hint)
+    if hint is Any:
+        return value
     if origin in (Union, types.UnionType):
         return _read_union(get_args(hint), value, place)
     if origin is tuple:
-        return tuple(_read(get_args(hint)[0], item, place) for item in _expect(value, list, place))
+        return tuple(_read(get_args(hint)[0], item, place) for item in _expect(value, (list, tuple), place))
+    if origin is list:
+        return [_read(get_args(hint)[0], item, place) for item in _expect(value, list, place)]
     if origin is dict:
         items = _expect(value, dict, place)
         return {key: _read(get_args(hint)[1], item, f"{place}.{key}") for key, item in items.items()}
@@ -77,7 +81,8 @@ def _read_record(kind: type, value: dict[str, Any], place: str) -> Any:
     return kind(**{name: _read(hints[name], value[name], f"{place}.{name}") for name in known})
 
 
-def _expect(value: Any, kind: type, place: str) -> Any:
+def _expect(value: Any, kind: type | tuple[type, ...], place: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{place} is {value!r}, expected {kind.__name__}")
+        expected = kind.__name__ if isinstance(kind, type) else " or ".join(item.__name__ for item in kind)
+        raise ValueError(f"{place} is {value!r}, expected {expected}")
     return value

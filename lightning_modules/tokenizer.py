@@ -55,7 +55,9 @@ class TokenizerOptimConfig:
     @classmethod
     def nano(cls, steps: int = 800) -> "TokenizerOptimConfig":
         """The settings that go with `TokenizerConfig.nano` and a batch of 16."""
-        return cls(lr=4e-3, steps=steps, warmup_steps=steps // 20, weight_decay=0.0, ema_decay=0.95)
+        return cls(
+            lr=8e-3, betas=(0.9, 0.95), steps=steps, warmup_steps=steps // 20, weight_decay=0.0, ema_decay=0.95
+        )
 
     def share(self, step: int) -> float:
         """Learning rate at ``step`` over the peak."""
@@ -85,7 +87,7 @@ class TokenizerModule(LightningModule):
 
     @property
     def trained(self) -> Tokenizer:
-        """The tokenizer to be used after training: the averaged weights where there are any."""
+        """The tokenizer to be used after training, by `eval()`: the averaged weights where there are any."""
         return self.tokenizer if self.averaged is None else cast(Tokenizer, self.averaged.module)
 
     def setup(self, stage: str) -> None:
@@ -114,7 +116,6 @@ class TokenizerModule(LightningModule):
     def validation_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
         """Reconstruction loss and codes of one held-out batch, by the weights that will be used."""
         values = _values(batch)
-        self.trained.eval()
         answer = self.trained.loss(values, torch.Generator(self.device).manual_seed(batch_idx))
         self.code_counts += torch.bincount(answer.ids.flatten(), minlength=self.code_counts.numel())
         self.log("val/reconstruction_loss", answer.reconstruction_loss, sync_dist=True, batch_size=len(values))

@@ -77,7 +77,7 @@ class ClassMap(DenseModality):
         """Write the class indices as a gray image."""
         write_image(path, value)
 
-    def augment(self, value: UInt8[np.ndarray, "h w"], view: View) -> UInt8[np.ndarray, "h w"]:
+    def augment(self, value: UInt8[np.ndarray, "a b"], view: View) -> UInt8[np.ndarray, "h w"]:
         """The part that the view shows, by the nearest pixel."""
         return resample(value, view, self.grid.side, nearest=True).astype(np.uint8)
 
@@ -125,7 +125,7 @@ class EdgeMap(DenseModality):
         """Write edges white on black."""
         write_image(path, value * np.uint8(255))
 
-    def augment(self, value: UInt8[np.ndarray, "h w"], view: View) -> UInt8[np.ndarray, "h w"]:
+    def augment(self, value: UInt8[np.ndarray, "a b"], view: View) -> UInt8[np.ndarray, "h w"]:
         """The part that the view shows, by the nearest pixel."""
         return resample(value, view, self.grid.side, nearest=True).astype(np.uint8)
 

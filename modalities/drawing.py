@@ -3,7 +3,7 @@
 import functools
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 _D65 = np.array([0.95047, 1.0, 1.08883])
@@ -44,7 +44,7 @@ def _signed_ramp() -> UInt8[np.ndarray, "256 3"]:
     """From blue over near white to red."""
     share = np.linspace(-1, 1, 256)
     away = np.abs(share)
-    return from_lch(96 - 50 * away, 58 * away, np.where(share < 0, 265, 35))
+    return from_lch(96 - 50 * away, 58 * away, np.where(share < 0, 265.0, 35.0))
 
 
 def ramp_colors(share: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
@@ -69,12 +69,12 @@ def _look_up(table: UInt8[np.ndarray, "256 3"], share: NDArray[np.floating]) -> 
 def class_colors(count: int) -> UInt8[np.ndarray, "count 3"]:
     """One colour for each class, the same whatever their number. Neighbours differ in hue and lightness."""
     index = np.arange(count)
-    hues = np.asarray((index * 137.508 + 250) % 360, dtype=np.float64)
-    light: NDArray[np.float64] = np.array([72.0, 46.0, 86.0, 59.0])[index % 4]
-    return from_lch(light, np.full(count, 52.0), hues)
+    hues = np.asarray((index * 77 + 300) % 360, dtype=np.float64)
+    light: NDArray[np.float64] = np.array([45.0, 88.0, 74.0, 60.0])[index % 4]
+    return from_lch(light, np.full(count, 55.0), hues)
 
 
-def draw_classes(classes: Int[np.ndarray, "h w"], count: int) -> UInt8[np.ndarray, "h w 3"]:
+def draw_classes(classes: UInt8[np.ndarray, "h w"], count: int) -> UInt8[np.ndarray, "h w 3"]:
     """A class map in colours; what is beyond the last class is gray."""
     table = np.concatenate([class_colors(count), np.array([MISSING], dtype=np.uint8)])
     colors: UInt8[np.ndarray, "h w 3"] = table[np.minimum(classes.astype(int), count)]
@@ -101,7 +101,7 @@ def draw_features(features: Float[np.ndarray, "h w c"], cell: int) -> UInt8[np.n
 
 
 def draw_vector(vector: Float[np.ndarray, " c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Bars up and down from a middle line, for up to 64 of the channels at even steps; the longest fills the picture."""
+    """Bars up and down from a middle line for up to 64 channels at even steps; the longest fills the picture."""
     shown = _some(np.nan_to_num(vector.astype(np.float64)), _NUM_BARS)
     lengths = shown / max(float(np.abs(shown).max()), 1e-9)
     heights = np.rint(lengths * (_HEIGHT // 2 - 1)).astype(int)

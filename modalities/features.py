@@ -41,7 +41,7 @@ class FeatureMap(ArrayModality):
         """The proxy's features of the scene."""
         return feature_map(scene, grid=self.grid.side, channels=self.grid.channels, flavour=self.flavour)
 
-    def augment(self, value: Float32[np.ndarray, "h w c"], view: View) -> Float32[np.ndarray, "h w c"]:
+    def augment(self, value: Float32[np.ndarray, "a b c"], view: View) -> Float32[np.ndarray, "h w c"]:
         """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""
         return resample(value, view, self.grid.side, nearest=False).astype(np.float32)
 

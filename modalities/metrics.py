@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Num
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -34,8 +34,8 @@ class MeanOver(Metric):
         for part in ("total", "count"):
             self.add_state(f"{name}_{part}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Num[Tensor, "b ..."], target: Num[Tensor, "b ..."]) -> None:
-        """Add a batch."""
+    def update(self, prediction: Any, target: Any) -> None:
+        """Add a batch, in the form that the terms take."""
         total, count = self.terms(prediction, target)
         for part, value in (("total", total), ("count", count)):
             state = f"{self.name}_{part}"
@@ -117,7 +117,7 @@ def normal_measures() -> dict[str, Measure]:
 
 
 def confusion(
-    prediction: Int[Tensor, "b h w"] | Shaped[Tensor, "b h w"], target: Shaped[Tensor, "b h w"], classes: int
+    prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"], classes: int
 ) -> Int[Tensor, "classes others"]:
     """Counts of places by target class (rows) and predicted class; the last column is for what is no class.
 
@@ -161,7 +161,7 @@ class OverConfusion(Metric):
         self.figure, self.classes = figure, classes
         self.add_state("confusion", torch.zeros(classes, classes + 1, dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, prediction: Shaped[Tensor, "b h w"], target: Shaped[Tensor, "b h w"]) -> None:
+    def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
         """Add a batch of class maps."""
         self.confusion = self.confusion + confusion(prediction, target, self.classes)
 
@@ -192,7 +192,7 @@ class EdgeF1(Metric):
         self.name, self.reach = name, reach
         self.add_state(f"{name}_counts", torch.zeros(4, dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, prediction: Shaped[Tensor, "b h w"], target: Shaped[Tensor, "b h w"]) -> None:
+    def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
         """Add a batch of maps of 0 and 1."""
         one, other = prediction > 0, target > 0
         good, found = one & self._near(other), other & self._near(one)

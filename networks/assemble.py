@@ -1,23 +1,46 @@
-"""From chosen tokens to a `TokenBatch`: slots of fixed width, and patches and vectors only where they were chosen."""
+"""From chosen places to a `TokenBatch`: slots of fixed width, filled from the samples in two look-ups on their device.
+
+Patches are cut and vectors copied only where they were chosen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
+from numpy import ndarray
 from torch import Tensor
 
-from networks.batch import IGNORE, Column, Rows, Samples, TokenBatch
-from networks.picks import Picks, take
+from modalities.text import NUM_SENTINELS, SENTINEL_0
+from networks.batch import IGNORE, Rows, Samples, TokenBatch
+from networks.picks import Picks
 from networks.streams import Stream, StreamKind
+
+NOTHING, IGNORED, FIRST_SENTINEL = 0, 1, 2
+"""Where the pool of ids holds 0, `IGNORE`, and ``[S_0]``."""
+FIRST_TOKEN = FIRST_SENTINEL + NUM_SENTINELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Every id of a batch in one table, so that a look-up fills all slots whatever their streams."""
+
+    ids: Int[Tensor, " size"]
+    first: Int[ndarray, " s"]
+    """Where each stream begins; `NOTHING` for streams without ids."""
+    width: Int[ndarray, " s"]
+    """Ids of one sample of each stream; 0 for streams without ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """Where picks go: the flattened slot and the stream of each, and the least width that holds them all."""
+    """Where picks go."""
 
-    slot: Int[Tensor, " r"]
-    stream: Int[Tensor, " r"]
+    slot: Int[ndarray, " r"]
+    """Index into the flattened slots."""
+    sample: Int[ndarray, " r"]
+    stream: Int[ndarray, " r"]
     width: int
 
 
@@ -33,65 +56,97 @@ def assemble(
     Args:
         widths: Slots of the encoder and the decoder; the least that hold everything where None.
     """
-    b, num_streams = batch_size(samples), len(streams)
-    seen = place(encoder, b, num_streams, widths[0] if widths else None)
-    asked = place(decoder, b, num_streams, widths[1] if widths else None)
-    ids = encoder.ids.clone()
-    rows: dict[str, Rows] = {}
-    for number, stream in enumerate(streams):
-        if stream.is_target or stream.name not in samples:
-            continue
-        (own,) = (seen.stream == number).nonzero(as_tuple=True)
-        sample = encoder.row[own] // num_streams
-        rows[stream.name] = Rows(
-            values=_rows(samples[stream.name], stream, sample, encoder.position[own], ids[own]), slots=seen.slot[own]
-        )
-        ids[own] = 0
+    lengths = next(iter(samples.values())).lengths
+    b, device = len(lengths), lengths.device
+    seen = place(encoder, b, len(streams), widths[0] if widths else None)
+    asked = place(decoder, b, len(streams), widths[1] if widths else None)
+    pool = gather_ids(samples, streams, device)
+    is_grid = np.array([stream.kind is StreamKind.grid for stream in streams])
     assert decoder.given is not None
+    given = np.where(is_grid[asked.stream], NOTHING, find(pool, asked, decoder.given))
 
-    def spread(slots: Slots, values: Tensor, empty: int = 0) -> Tensor:
-        flat = torch.full((b * slots.width,), empty, dtype=torch.int64, device=values.device)
-        return flat.scatter_(0, slots.slot, values).view(b, slots.width)
+    def spread(slots: Slots, values: ndarray, empty: int = 0) -> Tensor:
+        flat = np.full(b * slots.width, empty, dtype=values.dtype)
+        flat[slots.slot] = values
+        return torch.from_numpy(flat.reshape(b, slots.width)).to(device)
 
     return TokenBatch(
-        ids=spread(seen, ids),
+        ids=look_up(pool, spread(seen, find(pool, seen, encoder.column))),
         stream=spread(seen, seen.stream),
         position=spread(seen, encoder.position),
-        visible=spread(seen, torch.ones_like(ids)).bool(),
-        rows=rows,
-        decoder_ids=spread(asked, decoder.given),
+        visible=spread(seen, np.ones(len(seen.slot), dtype=np.bool_)),
+        rows=cut_rows(samples, streams, seen, encoder.column),
+        decoder_ids=look_up(pool, spread(asked, given)),
         decoder_stream=spread(asked, asked.stream),
         decoder_position=spread(asked, decoder.position),
-        decoder_visible=spread(asked, torch.ones_like(asked.slot)).bool(),
-        targets=spread(asked, decoder.ids, IGNORE),
+        decoder_visible=spread(asked, np.ones(len(asked.slot), dtype=np.bool_)),
+        targets=look_up(pool, spread(asked, find(pool, asked, decoder.column), IGNORED)),
     )
-
-
-def batch_size(samples: Samples) -> int:
-    """Number of samples."""
-    return len(next(iter(samples.values())).lengths)
 
 
 def place(picks: Picks, b: int, num_streams: int, width: int | None) -> Slots:
     """A slot for each pick: sample by sample, stream by stream, by rank."""
-    counts = torch.bincount(picks.row, minlength=b * num_streams).view(b, num_streams)
+    counts = np.bincount(picks.row, minlength=b * num_streams).reshape(b, num_streams)
     if width is None:
-        width = max(int(counts.sum(dim=1).max()), 1)
-    first = counts.cumsum(dim=1) - counts + width * torch.arange(b, device=counts.device)[:, None]
-    stream = torch.arange(num_streams, device=counts.device).expand(b, num_streams)
-    return Slots(slot=take(first, picks.row) + picks.rank, stream=take(stream, picks.row), width=width)
+        width = max(int(counts.sum(axis=1).max()), 1)
+    first = counts.cumsum(axis=1) - counts + width * np.arange(b)[:, None]
+    sample = np.repeat(np.arange(b), num_streams)[picks.row]
+    return Slots(
+        slot=first.ravel()[picks.row] + picks.rank,
+        sample=sample,
+        stream=picks.row - num_streams * sample,
+        width=width,
+    )
 
 
-def _rows(
-    column: Column, stream: Stream, sample: Int[Tensor, " r"], position: Int[Tensor, " r"], source: Int[Tensor, " r"]
-) -> Float[Tensor, "r c"]:
-    if stream.kind is StreamKind.pixels:
-        return patches(column.values, sample, position, stream.patch)
-    return vectors(column.values, sample, source)
+def gather_ids(samples: Samples, streams: Sequence[Stream], device: torch.device) -> Pool:
+    """All ids of the samples."""
+    first, width, total = [], [], FIRST_TOKEN
+    for stream in streams:
+        has_ids = stream.is_target and stream.name in samples
+        first.append(total if has_ids else NOTHING)
+        width.append(samples[stream.name].values.shape[1] if has_ids else 0)
+        total += samples[stream.name].values.numel() if has_ids else 0
+    ids = torch.empty(total, dtype=torch.int64, device=device)
+    ids[NOTHING], ids[IGNORED] = 0, IGNORE
+    torch.arange(SENTINEL_0, SENTINEL_0 + NUM_SENTINELS, out=ids[FIRST_SENTINEL:FIRST_TOKEN])
+    for stream, begin in zip(streams, first, strict=True):
+        if begin:
+            values = samples[stream.name].values
+            ids[begin : begin + values.numel()].view(values.shape).copy_(values)
+    return Pool(ids=ids, first=np.array(first), width=np.array(width))
+
+
+def find(pool: Pool, slots: Slots, column: Int[ndarray, " r"]) -> Int[ndarray, " r"]:
+    """Where the pool holds what each pick stands for."""
+    begin, width = pool.first[slots.stream], pool.width[slots.stream]
+    token = np.where(column >= 0, begin + slots.sample * width + column, FIRST_SENTINEL - 1 - column)
+    return np.where(width > 0, token, NOTHING)
+
+
+def look_up(pool: Pool, index: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+    """The ids at ``index``."""
+    return pool.ids.index_select(0, index.flatten()).view(index.shape)
+
+
+def cut_rows(
+    samples: Samples, streams: Sequence[Stream], slots: Slots, column: Int[ndarray, " r"]
+) -> dict[str, Rows]:
+    """The chosen patches and vectors of every stream that has them."""
+    rows: dict[str, Rows] = {}
+    for number, stream in enumerate(streams):
+        if stream.is_target or stream.name not in samples:
+            continue
+        values = samples[stream.name].values
+        own = np.flatnonzero(slots.stream == number)
+        sample, place = slots.sample[own], column[own]
+        cut = patches(values, sample, place, stream.patch) if stream.patch else vectors(values, sample, place)
+        rows[stream.name] = Rows(values=cut, slots=torch.from_numpy(slots.slot[own]).to(values.device))
+    return rows
 
 
 def patches(
-    images: Int[Tensor, "b height width c"], sample: Int[Tensor, " r"], position: Int[Tensor, " r"], patch: int
+    images: Int[Tensor, "b height width c"], sample: Int[ndarray, " r"], position: Int[ndarray, " r"], patch: int
 ) -> Float[Tensor, "r pixels"]:
     """Square patches of 8-bit images, scaled to [-1, 1]: row by row of the patch, pixel by pixel, channels innermost.
 
@@ -103,15 +158,16 @@ def patches(
     # A patch is `patch` runs of neighbouring bytes; nothing else of the image is touched.
     runs = images.contiguous().view(b * height * grid, patch * channels)
     first = (sample * height + position // grid * patch) * grid + position % grid
-    chosen = first[:, None] + grid * torch.arange(patch, device=images.device)
-    return runs.index_select(0, chosen.flatten()).view(len(sample), -1).float().mul_(1 / 127.5).sub_(1)
+    chosen = torch.from_numpy((first[:, None] + grid * np.arange(patch)).ravel()).to(images.device)
+    cut = runs.index_select(0, chosen).view(len(sample), patch * patch * channels)
+    return cut.float().mul_(1 / 127.5).sub_(1)
 
 
 def vectors(
-    values: Float[Tensor, "b n c"], sample: Int[Tensor, " r"], source: Int[Tensor, " r"]
+    values: Num[Tensor, "b n c"], sample: Int[ndarray, " r"], column: Int[ndarray, " r"]
 ) -> Float[Tensor, "r c"]:
-    """Vectors ``source`` of each sample's sequence; zeros where that is negative, which is what hidden runs become."""
-    flat = (sample * values.shape[1] + source).clamp_min(0)
-    chosen = values.flatten(0, 1).index_select(0, flat).float()
-    (hidden,) = (source < 0).nonzero(as_tuple=True)
+    """Vectors of each sample's sequence; zeros where ``column`` is negative, which is what hidden runs become."""
+    flat = np.maximum(sample * values.shape[1] + column, 0)
+    chosen = values.flatten(0, 1).index_select(0, torch.from_numpy(flat).to(values.device)).float()
+    hidden = torch.from_numpy(np.flatnonzero(column < 0)).to(values.device)
     return chosen.index_fill_(0, hidden, 0.0)

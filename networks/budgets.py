@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from numpy import ndarray
 
 from networks.mixtures import Tables
 
@@ -16,9 +16,9 @@ REDEALS = 4
 class Caps:
     """The most that each stream of each sample can be given."""
 
-    inputs: Int[Tensor, "b s"]
-    targets: Int[Tensor, "b s"]
-    shared: Bool[Tensor, " s"]
+    inputs: Int[ndarray, "b s"]
+    targets: Int[ndarray, "b s"]
+    shared: Bool[ndarray, " s"]
     """True where a token that is an input cannot be a target too: grids."""
 
 
@@ -26,18 +26,18 @@ class Caps:
 class Budgets:
     """Tokens by sample and stream, and the mixture that each sample drew."""
 
-    inputs: Int[Tensor, "b s"]
-    targets: Int[Tensor, "b s"]
-    component: Int[Tensor, " b"]
+    inputs: Int[ndarray, "b s"]
+    targets: Int[ndarray, "b s"]
+    component: Int[ndarray, " b"]
 
 
 def draw_budgets(
     tables: Tables,
-    present: Bool[Tensor, "b s"],
+    present: Bool[ndarray, "b s"],
     caps: Caps,
-    num_inputs: Int[Tensor, " b"],
-    num_targets: Int[Tensor, " b"],
-    generator: torch.Generator,
+    num_inputs: Int[ndarray, " b"],
+    num_targets: Int[ndarray, " b"],
+    rng: np.random.Generator,
     *,
     redistribute: bool = False,
 ) -> Budgets:
@@ -46,75 +46,74 @@ def draw_budgets(
     A stream that a sample lacks has concentration 0. A mixture that would leave a sample without input or target is not
     drawn for it, unless all would. Budgets above a cap are cut to it; what is cut is lost, unless ``redistribute``.
     """
-    component = draw_component(tables, present, generator)
-    alpha = tables.input_alpha[component] * present
-    inputs = deal(alpha, num_inputs, caps.inputs, generator, redistribute=redistribute)
-    left = torch.where(caps.shared, caps.targets - inputs, caps.targets)
-    alpha = tables.target_alpha[component] * present
-    targets = deal(alpha, num_targets, left, generator, redistribute=redistribute)
+    component = draw_component(tables, present, rng)
+    inputs = deal(tables.input_alpha[component] * present, num_inputs, caps.inputs, rng, redistribute=redistribute)
+    left = np.where(caps.shared, caps.targets - inputs, caps.targets)
+    targets = deal(tables.target_alpha[component] * present, num_targets, left, rng, redistribute=redistribute)
     return Budgets(inputs=inputs, targets=targets, component=component)
 
 
-def draw_component(tables: Tables, present: Bool[Tensor, "b s"], generator: torch.Generator) -> Int[Tensor, " b"]:
+def draw_component(tables: Tables, present: Bool[ndarray, "b s"], rng: np.random.Generator) -> Int[ndarray, " b"]:
     """The mixture of each sample, by weight among those that give it an input and a target."""
-    there = present.float()
-    useful = (there @ (tables.input_alpha > 0).float().T > 0) & (there @ (tables.target_alpha > 0).float().T > 0)
-    weight = torch.where(useful, tables.weight, 0.0)
-    weight = torch.where(weight.sum(dim=1, keepdim=True) > 0, weight, tables.weight)
-    return torch.multinomial(weight, 1, generator=generator)[:, 0]
+    there = present.astype(np.float64)
+    useful = (there @ (tables.input_alpha > 0).T > 0) & (there @ (tables.target_alpha > 0).T > 0)
+    weight = useful * tables.weight
+    weight = np.where(weight.sum(axis=1, keepdims=True) > 0, weight, tables.weight)
+    upto = weight.cumsum(axis=1)
+    return (rng.random(len(present))[:, None] * upto[:, -1:] >= upto).sum(axis=1)
 
 
 def deal(
-    alpha: Float[Tensor, "b s"],
-    total: Int[Tensor, " b"],
-    caps: Int[Tensor, "b s"],
-    generator: torch.Generator,
+    alpha: Float[ndarray, "b s"],
+    total: Int[ndarray, " b"],
+    caps: Int[ndarray, "b s"],
+    rng: np.random.Generator,
     *,
     redistribute: bool = False,
-) -> Int[Tensor, "b s"]:
+) -> Int[ndarray, "b s"]:
     """``total`` tokens shared out by Dirichlet draws and cut to ``caps``.
 
     Each stream gets the floor of its share. Every token left over goes to the largest share of a Dirichlet draw of its
     own, so that none goes to a stream of concentration near 0.
     """
-    budget = torch.minimum(_share_out(alpha, total, generator), caps)
+    budget = np.minimum(_share_out(alpha, total, rng), caps)
     for _ in range(REDEALS if redistribute else 0):
         free = alpha * (budget < caps)
-        budget = torch.minimum(budget + _share_out(free, total - budget.sum(dim=1), generator), caps)
+        budget = np.minimum(budget + _share_out(free, total - budget.sum(axis=1), rng), caps)
     return budget
 
 
 def _share_out(
-    alpha: Float[Tensor, "b s"], total: Int[Tensor, " b"], generator: torch.Generator
-) -> Int[Tensor, "b s"]:
+    alpha: Float[ndarray, "b s"], total: Int[ndarray, " b"], rng: np.random.Generator
+) -> Int[ndarray, "b s"]:
     """``total`` tokens, or none where every concentration is 0."""
-    share = log_gamma(alpha, generator).softmax(dim=1).nan_to_num(0.0)
-    budget = (share * total[:, None]).floor().long()
-    rest = torch.where((alpha > 0).any(dim=1), total - budget.sum(dim=1), 0)
-    row = torch.repeat_interleave(rest)
-    winner = _largest(alpha, row, generator)
-    return budget.index_put_((row, winner), torch.ones_like(row), accumulate=True)
+    amount = log_gamma(alpha, rng)
+    top = amount.max(axis=1, keepdims=True)
+    amount = np.exp(amount - np.where(np.isfinite(top), top, 0.0))
+    share = amount / np.maximum(amount.sum(axis=1, keepdims=True), 1e-300)
+    budget = (share * total[:, None]).astype(np.int64)
+    rest = np.where((alpha > 0).any(axis=1), total - budget.sum(axis=1), 0)
+    row = np.repeat(np.arange(len(alpha)), rest)
+    place = row * alpha.shape[1] + _largest(alpha, row, rng)
+    return budget + np.bincount(place, minlength=alpha.size).reshape(alpha.shape)
 
 
-def _largest(alpha: Float[Tensor, "b s"], row: Int[Tensor, " r"], generator: torch.Generator) -> Int[Tensor, " r"]:
+def _largest(alpha: Float[ndarray, "b s"], row: Int[ndarray, " r"], rng: np.random.Generator) -> Int[ndarray, " r"]:
     """The stream with the largest share in one Dirichlet draw for each of ``row``."""
-    equal = (alpha == alpha.amax(dim=1, keepdim=True)) | (alpha == 0)
-    is_even = equal.all(dim=1)[row]
-    # Among equals any continuous law has the same winner, and uniform draws cost a twentieth of gamma draws.
-    keys = torch.rand((len(row), alpha.shape[1]), generator=generator, device=alpha.device)
-    keys.masked_fill_((alpha == 0)[row], -torch.inf)
-    (uneven,) = (~is_even).nonzero(as_tuple=True)
-    keys[uneven] = log_gamma(alpha[row[uneven]], generator)
-    return keys.argmax(dim=1)
+    is_even = ((alpha == alpha.max(axis=1, keepdims=True)) | (alpha == 0)).all(axis=1)[row]
+    # Among equals any continuous law has the same winner, and uniform draws cost a tenth of gamma draws.
+    keys = np.where(alpha[row] > 0, rng.random((len(row), alpha.shape[1])), -np.inf)
+    uneven = np.flatnonzero(~is_even)
+    keys[uneven] = log_gamma(alpha[row[uneven]], rng)
+    return keys.argmax(axis=1)
 
 
-def log_gamma(alpha: Float[Tensor, "*shape"], generator: torch.Generator) -> Float[Tensor, "*shape"]:
-    """Logarithms of Gamma(alpha, 1) draws; minus infinity where alpha is 0. Their softmax is a Dirichlet draw.
+def log_gamma(alpha: Float[ndarray, "b s"], rng: np.random.Generator) -> Float[ndarray, "b s"]:
+    """Logarithms of Gamma(alpha, 1) draws; minus infinity where alpha is 0. Divided by their sum they are Dirichlet.
 
     In logarithms nothing underflows at concentrations like 0.01: Gamma(a) has the law of Gamma(a + 1) times U^(1/a).
     """
-    safe = torch.where(alpha > 0, alpha, 1.0)
-    # `torch.distributions` takes no generator; this is what it calls.
-    above = torch._standard_gamma(safe + 1, generator=generator).log()
-    uniform = torch.rand(alpha.shape, generator=generator, device=alpha.device).clamp_min_(1e-12)
-    return torch.where(alpha > 0, above + uniform.log() / safe, -torch.inf)
+    safe = np.where(alpha > 0, alpha, 1.0)
+    above = np.log(rng.standard_gamma(safe + 1))
+    uniform = -rng.standard_exponential(alpha.shape)
+    return np.where(alpha > 0, above + uniform / safe, -np.inf)

@@ -10,12 +10,23 @@ from networks.blocks import BlockConfig
 class Size(Enum):
     """The published sizes, and one below them that fits a laptop's CPU."""
 
-    nano = (64, 2, 3, 2)
-    tiny = (384, 6, 6, 6)
-    small = (512, 8, 8, 8)
-    B = (768, 12, 12, 12)
-    L = (1024, 16, 24, 24)
-    XL = (2048, 32, 24, 24)
+    nano = "nano"
+    tiny = "tiny"
+    small = "small"
+    B = "B"
+    L = "L"
+    XL = "XL"
+
+
+SHAPES = {
+    Size.nano: (64, 2, 3, 2),
+    Size.tiny: (384, 6, 6, 6),
+    Size.small: (512, 8, 8, 8),
+    Size.B: (768, 12, 12, 12),
+    Size.L: (1024, 16, 24, 24),
+    Size.XL: (2048, 32, 24, 24),
+}
+"""Width, heads, encoder depth and decoder depth of each size."""
 
 
 class Sharing(Enum):
@@ -85,7 +96,7 @@ class FourMConfig:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Width, heads, encoder depth, decoder depth."""
-        width, heads, encoder, decoder = self.size.value
+        width, heads, encoder, decoder = SHAPES[self.size]
         return (
             self.width or width,
             self.heads or heads,

@@ -1,47 +1,38 @@
 """Which places of a grid are seen and which are asked for: disjoint random sets, for many grids at once."""
 
-import torch
+import numpy as np
 from jaxtyping import Bool, Int
-from torch import Tensor
+from numpy import ndarray
 
-from networks.picks import Picks, marks, random_splits, take
+from networks.picks import Picks, marks, random_splits
 
 
 def choose_places(
-    num_seen: Int[Tensor, " r"], num_asked: Int[Tensor, " r"], num_places: int, generator: torch.Generator
-) -> tuple[Bool[Tensor, "r n"], Bool[Tensor, "r n"]]:
-    """Of a random order of each grid's places, the first ``num_seen``, and the ``num_asked`` behind them."""
-    seen = (num_seen >= num_places)[:, None].repeat(1, num_places)
-    asked = (num_asked >= num_places)[:, None].repeat(1, num_places)
-    (some,) = ((num_seen + num_asked > 0) & ~seen[:, 0] & ~asked[:, 0]).nonzero(as_tuple=True)
-    if some.numel():
-        num = torch.stack([num_seen[some], num_seen[some] + num_asked[some]], dim=1)
-        places = torch.full_like(some, num_places)
-        seen[some], both = random_splits(num, places, num_places, generator)
-        asked[some] = both & ~seen[some]
+    num_seen: Int[ndarray, " r"], num_asked: Int[ndarray, " r"], num_places: int, rng: np.random.Generator
+) -> tuple[Bool[ndarray, "r n"], Bool[ndarray, "r n"]]:
+    """Of a random order of each grid's places, the first ``num_seen``, and the ``num_asked`` behind them.
+
+    Nothing is drawn for a grid that is seen or asked for whole.
+    """
+    some = np.flatnonzero((num_seen < num_places) & (num_asked < num_places))
+    seen = np.broadcast_to((num_seen >= num_places)[:, None], (len(num_seen), num_places))
+    asked = np.broadcast_to((num_asked >= num_places)[:, None], seen.shape)
+    if len(some):
+        num = np.stack([num_seen[some], num_seen[some] + num_asked[some]], axis=1)
+        first, both = random_splits(num, num_places, rng)
+        seen, asked = seen.copy(), asked.copy()
+        seen[some], asked[some] = first, both > first
     return seen, asked
 
 
-def grid_picks(
-    ids: Int[Tensor, "all n"],
-    source: Int[Tensor, " r"],
-    row: Int[Tensor, " r"],
-    chosen: Bool[Tensor, "r n"],
-    *,
-    asked: bool,
-) -> Picks:
+def grid_picks(row: Int[ndarray, " r"], chosen: Bool[ndarray, "r n"], *, asked: bool) -> Picks:
     """The chosen places of grids, in order of position.
 
     Args:
-        source: Where each grid lies in ``ids``.
-        asked: True for the decoder, whose slots hold a mask token and are given no id.
+        asked: True for the decoder, whose slots hold a mask token; what they are given is not read.
     """
     found = marks(chosen)
-    values = take(ids, source.index_select(0, found.row) * ids.shape[1] + found.column)
+    column = found.flat - found.row * chosen.shape[1]
     return Picks(
-        row=row.index_select(0, found.row),
-        rank=found.rank,
-        position=found.column,
-        ids=values,
-        given=torch.zeros_like(values) if asked else None,
+        row=row[found.row], rank=found.rank, position=column, column=column, given=column if asked else None
     )

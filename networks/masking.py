@@ -7,16 +7,17 @@ sample lacks takes no share of anything.
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
+from numpy import ndarray
 
 from modalities.errors import UnknownNameError
 from modalities.spec import Keep
 from networks.assemble import assemble
 from networks.batch import Samples, TokenBatch
 from networks.budgets import Caps, draw_budgets
-from networks.choice import Plan, choose, lengths_of
+from networks.choice import Plan, choose
 from networks.mixtures import KEEPS, MaskingConfig, Mixture, Recipe, tables
 from networks.spans import merge_spans, split_spans
 from networks.streams import Stream, StreamKind
@@ -50,36 +51,46 @@ class Masker:
         self.tables = tables(self.streams, config.components)
 
     def __call__(self, samples: Samples, generator: torch.Generator) -> TokenBatch:
-        """A masked batch of fixed width, on the samples' device, which must be the generator's."""
-        config, lengths = self.config, lengths_of(samples, self.streams)
-        b, device = len(lengths), lengths.device
-        here = self.tables.to(device)
+        """A masked batch of fixed width, on the samples' device."""
+        config, rng, lengths = self.config, host_generator(generator), lengths_of(samples, self.streams)
         budgets = draw_budgets(
-            here,
+            self.tables,
             lengths > 0,
             self._caps(lengths),
-            _totals(config.min_inputs, config.num_inputs, b, generator, device),
-            _totals(config.min_targets, config.num_targets, b, generator, device),
-            generator,
+            _totals(config.min_inputs, config.num_inputs, len(lengths), rng),
+            _totals(config.min_targets, config.num_targets, len(lengths), rng),
+            rng,
             redistribute=config.redistribute,
         )
-        uniform = torch.rand(lengths.shape, generator=generator, device=device)
-        kind = here.keep[budgets.component]
-        keep = torch.where(kind == KEEPS.index(Keep.random), uniform, 1.0)
-        keep = torch.where(kind == KEEPS.index(Keep.binary), (uniform < 0.5).float(), keep)
+        uniform, kind = rng.random(lengths.shape), self.tables.keep[budgets.component]
+        keep = np.where(kind == KEEPS.index(Keep.random), uniform, 1.0)
+        keep = np.where(kind == KEEPS.index(Keep.binary), uniform < 0.5, keep)
         plan = Plan(lengths=lengths, seen=budgets.inputs, asked=budgets.targets, keep=keep)
-        encoder, decoder = choose(samples, self.streams, plan, generator, shuffle=True)
+        encoder, decoder = choose(self.streams, plan, rng, shuffle=True)
         return assemble(samples, self.streams, encoder, decoder, (config.num_inputs, config.num_targets))
 
-    def _caps(self, lengths: Int[Tensor, "b s"]) -> Caps:
+    def _caps(self, lengths: Int[ndarray, "b s"]) -> Caps:
         """The most tokens of each stream: what a sample has where tokens are dealt again, else what there can be."""
-        is_grid = [stream.kind is StreamKind.grid for stream in self.streams]
-        shared = torch.tensor(is_grid, device=lengths.device)
+        shared = np.array([stream.kind is StreamKind.grid for stream in self.streams])
         if self.config.redistribute:
             # A sequence that is hidden whole is asked for with a sentinel before and one behind it.
-            return Caps(inputs=lengths, targets=torch.where(shared | (lengths == 0), lengths, lengths + 2), shared=shared)
-        most = torch.tensor([stream.num_tokens for stream in self.streams], device=lengths.device) * (lengths > 0)
+            return Caps(inputs=lengths, targets=np.where(shared | (lengths == 0), lengths, lengths + 2), shared=shared)
+        most = np.array([stream.num_tokens for stream in self.streams]) * (lengths > 0)
         return Caps(inputs=most, targets=most, shared=shared)
+
+
+def host_generator(generator: torch.Generator) -> np.random.Generator:
+    """A numpy generator seeded from ``generator``, which moves on by one draw."""
+    seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device)
+    return np.random.Generator(np.random.SFC64(int(seed)))
+
+
+def lengths_of(samples: Samples, streams: Sequence[Stream]) -> Int[ndarray, "b s"]:
+    """What each sample has of each stream; nothing of one that is not in ``samples``."""
+    nothing = torch.zeros_like(next(iter(samples.values())).lengths)
+    columns = [samples[stream.name].lengths if stream.name in samples else nothing for stream in streams]
+    lengths: ndarray = torch.stack(columns, dim=1).cpu().numpy().astype(np.int64)
+    return lengths
 
 
 def select(
@@ -101,17 +112,15 @@ def select(
         ValueError: A stream is both input and target, or is a target but cannot be predicted.
     """
     lengths = lengths_of(samples, streams)
-    given, wanted = _named(streams, inputs, lengths.device), _named(streams, targets, lengths.device)
-    _check_targets(streams, inputs, targets)
-    is_text = torch.tensor([stream.kind is StreamKind.sequence for stream in streams], device=lengths.device)
-    prompt = (wanted & is_text).long() * int(prompt_targets)
+    given, wanted, is_text = _roles(streams, inputs, targets)
+    prompt = wanted & is_text & prompt_targets
     plan = Plan(
         lengths=lengths,
-        seen=torch.where(given, lengths, prompt * (lengths > 0)),
-        asked=torch.where(wanted, torch.where(is_text, WITHOUT_LIMIT, lengths), 0) * (lengths > 0),
-        keep=given.float().expand(lengths.shape),
+        seen=np.where(given, lengths, prompt * (lengths > 0)),
+        asked=np.where(is_text, WITHOUT_LIMIT, lengths) * wanted * (lengths > 0),
+        keep=np.broadcast_to(given.astype(np.float64), lengths.shape),
     )
-    encoder, decoder = choose(samples, streams, plan, torch.Generator(lengths.device), shuffle=False)
+    encoder, decoder = choose(streams, plan, np.random.default_rng(0), shuffle=False)
     return assemble(samples, streams, encoder, decoder)
 
 
@@ -135,38 +144,34 @@ def select_masked(
         ValueError: The target is an input too, or cannot be predicted.
     """
     lengths = lengths_of(samples, streams)
-    given, wanted = _named(streams, inputs, lengths.device), _named(streams, [target], lengths.device)
-    _check_targets(streams, inputs, [target])
-    is_text = torch.tensor([stream.kind is StreamKind.sequence for stream in streams], device=lengths.device)
-    shown = torch.where(is_text, WITHOUT_LIMIT * int(share > 0), (lengths * share).round().long())
+    given, wanted, is_text = _roles(streams, inputs, [target])
+    shown = np.where(is_text, WITHOUT_LIMIT * (share > 0), np.rint(lengths * share).astype(np.int64))
     plan = Plan(
         lengths=lengths,
-        seen=torch.where(given, lengths, shown * wanted) * (lengths > 0),
-        asked=torch.where(is_text, WITHOUT_LIMIT, lengths - shown) * wanted * (lengths > 0),
-        keep=torch.where(given, 1.0, share).expand(lengths.shape),
+        seen=np.where(given, lengths, shown * wanted) * (lengths > 0),
+        asked=np.where(is_text, WITHOUT_LIMIT, lengths - shown) * wanted * (lengths > 0),
+        keep=np.broadcast_to(np.where(given, 1.0, share), lengths.shape),
     )
-    encoder, decoder = choose(samples, streams, plan, generator, shuffle=False)
+    encoder, decoder = choose(streams, plan, host_generator(generator), shuffle=False)
     return assemble(samples, streams, encoder, decoder)
 
 
-def _totals(
-    least: int | None, most: int, b: int, generator: torch.Generator, device: torch.device
-) -> Int[Tensor, " b"]:
+def _totals(least: int | None, most: int, b: int, rng: np.random.Generator) -> Int[ndarray, " b"]:
     """Each sample's whole budget."""
-    return torch.randint(most if least is None else least, most + 1, (b,), generator=generator, device=device)
+    return rng.integers(most if least is None else least, most, b, endpoint=True)
 
 
-def _named(streams: Sequence[Stream], names: Collection[str], device: torch.device) -> Bool[Tensor, " s"]:
-    """True for the streams of those names."""
+def _roles(
+    streams: Sequence[Stream], inputs: Collection[str], targets: Collection[str]
+) -> tuple[Bool[ndarray, " s"], Bool[ndarray, " s"], Bool[ndarray, " s"]]:
+    """Which streams are inputs, which are targets, and which are texts."""
     known = [stream.name for stream in streams]
-    for name in names:
+    for name in (*inputs, *targets):
         if name not in known:
             raise UnknownNameError("stream", name, known)
-    return torch.tensor([name in names for name in known], device=device)
-
-
-def _check_targets(streams: Sequence[Stream], inputs: Collection[str], targets: Collection[str]) -> None:
     for stream in streams:
         if stream.name in targets and (stream.name in inputs or not stream.is_target):
             reason = "is an input too" if stream.is_target else "cannot be predicted"
             raise ValueError(f"Stream {stream.name!r} is asked for but {reason}.")
+    given, wanted = np.array([name in inputs for name in known]), np.array([name in targets for name in known])
+    return given, wanted, np.array([stream.kind is StreamKind.sequence for stream in streams])

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-import torch
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Int
 
 from modalities.errors import ConfigError
 from modalities.spec import Keep
@@ -141,22 +141,13 @@ def fourm_21() -> tuple[Mixture, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """A config's mixtures over a run's streams, as tensors with a row for each mixture and a column for each stream."""
+    """A config's mixtures over a run's streams: a row for each mixture and a column for each stream."""
 
-    weight: Tensor
-    input_alpha: Tensor
-    target_alpha: Tensor
-    keep: Tensor
+    weight: Float[np.ndarray, " m"]
+    input_alpha: Float[np.ndarray, "m s"]
+    target_alpha: Float[np.ndarray, "m s"]
+    keep: Int[np.ndarray, "m s"]
     """Index into `KEEPS`."""
-
-    def to(self, device: torch.device) -> "Tables":
-        """The same tables on another device."""
-        return Tables(
-            weight=self.weight.to(device),
-            input_alpha=self.input_alpha.to(device),
-            target_alpha=self.target_alpha.to(device),
-            keep=self.keep.to(device),
-        )
 
 
 def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
@@ -180,10 +171,10 @@ def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
         names = ", ".join(item.name for item in streams)
         raise ConfigError(f"No masking mixture gives both an input and a target for the streams {names}.")
     return Tables(
-        weight=torch.tensor([mixture.weight for mixture in mixtures]),
-        input_alpha=torch.tensor(inputs),
-        target_alpha=torch.tensor(targets),
-        keep=torch.tensor(keeps),
+        weight=np.array([mixture.weight for mixture in mixtures], dtype=np.float64),
+        input_alpha=np.array(inputs, dtype=np.float64),
+        target_alpha=np.array(targets, dtype=np.float64),
+        keep=np.array(keeps),
     )
 
 

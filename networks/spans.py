@@ -9,158 +9,151 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from numpy import ndarray
 
-from modalities.text import EOS_ID, NUM_SENTINELS, SENTINEL_0
-from networks.picks import Picks, Ragged, marks, random_subsets, ranks, take, true_places
+from modalities.text import NUM_SENTINELS, SENTINEL_0
+from networks.picks import Picks, Ragged, count, marks, random_bits, ranks
 
 SHRINK = 0.9
 """Factor on the share of kept tokens from one draw to the next."""
-MOST_ROUNDS = 100
-"""Rounds of draws until a sequence is hidden whole."""
-TRIES = 16
-"""Draws of one sequence in one round."""
-HOPELESS = math.log(1e-6)
-"""Logarithm of the chance below which a draw is not made."""
+HOPELESS = 4.0
+"""Standard deviations: one draw in 30,000 that is left out would have fitted."""
+TRIES = 4
+"""Draws of one sequence at once, at least."""
+DRAWN = 1 << 16
+"""Coins at once, about: what a core's cache holds."""
 MOST_SPANS = NUM_SENTINELS - 2
 """Hidden runs in one sequence: numbering begins at ``[S_1]``, and one more sentinel closes the last."""
-HIDDEN_VECTOR = -1
-"""What stands for a hidden run of vectors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spans:
     """Sequences of which some tokens are hidden."""
 
-    ids: Int[Tensor, "r n"]
-    lengths: Int[Tensor, " r"]
-    hidden: Bool[Tensor, "r n"]
+    columns: Int[ndarray, "r n"]
+    """Which token of the sequence is at each place, where its chunks were shuffled."""
+    lengths: Int[ndarray, " r"]
+    hidden: Bool[ndarray, "r n"]
 
     @cached_property
-    def starts(self) -> Bool[Tensor, "r n"]:
+    def starts(self) -> Bool[ndarray, "r n"]:
         """True at the first token of each hidden run."""
-        return self.hidden & ~F.pad(self.hidden, (1, 0))[:, :-1]
+        starts = self.hidden.copy()
+        starts[:, 1:] &= ~self.hidden[:, :-1]
+        return starts
 
     @cached_property
-    def number(self) -> Int[Tensor, "r n"]:
-        """Hidden runs up to each token."""
-        return self.starts.cumsum(dim=1, dtype=torch.int32)
+    def num_runs(self) -> Int[ndarray, " r"]:
+        """Hidden runs of each sequence."""
+        return count(self.starts)
 
 
 def draw_hidden(
-    lengths: Int[Tensor, " r"],
-    budget: Int[Tensor, " r"],
-    keep: Float[Tensor, " r"],
-    generator: torch.Generator,
-    units: Int[Tensor, "r n"],
+    lengths: Int[ndarray, " r"],
+    budget: Int[ndarray, " r"],
+    keep: Float[ndarray, " r"],
+    width: int,
     chunk: int,
-) -> Bool[Tensor, "r n"]:
+    rng: np.random.Generator,
+) -> Bool[ndarray, "r width"]:
     """True where a token is hidden; everything where the budget is 0.
 
-    Each unit is kept with probability ``keep``. Where the kept tokens and the sentinels do not fit the budget, all of
-    the sequence is drawn again with nine tenths of that, and so on. A draw is made in two steps, how many units are
-    kept and which, and the second only where the first leaves a chance: most draws of long sequences have none.
-
-    Args:
-        units: What is hidden or shown together: equal numbers in a row, from 0 without a gap.
-        chunk: Most tokens in a unit; where 1, ``units`` is not read.
+    Each chunk is kept with probability ``keep``. Where the kept tokens and the sentinels do not fit the budget, all of
+    the sequence is drawn again with nine tenths of that, and so on.
     """
-    order = torch.arange(units.shape[1], device=units.device)
     # Nothing is drawn for what is certain: all kept and within the budget, or nothing kept.
     certain = (keep >= 1) & (lengths <= budget)
-    hidden = (order < lengths[:, None]) & ~certain[:, None]
-    num_units = lengths if chunk == 1 else units.masked_fill(order >= lengths[:, None], -1).amax(dim=1) + 1
-    (pending,) = (~certain & (keep > 0) & (budget > 0) & (lengths > 0)).nonzero(as_tuple=True)
-    keep = keep[pending]
-    for _ in range(MOST_ROUNDS):
-        if not pending.numel():
-            break
-        most, total, length = budget[pending], num_units[pending], lengths[pending]
-        num_kept, tries = _draw_num_kept(keep, total, most, chunk, generator)
-        kept = random_subsets(num_kept, total, units.shape[1], generator)
-        if chunk > 1:
-            kept = kept.gather(1, units[pending])
-        covered = (order < length[:, None]) & ~kept
-        num_runs = (covered[:, 1:] & kept[:, :-1]).sum(dim=1) + covered[:, 0]
-        num_seen = length - covered.sum(dim=1) + num_runs
-        fits = (num_seen <= most) & (num_runs <= MOST_SPANS)
-        (done,), (left,) = fits.nonzero(as_tuple=True), (~fits).nonzero(as_tuple=True)
-        hidden[pending[done]] = covered[done]
-        pending, keep = pending[left], (keep * SHRINK**tries)[left]
+    hidden = np.arange(width) < np.where(certain, 0, lengths)[:, None]
+    pending = np.flatnonzero(~certain & (keep > 0) & (budget > 0) & (lengths > 0))
+    keep = skip_hopeless(keep, lengths // chunk, budget)
+    # Those of nearly equal length are drawn together, a few times ahead.
+    pending = pending[np.argsort(-lengths[pending], kind="stable")]
+    while len(pending):
+        longest = int(lengths[pending[0]])
+        now, later = np.split(pending, [DRAWN // (TRIES * longest) + 1])
+        tries = max(TRIES, DRAWN // (len(now) * longest))
+        share = keep[now, None] * SHRINK ** np.arange(tries)
+        fits, covered = _try(share, lengths[now], budget[now], chunk, rng)
+        first = fits.argmax(axis=1)
+        done = fits[np.arange(len(now)), first]
+        hidden[now[done], :longest] = covered[done, first[done]]
+        left = now[~done]
+        keep[left] *= SHRINK**tries
+        pending = np.concatenate([left, later])
     return hidden
 
 
-def _draw_num_kept(
-    keep: Float[Tensor, " r"],
-    total: Int[Tensor, " r"],
-    most: Int[Tensor, " r"],
+def _try(
+    share: Float[ndarray, "r t"],
+    lengths: Int[ndarray, " r"],
+    budget: Int[ndarray, " r"],
     chunk: int,
-    generator: torch.Generator,
-) -> tuple[Int[Tensor, " r"], Int[Tensor, " r"]]:
-    """How many units the next draw keeps that has a chance to fit, and which draw it is, counted from 1.
+    rng: np.random.Generator,
+) -> tuple[Bool[ndarray, "r t"], Bool[ndarray, "r t n"]]:
+    """Draws with ``share`` of the chunks kept: whether they fit, and what they hide."""
+    longest = int(lengths.max())
+    kept = coins(share, -(-longest // chunk), rng)
+    if chunk > 1:
+        kept = np.repeat(kept, chunk, axis=2)[..., :longest]
+    covered = (np.arange(longest) < lengths[:, None])[:, None] & ~kept
+    num_runs = count(covered[..., 1:] & kept[..., :-1]) + covered[..., 0]
+    num_seen = lengths[:, None] - count(covered) + num_runs
+    return (num_seen <= budget[:, None]) & (num_runs <= MOST_SPANS), covered
 
-    K kept of n units leave K + 1 gaps, and as many sentinels but for the gaps that are empty. Their number is
-    hypergeometric with mean K (K + 1) / n, so that Chernoff's bound tells when too many would have to be empty.
+
+def coins(share: Float[ndarray, "r t"], num: int, rng: np.random.Generator) -> Bool[ndarray, "r t num"]:
+    """``num`` coins each, true with probability ``share``, below 1, to the nearest of 65,536 parts."""
+    total = share.size * num
+    # Sixteen random bits a coin, where a float would take three times as long.
+    bits = random_bits((total + 3) // 4, rng).view(np.uint16)[:total].reshape(*share.shape, num)
+    return bits < np.minimum(np.rint(share * 65536), 65535).astype(np.uint16)[..., None]
+
+
+def skip_hopeless(
+    keep: Float[ndarray, " r"], num_chunks: Int[ndarray, " r"], budget: Int[ndarray, " r"]
+) -> Float[ndarray, " r"]:
+    """``keep`` after the draws that would hardly ever fit: those more than `HOPELESS` standard deviations off.
+
+    With a share p kept, a sequence of n shows about m = n p (2 - p) tokens and sentinels, with a variance of at most
+    2 m; so the square root of their number has a standard deviation of at most the root of a half. Most draws of long
+    sequences are hopeless, and so is the one that keeps everything of a sequence above its budget.
     """
-    share = keep[:, None] * SHRINK ** torch.arange(TRIES, device=keep.device)
-    count = total[:, None].to(share.dtype)
-    num_kept = torch.binomial(count.expand_as(share).contiguous(), share, generator=generator)
-    # Two of the units, the last one and the end token, may be smaller than a chunk.
-    least_seen = (num_kept * chunk - 2 * (chunk - 1)).clamp_min(0)
-    empty = num_kept + 1 - (most[:, None] - least_seen)
-    mean = (num_kept * (num_kept + 1) / count).clamp_min(1e-9)
-    bound = empty * (1 + (mean / empty.clamp_min(1e-9)).log()) - mean
-    chance = (least_seen + (num_kept < count) <= most[:, None]) & ((empty <= mean) | (bound > HOPELESS))
-    # The last one is taken even without a chance: it will not fit, and the next round goes on from there.
-    chance[:, -1] = True
-    first = chance.int().argmax(dim=1)
-    return num_kept.gather(1, first[:, None])[:, 0].long(), first + 1
+    keep = np.where(keep >= 1, SHRINK, np.maximum(keep, 1e-12))
+    most = (np.sqrt(budget + 1.0) + HOPELESS * 0.5**0.5) ** 2
+    limit = 1 - np.sqrt(np.maximum(1 - most / np.maximum(num_chunks, 1), 0))
+    steps = np.ceil(np.log(limit / keep) / math.log(SHRINK))
+    return keep * SHRINK ** np.maximum(steps, 0)
 
 
-def units_of(
-    ids: Int[Tensor, "r n"], lengths: Int[Tensor, " r"], chunk: int
-) -> Int[Tensor, "r n"]:
-    """The chunk of each token; an end token is a chunk of its own, the last."""
-    order = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-    if chunk == 1:
-        return order
-    last = (order == lengths[:, None] - 1) & (ids == EOS_ID)
-    content = lengths - last.any(dim=1).long()
-    return torch.where(last, ((content + chunk - 1) // chunk)[:, None], order // chunk)
+def shuffle_chunks(lengths: Int[ndarray, " r"], width: int, chunk: int, rng: np.random.Generator) -> Int[ndarray, "r n"]:
+    """Which token of each sequence goes where when its chunks are put in a random order.
+
+    A last part of less than a chunk, which is where the end token is, stays last.
+    """
+    order = np.arange(width)
+    keys = rng.random((len(lengths), -(-width // chunk)))
+    keys[np.arange(keys.shape[1]) >= (lengths // chunk)[:, None]] = 2.0
+    chunks = keys.argsort(axis=1, kind="stable")
+    return chunks[:, order // chunk] * chunk + order % chunk
 
 
-def shuffle_units(
-    ids: Int[Tensor, "r n"], lengths: Int[Tensor, " r"], units: Int[Tensor, "r n"], generator: torch.Generator
-) -> tuple[Int[Tensor, "r n"], Int[Tensor, "r n"]]:
-    """``ids`` and ``units`` with each row's chunks in a random order; an end token stays last."""
-    n = ids.shape[1]
-    order = torch.arange(n, device=ids.device)
-    place = torch.rand(ids.shape, generator=generator, device=ids.device).gather(1, units)
-    place = torch.where((order == lengths[:, None] - 1) & (ids == EOS_ID), 2.0, place)
-    place = torch.where(order < lengths[:, None], place, 3.0)
-    by = place.argsort(dim=1, stable=True)
-    return ids.gather(1, by), units.gather(1, by)
-
-
-def visible_part(spans: Spans, shown: Bool[Tensor, " r"], is_text: Bool[Tensor, " r"]) -> Ragged:
-    """The tokens that are not hidden, each hidden run replaced by the next sentinel, or by -1 where not ``is_text``.
+def visible_part(spans: Spans, shown: Bool[ndarray, " r"]) -> Ragged:
+    """The tokens that are not hidden, each hidden run replaced by the next sentinel, counted from 1.
 
     Args:
         shown: False for rows of which nothing is wanted.
     """
-    order = torch.arange(spans.ids.shape[1], device=spans.ids.device)
-    there = order < torch.where(shown, spans.lengths, 0)[:, None]
+    there = np.arange(spans.hidden.shape[1]) < np.where(shown, spans.lengths, 0)[:, None]
     found = marks(there & (spans.starts | ~spans.hidden))
-    sentinel = SENTINEL_0 + take(spans.number, found.flat)
-    sentinel = torch.where(is_text.index_select(0, found.row), sentinel, HIDDEN_VECTOR)
-    values = torch.where(take(spans.starts, found.flat), sentinel, take(spans.ids, found.flat))
+    is_start = spans.starts.ravel()[found.flat]
+    values = spans.columns.ravel()[found.flat]
+    values[is_start] = -2 - ranks(np.where(shown, spans.num_runs, 0))
     return Ragged(values=values, sizes=found.sizes)
 
 
-def hidden_part(spans: Spans, most: Int[Tensor, " r"], where: Float[Tensor, " r"]) -> Ragged:
+def hidden_part(spans: Spans, most: Int[ndarray, " r"], where: Float[ndarray, " r"]) -> Ragged:
     """Each sentinel and the run it hides, and one more sentinel that closes the whole; at most ``most`` tokens.
 
     What is longer begins at a random sentinel, or earlier at the first one from which the rest fits.
@@ -170,82 +163,79 @@ def hidden_part(spans: Spans, most: Int[Tensor, " r"], where: Float[Tensor, " r"
     """
     wanted = most > 0
     found = marks(spans.hidden & wanted[:, None])
-    num_runs = torch.where(wanted, spans.number[:, -1], 0)
+    num_runs = np.where(wanted, spans.num_runs, 0)
     size = found.sizes + num_runs + wanted
-    is_start = true_places(take(spans.starts, found.flat))
-    span = take(spans.number, found.flat)
+    is_start = spans.starts.ravel()[found.flat]
+    start = np.flatnonzero(is_start)
+    start_row, span = found.row[start], 1 + ranks(num_runs)
     # A sequence's k-th hidden token, in run j, has k tokens and j sentinels before it; its run's sentinel is one ahead.
-    offset = found.rank + span
-    start_row, start_offset = found.row.index_select(0, is_start), offset.index_select(0, is_start) - 1
-    begin = _window(size, most, start_offset, start_row, num_runs, where)
-    (ends,) = wanted.nonzero(as_tuple=True)
-    row = torch.cat([found.row, start_row, ends])
-    token = torch.cat(
-        [
-            take(spans.ids, found.flat),
-            SENTINEL_0 + span.index_select(0, is_start),
-            SENTINEL_0 + 1 + num_runs.index_select(0, ends),
-        ]
-    )
-    place = torch.cat([offset, start_offset, size.index_select(0, ends) - 1]) - begin.index_select(0, row)
-    size = torch.minimum(size - begin, most)
-    inside = true_places((place >= 0) & (place < size.index_select(0, row)))
-    first = size.cumsum(0) - size
-    target = (first.index_select(0, row) + place).index_select(0, inside)
-    values = torch.empty(len(inside), dtype=token.dtype, device=token.device)
-    return Ragged(values=values.index_copy_(0, target, token.index_select(0, inside)), sizes=size)
+    upto = is_start.cumsum()
+    offset = found.rank + upto - (num_runs.cumsum() - num_runs)[found.row]
+    begin = _window(size, most, offset[start] - 1, start_row, num_runs, where)
+    ends = np.flatnonzero(wanted)
+    row = np.concatenate([found.row, start_row, ends])
+    token = np.concatenate([spans.columns.ravel()[found.flat], -1 - span, -2 - num_runs[ends]])
+    place = np.concatenate([offset, offset[start] - 1, size[ends] - 1]) - begin[row]
+    size = np.minimum(size - begin, most)
+    inside = (place >= 0) & (place < size[row])
+    values = np.empty(size.sum(), dtype=np.int64)
+    values[((size.cumsum() - size)[row] + place)[inside]] = token[inside]
+    return Ragged(values=values, sizes=size)
 
 
 def _window(
-    size: Int[Tensor, " r"],
-    most: Int[Tensor, " r"],
-    offset: Int[Tensor, " k"],
-    row: Int[Tensor, " k"],
-    num_runs: Int[Tensor, " r"],
-    where: Float[Tensor, " r"],
-) -> Int[Tensor, " r"]:
+    size: Int[ndarray, " r"],
+    most: Int[ndarray, " r"],
+    offset: Int[ndarray, " k"],
+    row: Int[ndarray, " k"],
+    num_runs: Int[ndarray, " r"],
+    where: Float[ndarray, " r"],
+) -> Int[ndarray, " r"]:
     """Where each row's targets begin; ``offset`` and ``row`` are those of the sentinels, in order, the closing one not."""
     spare = size - most
-    if not (spare > 0).any():
-        return torch.zeros_like(size)
-    first = num_runs.cumsum(0) - num_runs
-    drawn = first + (where * num_runs).long().clamp_max((num_runs - 1).clamp_min(0))
-    drawn = offset[drawn.clamp_max(len(offset) - 1)]
-    fitting = torch.where(offset >= spare.index_select(0, row), offset, size.index_select(0, row) - 1)
-    earliest = (size - 1).scatter_reduce(0, row, fitting, "amin")
-    return torch.where(spare > 0, torch.where(drawn <= spare, drawn, earliest), 0)
+    begin = np.zeros_like(size)
+    cut = np.flatnonzero((spare > 0) & (num_runs > 0))
+    first = (num_runs.cumsum() - num_runs)[cut]
+    drawn = offset[first + (where[cut] * num_runs[cut]).astype(np.int64)]
+    fitting = np.where(offset >= spare[row], offset, size[row] - 1)
+    earliest = size - 1
+    np.minimum.at(earliest, row, fitting)
+    begin[cut] = np.where(drawn <= spare[cut], drawn, earliest[cut])
+    return begin
 
 
-def visible_picks(part: Ragged, row: Int[Tensor, " r"]) -> Picks:
+def visible_picks(part: Ragged, row: Int[ndarray, " r"]) -> Picks:
     """The encoder's slots of sequences: positions count what is visible."""
-    own = part.row
-    rank = ranks(part.sizes, own)
-    return Picks(row=row.index_select(0, own), rank=rank, position=rank, ids=part.values)
+    rank = ranks(part.sizes)
+    return Picks(row=row[part.row], rank=rank, position=rank, column=part.values)
 
 
-def hidden_picks(part: Ragged, row: Int[Tensor, " r"]) -> Picks:
+def hidden_picks(part: Ragged, row: Int[ndarray, " r"]) -> Picks:
     """The decoder's slots of sequences: each is given one token and asked for the next."""
-    own = part.row
-    rank = ranks(part.sizes, own)
-    more = true_places(rank + 1 < part.sizes.index_select(0, own))
-    rank = rank.index_select(0, more)
+    sizes = np.maximum(part.sizes - 1, 0)
+    rank = ranks(sizes)
+    place = np.repeat(part.sizes.cumsum() - part.sizes, sizes) + rank
     return Picks(
-        row=row.index_select(0, own.index_select(0, more)),
+        row=row[np.repeat(np.arange(len(sizes)), sizes)],
         rank=rank,
         position=rank,
-        ids=part.values.index_select(0, more + 1),
-        given=part.values.index_select(0, more),
+        column=part.values[place + 1],
+        given=part.values[place],
     )
 
 
 def split_spans(ids: Sequence[int], hidden: Sequence[bool]) -> tuple[list[int], list[int]]:
     """What the encoder and what the decoder is given of one sequence whose hidden tokens are known."""
     spans = Spans(
-        ids=torch.tensor([list(ids)]), lengths=torch.tensor([len(ids)]), hidden=torch.tensor([list(hidden)])
+        columns=np.arange(len(ids))[None], lengths=np.array([len(ids)]), hidden=np.array([list(hidden)], dtype=np.bool_)
     )
-    every = torch.tensor([True])
-    asked = hidden_part(spans, 2 * spans.lengths + 2, torch.zeros(1))
-    return visible_part(spans, every, every).lists()[0], asked.lists()[0]
+    visible = visible_part(spans, np.array([True]))
+    asked = hidden_part(spans, 2 * spans.lengths + 2, np.zeros(1))
+
+    def read(values: Int[ndarray, " r"]) -> list[int]:
+        return [ids[column] if column >= 0 else SENTINEL_0 - 1 - column for column in values.tolist()]
+
+    return read(visible.values), read(asked.values)
 
 
 def merge_spans(visible: Sequence[int], written: Sequence[int]) -> list[int]:

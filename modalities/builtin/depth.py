@@ -59,7 +59,7 @@ class Depth(ImageModality):
             scaled = np.where(_is_there(value), value, 0) * MILLIMETERS
             write_image(path, np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16))
 
-    def augment(self, value: Meters, view: View) -> Meters:
+    def augment(self, value: Float32[np.ndarray, "a b"], view: View) -> Meters:
         """The part that the view shows, bilinear over what is there; missing where half of it or more is missing."""
         there = _is_there(value)
         side = self.grid.side

@@ -47,7 +47,7 @@ class Normals(ImageModality):
         else:
             write_image(path, self.draw(value))
 
-    def augment(self, value: Directions, view: View) -> Directions:
+    def augment(self, value: Float32[np.ndarray, "a b 3"], view: View) -> Directions:
         """The part that the view shows, bilinear and made of unit length; a mirror turns left into right."""
         shown = resample(value, view, self.grid.side, nearest=False).astype(np.float32)
         if view.flip:

@@ -20,7 +20,7 @@ from modalities.spec import Embeddings, Linear, Measure, Modality, Provenance, V
 if TYPE_CHECKING:
     from modalities.scene import Scene
 
-Rows = Float32[np.ndarray, "n c"]
+Rows = Float32[np.ndarray, "_ c"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Self
 
 from modalities.errors import ConfigError
 
@@ -131,7 +130,7 @@ class TokenizerConfig:
             raise ConfigError(f"tokenizer.temperature must be positive, got {self.temperature}")
 
     @classmethod
-    def nano(cls) -> Self:
+    def nano(cls) -> "TokenizerConfig":
         """Sizes that one CPU core trains in 15 seconds at 64 x 64 pixels."""
         return cls(
             encoder=EncoderKind.patch_mlp,
@@ -145,6 +144,7 @@ class TokenizerConfig:
             ema_decay=0.9,
             revive_below=0.5,
             kmeans_init=True,
+            commitment=0.1,
             mlp_width=128,
             mlp_depth=2,
             mlp_latent=128,

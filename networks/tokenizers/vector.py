@@ -78,7 +78,8 @@ class Memcodes(nn.Module):
 
         Source: Jang et al. 2017 (arXiv:1611.01144), straight-through estimator.
         """
-        noise = torch.empty_like(logits).exponential_(generator=generator).clamp_(min=1e-20).log_().neg_()
+        waits = torch.empty(logits.shape, device=generator.device).exponential_(generator=generator)
+        noise = waits.clamp_(min=1e-20).log_().neg_().to(logits.device)
         soft = ((logits + noise) / self.temperature).softmax(-1)
         ids = soft.argmax(-1)
         hard = torch.zeros_like(soft).scatter_(-1, ids[..., None], 1.0)

@@ -1,15 +1,21 @@
 """The codebook of a dense tokenizer: VectorQuantize of vector-quantize-pytorch, repeatable and safe to distribute."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from loguru import logger
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
 from networks.tokenizers.config import CodebookKind, TokenizerConfig
+
+# It says on stderr when a first batch has fewer latents than there are codes; unused codes are revived soon after.
+logger.disable("vector_quantize_pytorch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +27,17 @@ class Quantized:
     ids: Int[Tensor, "b n"]
     commitment: Float[Tensor, ""]
     """Mean squared distance of the latents from their codes."""
+
+
+@contextmanager
+def _streams_of(seed: int, device: torch.device) -> Iterator[None]:
+    """Let the library, which draws from the global streams, draw from our own; the caller's stay as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 class Codebook(nn.Module):
@@ -54,10 +71,12 @@ class Codebook(nn.Module):
     def nearest(self, latents: Float[Tensor, "b n k"]) -> Int[Tensor, "b n"]:
         """Row of the nearest code; ties go to the lower row."""
         # A latent's own length does not change which code is nearest, by either distance.
-        closeness = F.linear(latents.float(), self.vectors)
-        if not self.cosine:
-            closeness = closeness - self.vectors.square().sum(-1) / 2
-        return closeness.argmax(-1)
+        # Half precision would pick other codes than training did.
+        with torch.autocast(latents.device.type, enabled=False):
+            closeness = F.linear(latents.float(), self.vectors)
+            if not self.cosine:
+                closeness = closeness - self.vectors.square().sum(-1) / 2
+            return closeness.argmax(-1)
 
     def look_up(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b n k"]:
         """The code vectors of ``ids``."""
@@ -75,10 +94,8 @@ class Codebook(nn.Module):
             compared = F.normalize(latents.float(), dim=-1) if self.cosine else latents.float()
             return Quantized(codes=codes, ids=ids, commitment=F.mse_loss(codes, compared))
         self._expect(latents.shape[0] * latents.shape[1])
-        # The library draws from the global stream: give it a stream of our own, and leave the caller's as it was.
-        devices = [latents.device] if latents.is_cuda else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator, device=generator.device)))
+        seed = int(torch.randint(1 << 62, (1,), generator=generator, device=generator.device))
+        with _streams_of(seed, latents.device):
             codes, ids, commitment = self.quantize(latents.float())
         return Quantized(codes=codes, ids=ids, commitment=commitment)
 
@@ -89,6 +106,7 @@ class Codebook(nn.Module):
         processes = torch.distributed.get_world_size() if book.use_ddp else 1
         fair = latents * processes / self.vocab
         book.threshold_ema_dead_code = self.config.revive_below * fair
+        # A new code counts as evenly used, which gives it a few steps to find its latents.
         book.reset_cluster_size = fair
 
     def _build(self, *, sync: bool) -> VectorQuantize:

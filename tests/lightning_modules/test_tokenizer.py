@@ -65,7 +65,7 @@ def test_training_lowers_the_loss_on_held_out_data_and_tells_code_usage() -> Non
 
 def test_every_optimizer_step_is_averaged_in_and_the_codebook_is_copied() -> None:
     model = module(optim=replace(OPTIM, ema_decay=0.5))
-    trainer(max_steps=5).fit(model, loader())
+    trainer(max_steps=5).fit(model, loader(), loader())
     assert model.averaged is not None
     assert int(model.averaged.n_averaged) == 5
     ours, averaged = model.tokenizer.state_dict(), model.trained.state_dict()
@@ -86,7 +86,8 @@ def test_product_codes_train_too() -> None:
         tokenizer=ProductMLP(name="poses", vocab=16, loss=Loss.smooth_l1),
     )
     run = trainer(max_steps=3)
-    run.fit(module(task), DataLoader(TensorDataset(torch.randn(8, 9)), batch_size=4))
+    vectors = DataLoader(TensorDataset(torch.randn(8, 9)), batch_size=4)
+    run.fit(module(task), vectors, vectors)
     assert float(run.callback_metrics["train/commitment"]) == 0
 
 
@@ -115,24 +116,24 @@ def test_a_setting_out_of_range_is_refused(changes: dict[str, Any]) -> None:
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     whole = module()
-    trainer(max_steps=8).fit(whole, loader(32))
+    trainer(max_steps=8).fit(whole, loader(32), loader())
     first, run = module(), trainer(max_steps=4)
-    run.fit(first, loader(32))
+    run.fit(first, loader(32), loader())
     run.save_checkpoint(tmp_path / "half.ckpt")
     torch.manual_seed(5)
     second = module()
-    trainer(max_steps=8).fit(second, loader(32), ckpt_path=tmp_path / "half.ckpt")
+    trainer(max_steps=8).fit(second, loader(32), loader(), ckpt_path=tmp_path / "half.ckpt")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], value, msg=name)
 
 
 def test_a_checkpoint_of_another_tokenizer_is_refused_with_the_difference(tmp_path: Path) -> None:
     run = trainer(max_steps=1)
-    run.fit(module(), loader())
+    run.fit(module(), loader(), loader())
     run.save_checkpoint(tmp_path / "it.ckpt")
     other = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab=16, loss=Loss.mse)))
     with pytest.raises(CheckpointError, match=r"task.tokenizer.vocab is 32, expected 16"):
-        trainer(max_steps=2).fit(other, loader(), ckpt_path=tmp_path / "it.ckpt")
+        trainer(max_steps=2).fit(other, loader(), loader(), ckpt_path=tmp_path / "it.ckpt")
 
 
 def test_two_processes_end_with_one_codebook(tmp_path: Path) -> None:

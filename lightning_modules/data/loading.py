@@ -1,0 +1,156 @@
+"""Batches for training: which samples, in which order, masked how; resumable in the middle of an epoch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightning_modules.data.store import TokenStore
+from modalities.errors import ConfigError
+from networks.batch import TokenBatch
+from networks.masking import Masker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """One batch to be made: which samples, and the seed of what is random about it."""
+
+    indices: Tensor
+    seed: int
+
+
+class BatchSampler(Sampler[Draw]):
+    """Shuffled batches, disjoint between ranks, the same for the same seed and epoch."""
+
+    def __init__(self, num_samples: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        """Take the sizes.
+
+        Raises:
+            ConfigError: There are fewer samples than one batch on every rank takes.
+        """
+        if num_samples < batch_size * world_size:
+            raise ConfigError(
+                f"{num_samples} training samples are fewer than one step takes: batch size {batch_size} on {world_size} processes."
+            )
+        self.num_samples, self.batch_size = num_samples, batch_size
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.epoch = 0
+        self.start = 0
+        """Batches of the epoch to skip, once: they were done before an interruption."""
+
+    def __len__(self) -> int:
+        return self.num_samples // (self.batch_size * self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's order; Lightning calls this."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Draw]:
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+        order = torch.randperm(self.num_samples, generator=generator)
+        start, self.start = self.start, 0
+        for number in range(start, len(self)):
+            first = (number * self.world_size + self.rank) * self.batch_size
+            yield Draw(
+                indices=order[first : first + self.batch_size], seed=_mix(self.seed, self.epoch, number, self.rank)
+            )
+
+
+class MaskedBatches(Dataset[TokenBatch]):
+    """Draws to masked batches: the store is asked once for the whole batch, and masked as a whole."""
+
+    def __init__(self, store: TokenStore, masker: Masker) -> None:
+        self.store, self.masker = store, masker
+
+    def __getitem__(self, draw: Any) -> TokenBatch:
+        names = [stream.name for stream in self.masker.streams]
+        samples = self.store.columns(draw.indices.numpy(), names)
+        return self.masker(samples, torch.Generator().manual_seed(draw.seed))
+
+
+class FourMDataModule(LightningDataModule):
+    """Masked batches of a token store. Validation draws the same samples and the same masks every time."""
+
+    def __init__(
+        self,
+        train: TokenStore,
+        validation: TokenStore,
+        masker: Masker,
+        *,
+        batch_size: int,
+        val_batches: int = 8,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train, self.validation, self.masker = train, validation, masker
+        self.batch_size, self.val_batches, self.num_workers, self.seed = batch_size, val_batches, num_workers, seed
+        self._start = 0
+
+    def train_dataloader(self) -> DataLoader[TokenBatch]:
+        """Shuffled, masked batches of this rank."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = BatchSampler(len(self.train), self.batch_size, seed=self.seed, rank=rank, world_size=world)
+        sampler.start, self._start = self._start, 0
+        return self._loader(self.train, sampler)
+
+    def val_dataloader(self) -> DataLoader[TokenBatch]:
+        """The first samples in order, with fixed masks."""
+        size = min(self.batch_size, len(self.validation))
+        draws = [
+            Draw(indices=torch.arange(number * size, (number + 1) * size), seed=_mix(7, number))
+            for number in range(min(self.val_batches, len(self.validation) // size))
+        ]
+        return self._loader(self.validation, draws)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches of the epoch are done."""
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current if self.trainer else None
+        done = progress.processed if progress else 0
+        return {"done": done % max(1, len(self.train) // (self.batch_size * (self.trainer.world_size if self.trainer else 1)))}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` stood."""
+        self._start = int(state_dict["done"])
+
+    def _loader(self, store: TokenStore, sampler: Sampler[Draw] | Sequence[Draw]) -> DataLoader[TokenBatch]:
+        return DataLoader(
+            MaskedBatches(store, self.masker),
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+class RowBatches(Dataset[Tensor]):
+    """Rows of a tensor, a batch at a time, for the training of a tokenizer."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def __getitem__(self, draw: Any) -> Tensor:
+        return self.rows[draw.indices]
+
+
+def row_loader(rows: Tensor, batch_size: int, *, seed: int = 0, shuffle: bool = True) -> DataLoader[Tensor]:
+    """Batches of rows: shuffled ones for training, or all in order."""
+    if shuffle:
+        sampler: Any = BatchSampler(len(rows), min(batch_size, len(rows)), seed=seed)
+    else:
+        sampler = [Draw(indices=part, seed=0) for part in torch.arange(len(rows)).split(batch_size)]
+    return DataLoader(RowBatches(rows), batch_size=None, sampler=sampler)
+
+
+def _mix(*parts: int) -> int:
+    """One seed out of several, so that neighbours are unrelated."""
+    value = 0x9E3779B97F4A7C15
+    for part in parts:
+        value = (value ^ (part + 0x7F4A7C15)) * 0xBF58476D1CE4E5B9 % (1 << 64)
+        value ^= value >> 31
+    return value >> 1

@@ -1,0 +1,162 @@
+"""Raw values on disk: what tokenizers are trained on and what predictions are held against."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, overload
+
+import numpy as np
+
+from lightning_modules.data.shards import ArrayColumn, read_column, seal, unseal, whole_folder, write_column
+from modalities.errors import DataError
+from modalities.scene import make_scene, split_seed
+from modalities.spec import Dense, Modality, SequenceModality
+
+
+class RecordCodec(SequenceModality):
+    """What a sequence modality can do with JSON."""
+
+    def to_json(self, value: Any) -> Any: ...
+    def from_json(self, data: Any) -> Any: ...
+
+
+def render_shard(
+    folder: Path, modalities: Mapping[str, Modality], split: str, numbers: Sequence[int], progress: Any = None
+) -> None:
+    """Render scenes ``numbers`` of ``split`` and write the value of every modality, whole or not at all."""
+    size = next(item.layout.size for item in modalities.values() if isinstance(item.layout, Dense))
+    values: dict[str, list[Any]] = {name: [] for name in modalities}
+    for done, number in enumerate(numbers):
+        scene = make_scene(split_seed(split, number), size=size)
+        for name, modality in modalities.items():
+            values[name].append(modality.look(scene))
+        if progress is not None and done % 16 == 0:
+            progress(done / len(numbers))
+    write_raw(folder, modalities, values, {"split": split, "numbers": [int(numbers[0]), int(numbers[-1]) + 1]})
+
+
+def write_raw(
+    folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]], facts: Mapping[str, Any]
+) -> None:
+    """Write one shard of raw values.
+
+    Raises:
+        DataError: Modalities have unequal counts, or the folder cannot be written.
+    """
+    counts = {name: len(column) for name, column in values.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"Modalities have unequal counts: {', '.join(f'{name} {count}' for name, count in counts.items())}.")
+    with whole_folder(folder) as partial:
+        kinds: dict[str, str] = {}
+        for name, column in values.items():
+            found = next((value for value in column if value is not None), None)
+            kinds[name] = "array" if isinstance(found, np.ndarray) else "json"
+            if kinds[name] == "array":
+                write_column(partial, name, column)
+            else:
+                codec = cast(RecordCodec, modalities[name])
+                lines = [json.dumps(None if value is None else codec.to_json(value)) for value in column]
+                (partial / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
+        seal(partial, {**facts, "count": next(iter(counts.values()), 0), "kinds": kinds})
+
+
+class _Records(Sequence[Any]):
+    def __init__(self, path: Path, modality: Modality) -> None:
+        self._lines = path.read_text().splitlines()
+        self._codec = cast(RecordCodec, modality)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        data = json.loads(self._lines[index])
+        return None if data is None else self._codec.from_json(data)
+
+
+class RawColumn(Sequence[Any]):
+    """One modality's values over all shards."""
+
+    def __init__(self, parts: Sequence[ArrayColumn | _Records]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *[len(part) for part in parts]])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._parts[part][int(index - self._starts[part])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawStore(Mapping[str, RawColumn]):
+    """Raw values of a split, by modality, out of one or several shards."""
+
+    folders: tuple[Path, ...]
+    modalities: Mapping[str, Modality]
+    columns: dict[str, RawColumn]
+    num_samples: int
+    fingerprint: str
+    """Changes when any value does."""
+
+    @classmethod
+    def open(cls, folders: Sequence[Path], modalities: Mapping[str, Modality]) -> "RawStore":
+        """The values of ``modalities`` in ``folders``.
+
+        Raises:
+            DataError: A shard is incomplete or damaged, lacks a modality, or holds another number of its values.
+        """
+        facts = [unseal(folder) for folder in folders]
+        columns: dict[str, RawColumn] = {}
+        for name, modality in modalities.items():
+            parts: list[ArrayColumn | _Records] = []
+            for folder, told in zip(folders, facts, strict=True):
+                if name not in told["kinds"]:
+                    raise DataError(f"{folder} has no values of {name!r}; it has {', '.join(told['kinds'])}.")
+                part = (
+                    read_column(folder, name)
+                    if told["kinds"][name] == "array"
+                    else _Records(folder / f"{name}.jsonl", modality)
+                )
+                if len(part) != told["count"]:
+                    raise DataError(f"{folder} has {len(part)} values of {name!r}, expected {told['count']} as of the others.")
+                parts.append(part)
+            columns[name] = RawColumn(parts)
+        sums = [str(item["crc32"]) for told in facts for _, item in sorted(told["files"].items())]
+        return cls(
+            folders=tuple(folders),
+            modalities=modalities,
+            columns=columns,
+            num_samples=sum(int(told["count"]) for told in facts),
+            fingerprint=_digest(sums),
+        )
+
+    def __getitem__(self, name: str) -> RawColumn:
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+def _digest(parts: Sequence[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]

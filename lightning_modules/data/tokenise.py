@@ -1,0 +1,118 @@
+"""Raw values to tokens, one shard at a time."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lightning_modules.data.raw import RawStore
+from lightning_modules.data.store import write_tokens
+from modalities.spec import Dense, Embeddings, Modality, SequenceModality, Text, Vector, WordPiece, learnt
+from networks.streams import PIXELS
+from networks.tokenizers.text import TextTokenizer
+from networks.tokenizers.tokenizer import Tokenizer
+
+BATCH = 256
+"""Rows that a learnt tokenizer encodes at once."""
+
+
+@torch.no_grad()
+def encode_rows(tokenizer: Tokenizer, rows: NDArray[Any]) -> NDArray[np.int64]:
+    """Codes (rows, n) of prepared values (rows, ...)."""
+    tokenizer.eval()
+    kind = np.int64 if rows.dtype.kind in "iu" else np.float32
+    parts = [
+        tokenizer.encode(torch.from_numpy(rows[start : start + BATCH].astype(kind, copy=False))).numpy()
+        for start in range(0, len(rows), BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, tokenizer.num_tokens), dtype=np.int64)
+
+
+def tokens_of(
+    modality: Modality,
+    values: Sequence[Any],
+    learnt_tokenizer: Tokenizer | None,
+    text: TextTokenizer,
+    *,
+    seed: int,
+    first: int,
+) -> list[NDArray[Any] | None]:
+    """The token array of each value; None where the value is missing.
+
+    Args:
+        seed: With a sample's number and the modality's name, seeds what serialisation draws.
+        first: Number of the first value.
+    """
+    match modality.layout:
+        case Dense() | Vector():
+            assert learnt_tokenizer is not None
+            present = [value is not None for value in values]
+            rows = [modality.prepare(value) for value in values if value is not None]
+            codes = iter(encode_rows(learnt_tokenizer, np.concatenate(rows)) if rows else ())
+            return [next(codes).astype(np.uint16) if here else None for here in present]
+        case Text(max_tokens=longest):
+            assert isinstance(modality, SequenceModality)
+            ids = [None if item is None else item[:longest] for item in _written(modality, values, learnt_tokenizer, text, seed, first)]
+            return [None if item is None else np.array(item, dtype=np.uint16) for item in ids]
+        case Embeddings(max_tokens=longest):
+            return [None if value is None else np.asarray(value, dtype=np.float16)[:longest] for value in values]
+
+
+def _written(
+    modality: SequenceModality,
+    values: Sequence[Any],
+    tokenizer: Tokenizer | None,
+    text: TextTokenizer,
+    seed: int,
+    first: int,
+) -> list[list[int] | None]:
+    codes: list[NDArray[np.int64] | None] = [None] * len(values)
+    if isinstance(modality.tokenizer, WordPiece) and modality.tokenizer.codes is not None:
+        assert tokenizer is not None
+        rows = [modality.prepare(value) if value is not None else None for value in values]
+        counts = [0 if item is None else len(item) for item in rows]
+        parts = [item for item in rows if item is not None and len(item)]
+        encoded = encode_rows(tokenizer, np.concatenate(parts)) if parts else np.zeros((0, tokenizer.num_tokens), np.int64)
+        codes = list(np.split(encoded, np.cumsum(counts)[:-1]))
+    lines = [
+        None if value is None else modality.serialise(value, _rng(seed, first + number, modality.name), own)
+        for number, (value, own) in enumerate(zip(values, codes, strict=True))
+    ]
+    encoded_lines = iter(text.encode_batch([line for line in lines if line is not None]))
+    return [None if line is None else [*next(encoded_lines), text.eos_id] for line in lines]
+
+
+def _rng(seed: int, number: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, number, zlib.crc32(name.encode())])
+
+
+def tokenise(
+    folder: Path,
+    raw: RawStore,
+    tokenizers: Mapping[str, Tokenizer],
+    text: TextTokenizer,
+    fingerprints: Mapping[str, str],
+    *,
+    seed: int = 0,
+    progress: Any = None,
+) -> None:
+    """Write the tokens of every modality of ``raw`` into ``folder``, one stream after the other.
+
+    Args:
+        tokenizers: Learnt ones, by the name of their task.
+        fingerprints: Of the tokenizers, by stream.
+    """
+    for done, (name, modality) in enumerate(raw.modalities.items()):
+        codes = learnt(modality)
+        tokenizer = tokenizers[codes.tokenizer.name] if codes else None
+        values = raw[name][:]
+        if modality.pixels:
+            write_tokens(folder, name + PIXELS, values, "raw")
+        tokens = tokens_of(modality, values, tokenizer, text, seed=seed, first=0)
+        write_tokens(folder, name, tokens, fingerprints[name])
+        if progress is not None:
+            progress((done + 1) / len(raw.modalities))

@@ -1,0 +1,215 @@
+"""The conformance check: every modality that is there passes it, and each breach of the contract fails the check it should."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from modalities import Dense, Loss, Measure, Modality, Scale, Vector, View, ViTVQ, default_registry
+from modalities.builtin.bounding_boxes import BoundingBoxes
+from modalities.builtin.depth import Depth
+from modalities.conformance import CHECKS, assert_conforms, check_modality
+from modalities.conformance.subject import same
+
+REGISTRY = default_registry()
+DEPTH, BOXES = REGISTRY["depth"], REGISTRY["bounding_boxes"]
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_modality_keeps_its_contract(name: str) -> None:
+    assert_conforms(REGISTRY[name])
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongShape(Depth):
+    def look(self, scene: Any) -> Any:
+        return super().look(scene)[None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restless(Depth):
+    def look(self, scene: Any) -> Any:
+        return super().look(scene) + np.float32(np.random.default_rng().random())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetful(Depth):
+    def read(self, path: Path) -> Any:
+        return super().read(path) * np.float32(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Careless(Depth):
+    def read(self, path: Path) -> Any:
+        return np.load(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Littering(Depth):
+    def write(self, path: Path, value: Any) -> None:
+        super().write(path, value)
+        path.with_suffix(".old").write_text("x")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmirrored(Depth):
+    def augment(self, value: Any, view: View) -> Any:
+        return np.roll(super().augment(value, replace(view, flip=False)), 3 * view.flip, axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meddling(Depth):
+    def augment(self, value: Any, view: View) -> Any:
+        value.setflags(write=True)
+        value += 1
+        return super().augment(value, view)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastChannels(Depth):
+    def prepare(self, value: Any) -> NDArray[Any]:
+        return np.moveaxis(super().prepare(value), 1, -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lossy(Depth):
+    def restore(self, row: Any) -> Any:
+        return super().restore(row) * 0.5
+
+
+SHARED = DEPTH.metrics()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaleMetrics(Depth):
+    def metrics(self) -> dict[str, Measure]:
+        return SHARED
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongWay(Depth):
+    def metrics(self) -> dict[str, Measure]:
+        return {"rmse": replace(super().metrics()["rmse"], higher_is_better=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoMetrics(Depth):
+    def metrics(self) -> dict[str, Measure]:
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoublePrecision(Depth):
+    def typical(self, values: Sequence[Any]) -> Any:
+        return super().typical(values).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monochrome(Depth):
+    def draw(self, value: Any) -> Any:
+        return super().draw(value)[..., 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedSize(Depth):
+    def at(self, scale: Scale) -> Any:
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmade(Depth):
+    def at(self, scale: Scale) -> Any:
+        raise RuntimeError("not yet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raising(BoundingBoxes):
+    def parse(self, text: str) -> Any:
+        if not text:
+            raise IndexError("no words")
+        return super().parse(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fickle(BoundingBoxes):
+    def serialise(self, value: Any, rng: Any, codes: Any = None) -> str:
+        return super().serialise(value, rng, codes) + " v0="
+
+
+def made(kind: Callable[..., Modality], like: Modality = DEPTH, **changes: Any) -> Modality:
+    facts = {"name": like.name, "title": like.title, "layout": like.layout, "tokenizer": like.tokenizer}
+    return kind(**{**facts, **changes})
+
+
+BREACHES: list[tuple[Modality, str, str]] = [
+    (replace(DEPTH, name="depth-map"), "name", "not a lower-case Python identifier"),
+    (replace(DEPTH, name="class"), "name", "not a lower-case"),
+    (replace(DEPTH, title=" "), "name", "title is empty"),
+    (replace(DEPTH, layout=Vector(channels=4, num_tokens=2)), "agreement", "needs a ProductMLP"),
+    (replace(DEPTH, layout=Dense(channels=1, size=224, patch=15)), "agreement", "do not divide"),
+    (replace(DEPTH, tokenizer=ViTVQ(name="d", vocab=9, loss=Loss.cross_entropy)), "agreement", "cross_entropy"),
+    (replace(DEPTH, tokenizer=ViTVQ(name="d", vocab=1, loss=Loss.mse)), "agreement", "codebook of 1"),
+    (made(FixedSize), "scales", "left the size at 224, expected 64"),
+    (made(Unmade), "scales", "RuntimeError: not yet"),
+    (made(WrongShape), "look", r"shape (1, 64, 64), expected (64, 64)"),
+    (made(Restless), "look", "two values of scene"),
+    (made(Forgetful), "files", "does not give back"),
+    (made(Careless), "files", "DataError"),
+    (made(Littering), "files", "value.old"),
+    (made(Unmirrored), "augment", "mirroring twice"),
+    (made(Meddling), "augment", ""),
+    (made(LastChannels), "prepare", "rows of shape (64, 64, 1), expected (1, 64, 64)"),
+    (made(Lossy), "prepare", "restore() does not give back"),
+    (made(StaleMetrics), "metrics", "the same rmse twice"),
+    (made(WrongWay), "metrics", "beats"),
+    (made(NoMetrics), "metrics", "no metric"),
+    (made(DoublePrecision), "typical", "float64, expected float32"),
+    (made(Monochrome), "draw", "expected uint8 (h, w, 3)"),
+    (made(Raising, BOXES), "text", "IndexError: no words"),
+    (made(Fickle, BOXES), "text", "not well-formed"),
+]
+
+
+@pytest.mark.parametrize(("modality", "check", "message"), BREACHES, ids=lambda item: type(item).__name__)
+def test_a_breach_fails_the_check_that_is_about_it(modality: Modality, check: str, message: str) -> None:
+    failed = {result.name: result.message for result in check_modality(modality) if not result.passed}
+    assert check in failed
+    if message != "DataError":
+        assert message in failed[check]
+    with pytest.raises(AssertionError, match=rf"does not keep its contract:(.|\n)*{check}: "):
+        assert_conforms(modality)
+
+
+def test_checks_are_named_and_those_that_do_not_concern_are_left_out() -> None:
+    names = [result.name for result in check_modality(REGISTRY["caption"])]
+    assert names == [name for name in CHECKS if name != "prepare"]
+    assert [result.name for result in check_modality(DEPTH)] == [name for name in CHECKS if name != "text"]
+
+
+@dataclass(frozen=True)
+class Record:
+    place: NDArray[np.float64]
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (np.ones(3), np.ones(3) + 1e-5, True),
+        (np.ones(3), np.ones(4), False),
+        (np.array([np.nan]), np.array([np.nan]), True),
+        ({"a": 1.0, "b": (1, 2)}, {"a": 1.00001, "b": (1, 2)}, True),
+        ({"a": 1.0}, {"b": 1.0}, False),
+        ("text", "text ", False),
+        ((1, 2), (1, 2, 3), False),
+        ((Record(np.ones(2), "x"),), (Record(np.ones(2), "x"),), True),
+        ((Record(np.ones(2), "x"),), (Record(np.ones(2), "y"),), False),
+        (float("nan"), float("nan"), True),
+    ],
+)
+def test_values_are_compared_through_records_and_arrays(one: Any, other: Any, *, equal: bool) -> None:
+    assert same(one, other) is equal
