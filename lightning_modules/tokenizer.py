@@ -55,9 +55,7 @@ class TokenizerOptimConfig:
     @classmethod
     def nano(cls, steps: int = 800) -> "TokenizerOptimConfig":
         """The settings that go with `TokenizerConfig.nano` and a batch of 16."""
-        return cls(
-            lr=8e-3, betas=(0.9, 0.95), steps=steps, warmup_steps=steps // 20, weight_decay=0.0, ema_decay=0.95
-        )
+        return cls(lr=8e-3, betas=(0.9, 0.95), steps=steps, warmup_steps=steps // 20, weight_decay=0.0, ema_decay=0.95)
 
     def share(self, step: int) -> float:
         """Learning rate at ``step`` over the peak."""
@@ -157,7 +155,8 @@ class TokenizerModule(LightningModule):
             {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.optim.lr, betas=self.optim.betas)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.optim.share)
+        # A plain function stays out of checkpoints, which a bound method does not.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.share(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(

@@ -46,7 +46,8 @@ class NearestNeighbour(Metric):
     """Share of predicted vectors whose nearest target, of all in the evaluated set, is their own.
 
     The set is the first `MOST_ROWS` rows on each process, `ROWS_PER_SAMPLE` cells of a feature map at most, cut evenly
-    to `MOST_ROWS` over all processes. A larger set is harder, so compare only results over equally many samples.
+    to `MOST_ROWS` over all processes. A larger set is harder, so compare only results over equally many samples. Every
+    process must have added a batch before any asks for the result, as with all that torchmetrics concatenates.
     """
 
     full_state_update = False

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -143,7 +143,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def resample(value: Shaped[np.ndarray, "h w *c"], view: View, side: int, *, nearest: bool) -> NDArray[np.generic]:
+def resample(value: Shaped[np.ndarray, "h w *c"], view: View, side: int, *, nearest: bool) -> NDArray[Any]:
     """What ``view`` shows of an array, at ``side`` x ``side`` and in the same type.
 
     Either the nearest value, or bilinear with a wider filter where the array shrinks, as Pillow does it.
@@ -159,7 +159,7 @@ def resample(value: Shaped[np.ndarray, "h w *c"], view: View, side: int, *, near
     return np.ascontiguousarray(shown[:, ::-1] if view.flip else shown)
 
 
-def _bilinear(value: Shaped[np.ndarray, "h w *c"], view: View, side: int) -> NDArray[np.generic]:
+def _bilinear(value: Shaped[np.ndarray, "h w *c"], view: View, side: int) -> NDArray[Any]:
     height, width = value.shape[:2]
     box = (
         max(view.left * width, 0.0),
@@ -168,7 +168,7 @@ def _bilinear(value: Shaped[np.ndarray, "h w *c"], view: View, side: int) -> NDA
         min((view.top + view.height) * height, height),
     )
 
-    def resized(layer: NDArray[np.generic]) -> NDArray[np.generic]:
+    def resized(layer: NDArray[Any]) -> NDArray[Any]:
         image = Image.fromarray(np.ascontiguousarray(layer))
         return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
 

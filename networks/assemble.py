@@ -160,7 +160,7 @@ def patches(
     first = (sample * height + position // grid * patch) * grid + position % grid
     chosen = torch.from_numpy((first[:, None] + grid * np.arange(patch)).ravel()).to(images.device)
     cut = runs.index_select(0, chosen).view(len(sample), patch * patch * channels)
-    return cut.float().mul_(1 / 127.5).sub_(1)
+    return _floats(cut).mul_(1 / 127.5).sub_(1)
 
 
 def vectors(
@@ -168,6 +168,14 @@ def vectors(
 ) -> Float[Tensor, "r c"]:
     """Vectors of each sample's sequence; zeros where ``column`` is negative, which is what hidden runs become."""
     flat = np.maximum(sample * values.shape[1] + column, 0)
-    chosen = values.flatten(0, 1).index_select(0, torch.from_numpy(flat).to(values.device)).float()
-    hidden = torch.from_numpy(np.flatnonzero(column < 0)).to(values.device)
-    return chosen.index_fill_(0, hidden, 0.0)
+    chosen = _floats(values.flatten(0, 1).index_select(0, torch.from_numpy(flat).to(values.device)))
+    chosen[torch.from_numpy(np.flatnonzero(column < 0)).to(values.device)] = 0.0
+    return chosen
+
+
+def _floats(values: Num[Tensor, "r c"]) -> Float[Tensor, "r c"]:
+    """A copy of ``values`` in fp32."""
+    if values.device.type == "cpu":
+        # Numpy asks for huge pages, and tens of megabytes then take half the time.
+        return torch.from_numpy(np.empty(values.shape, dtype=np.float32)).copy_(values)
+    return values.float().clone()

@@ -89,7 +89,7 @@ def count(flags: Bool[ndarray, "*rows n"]) -> Int[ndarray, "*rows"]:
 
 def random_bits(num: int, rng: np.random.Generator) -> Int[ndarray, " num"]:
     """Random 64-bit numbers."""
-    return rng.integers(-(2**63), 2**63 - 1, num, dtype=np.int64, endpoint=True)
+    return rng.bit_generator.random_raw(num).view(np.int64)
 
 
 def random_splits(

@@ -18,8 +18,8 @@ from networks.picks import Picks, Ragged, count, marks, random_bits, ranks
 
 SHRINK = 0.9
 """Factor on the share of kept tokens from one draw to the next."""
-HOPELESS = 4.0
-"""Standard deviations: one draw in 30,000 that is left out would have fitted."""
+HOPELESS = 3.5
+"""Standard deviations: one draw in 4,000 that is left out would have fitted, at most."""
 TRIES = 4
 """Draws of one sequence at once, at least."""
 DRAWN = 1 << 16
@@ -72,7 +72,8 @@ def draw_hidden(
     pending = pending[np.argsort(-lengths[pending], kind="stable")]
     while len(pending):
         longest = int(lengths[pending[0]])
-        now, later = np.split(pending, [DRAWN // (TRIES * longest) + 1])
+        num = DRAWN // (TRIES * longest) + 1
+        now, later = pending[:num], pending[num:]
         tries = max(TRIES, DRAWN // (len(now) * longest))
         share = keep[now, None] * SHRINK ** np.arange(tries)
         fits, covered = _try(share, lengths[now], budget[now], chunk, rng)

@@ -97,6 +97,7 @@ def tokenise(
     text: TextTokenizer,
     fingerprints: Mapping[str, str],
     *,
+    first: int = 0,
     seed: int = 0,
     progress: Any = None,
 ) -> None:
@@ -105,6 +106,7 @@ def tokenise(
     Args:
         tokenizers: Learnt ones, by the name of their task.
         fingerprints: Of the tokenizers, by stream.
+        first: Number of the first sample in its split.
     """
     for done, (name, modality) in enumerate(raw.modalities.items()):
         codes = learnt(modality)
@@ -112,7 +114,7 @@ def tokenise(
         values = raw[name][:]
         if modality.pixels:
             write_tokens(folder, name + PIXELS, values, "raw")
-        tokens = tokens_of(modality, values, tokenizer, text, seed=seed, first=0)
+        tokens = tokens_of(modality, values, tokenizer, text, seed=seed, first=first)
         write_tokens(folder, name, tokens, fingerprints[name])
         if progress is not None:
             progress((done + 1) / len(raw.modalities))

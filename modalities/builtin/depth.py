@@ -71,9 +71,14 @@ class Depth(ImageModality):
         return found
 
     def draw(self, value: Meters) -> UInt8[np.ndarray, "h w 3"]:
-        """From light for near to dark for far, on one scale for all pictures; missing is gray."""
-        share = (value - self.near) / (self.far - self.near)
-        return ramp_colors(np.where(_is_there(value), share, np.nan))
+        """From light for near to dark for far, on one scale for all pictures; missing is gray.
+
+        The scale is the logarithm of a metre more than the depth, as linear steps leave a room with few of the colours.
+        """
+        there = _is_there(value)
+        begin, end = np.log1p(self.near), np.log1p(self.far)
+        share = (np.log1p(np.where(there, value, 0)) - begin) / (end - begin)
+        return ramp_colors(np.where(there, share, np.nan))
 
     def metrics(self) -> dict[str, Measure]:
         """RMSE in metres, AbsRel, delta1."""

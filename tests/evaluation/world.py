@@ -1,7 +1,7 @@
 """A world small enough to compute by hand: an image, its shade, a score vector, a note; tokenizers without training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from modalities.spec import (
 from networks.batch import Column, Samples
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig, Init, Size
-from networks.masking import Masker, MaskingConfig
+from networks.masking import select
 from networks.streams import Stream, streams_of
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss
@@ -215,7 +215,12 @@ def codecs() -> Codecs:
     text = TextTokenizer.train([" ".join(WORDS)] * 4, vocab_size=5000)
     known = modalities()
     learnt = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
-    return Codecs(modalities=known, streams=streams_of(known, text.vocab_size), learnt=learnt, text=text)
+    ids = (text.unk_id, text.eos_id, text.sentinel_id(1), text.sentinel_id(2), *text.encode(" ".join(WORDS)))
+    streams = tuple(
+        replace(stream, predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
+        for stream in streams_of(known, text.vocab_size)
+    )
+    return Codecs(modalities=known, streams=streams, learnt=learnt, text=text)
 
 
 def split(made: Codecs, count: int, seed: int, noise: float = 0.0) -> Split:
@@ -256,12 +261,14 @@ def model_of(streams: Sequence[Stream], seed: int = 0) -> FourM:
 
 
 def train(model: FourM, data: Split, steps: int, seed: int = 0) -> None:
-    """Train a model on all of ``data`` from pixels to everything."""
-    config = MaskingConfig(num_inputs=4, num_targets=20)
-    masker, generator = Masker(model.streams, config), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    samples = data.tokens.columns(range(data.num_samples), [stream.name for stream in model.streams])
-    for _ in range(steps):
+    """Train a model on 32 samples at a time: from pixels to all tokens, and in turn from captions to shades."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    targets = [stream.name for stream in model.streams if stream.is_target]
+    for step in range(steps):
+        chosen = torch.randint(data.num_samples, (32,), generator=generator)
+        source, goals = ("rgb_pixels", targets) if step % 4 else ("caption", ["shade"])
+        samples = data.tokens.columns(chosen.tolist(), [source, *goals])
         optimizer.zero_grad()
-        model(masker(samples, generator)).loss.backward()
+        model(select(samples, model.streams, inputs=[source], targets=goals)).loss.backward()
         optimizer.step()

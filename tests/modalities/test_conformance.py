@@ -1,4 +1,4 @@
-"""The conformance check: every modality that is there passes it, and each breach of the contract fails the check it should."""
+"""The conformance check: every modality there is passes it, and a breach of the contract fails the check it should."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -252,9 +252,7 @@ def test_no_depth_at_all_is_guessed_to_be_far() -> None:
 def test_the_typical_normals_are_the_mean_direction() -> None:
     values = [scene.normals for scene in SCENES]
     mean = np.mean(values, axis=0)
-    np.testing.assert_allclose(
-        typical(NORMALS, values), mean / np.linalg.norm(mean, axis=-1, keepdims=True), atol=1e-5
-    )
+    np.testing.assert_allclose(typical(NORMALS, values), mean / np.linalg.norm(mean, axis=-1, keepdims=True), atol=1e-5)
     opposite = [np.array([[[1, 0, 0]]], np.float32), np.array([[[-1, 0, 0]]], np.float32)]
     assert typical(NORMALS, opposite).tolist() == [[[0, 0, 1]]]
 
@@ -286,7 +284,7 @@ def test_no_edges_anywhere_are_guessed_as_none() -> None:
 def test_the_typical_embedding_is_as_long_as_most() -> None:
     rows = [np.full((length, 4), length, np.float32) for length in (2, 3, 9)]
     guess = typical(REGISTRY["t5_caption"].at(Scale(max_channels=4)), rows)
-    np.testing.assert_allclose(guess, [[14 / 3] * 4, [14 / 3] * 4, [6] * 4])
+    np.testing.assert_allclose(guess, np.repeat([[14 / 3], [14 / 3], [6.0]], 4, axis=1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rgb", "depth", "semseg", "clip", "dinov2_global"])

@@ -42,7 +42,8 @@ def depths(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def unit(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     vectors = rng.standard_normal((*shape, 3))
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    found: NDArray[np.float32] = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return found
 
 
 @given(seed=st.integers(0, 1000))
@@ -186,10 +187,13 @@ def pictures(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def test_pictures_agree_with_scikit_image() -> None:
     prediction, target = pictures(0)
     found = results(image_measures(), prediction, target)
-    ratios = [peak_signal_noise_ratio(*pair, data_range=255) for pair in zip(target, prediction, strict=True)]
+    ratios = [
+        peak_signal_noise_ratio(*pair, data_range=255)  # type: ignore[no-untyped-call]
+        for pair in zip(target, prediction, strict=True)
+    ]
     assert found["psnr"] == pytest.approx(np.mean(ratios), abs=1e-4)
     likeness = [
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             *pair, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
         )
         for pair in zip(target, prediction, strict=True)
@@ -295,12 +299,12 @@ def test_metrics_of_two_processes_reduce_to_those_of_one(name: str) -> None:
             measure.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
     for key, measure in first.items():
         metric, other = measure.metric, second[key].metric
-        for state, reduce in metric._reductions.items():  # noqa: SLF001 - what torchmetrics itself does after a gather
+        reductions: dict[str, Any] = dict(metric._reductions)  # noqa: SLF001 - as torchmetrics does after a gather
+        for state, reduce in reductions.items():
             one, two = getattr(metric, state), getattr(other, state)
             if isinstance(one, list):
                 setattr(metric, state, [*one, *two])
             else:
-                assert reduce is not None
                 setattr(metric, state, reduce(torch.stack([one, two])))
         metric._computed = None  # noqa: SLF001
         assert float(metric.compute()) == pytest.approx(whole[key], rel=1e-5)

@@ -152,5 +152,5 @@ def test_importing_modalities_loads_no_network_code_and_no_modality() -> None:
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('torch', 'torchmetrics', 'PIL', 'scipy')"
         " or m.startswith('modalities.builtin.')))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ def memcodes() -> Memcodes:
 
 
 def test_codes_and_values_are_those_of_a_loop_over_parts() -> None:
-    codes, latents = memcodes(), torch.randn(5, 12)
+    codes, latents = memcodes().requires_grad_(requires_grad=False), torch.randn(5, 12)
     logits = codes.logits(latents)
     ids = logits.argmax(-1)
     values = codes.look_up(ids)

@@ -1,0 +1,142 @@
+"""The command line. Mistakes of a user are one line and exit status 1; heavy imports wait for the command that needs them."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from modalities.errors import UserError
+
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit statuses after Ctrl-C and after SIGTERM, as shells have them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; answers with the exit status."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    errors = Console(stderr=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)])
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        command: Callable[[argparse.Namespace, Console], None] = arguments.command
+        command(arguments, console)
+    except UserError as error:
+        errors.print(f"fourm: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("Interrupted. The same command goes on from what is done.", highlight=False)
+        return INTERRUPTED
+    except _Terminated:
+        return TERMINATED
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that everything is put away on its way up."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fourm", description="Train and compare any-to-any multimodal models (4M).")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ablate = commands.add_parser("ablate", aliases=["train"], help="run an experiment, one arm or several, to its report")
+    ablate.add_argument("config", help="a YAML file, or the name of a shipped one: quickstart, lab, fourm_7, fourm_21")
+    ablate.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ; `fourm settings` lists all")
+    ablate.set_defaults(command=_ablate)
+
+    modalities = commands.add_parser("modalities", help="list the modalities that are built in or installed")
+    modalities.set_defaults(command=_modalities)
+
+    settings = commands.add_parser("settings", help="list every setting of an experiment, its default and its meaning")
+    settings.add_argument("prefix", nargs="?", default="", help="only settings that start with this")
+    settings.set_defaults(command=_settings)
+
+    predict = commands.add_parser("predict", help="predict modalities from an image file")
+    predict.add_argument("image", type=Path)
+    predict.add_argument("--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)")
+    predict.add_argument("--to", required=True, help="what to predict, as in depth,semseg,caption,boxes")
+    predict.add_argument("--arm", help="arm of an ablation; its last, if not given")
+    predict.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
+    predict.add_argument("--out", type=Path, default=Path("prediction"), help="folder of the results")
+    predict.set_defaults(command=_predict)
+
+    ui = commands.add_parser("ui", help="open the ledger: mlflow ui on 127.0.0.1")
+    ui.add_argument("--root", type=Path, default=Path("runs"))
+    ui.add_argument("--uri", help="another tracking URI than the database below the root")
+    ui.add_argument("--port", type=int, default=5000)
+    ui.set_defaults(command=_ui)
+    return parser
+
+
+def _ablate(arguments: argparse.Namespace, console: Console) -> None:
+    from evaluation.plots import duration
+    from experiments.config import find_config, load_config
+
+    config = load_config(find_config(arguments.config), arguments.overrides)
+    from experiments.ablation import run_ablation
+
+    command = " ".join(["fourm ablate", arguments.config, *arguments.overrides])
+    result = run_ablation(config, console, command)
+    console.print(result.table)
+    console.print(f"Done in {duration(result.seconds)}.", highlight=False)
+    console.print(f"Report:  {result.report}", highlight=False, soft_wrap=True)
+    console.print(f"Ledger:  fourm ui --root {config.root}   ({result.uri})", highlight=False, soft_wrap=True)
+
+
+def _modalities(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.listing import modality_table
+    from modalities.registry import default_registry
+
+    table, problems = modality_table(default_registry())
+    console.print(table)
+    for problem in problems:
+        console.print(problem, style="yellow", markup=False, highlight=False)
+
+
+def _settings(arguments: argparse.Namespace, console: Console) -> None:
+    from rich.table import Table
+
+    from experiments.config import describe
+
+    table = Table("setting", "default", "meaning", box=None, pad_edge=False)
+    for key, default, meaning in describe():
+        if key.startswith(arguments.prefix):
+            table.add_row(key, default, meaning)
+    console.print(table)
+
+
+def _predict(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.predict import predict_image
+
+    targets = [name.strip() for name in arguments.to.split(",") if name.strip()]
+    answer = predict_image(arguments.image, arguments.model, targets, arguments.out, arm=arguments.arm, seed=arguments.seed)
+    for line in answer.lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if answer.warning:
+        console.print(answer.warning, style="yellow", highlight=False)
+
+
+def _ui(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.tracking import ledger_uri, serve
+
+    uri = ledger_uri(arguments.root, arguments.uri)
+    console.print(f"http://127.0.0.1:{arguments.port}   (Ctrl-C ends it)", highlight=False)
+    serve(uri, "127.0.0.1", arguments.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""From an image file to pictures and records of other modalities, by a trained model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from evaluation.config import EvaluationConfig
+from evaluation.files import write_text
+from evaluation.held_out import Codecs
+from evaluation.pictures import draw, tile
+from evaluation.transfer import predict_values
+from experiments.ablation import find_model
+from lightning_modules.checkpoint import LoadedModel, load_model
+from modalities.errors import DataError, UnknownNameError
+from modalities.registry import Registry, default_registry
+from modalities.spec import Modality, Provenance, SequenceModality, center_view
+from networks.batch import Column
+from networks.masking import select
+from networks.streams import PIXELS
+
+ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
+"""Short names that a command line may use."""
+
+SIDE = 448
+"""Side of the pictures written, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What to tell the person who asked."""
+
+    lines: list[str]
+    warning: str
+
+
+def predict_image(
+    image: Path,
+    model: Path,
+    targets: Sequence[str],
+    out: Path,
+    *,
+    arm: str | None = None,
+    seed: int | None = None,
+    registry: Registry | None = None,
+) -> Answer:
+    """Predict ``targets`` from an image and write pictures, values and ``prediction.json`` into ``out``.
+
+    Raises:
+        UnknownNameError: The model has no such target.
+        DataError: The image cannot be read, or the results cannot be written.
+        CheckpointError: The model's folder is incomplete.
+    """
+    loaded = load_model(find_model(model, arm, seed))
+    registry = registry or default_registry()
+    modalities = {name: registry[name].at(loaded.scale) for name in loaded.modalities}
+    chosen = [_target(name, loaded, modalities) for name in targets]
+    if not chosen:
+        raise UnknownNameError("target", "", _targets(loaded, modalities))
+    rgb = modalities["rgb"]
+    photograph = rgb.read(image)
+    seen = rgb.augment(photograph, center_view(*photograph.shape[:2]))
+    values = _predicted(loaded, modalities, seen, chosen)
+    written = _write(out, modalities, seen, values)
+    proxies = [name for name in chosen if modalities[name].provenance is Provenance.proxy]
+    warning = f"This model was trained on {loaded.card.get('data', 'procedural scenes')}: its answers on photographs are poor."
+    if proxies:
+        warning += f" {', '.join(proxies)} are proxies, not the features of the networks they are named after."
+    return Answer(lines=written, warning=warning)
+
+
+def _targets(loaded: LoadedModel, modalities: Mapping[str, Modality]) -> list[str]:
+    return [name for name in loaded.modalities if modalities[name].is_target]
+
+
+def _target(name: str, loaded: LoadedModel, modalities: Mapping[str, Modality]) -> str:
+    full = ALIASES.get(name, name)
+    if full not in _targets(loaded, modalities):
+        raise UnknownNameError("target of this model", name, _targets(loaded, modalities))
+    return full
+
+
+def _predicted(
+    loaded: LoadedModel, modalities: Mapping[str, Modality], seen: np.ndarray, targets: Sequence[str]
+) -> dict[str, Any]:
+    entrance = "rgb" + PIXELS
+    if entrance not in loaded.model.index:
+        raise DataError("This model does not take images: it was trained without rgb.")
+    codecs = Codecs(
+        modalities=modalities,
+        streams=loaded.streams,
+        learnt={name: item.tokenizer for name, item in loaded.tokenizers.items()},
+        text=loaded.text,
+    )
+    patches = loaded.model.streams[loaded.model.index[entrance]].num_tokens
+    pixels = Column(values=torch.from_numpy(np.ascontiguousarray(seen))[None], lengths=torch.tensor([patches]))
+    loaded.model.eval()
+    with torch.no_grad():
+        context = loaded.model.encode(select({entrance: pixels}, loaded.streams, inputs=[entrance], targets=[]))
+        return {
+            name: predict_values(loaded.model, codecs, context, name, EvaluationConfig())[0][0] for name in targets
+        }
+
+
+def _write(out: Path, modalities: Mapping[str, Modality], seen: np.ndarray, values: Mapping[str, Any]) -> list[str]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tile(draw(modalities["rgb"], seen), SIDE).save(out / "input.png")
+        told: dict[str, Any] = {}
+        lines: list[str] = []
+        for name, value in values.items():
+            modality = modalities[name]
+            file = out / f"{name}{modality.suffix}"
+            modality.write(file, value)
+            drawing = draw(modality, value)
+            entry: dict[str, Any] = {"file": file.name, "labels": modality.provenance.value}
+            if isinstance(drawing, str):
+                entry["text"] = drawing
+                lines.append(f"{name}: {drawing}")
+            else:
+                picture = out / f"{name}_picture.png"
+                tile(drawing, SIDE).save(picture)
+                entry["picture"] = picture.name
+                lines.append(f"{name}: {picture}")
+            if isinstance(modality, SequenceModality) and hasattr(modality, "to_json"):
+                entry["value"] = modality.to_json(value)
+            told[name] = entry
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
+    write_text(out / "prediction.json", json.dumps(told, indent=1) + "\n")
+    return lines
