@@ -296,6 +296,9 @@ def execute(order: Order, report: Callable[[float, float, str], None], modalitie
     from experiments.context import Job
     from experiments.work import RUNNERS
 
+    # Lightning tells which devices there are and where to sign up, once for every Trainer.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
     partial = order.folder.with_name(f".{order.folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     began = time.time()

@@ -164,6 +164,7 @@ def _model(
     tokenizers: tuple[str, ...],
     common: list[str],
 ) -> list[Stage]:
+    held_out = tuple(name for name in data if name.startswith("data/validation"))
     training = {
         "modalities": list(config.arm(arm)),
         "seed": seed,
@@ -178,7 +179,7 @@ def _model(
         kind="model",
         name=f"model/{arm}/{seed}",
         facts=training,
-        inputs=(*tokens, *tokenizers),
+        inputs=(*held_out, *tokens, *tokenizers),
         details=details,
         cost=1000.0,
     )

@@ -177,7 +177,7 @@ def run_evaluation(job: Job) -> None:
     loaded = load_model(job.inputs[f"model/{arm}/{seed}"])
     codecs = codecs_of(job, list(config.arm(arm)))
     everything = streams_for(job, list(job.modalities), text_tokenizer(job))
-    common = common_inputs([[s for s in everything if _owner(s.name) in config.arm(name)] for name in config.arms])
+    common = common_inputs({name: [s for s in everything if _owner(s.name) in config.arm(name)] for name in config.arms})
     model = loaded.model.to("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
     measured = measure_model(
         model,

@@ -89,6 +89,7 @@ def place(picks: Picks, b: int, num_streams: int, width: int | None) -> Slots:
     counts = np.bincount(picks.row, minlength=b * num_streams).reshape(b, num_streams)
     if width is None:
         width = max(int(counts.sum(axis=1).max()), 1)
+    assert counts.sum(axis=1).max() <= width
     first = counts.cumsum(axis=1) - counts + width * np.arange(b)[:, None]
     sample = np.repeat(np.arange(b), num_streams)[picks.row]
     return Slots(
@@ -129,9 +130,7 @@ def look_up(pool: Pool, index: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
     return pool.ids.index_select(0, index.flatten()).view(index.shape)
 
 
-def cut_rows(
-    samples: Samples, streams: Sequence[Stream], slots: Slots, column: Int[ndarray, " r"]
-) -> dict[str, Rows]:
+def cut_rows(samples: Samples, streams: Sequence[Stream], slots: Slots, column: Int[ndarray, " r"]) -> dict[str, Rows]:
     """The chosen patches and vectors of every stream that has them."""
     rows: dict[str, Rows] = {}
     for number, stream in enumerate(streams):

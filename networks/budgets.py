@@ -60,7 +60,8 @@ def draw_component(tables: Tables, present: Bool[ndarray, "b s"], rng: np.random
     weight = useful * tables.weight
     weight = np.where(weight.sum(axis=1, keepdims=True) > 0, weight, tables.weight)
     upto = weight.cumsum(axis=1)
-    return (rng.random(len(present))[:, None] * upto[:, -1:] >= upto).sum(axis=1)
+    component: ndarray = (rng.random(len(present))[:, None] * upto[:, -1:] >= upto).sum(axis=1)
+    return component
 
 
 def deal(
@@ -76,7 +77,7 @@ def deal(
     Each stream gets the floor of its share. Every token left over goes to the largest share of a Dirichlet draw of its
     own, so that none goes to a stream of concentration near 0.
     """
-    budget = np.minimum(_share_out(alpha, total, rng), caps)
+    budget: ndarray = np.minimum(_share_out(alpha, total, rng), caps)
     for _ in range(REDEALS if redistribute else 0):
         free = alpha * (budget < caps)
         budget = np.minimum(budget + _share_out(free, total - budget.sum(axis=1), rng), caps)
@@ -91,11 +92,12 @@ def _share_out(
     top = amount.max(axis=1, keepdims=True)
     amount = np.exp(amount - np.where(np.isfinite(top), top, 0.0))
     share = amount / np.maximum(amount.sum(axis=1, keepdims=True), 1e-300)
-    budget = (share * total[:, None]).astype(np.int64)
+    budget: ndarray = (share * total[:, None]).astype(np.int64)
     rest = np.where((alpha > 0).any(axis=1), total - budget.sum(axis=1), 0)
     row = np.repeat(np.arange(len(alpha)), rest)
     place = row * alpha.shape[1] + _largest(alpha, row, rng)
-    return budget + np.bincount(place, minlength=alpha.size).reshape(alpha.shape)
+    budget += np.bincount(place, minlength=alpha.size).reshape(alpha.shape)
+    return budget
 
 
 def _largest(alpha: Float[ndarray, "b s"], row: Int[ndarray, " r"], rng: np.random.Generator) -> Int[ndarray, " r"]:
@@ -105,7 +107,8 @@ def _largest(alpha: Float[ndarray, "b s"], row: Int[ndarray, " r"], rng: np.rand
     keys = np.where(alpha[row] > 0, rng.random((len(row), alpha.shape[1])), -np.inf)
     uneven = np.flatnonzero(~is_even)
     keys[uneven] = log_gamma(alpha[row[uneven]], rng)
-    return keys.argmax(axis=1)
+    winner: ndarray = keys.argmax(axis=1)
+    return winner
 
 
 def log_gamma(alpha: Float[ndarray, "b s"], rng: np.random.Generator) -> Float[ndarray, "b s"]:

@@ -80,13 +80,13 @@ def _choose_spans(rows: _Rows, chunk: int, rng: np.random.Generator, *, shuffle:
     spans = Spans(columns=columns, lengths=rows.lengths, hidden=hidden)
     # One token alone, a sentinel, is given but leaves nothing to ask for.
     most = np.where(rows.asked > 1, rows.asked, 0)
-    written = hidden_part(spans, most, rng.random(len(most)))
+    where = np.zeros(len(most))
+    where[most > 0] = rng.random(np.count_nonzero(most))
+    written = hidden_part(spans, most, where)
     return visible_picks(visible_part(spans, rows.seen > 0), rows.row), hidden_picks(written, rows.row)
 
 
-def _by(
-    streams: Sequence[Stream], kinds: tuple[StreamKind, ...], key: Callable[[Stream], int]
-) -> dict[int, list[int]]:
+def _by(streams: Sequence[Stream], kinds: tuple[StreamKind, ...], key: Callable[[Stream], int]) -> dict[int, list[int]]:
     """The numbers of the streams of some kinds, by what they have in common."""
     groups: dict[int, list[int]] = {}
     for number, stream in enumerate(streams):

@@ -33,6 +33,4 @@ def grid_picks(row: Int[ndarray, " r"], chosen: Bool[ndarray, "r n"], *, asked: 
     """
     found = marks(chosen)
     column = found.flat - found.row * chosen.shape[1]
-    return Picks(
-        row=row[found.row], rank=found.rank, position=column, column=column, given=column if asked else None
-    )
+    return Picks(row=row[found.row], rank=found.rank, position=column, column=column, given=column if asked else None)

@@ -57,7 +57,9 @@ class Ragged:
 def ranks(sizes: Int[ndarray, " rows"]) -> Int[ndarray, " r"]:
     """The place of each entry in its row, where rows lie one behind the other."""
     first = sizes.cumsum() - sizes
-    return np.arange(sizes.sum()) - np.repeat(first, sizes)
+    rank: ndarray = np.arange(sizes.sum())
+    rank -= np.repeat(first, sizes)
+    return rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,8 @@ def marks(flags: Bool[ndarray, "rows n"]) -> Marks:
 def count(flags: Bool[ndarray, "*rows n"]) -> Int[ndarray, "*rows"]:
     """How many flags of each row are true."""
     # Two bytes a sum are enough for any sequence, and a quarter of the time.
-    return flags.sum(axis=-1, dtype=np.uint16).astype(np.int64)
+    sums: ndarray = flags.sum(axis=-1, dtype=np.uint16).astype(np.int64)
+    return sums
 
 
 def random_bits(num: int, rng: np.random.Generator) -> Int[ndarray, " num"]:
@@ -92,9 +95,7 @@ def random_bits(num: int, rng: np.random.Generator) -> Int[ndarray, " num"]:
     return rng.bit_generator.random_raw(num).view(np.int64)
 
 
-def random_splits(
-    num: Int[ndarray, "r k"], num_places: int, rng: np.random.Generator
-) -> list[Bool[ndarray, "r n"]]:
+def random_splits(num: Int[ndarray, "r k"], num_places: int, rng: np.random.Generator) -> list[Bool[ndarray, "r n"]]:
     """For each column of ``num`` that many places of a random order of each row's; a later set holds the earlier."""
     rows = len(num)
     bits = max(num_places - 1, 1).bit_length()

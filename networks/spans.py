@@ -109,7 +109,8 @@ def coins(share: Float[ndarray, "r t"], num: int, rng: np.random.Generator) -> B
     total = share.size * num
     # Sixteen random bits a coin, where a float would take three times as long.
     bits = random_bits((total + 3) // 4, rng).view(np.uint16)[:total].reshape(*share.shape, num)
-    return bits < np.minimum(np.rint(share * 65536), 65535).astype(np.uint16)[..., None]
+    below: ndarray = bits < np.minimum(np.rint(share * 65536), 65535).astype(np.uint16)[..., None]
+    return below
 
 
 def skip_hopeless(
@@ -125,10 +126,13 @@ def skip_hopeless(
     most = (np.sqrt(budget + 1.0) + HOPELESS * 0.5**0.5) ** 2
     limit = 1 - np.sqrt(np.maximum(1 - most / np.maximum(num_chunks, 1), 0))
     steps = np.ceil(np.log(limit / keep) / math.log(SHRINK))
-    return keep * SHRINK ** np.maximum(steps, 0)
+    shrunk: ndarray = keep * SHRINK ** np.maximum(steps, 0)
+    return shrunk
 
 
-def shuffle_chunks(lengths: Int[ndarray, " r"], width: int, chunk: int, rng: np.random.Generator) -> Int[ndarray, "r n"]:
+def shuffle_chunks(
+    lengths: Int[ndarray, " r"], width: int, chunk: int, rng: np.random.Generator
+) -> Int[ndarray, "r n"]:
     """Which token of each sequence goes where when its chunks are put in a random order.
 
     A last part of less than a chunk, which is where the end token is, stays last.
@@ -192,7 +196,7 @@ def _window(
     num_runs: Int[ndarray, " r"],
     where: Float[ndarray, " r"],
 ) -> Int[ndarray, " r"]:
-    """Where each row's targets begin; ``offset`` and ``row`` are those of the sentinels, in order, the closing one not."""
+    """Where each row's targets begin; ``offset`` and ``row`` are the sentinels', in order, without the closing one."""
     spare = size - most
     begin = np.zeros_like(size)
     cut = np.flatnonzero((spare > 0) & (num_runs > 0))

@@ -261,12 +261,12 @@ def model_of(streams: Sequence[Stream], seed: int = 0) -> FourM:
 
 
 def train(model: FourM, data: Split, steps: int, seed: int = 0) -> None:
-    """Train a model on 32 samples at a time: from pixels to all tokens, and in turn from captions to shades."""
+    """Train a model on 24 samples at a time: from pixels to all tokens, and in turn from captions to shades."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     targets = [stream.name for stream in model.streams if stream.is_target]
     for step in range(steps):
-        chosen = torch.randint(data.num_samples, (32,), generator=generator)
+        chosen = torch.randint(data.num_samples, (24,), generator=generator)
         source, goals = ("rgb_pixels", targets) if step % 4 else ("caption", ["shade"])
         samples = data.tokens.columns(chosen.tolist(), [source, *goals])
         optimizer.zero_grad()

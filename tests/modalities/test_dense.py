@@ -1,4 +1,4 @@
-"""The twelve built-in dense modalities: values, views, files, what tokenizers get, constant guesses, pictures."""
+"""The twelve built-in dense modalities: values, views, files, what tokenizers get, constant guesses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.color import lab2rgb, rgb2lab
 from sklearn.metrics import f1_score
 
 from modalities import DataError, Dense, Modality, Provenance, Scale, View, default_registry
-from modalities.builtin.depth import Depth
 from modalities.builtin.normals import unit
 from modalities.builtin.semseg import Semseg
-from modalities.drawing import class_colors, from_lch, ramp_colors
 from modalities.labellers import feature_map, text_embedding
-from modalities.scene import CLASSES, FAR, Scene, make_scene
+from modalities.scene import CLASSES, FAR, make_scene
 
 SCALE = Scale(size=64, patch=8, max_channels=32)
 WHOLE = View(left=0, top=0, width=1, height=1)
@@ -221,9 +218,8 @@ def test_an_edge_is_a_level_above_the_threshold() -> None:
 
 
 def test_batches_are_stacked_and_writable() -> None:
-    batch = DEPTH.batch([scene.depth for scene in SCENES])
-    assert batch.shape == (4, 64, 64)
-    batch[0, 0, 0] = 3  # The scenes' own arrays are read-only.
+    batch = DEPTH.batch([scene.depth for scene in SCENES])  # The scenes' own arrays are read-only.
+    batch[0, 0, 0] = 3
 
 
 # Constant guesses
@@ -275,10 +271,7 @@ def test_no_constant_edge_map_has_a_better_f1_than_the_typical_one() -> None:
 
     every = ((np.arange(512)[:, None] >> np.arange(9)) & 1).astype(np.uint8).reshape(-1, 3, 3)
     assert score(typical(CANNY, values)) == pytest.approx(max(score(guess) for guess in every[1:]))
-
-
-def test_no_edges_anywhere_are_guessed_as_none() -> None:
-    assert typical(CANNY, [np.zeros((2, 2), np.uint8)] * 3).tolist() == [[0, 0], [0, 0]]
+    assert not typical(CANNY, [np.zeros((2, 2), np.uint8)] * 3).any()
 
 
 def test_the_typical_embedding_is_as_long_as_most() -> None:
@@ -293,7 +286,7 @@ def test_nothing_is_typical_of_no_values(name: str) -> None:
         modality_of(name).typical([])
 
 
-# Facts and pictures
+# Facts
 
 
 def test_a_class_list_and_its_layout_must_agree() -> None:
@@ -304,39 +297,3 @@ def test_a_class_list_and_its_layout_must_agree() -> None:
             layout=Dense(channels=5, size=64, patch=8, categorical=True),
             tokenizer=SEMSEG.tokenizer,
         )
-
-
-def test_depth_is_drawn_from_light_to_dark_and_missing_in_gray() -> None:
-    assert isinstance(DEPTH, Depth)
-    drawn = DEPTH.draw(np.array([[0.5, 3, 6, 11, 0]], np.float32))[0].astype(int)
-    luma = drawn[:4] @ [0.2126, 0.7152, 0.0722]
-    assert (np.diff(luma) < -10).all()
-    assert drawn[4].tolist() == [128, 128, 128]
-
-
-def test_the_ramp_never_turns_back() -> None:
-    luma = ramp_colors(np.linspace(0, 1, 50)).astype(float) @ [0.2126, 0.7152, 0.0722]
-    assert (np.diff(luma) < 0).all()
-
-
-def test_colours_agree_with_scikit_image() -> None:
-    light, chroma, hue = np.array([20.0, 50.0, 80.0]), np.array([10.0, 30.0, 15.0]), np.array([40.0, 140.0, 280.0])
-    lab = np.stack([light, chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))], axis=-1)
-    np.testing.assert_allclose(from_lch(light, chroma, hue), lab2rgb(lab[None])[0] * 255, atol=0.6)
-
-
-def test_classes_have_colours_of_their_own_that_do_not_depend_on_their_number() -> None:
-    colors = class_colors(20).astype(int)
-    np.testing.assert_array_equal(colors[:5], class_colors(5))
-    lab = rgb2lab(colors[None].astype(np.uint8))[0]
-    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 1000 * np.eye(20)
-    assert apart.min() > 18
-
-
-@pytest.mark.parametrize("name", ["rgb", "depth", "normals", "semseg", "canny_edges", "clip", "dinov2"])
-def test_a_picture_is_at_least_as_large_as_the_image(name: str) -> None:
-    modality = modality_of(name)
-    scene: Scene = SCENES[0]
-    drawn = modality.draw(modality.look(scene))
-    assert isinstance(drawn, np.ndarray)
-    assert drawn.shape == (64, 64, 3)

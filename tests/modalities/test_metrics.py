@@ -1,4 +1,4 @@
-"""Metrics of dense values, each held against numpy, scikit-learn, scikit-image or scipy."""
+"""Metrics of dense values, each held against numpy or scikit-learn; and what all metrics of arrays have in common."""
 
 import pickle
 from collections.abc import Callable
@@ -10,28 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from modalities.feature_metrics import MOST_ROWS, NearestNeighbour, chosen_cells, feature_measures
-from modalities.image_metrics import BEST_PSNR, Frechet, RandomFeatures, frechet_distance, image_measures
+from modalities.feature_metrics import feature_measures
+from modalities.image_metrics import image_measures
 from modalities.metrics import angles, class_measures, depth_measures, edge_measures, normal_measures
-from modalities.spec import Measure
-
-Measures = dict[str, Measure]
-
-
-def results(measures: Measures, prediction: NDArray[Any], target: NDArray[Any], batch: int = 3) -> dict[str, float]:
-    """The metrics of arrays, taken in batches of uneven size."""
-    for begin in range(0, len(target), batch):
-        part = slice(begin, begin + batch)
-        for measure in measures.values():
-            measure.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
-    return {name: float(measure.metric.compute()) for name, measure in measures.items()}
+from tests.modalities.metric_cases import Measures, pictures, results
 
 
 def depths(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -129,130 +115,6 @@ def test_no_edges_where_there_are_none_is_right() -> None:
     none = np.zeros((2, 4, 4), np.uint8)
     assert results(edge_measures(), none, none) == {"f1": 1.0, "f1_near": 1.0}
     assert results(edge_measures(), none + np.uint8(1), none)["f1"] == 0
-
-
-def test_features_find_their_own_as_scikit_learn_says() -> None:
-    rng = np.random.default_rng(0)
-    target = rng.standard_normal((40, 12)).astype(np.float32)
-    prediction = (target + 1.2 * rng.standard_normal(target.shape)).astype(np.float32)
-    found = results(feature_measures(), prediction, target)
-    nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(target).kneighbors(prediction)[1][:, 0]
-    assert 0.1 < found["nearest"] < 0.9
-    assert found["nearest"] == pytest.approx((nearest == np.arange(40)).mean())
-    cosines = (prediction * target).sum(1) / np.linalg.norm(prediction, axis=1) / np.linalg.norm(target, axis=1)
-    assert found["cosine"] == pytest.approx(cosines.mean(), abs=1e-5)
-
-
-def test_missing_features_are_left_out() -> None:
-    target = np.eye(4, dtype=np.float32)
-    prediction = target.copy()
-    target[1], target[2, 2] = 0, np.nan
-    assert results(feature_measures(), prediction, target) == {"cosine": 1.0, "nearest": 1.0}
-
-
-def test_equal_targets_do_no_harm_and_a_constant_finds_one_of_many() -> None:
-    target = np.concatenate([np.eye(5), np.eye(5)]).astype(np.float32)
-    assert results(feature_measures(), target, target)["nearest"] == 1
-    constant = np.broadcast_to(np.array([5, 4, 3, 2, 1], np.float32), (5, 5)).copy()
-    assert results(feature_measures(), constant, np.eye(5, dtype=np.float32))["nearest"] == pytest.approx(0.2)
-
-
-def test_feature_maps_take_part_with_cells_spread_over_the_grid() -> None:
-    assert chosen_cells(64).tolist() == [4, 12, 20, 28, 36, 44, 52, 60]
-    assert chosen_cells(3).tolist() == [0, 1, 2]
-    rng = np.random.default_rng(0)
-    maps = rng.standard_normal((4, 8, 8, 16)).astype(np.float32)
-    metric = NearestNeighbour()
-    metric.update(torch.from_numpy(maps), torch.from_numpy(maps))
-    np.testing.assert_array_equal(metric.targets[0], maps.reshape(4, 64, 16)[:, 4::8].reshape(-1, 16))
-
-
-def test_the_rows_that_neighbours_are_looked_for_among_are_bounded() -> None:
-    metric = NearestNeighbour(most=10)
-    for _ in range(4):
-        rows = torch.randn(4, 6)
-        metric.update(rows, rows)
-    assert sum(len(rows) for rows in metric.targets) == 10
-    assert float(metric.compute()) == 1
-    assert MOST_ROWS**2 * 4 < 20e6
-
-
-def pictures(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (5, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
-    noisy = coarse + rng.normal(0, 25, coarse.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8), coarse.astype(np.uint8)
-
-
-def test_pictures_agree_with_scikit_image() -> None:
-    prediction, target = pictures(0)
-    found = results(image_measures(), prediction, target)
-    ratios = [
-        peak_signal_noise_ratio(*pair, data_range=255)  # type: ignore[no-untyped-call]
-        for pair in zip(target, prediction, strict=True)
-    ]
-    assert found["psnr"] == pytest.approx(np.mean(ratios), abs=1e-4)
-    likeness = [
-        structural_similarity(  # type: ignore[no-untyped-call]
-            *pair, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-        for pair in zip(target, prediction, strict=True)
-    ]
-    assert found["ssim"] == pytest.approx(np.mean(likeness), abs=1e-5)
-
-
-def test_pictures_smaller_than_a_window_cannot_be_compared() -> None:
-    small = torch.zeros(1, 10, 12, 3, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"Pictures of \(10, 12\) pixels are too small for windows of 11"):
-        image_measures()["ssim"].metric.update(small, small)
-
-
-def test_equal_pictures_have_the_best_of_each() -> None:
-    _, target = pictures(1)
-    found = results(image_measures(), target, target)
-    assert found["psnr"] == BEST_PSNR
-    assert found["ssim"] == pytest.approx(1, abs=1e-5)
-    assert found["fid"] == pytest.approx(0, abs=1e-4)
-
-
-def test_the_frechet_distance_agrees_with_scipy() -> None:
-    rng = np.random.default_rng(0)
-    one, other = (rng.standard_normal((30, 6)) @ rng.standard_normal((6, 6)) + rng.standard_normal(6) for _ in range(2))
-    moments = [(torch.from_numpy(rows.mean(0)), torch.from_numpy(np.cov(rows.T))) for rows in (one, other)]
-    root = np.real(sqrtm(np.cov(one.T) @ np.cov(other.T)))
-    expected = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(np.cov(one.T) + np.cov(other.T) - 2 * root)
-    assert float(frechet_distance(moments[0], moments[1])) == pytest.approx(expected, rel=1e-8)
-
-
-def test_batches_add_up_to_the_distance_of_all_pictures_together() -> None:
-    prediction, target = (torch.from_numpy(part) for part in pictures(2))
-    metric = Frechet()
-    metric.update(prediction[:2], target[:2])
-    metric.update(prediction[2:], target[2:])
-    network = RandomFeatures()
-    rows = [network(part).double() for part in (prediction, target)]
-    expected = frechet_distance(*((part.mean(0), part.T.cov()) for part in rows))
-    assert float(metric.compute()) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_more_noise_is_further_away() -> None:
-    _, target = pictures(3)
-    distances = []
-    for strength in (5, 20, 80):
-        noise = np.random.default_rng(0).normal(0, strength, target.shape)
-        prediction = np.clip(target + noise, 0, 255).astype(np.uint8)
-        distances.append(results({"fid": image_measures()["fid"]}, prediction, target)["fid"])
-    assert distances == sorted(distances)
-    assert distances[0] < distances[1] / 2
-
-
-def test_the_feature_extractor_is_the_same_every_time() -> None:
-    images = torch.from_numpy(pictures(0)[1])
-    torch.manual_seed(1)
-    first = RandomFeatures()(images)
-    torch.manual_seed(2)
-    assert torch.equal(RandomFeatures()(images), first)
-    assert not any(weight.requires_grad for weight in RandomFeatures().parameters())
 
 
 Case = tuple[Callable[[], Measures], NDArray[Any], NDArray[Any]]

@@ -1,0 +1,164 @@
+"""The ledger: every stage is a run in MLflow. The only file that knows MLflow, which it imports when it is needed."""
+
+import fcntl
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+
+from modalities.errors import DataError
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+_LONGEST = 500
+_NAME = re.compile(r"[^A-Za-z0-9_/.\-]")
+
+
+def ledger_uri(root: Path, uri: str | None) -> str:
+    """The tracking URI: the one given, or a database below ``root``."""
+    return uri or f"sqlite:///{root.absolute() / 'mlflow.db'}"
+
+
+def prepare_ledger(uri: str, root: Path, experiment: str) -> None:
+    """Create the store and the experiment, once, however many processes ask for it at the same time."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".ledger.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = _client(uri)
+        if client.get_experiment_by_name(experiment) is None:
+            local = uri.startswith("sqlite:")
+            location = (root.absolute() / "mlartifacts").as_uri() if local else None
+            client.create_experiment(experiment, artifact_location=location)
+
+
+def _client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+class Ledger:
+    """Runs, with their parameters, metrics and files."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self.uri = uri
+        self._client = _client(uri)
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            raise DataError(f"The ledger {uri} has no experiment {experiment!r}.")
+        self._experiment = found.experiment_id
+
+    def start(
+        self,
+        name: str,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> str:
+        """Open a run."""
+        from mlflow.entities import Param
+
+        own = {**(tags or {}), **({"mlflow.parentRunId": parent} if parent else {})}
+        run: str = self._client.create_run(self._experiment, run_name=name, tags=own).info.run_id
+        rows = [Param(_NAME.sub("_", key), str(value)[:_LONGEST]) for key, value in (params or {}).items()]
+        for start in range(0, len(rows), 100):
+            self._client.log_batch(run, params=rows[start : start + 100])
+        return run
+
+    def finish(self, run: str, *, failed: bool = False) -> None:
+        """Close a run."""
+        self._client.set_terminated(run, status="FAILED" if failed else "FINISHED")
+
+    def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
+        """Store metrics; those that are not finite are counted, not stored."""
+        self.points(run, [(name, value, step) for name, value in values.items()])
+
+    def points(self, run: str, points: list[tuple[str, float, int]]) -> None:
+        """Store many metrics at once, as (name, value, step)."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        finite = [(name, value, step) for name, value, step in points if math.isfinite(value)]
+        rows = [Metric(_NAME.sub("_", name), value, now, step) for name, value, step in finite]
+        if len(finite) < len(points):
+            rows.append(Metric("nonfinite", float(len(points) - len(finite)), now, points[-1][2]))
+        for start in range(0, len(rows), 500):
+            self._client.log_batch(run, metrics=rows[start : start + 500])
+
+    def text(self, run: str, name: str, content: str) -> None:
+        """Store a text as a file."""
+        self._client.log_text(run, content, name)
+
+    def file(self, run: str, path: Path, folder: str = "") -> None:
+        """Store a copy of a file."""
+        self._client.log_artifact(run, str(path), folder or None)
+
+    def picture(self, run: str, name: str, picture: Image.Image, step: int) -> None:
+        """Store a picture of a step."""
+        self._client.log_image(run, picture, key=name, step=step)
+
+    def history(self, run: str, metric: str) -> list[tuple[int, float]]:
+        """A metric's values by step."""
+        return [(item.step, item.value) for item in self._client.get_metric_history(run, metric)]
+
+
+class RunLogger(Logger):
+    """Writes a Trainer's metrics into one run, a few dozen at a time, and keeps them."""
+
+    def __init__(self, uri: str | None, run: str | None) -> None:
+        super().__init__()
+        self.history: dict[str, list[tuple[int, float]]] = {}
+        self._waiting: list[tuple[str, float, int]] = []
+        self._run, self._uri, self._ledger = run, uri, None
+        self._written = time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """The logger's name."""
+        return "fourm"
+
+    @property
+    def version(self) -> str:
+        """The run."""
+        return self._run or "none"
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the launcher has stored the config."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep metrics, and write them when there are many or some are old."""
+        for name, value in metrics.items():
+            if name != "epoch":
+                self.history.setdefault(name, []).append((step or 0, float(value)))
+                self._waiting.append((name, float(value), step or 0))
+        if len(self._waiting) > 400 or time.monotonic() - self._written > 10:
+            self._write()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what is left."""
+        self._write()
+
+    def _write(self) -> None:
+        if self._uri is not None and self._run is not None and self._waiting:
+            client = Ledger.__new__(Ledger)
+            client.uri, client._client = self._uri, _client(self._uri)
+            client.points(self._run, self._waiting)
+        self._waiting, self._written = [], time.monotonic()
+
+
+def serve(uri: str, host: str, port: int) -> None:
+    """Run MLflow's own pages until Ctrl-C."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    subprocess.run(command, check=False)

@@ -1,0 +1,27 @@
+"""Arrays for the tests of metrics, and metrics of arrays."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modalities.spec import Measure
+
+Measures = dict[str, Measure]
+
+
+def results(measures: Measures, prediction: NDArray[Any], target: NDArray[Any], batch: int = 3) -> dict[str, float]:
+    """The metrics of arrays, taken in batches of uneven size."""
+    for begin in range(0, len(target), batch):
+        part = slice(begin, begin + batch)
+        for measure in measures.values():
+            measure.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
+    return {name: float(measure.metric.compute()) for name, measure in measures.items()}
+
+
+def pictures(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    noisy = coarse + rng.normal(0, 25, coarse.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), coarse.astype(np.uint8)
