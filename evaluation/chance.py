@@ -4,7 +4,6 @@ A model that has learnt what is usual at each place, and nothing of the image, s
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +30,7 @@ class Unigram:
     """In nats, over the classes that the stream's head chooses among."""
 
     @classmethod
-    def of(cls, counts: Float[Tensor, "n v"]) -> Self:
+    def of(cls, counts: Float[Tensor, "n v"]) -> "Unigram":
         """The smoothed distribution of counted ids.
 
         Counts at a position are joined by those of the plain unigram, at the weight under which each counted token is
@@ -79,7 +78,9 @@ def unigrams(codecs: Codecs, split: Split, count: int) -> dict[str, Unigram]:
     return {stream.name: unigram(stream, split, count) for stream in codecs.streams if stream.is_target}
 
 
-def chance_figures(modality: Modality, training: Split, held_out: Split, count: int, batch_size: int) -> dict[str, Figure]:
+def chance_figures(
+    modality: Modality, training: Split, held_out: Split, count: int, batch_size: int
+) -> dict[str, Figure]:
     """A modality's metrics on held-out values where the guess is always the typical value of the training split."""
     typical = modality.typical(training.first(modality.name, count))
     meter = Meter(modality)
@@ -109,5 +110,3 @@ def _left_out_likelihood(counts: Float[Tensor, "n v"], left_out: Float[Tensor, "
     rest = counts.sum(dim=1)[place] - 1
     likelihood = (number - 1 + weight * left_out[kind]) / (rest + weight)
     return float((number * likelihood.log()).sum() / number.sum().clamp(min=1))
-
-

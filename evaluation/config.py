@@ -19,9 +19,7 @@ class EvaluationConfig:
     """Samples per forward pass. It changes nothing but speed and memory."""
     max_tokens: int | None = None
     """Longest sequence that is written, in tokens; each modality's own limit where None."""
-    routes: dict[str, list[str]] = field(
-        default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]}
-    )
+    routes: dict[str, list[str]] = field(default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]})
     """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
     probes: dict[str, str] = field(default_factory=lambda: {"t5_caption": "caption"})
     """What is predicted from a modality that is an input only, to say what it is worth."""

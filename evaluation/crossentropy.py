@@ -105,7 +105,9 @@ def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, u
     losses = []
     for part, target in zip(rows.split(ROWS), targets.split(ROWS), strict=True):
         logits = model.logits_of(part, name)
-        losses.append(torch.nn.functional.cross_entropy(logits if kept is None else logits[:, kept], target, reduction="none"))
+        losses.append(
+            torch.nn.functional.cross_entropy(logits if kept is None else logits[:, kept], target, reduction="none")
+        )
     return TokenLosses(
         model=torch.cat(losses) if losses else rows.new_zeros(0),
         chance=unigram.losses(targets, batch.decoder_position[wanted]),

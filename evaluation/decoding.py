@@ -86,5 +86,3 @@ def _parts(tokenizer: Tokenizer, codes: Int[np.ndarray, "parts n"]) -> Float[np.
     decoded = [tokenizer.decode(part) for part in ids.split(256)]
     rows: Float[np.ndarray, "parts ..."] = torch.cat(decoded).float().cpu().numpy()
     return rows
-
-

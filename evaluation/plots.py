@@ -47,7 +47,7 @@ class Span:
 
 def dot_plot(lines: Sequence[Dots], *, low: float, high: float, ticks: Sequence[tuple[float, str]], title: str) -> str:
     """Values of each arm on one common axis: a large dot for the mean, small ones for seeds."""
-    left, right, width, step, top = 210, 150, 900, 30, 26
+    left, right, width, step, top = 220, 140, 900, 30 if len(lines) < 12 else 25, 26
     height = top + step * len(lines) + 30
     span = width - left - right
 
@@ -57,7 +57,9 @@ def dot_plot(lines: Sequence[Dots], *, low: float, high: float, ticks: Sequence[
     parts = [_open(width, height, title)]
     for value, label in ticks:
         parts.append(f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top - 6}" y2="{height - 26}"/>')
-        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{height - 8}" text-anchor="middle">{_safe(label)}</text>')
+        parts.append(
+            f'<text class="tick" x="{x(value):.1f}" y="{height - 8}" text-anchor="middle">{_safe(label)}</text>'
+        )
     for place, line in enumerate(lines):
         y = top + step * place + step / 2
         parts.append(f'<line class="rail" x1="{left}" x2="{width - right}" y1="{y}" y2="{y}"/>')
@@ -90,9 +92,13 @@ def line_plot(lines: Sequence[Line], *, title: str, x_label: str, y_label: str) 
     parts = [_open(width, height, title)]
     for value in _ticks(y_low, y_high):
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(
+            f'<text class="tick" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>'
+        )
     for value in _ticks(x_low, x_high):
-        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{height - 24}" text-anchor="middle">{value:,.0f}</text>')
+        parts.append(
+            f'<text class="tick" x="{x(value):.1f}" y="{height - 24}" text-anchor="middle">{value:,.0f}</text>'
+        )
     middle = left + (width - left - right) / 2
     parts.append(f'<text class="note" x="{middle}" y="{height - 5}" text-anchor="middle">{_safe(x_label)}</text>')
     parts.append(f'<text class="note" x="{left + 6}" y="{top + 8}">{_safe(y_label)}</text>')
@@ -118,11 +124,15 @@ def time_line(spans: Sequence[Span], *, title: str) -> str:
     for value in _ticks(0, end - begin):
         place = x(begin + value)
         parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{top}" y2="{height - 22}"/>')
-        parts.append(f'<text class="tick" x="{place:.1f}" y="{height - 6}" text-anchor="middle">{duration(value)}</text>')
+        parts.append(
+            f'<text class="tick" x="{place:.1f}" y="{height - 6}" text-anchor="middle">{duration(value)}</text>'
+        )
     for place, span in enumerate(sorted(spans, key=lambda item: item.start)):
         y = top + step * place
         wide = max(x(span.start + span.seconds) - x(span.start), 2.0)
-        parts.append(f'<text class="label small" x="{left - 12}" y="{y + 14}" text-anchor="end">{_safe(span.label)}</text>')
+        parts.append(
+            f'<text class="label small" x="{left - 12}" y="{y + 14}" text-anchor="end">{_safe(span.label)}</text>'
+        )
         parts.append(
             f'<rect class="bar tone{span.color % NUM_COLORS}" x="{x(span.start):.1f}" y="{y + 4}"'
             f' width="{wide:.1f}" height="{step - 8}" rx="3"/>'

@@ -59,9 +59,7 @@ class Score:
         return share_closed(self.value, self.chance, self.bound, higher_is_better=self.higher_is_better)
 
 
-def share_closed(
-    value: float, chance: float | None, bound: float | None, *, higher_is_better: bool
-) -> float | None:
+def share_closed(value: float, chance: float | None, bound: float | None, *, higher_is_better: bool) -> float | None:
     """``(value - chance) / (bound - chance)``, or None where the bound is missing or no better than chance."""
     if chance is None or bound is None or not all(map(math.isfinite, (value, chance, bound))):
         return None

@@ -24,17 +24,19 @@ from evaluation.plots import (
     smooth,
     time_line,
 )
-from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, Score
-from evaluation.statistics import Verdict
+from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, Score, route
+from evaluation.statistics import Summary, Verdict
 from evaluation.tables import (
     FigureRow,
     arrow,
     figure_rows,
     headline_rows,
+    metric_title,
     modality_rows,
     number,
     percent,
     signed,
+    spaced,
     terminal,
 )
 from modalities.spec import Modality
@@ -126,10 +128,22 @@ def write_report(path: Path, report: ReportInput) -> None:
 def render(report: ReportInput) -> str:
     """The page as HTML."""
     environment = Environment(
-        loader=PackageLoader("evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, percent=percent, signed=signed, duration=duration, data_uri=_data_uri, arrow=_arrow
+        number=number,
+        percent=percent,
+        signed=signed,
+        duration=duration,
+        data_uri=_data_uri,
+        arrow=_arrow,
+        spaced=spaced,
+        seeds=_seeds,
+        metric=metric_title,
     )
     return environment.get_template("report.html").render(**_context(report))
 
@@ -153,7 +167,7 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "way_plot": Markup(_way_plot(headline, arms)),
         "groups": _groups([row for row in shared if row.route != MASKED]),
         "modality_rows": modality_rows(report.scores, report.modalities, rows),
-        "entropy_plot": Markup(_entropy_plot(rows, arms)),
+        "entropy_plots": {name: Markup(plot) for name, plot in _entropy_plots(rows, arms).items()},
         "loss_plots": {name: Markup(plot) for name, plot in _loss_plots(report, arms).items()},
         "time_plot": Markup(_time_plot(report.stages)),
         "sheets": report.sheets,
@@ -182,15 +196,17 @@ def findings(rows: Sequence[FigureRow], arms: Sequence[str]) -> list[str]:
             f"worse in {worse}; {len(known) - better - worse} are within noise."
         )
         expected = 0.05 * len(known)
-        sentences.append(f"Where there is no difference at all, about {max(round(expected), 1)} of {len(known)} would still stand out.")
+        sentences.append(
+            f"Where there is no difference at all, about {max(round(expected), 1)} of {len(known)} would still stand out."
+        )
     return sentences
 
 
 def _way_plot(rows: Sequence[FigureRow], arms: Sequence[str]) -> str:
     lines = [
         Dots(
-            label=row.title,
-            note=f"{row.metric.replace('_', ' ')}",
+            label=row.title + (" (proxy)" if row.is_proxy else ""),
+            note=metric_title(row.metric),
             arms=tuple(tuple(_or_nan(share) for share in row.seed_shares[arm]) for arm in arms),
         )
         for row in rows
@@ -198,25 +214,37 @@ def _way_plot(rows: Sequence[FigureRow], arms: Sequence[str]) -> str:
     shares = [share for line in lines for arm in line.arms for share in arm if math.isfinite(share)]
     low = max(min([0.0, *shares]) - 0.03, -0.5)
     ticks = [(0.0, "chance"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "tokenizer's bound")]
-    return dot_plot(lines, low=low, high=1.02, ticks=ticks, title="Share of the way from chance to bound") if lines else ""
+    return (
+        dot_plot(lines, low=low, high=1.02, ticks=ticks, title="Share of the way from chance to bound") if lines else ""
+    )
+
+
+def _entropy_plots(rows: Sequence[FigureRow], arms: Sequence[str]) -> dict[str, str]:
+    """Cross-entropy of hidden tokens over the positional unigram's, for each of the two questions."""
+    entropies = [row for row in rows if row.metric == CROSS_ENTROPY]
+    questions = {
+        "masked": [row for row in entropies if row.route == MASKED],
+        "rgb": [row for row in entropies if row.route == route("rgb", row.target)],
+    }
+    return {name: _entropy_plot(found, arms) for name, found in questions.items() if found}
 
 
 def _entropy_plot(rows: Sequence[FigureRow], arms: Sequence[str]) -> str:
-    """Cross-entropy of hidden tokens over the positional unigram's, both questions."""
-    lines: list[Dots] = []
-    for row in rows:
-        if row.metric != CROSS_ENTROPY or row.chance is None or not row.chance > 0 or row.route.startswith("caption->"):
-            continue
-        chance = row.chance
-        values = tuple(
-            tuple(value / chance for value in row.arms[arm].values) if arm in row.arms else () for arm in arms
+    lines = [
+        Dots(
+            label=row.title + (" (proxy)" if row.is_proxy else ""),
+            note=f"chance {number(row.chance)} nats",
+            arms=tuple(
+                tuple(value / row.chance for value in row.arms[arm].values) if arm in row.arms else () for arm in arms
+            ),
         )
-        source = "masked" if row.route == MASKED else f"from {row.route.partition('->')[0]}"
-        lines.append(Dots(label=f"{row.title}, {source}", note=f"chance {number(chance)} nats", arms=values))
+        for row in rows
+        if row.chance
+    ]
     ticks = [(0.0, "0"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "positional unigram")]
-    shown = sorted(lines, key=lambda line: line.label)
-    high = max([1.04, *(value + 0.02 for line in shown for arm in line.arms for value in arm if math.isfinite(value))])
-    return dot_plot(shown, low=0.0, high=min(high, 1.5), ticks=ticks, title="Cross-entropy over chance") if shown else ""
+    values = [value for line in lines for arm in line.arms for value in arm if math.isfinite(value)]
+    high = min(max([1.04, *(value + 0.02 for value in values)]), 1.3)
+    return dot_plot(lines, low=0.0, high=high, ticks=ticks, title="Cross-entropy over chance")
 
 
 def _loss_plots(report: ReportInput, arms: Sequence[str]) -> dict[str, str]:
@@ -227,7 +255,9 @@ def _loss_plots(report: ReportInput, arms: Sequence[str]) -> dict[str, str]:
             for history in report.histories
             if history.name == name and history.arm in arms
         ]
-        plots[name] = line_plot(lines, title=f"{name} loss by step", x_label="step", y_label="nats, mean over modalities")
+        plots[name] = line_plot(
+            lines, title=f"{name} loss by step", x_label="step", y_label="nats, mean over modalities"
+        )
     return plots
 
 
@@ -260,6 +290,11 @@ def _data_uri(drawing: Drawing) -> str:
 
 def _arrow(row: FigureRow | Score) -> str:
     return arrow(higher_is_better=row.higher_is_better)
+
+
+def _seeds(summary: Summary, unit: str = "") -> str:
+    """Each seed's value, for what appears when a pointer rests on a number."""
+    return "by seed: " + ", ".join(number(value, unit) for value in summary.values)
 
 
 def _or_nan(share: float | None) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -50,7 +49,7 @@ class Baselines:
         write_bytes(folder / UNIGRAMS, save(tables))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "Baselines":
         """What `save` wrote.
 
         Raises:
@@ -75,9 +74,7 @@ def measure_baselines(codecs: Codecs, training: Split, held_out: Split, config: 
     return Baselines(scores=tuple(scores), unigrams=unigrams(codecs, training, config.num_chance))
 
 
-def round_trip(
-    codecs: Codecs, name: str, training: Split, held_out: Split, config: EvaluationConfig
-) -> list[Score]:
+def round_trip(codecs: Codecs, name: str, training: Split, held_out: Split, config: EvaluationConfig) -> list[Score]:
     """The figures of a modality's own tokens, decoded: what a model that predicts every token right would get.
 
     Sequences lose what their grammar cannot say (bins, order, what was cut at the longest length), dense modalities
@@ -99,7 +96,9 @@ def round_trip(
         meter.update(values, truth)
     chance = chance_figures(modality, training, measured, config.num_chance, config.batch_size)
     figures = meter.figures()
-    scores = [_score(name, metric, figure, chance[metric].value, meter.num_samples) for metric, figure in figures.items()]
+    scores = [
+        _score(name, metric, figure, chance[metric].value, meter.num_samples) for metric, figure in figures.items()
+    ]
     if not is_dense(codecs, name):
         share = Figure(value=well_formed / max(meter.num_samples, 1), unit="share", higher_is_better=True)
         scores.append(_score(name, WELL_FORMED, share, None, meter.num_samples))

@@ -1,6 +1,7 @@
 """The tables of a report as plain rows, for the page and for the terminal alike."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,12 @@ from evaluation.records import (
 )
 from evaluation.statistics import Difference, Summary, Verdict, by_arm, compare
 from modalities.spec import Dense, Modality, Provenance, Vector, learnt
+
+ACRONYMS = {
+    name.lower(): name
+    for name in ("PSNR", "SSIM", "FID", "RMSE", "mIoU", "AP", "AP50", "PQ", "F1", "BLEU", "PCK", "MAE")
+}
+"""Metric names that are not written in lower case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +98,7 @@ def modality_rows(
         result.append(
             ModalityRow(
                 name=name,
-                title=modality.title,
+                title=plain_title(modality),
                 is_proxy=modality.provenance is Provenance.proxy,
                 data_type=modality.data_type,
                 tokens=tokens_of(modality),
@@ -114,6 +121,11 @@ def headline_rows(rows: Sequence[FigureRow], arms: Sequence[str]) -> list[Figure
         if is_decoded and set(row.arms) == set(arms) and any(share is not None for share in row.shares.values()):
             kept.setdefault(row.target, row)
     return list(kept.values())
+
+
+def plain_title(modality: Modality) -> str:
+    """A modality's title without the mark of a stand-in, which rows carry by themselves."""
+    return modality.title.removesuffix(" (proxy)")
 
 
 def tokens_of(modality: Modality) -> str:
@@ -144,7 +156,10 @@ def number(value: float | None, unit: str = "") -> str:
 
 def percent(share: float | None) -> str:
     """A share of the way for a person."""
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.0f} %"
+    if share is None or not math.isfinite(share):
+        return "–"
+    whole = round(100 * share)
+    return f"{whole} %" if whole >= 0 else f"−{-whole} %"
 
 
 def signed(value: float, unit: str = "") -> str:
@@ -153,6 +168,21 @@ def signed(value: float, unit: str = "") -> str:
         return "–"
     text = f"{100 * abs(value):.1f} pp" if unit == "share" else number(abs(value))
     return f"{'+' if value >= 0 else '−'}{text}"
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name for a person, as in ``under 11.25`` or ``word F1``."""
+    words = re.sub(r"(?<=\d)_(?=\d)", ".", metric).split("_")
+    return " ".join(ACRONYMS.get(word, word) for word in words)
+
+
+def spaced(row: FigureRow | Score) -> str:
+    """The unit behind a space; nothing where the number or the metric's name says it already."""
+    return (
+        ""
+        if row.unit in ("share", "", row.metric) or row.unit.lower() == row.metric.replace("_", " ")
+        else f" {row.unit}"
+    )
 
 
 def arrow(*, higher_is_better: bool) -> str:
@@ -166,6 +196,7 @@ def terminal(rows: Sequence[FigureRow], modality_rows: Sequence[ModalityRow], ar
 
 
 def _shared_table(rows: Sequence[FigureRow], arms: Sequence[str]) -> Table:
+    """The first metric of each route, how often its grammar is kept, and the cross-entropy; the page has them all."""
     table = Table(title="What every arm predicts", title_justify="left", header_style="bold", pad_edge=False)
     table.add_column("from → to")
     table.add_column("metric")
@@ -177,20 +208,23 @@ def _shared_table(rows: Sequence[FigureRow], arms: Sequence[str]) -> Table:
     table.add_column("difference", justify="right")
     last = ""
     for row in rows:
-        if row.route == MASKED or set(row.arms) != set(arms):
+        is_first = row.route != last
+        if (
+            row.route == MASKED
+            or set(row.arms) != set(arms)
+            or not (is_first or row.metric in (CROSS_ENTROPY, WELL_FORMED))
+        ):
             continue
-        name = row.route.replace("->", " → ") + (" (proxy)" if row.is_proxy else "")
-        unit = "" if row.unit == "share" else f" {row.unit}"
         table.add_row(
-            name if name != last else "",
-            f"{row.metric}{unit} {arrow(higher_is_better=row.higher_is_better)}",
+            row.route.replace("->", " → ") + (" (proxy)" if row.is_proxy else "") if is_first else "",
+            f"{metric_title(row.metric)}{spaced(row)} {arrow(higher_is_better=row.higher_is_better)}",
             number(row.chance, row.unit),
             *(_values(row, arm) for arm in arms),
             number(row.bound, row.unit),
             " / ".join(percent(row.shares.get(arm)) for arm in arms),
             *[_verdict(row, arms[-1])] if len(arms) > 1 else [""],
         )
-        last = name
+        last = row.route
     return table
 
 
@@ -204,9 +238,7 @@ def _modality_table(rows: Sequence[ModalityRow], arms: Sequence[str]) -> Table:
         table.add_column(f"masked, {arm}", justify="right")
     for row in rows:
         trip = row.round_trip
-        shown = f"{trip.metric} {number(trip.value, trip.unit)}" if trip else "input only"
-        if trip and trip.unit not in ("share", ""):
-            shown += f" {trip.unit}"
+        shown = f"{metric_title(trip.metric)} {number(trip.value, trip.unit)}{spaced(trip)}" if trip else "input only"
         question = row.masked or row.probe
         chance = number(question.chance) if question else "–"
         values = [number(question.arms[arm].mean) if question and arm in question.arms else "–" for arm in arms]
@@ -220,7 +252,9 @@ def _values(row: FigureRow, arm: str) -> Text:
     summary = row.arms[arm]
     text = Text(number(summary.mean, row.unit))
     if len(summary.values) > 1:
-        text.append("  " + " ".join(number(value, row.unit).removesuffix(" %") for value in summary.values), style="dim")
+        text.append(
+            "  " + " ".join(number(value, row.unit).removesuffix(" %") for value in summary.values), style="dim"
+        )
     return text
 
 
@@ -240,7 +274,7 @@ def _row(found: Mapping[str, list[Score]], modalities: Mapping[str, Modality], r
     return FigureRow(
         route=score.route,
         target=score.target,
-        title=modality.title,
+        title=plain_title(modality),
         is_proxy=modality.provenance is Provenance.proxy,
         metric=score.metric,
         unit=score.unit,
@@ -250,9 +284,7 @@ def _row(found: Mapping[str, list[Score]], modalities: Mapping[str, Modality], r
         arms=summaries,
         shares={arm: _mean([item.share_closed for item in items]) for arm, items in found.items()},
         seed_shares={arm: tuple(item.share_closed for item in items) for arm, items in found.items()},
-        differences={
-            arm: compare(found[arms[0]], found[arm], resamples=resamples) for arm in arms[1:]
-        },
+        differences={arm: compare(found[arms[0]], found[arm], resamples=resamples) for arm in arms[1:]},
     )
 
 

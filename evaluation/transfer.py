@@ -130,9 +130,7 @@ def measure_model(
             scores += item.scores(who, baselines)
             predictions[item.name] = item.kept
     for target in targets:
-        scores.append(
-            masked_cross_entropy(model, held_out, target, baselines.unigrams[target], common, who, config)
-        )
+        scores.append(masked_cross_entropy(model, held_out, target, baselines.unigrams[target], common, who, config))
     for source, target in config.probes.items():
         if source in model.index and target in targets:
             unigram = baselines.unigrams[target]
@@ -200,5 +198,3 @@ def _is_asked(model: FourM, source: str, target: str) -> bool:
 def _rows(context: Context, kept: torch.Tensor) -> Context:
     mask = context.mask[kept] if context.mask is not None else None
     return Context(values=context.values[kept], mask=mask)
-
-

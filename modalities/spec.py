@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torchmetrics import Metric
 
     from modalities.scene import Scene
+
+M = TypeVar("M", bound="Modality")
 
 Value: TypeAlias = Any
 """One raw sample of one modality, in the form that the modality documents (an array, a string, a list of records)."""
@@ -263,7 +265,7 @@ class Modality(abc.ABC):
             case _:
                 assert_never(self.layout)
 
-    def at(self, scale: Scale) -> Self:
+    def at(self: M, scale: Scale) -> M:
         """The same modality at another scale of resolution, codebook and sequence length."""
         return replace(self, layout=layout_at(self.layout, scale), tokenizer=tokenizer_at(self.tokenizer, scale))
 

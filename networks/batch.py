@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
@@ -21,7 +21,7 @@ class Column:
     lengths: Int[Tensor, " b"]
     """Tokens that are there: the full count for grids and pixels, the length for sequences; 0 where the sample lacks it."""
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Column":
         """The same column on another device."""
         return replace(self, values=self.values.to(device), lengths=self.lengths.to(device))
 
@@ -63,11 +63,11 @@ class TokenBatch:
     targets: Int[Tensor, "b m"]
     """Ids to predict; `IGNORE` where there is nothing to predict."""
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "TokenBatch":
         """The same batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self) -> "TokenBatch":
         """The same batch in page-locked memory, which a loader asks for when a GPU is used."""
         return self._map(lambda tensor: tensor.pin_memory())
 
@@ -76,7 +76,7 @@ class TokenBatch:
         """Slots in the encoder and the decoder together, padding included."""
         return self.ids.numel() + self.targets.numel()
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "TokenBatch":
         changed: dict[str, Any] = {
             item.name: function(getattr(self, item.name)) for item in fields(self) if item.name != "rows"
         }

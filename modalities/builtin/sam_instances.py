@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -39,7 +39,7 @@ class SamInstances(RecordModality):
     num_points: int = 7
     """Query points of one text."""
 
-    def at(self, scale: Scale) -> Self:
+    def at(self, scale: Scale) -> "SamInstances":
         """The same modality at another scale."""
         return replace(super().at(scale), size=scale.size)
 

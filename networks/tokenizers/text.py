@@ -1,8 +1,6 @@
 """The WordPiece tokenizer that all sequence modalities share, over Hugging Face's `tokenizers`."""
 
 from collections.abc import Iterable, Sequence
-from typing import Self
-
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -48,7 +46,7 @@ class TextTokenizer:
         self._tokens = [tokenizer.id_to_token(index) or UNK for index in range(tokenizer.get_vocab_size())]
 
     @classmethod
-    def train(cls, texts: Iterable[str], class_names: Sequence[str] = WORLD_CLASSES, vocab_size: int = 30_000) -> Self:
+    def train(cls, texts: Iterable[str], class_names: Sequence[str] = WORLD_CLASSES, vocab_size: int = 30_000) -> "TextTokenizer":
         """Learn word pieces from ``texts``.
 
         Args:
@@ -148,7 +146,7 @@ class TextTokenizer:
         return text
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str) -> "TextTokenizer":
         """The tokenizer that `to_json` wrote, or a published one.
 
         Raises:

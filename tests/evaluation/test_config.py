@@ -4,7 +4,9 @@ from evaluation.config import EvaluationConfig
 from modalities.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", ["num_samples", "num_sequences", "num_chance", "batch_size", "masked_inputs", "resamples"])
+@pytest.mark.parametrize(
+    "name", ["num_samples", "num_sequences", "num_chance", "batch_size", "masked_inputs", "resamples"]
+)
 def test_a_count_below_one_is_an_error_that_names_the_setting(name: str) -> None:
     with pytest.raises(ConfigError, match=f"evaluation.{name} must be at least 1, got 0"):
         EvaluationConfig(**{name: 0})

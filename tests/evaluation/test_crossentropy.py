@@ -78,7 +78,9 @@ def test_every_arm_is_asked_the_same(codecs: Codecs, held_out: Split, config: Ev
         assert torch.equal(one.position, other.position)
 
 
-def test_the_masked_question_shows_none_of_what_it_asks(codecs: Codecs, held_out: Split, config: EvaluationConfig) -> None:
+def test_the_masked_question_shows_none_of_what_it_asks(
+    codecs: Codecs, held_out: Split, config: EvaluationConfig
+) -> None:
     model = world.model_of(codecs.streams)
     common = common_inputs({"all": codecs.streams})
     asked = canonical(model, "rgb", common)
@@ -146,7 +148,9 @@ def test_ids_beyond_the_heads_classes_count_as_in_the_models_own_loss(
     codecs: Codecs, held_out: Split, baselines: Baselines
 ) -> None:
     stream = codecs.stream("caption")
-    known = sorted({int(token) for row in held_out.tokens.columns(range(40), ["caption"])["caption"].values for token in row})
+    known = sorted(
+        {int(token) for row in held_out.tokens.columns(range(40), ["caption"])["caption"].values for token in row}
+    )
     fewer = replace(stream, predictable=tuple(known[1:]))
     model = world.model_of([fewer if item.name == "caption" else item for item in codecs.streams])
     samples = held_out.tokens.columns(range(40), ["rgb_pixels", "caption"])
@@ -154,7 +158,9 @@ def test_ids_beyond_the_heads_classes_count_as_in_the_models_own_loss(
     table = torch.zeros(9, len(fewer.predictable)).log_softmax(-1)
     with torch.no_grad():
         own = model(batch).losses["caption"]
-        found = token_losses(model, batch, model.encode(batch), "caption", replace(baselines.unigrams["caption"], log_probability=table))
+        found = token_losses(
+            model, batch, model.encode(batch), "caption", replace(baselines.unigrams["caption"], log_probability=table)
+        )
     assert found.model.mean() == pytest.approx(float(own), rel=1e-5)
     assert found.chance.mean() == pytest.approx(np.log(len(fewer.predictable)), rel=1e-5)
     assert int((classes_of(batch.targets[batch.targets != IGNORE], fewer) == 0).sum()) > 0

@@ -7,7 +7,17 @@ from PIL import Image
 
 from evaluation.config import EvaluationConfig
 from evaluation.held_out import Codecs, Split
-from evaluation.pictures import Sheet, drawn, png, read_drawings, round_trip_drawings, sheets, tile, validation_sheet, write_drawings
+from evaluation.pictures import (
+    Sheet,
+    drawn,
+    png,
+    read_drawings,
+    round_trip_drawings,
+    sheets,
+    tile,
+    validation_sheet,
+    write_drawings,
+)
 from modalities.errors import DataError
 from networks.fourm import FourM
 
@@ -76,6 +86,9 @@ def test_a_picture_of_the_validation_shows_truth_beside_prediction(
     assert sheet.columns == ("RGB", "Shade", "predicted", "Caption", "predicted")
     assert len(sheet.rows) == 3
     assert [row[3] for row in sheet.rows] == held_out.first("caption", 3)
-    assert np.abs(np.stack([row[1] for row in sheet.rows]).astype(float) - np.stack([row[2] for row in sheet.rows])).mean() < 30
+    assert (
+        np.abs(np.stack([row[1] for row in sheet.rows]).astype(float) - np.stack([row[2] for row in sheet.rows])).mean()
+        < 30
+    )
     with Image.open(io.BytesIO(png(sheet.image()))) as image:
         assert image.format == "PNG"

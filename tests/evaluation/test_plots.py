@@ -20,7 +20,7 @@ def test_a_dot_plot_is_sound_svg_with_a_dot_for_each_seed_and_mean() -> None:
     circles = [item for item in svg.iter() if item.tag.endswith("circle")]
     assert len(circles) == (2 + 1) + (1 + 1) + 0 + (1 + 1)
     right = max(float(item.attrib["cx"]) for item in circles)
-    assert right <= 900 - 150
+    assert right <= 900 - 140
     assert "Depth <m>" in [item.text for item in svg.iter()]
 
 
@@ -46,7 +46,9 @@ def test_no_points_and_no_stages_make_no_picture() -> None:
 
 
 def test_a_time_line_has_a_bar_for_each_stage_in_order_of_start() -> None:
-    svg = time_line([Span(label="b", start=5, seconds=5, color=1), Span(label="a", start=0, seconds=5, color=0)], title="")
+    svg = time_line(
+        [Span(label="b", start=5, seconds=5, color=1), Span(label="a", start=0, seconds=5, color=0)], title=""
+    )
     bars = [item for item in parsed(svg).iter() if item.tag.endswith("rect")]
     assert [float(bar.attrib["x"]) for bar in bars] == [260.0, 540.0]
     assert [float(bar.attrib["width"]) for bar in bars] == [280.0, 280.0]
@@ -55,7 +57,16 @@ def test_a_time_line_has_a_bar_for_each_stage_in_order_of_start() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (0.34, "0.3 s"), (42.4, "42 s"), (90, "1 min 30 s"), (120, "2 min"), (553, "9 min 13 s"), (7260, "2 h 01 min"), (math.nan, "–")],
+    [
+        (0, "0 s"),
+        (0.34, "0.3 s"),
+        (42.4, "42 s"),
+        (90, "1 min 30 s"),
+        (120, "2 min"),
+        (553, "9 min 13 s"),
+        (7260, "2 h 01 min"),
+        (math.nan, "–"),
+    ],
 )
 def test_a_time_span_is_told_as_a_person_would(seconds: float, text: str) -> None:
     assert duration(seconds) == text

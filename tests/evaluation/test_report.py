@@ -24,9 +24,7 @@ def score(arm: str, seed: int | None, name: str, target: str, metric: str, value
 
 def fake_scores(seeds: tuple[int, ...] = (0, 1)) -> list[Score]:
     """Of two arms; the second is better at shades beyond the noise, and equal at captions."""
-    found = [
-        score("", None, ROUND_TRIP, name, "rmse", 0.1, chance=0.9) for name in ("rgb", "shade", "glow")
-    ]
+    found = [score("", None, ROUND_TRIP, name, "rmse", 0.1, chance=0.9) for name in ("rgb", "shade", "glow")]
     found.append(score("", None, ROUND_TRIP, "caption", "bleu", 1.0, chance=0.1, unit="share", higher_is_better=True))
     found.append(score("", None, ROUND_TRIP, "caption", WELL_FORMED, 1.0, unit="share", higher_is_better=True))
     for number_of_arm, (arm, names) in enumerate(ARMS.items()):
@@ -34,15 +32,30 @@ def fake_scores(seeds: tuple[int, ...] = (0, 1)) -> list[Score]:
             off = 0.002 * seed
             for target in (name for name in names if name != "t5_caption"):
                 found.append(score(arm, seed, MASKED, target, CROSS_ENTROPY, 2.0 + 20 * off, chance=3.0, unit="nats"))
-                found.append(score(arm, seed, f"rgb->{target}", target, CROSS_ENTROPY, 2.0 + 20 * off, chance=3.0, unit="nats"))
+                found.append(
+                    score(arm, seed, f"rgb->{target}", target, CROSS_ENTROPY, 2.0 + 20 * off, chance=3.0, unit="nats")
+                )
                 if target != "caption":
                     value = 0.5 + off - 0.1 * number_of_arm
                     found.append(score(arm, seed, f"rgb->{target}", target, "rmse", value, chance=0.9, bound=0.1))
             found.append(
-                score(arm, seed, "rgb->caption", "caption", "bleu", 0.5 + 20 * off, chance=0.1, bound=1.0, unit="share", higher_is_better=True)
+                score(
+                    arm,
+                    seed,
+                    "rgb->caption",
+                    "caption",
+                    "bleu",
+                    0.5 + 20 * off,
+                    chance=0.1,
+                    bound=1.0,
+                    unit="share",
+                    higher_is_better=True,
+                )
             )
     for seed in seeds:
-        found.append(score("fourm_21", seed, "t5_caption->caption", "caption", CROSS_ENTROPY, 0.25, chance=0.7, unit="nats"))
+        found.append(
+            score("fourm_21", seed, "t5_caption->caption", "caption", CROSS_ENTROPY, 0.25, chance=0.7, unit="nats")
+        )
     return found
 
 
@@ -57,13 +70,18 @@ def report() -> ReportInput:
         seeds=(0, 1),
         modalities=world.modalities(),
         scores=fake_scores(),
-        histories=[History(arm=arm, seed=seed, name="train", points=((0, 5.0), (1, 4.0))) for arm in ARMS for seed in (0, 1)],
+        histories=[
+            History(arm=arm, seed=seed, name="train", points=((0, 5.0), (1, 4.0))) for arm in ARMS for seed in (0, 1)
+        ],
         tokenizers=[
             TokenizerFacts(name="rgb", members=("rgb",), vocab=4, num_tokens=4, used=0.9, perplexity=3.1),
             TokenizerFacts(name="shade", members=("shade", "glow"), vocab=400, num_tokens=4, used=0.05, perplexity=3.1),
         ],
         sheets=[Sheet(title="RGB to Shade", columns=("RGB", "fourm_7"), rows=((picture, "a <word>"),))],
-        stages=[StageTime(kind="data", name="train", start=0, seconds=3), StageTime(kind="tokenizer", name="rgb", start=3, seconds=4, reused=True)],
+        stages=[
+            StageTime(kind="data", name="train", start=0, seconds=3),
+            StageTime(kind="tokenizer", name="rgb", start=3, seconds=4, reused=True),
+        ],
         models={"fourm_7": {"parameters": "0.65 M"}},
         manifest={"git commit": "abc"},
         wall_seconds=553,
@@ -199,7 +217,9 @@ def test_three_arms_are_each_compared_with_the_first(report: ReportInput) -> Non
 
 
 def test_a_figure_that_is_not_finite_is_a_dash(report: ReportInput) -> None:
-    broken = replace(report, scores=[replace(item, value=math.nan) if item.metric == "rmse" else item for item in report.scores])
+    broken = replace(
+        report, scores=[replace(item, value=math.nan) if item.metric == "rmse" else item for item in report.scores]
+    )
     page = page_of(broken)
     assert "nan" not in page.text.lower().replace("nano", "")
     _printed(broken)
@@ -207,7 +227,16 @@ def test_a_figure_that_is_not_finite_is_a_dash(report: ReportInput) -> None:
 
 def test_the_terminal_shows_both_tables(report: ReportInput) -> None:
     text = _printed(report)
-    for word in ("What every arm predicts", "Every modality", "fourm_7", "fourm_21", "RGB", "Shade", "(proxy)", "input only"):
+    for word in (
+        "What every arm predicts",
+        "Every modality",
+        "fourm_7",
+        "fourm_21",
+        "RGB",
+        "Shade",
+        "(proxy)",
+        "input only",
+    ):
         assert word in text
 
 
@@ -219,7 +248,16 @@ def test_the_page_is_written_whole(report: ReportInput, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(0.5, "share", "50.0 %"), (0.8034, "m", "0.803"), (17.649, "deg", "17.6"), (123.4, "", "123"), (1.2e-5, "", "1.20e-05"), (None, "", "–"), (math.nan, "share", "–"), (0.0, "m", "0")],
+    [
+        (0.5, "share", "50.0 %"),
+        (0.8034, "m", "0.803"),
+        (17.649, "deg", "17.6"),
+        (123.4, "", "123"),
+        (1.2e-5, "", "1.20e-05"),
+        (None, "", "–"),
+        (math.nan, "share", "–"),
+        (0.0, "m", "0"),
+    ],
 )
 def test_a_number_is_told_with_three_digits(value: float | None, unit: str, text: str) -> None:
     assert number(value, unit) == text

@@ -25,7 +25,9 @@ def test_the_bound_of_a_text_is_what_its_grammar_can_say(baselines: Baselines) -
     assert baselines.chance("caption", "exact") < 0.3
 
 
-def test_a_text_that_was_cut_has_a_lower_bound(codecs: Codecs, training: Split, held_out: Split, config: EvaluationConfig) -> None:
+def test_a_text_that_was_cut_has_a_lower_bound(
+    codecs: Codecs, training: Split, held_out: Split, config: EvaluationConfig
+) -> None:
     assert isinstance(held_out.tokens, world.Store)
     cut = {**held_out.tokens.stored, "caption": [row[:2] for row in held_out.tokens.stored["caption"]]}
     short = Split(values=held_out.values, tokens=world.Store(cut, held_out.tokens.kinds), num_samples=40)
@@ -42,7 +44,9 @@ def test_every_target_has_its_rows_and_sequences_are_measured_on_fewer_samples(b
     assert set(baselines.unigrams) == {"rgb", "shade", "glow", "caption"}
 
 
-def test_what_a_sample_lacks_is_left_out(codecs: Codecs, training: Split, held_out: Split, config: EvaluationConfig) -> None:
+def test_what_a_sample_lacks_is_left_out(
+    codecs: Codecs, training: Split, held_out: Split, config: EvaluationConfig
+) -> None:
     assert isinstance(held_out.tokens, world.Store)
     stored = held_out.tokens.stored["caption"]
     half = {**held_out.tokens.stored, "caption": [row[: 8 * (place % 2)] for place, row in enumerate(stored)]}

@@ -25,7 +25,10 @@ def scores(arm: str, values: list[float], samples: np.ndarray | None = None, *, 
     ]
 
 
-@pytest.mark.parametrize(("first", "second"), [([1.0, 1.2], [0.7, 0.75]), ([1.0, 1.1, 0.9], [2.0, 2.5]), ([3.0, 3.5, 2.0, 4.0], [1.0, 2.0, 3.0])])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [([1.0, 1.2], [0.7, 0.75]), ([1.0, 1.1, 0.9], [2.0, 2.5]), ([3.0, 3.5, 2.0, 4.0], [1.0, 2.0, 3.0])],
+)
 def test_the_interval_over_seeds_is_students_two_sample_interval(first: list[float], second: list[float]) -> None:
     found = seed_interval(first, second)
     expected = stats.ttest_ind(second, first, equal_var=True).confidence_interval(0.95)
@@ -79,7 +82,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         ([0.7, 1.2], False, Verdict.noise),
     ],
 )
-def test_a_difference_counts_only_beyond_the_noise_of_seeds(second: list[float], higher: bool, verdict: Verdict) -> None:
+def test_a_difference_counts_only_beyond_the_noise_of_seeds(
+    second: list[float], higher: bool, verdict: Verdict
+) -> None:
     found = compare(scores("a", [1.0, 1.001], higher=higher), scores("b", second, higher=higher))
     assert found.verdict is verdict
     assert "2 seeds" in found.sentence

@@ -16,7 +16,9 @@ WHO = Who(arm="all", seed=3)
 
 
 @pytest.fixture(scope="module")
-def measured(codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM) -> Measured:
+def measured(
+    codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM
+) -> Measured:
     return measure_model(learned, codecs, held_out, baselines, common_inputs({"all": codecs.streams}), WHO, config)
 
 

@@ -15,7 +15,7 @@ from networks.fourm_config import FourMConfig
 from networks.masking import Masker, MaskingConfig, Mixture, Recipe, merge_spans, select, select_masked
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
-from tests.networks.streams21 import END, published_streams, random_samples
+from benchmarks.samples import END, published_streams, random_samples
 
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),

@@ -1,0 +1,68 @@
+"""The plain form that speed is compared with computes the same function."""
+
+import torch
+
+from benchmarks.plain import PlainFourM, plain_batch
+from benchmarks.samples import random_samples
+from networks.fourm import FourM
+from networks.fourm_config import FourMConfig
+from networks.masking import Masker, MaskingConfig, Mixture
+from networks.streams import Stream, StreamKind
+
+STREAMS = (
+    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab=60, grid=3),
+    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab=70),
+    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="caption", vocab=600),
+    Stream(name="bounding_boxes", kind=StreamKind.sequence, num_tokens=9, vocabulary="boxes", vocab=600),
+    Stream(name="t5_caption", kind=StreamKind.embedding, num_tokens=5, channels=3),
+)
+
+
+def copy_weights(plain: PlainFourM, ours: FourM) -> None:
+    """Give the plain form our weights."""
+    with torch.no_grad():
+        for number, stream in enumerate(STREAMS):
+            plain.stream[stream.name].copy_(ours.places.stream[number])
+            if stream.is_target:
+                plain.tables[stream.name].weight.copy_(ours.tokens.vocabulary(stream.vocabulary))
+                plain.heads[stream.name].weight.copy_(ours.heads.vocabulary(stream.vocabulary))
+            else:
+                plain.linears[stream.name].weight.copy_(ours.stems[stream.name].linear.weight)
+        assert ours.places.learnt is not None
+        plain.learnt["code"].copy_(ours.places.learnt[1:])
+        plain.mask_token.copy_(ours.mask_token)
+        plain.context_projection.weight.copy_(ours.context_projection.weight)
+        for mine, block in zip([*plain.encoder, *plain.decoder], [*ours.encoder, *ours.decoder], strict=True):
+            query, key_value = block.attention.qkv.weight.split([16, 32])
+            mine.attention.query.weight.copy_(query)
+            mine.attention.key_value.weight.copy_(key_value)
+            mine.attention.out.weight.copy_(block.attention.out.weight)
+            gate, up = block.mlp.up.weight.chunk(2)
+            mine.mlp.gate.weight.copy_(gate)
+            mine.mlp.up.weight.copy_(up)
+            mine.mlp.down.weight.copy_(block.mlp.down.weight)
+            if mine.cross is not None:
+                for name in ("query", "key_value", "out"):
+                    getattr(mine.cross, name).weight.copy_(getattr(block.cross, name).weight)
+
+
+def test_the_plain_form_has_the_same_loss() -> None:
+    torch.manual_seed(0)
+    config = FourMConfig(width=16, heads=2, encoder_depth=2, decoder_depth=2)
+    ours, plain = FourM(STREAMS, config), PlainFourM(STREAMS, config, 24, 28)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for module in ours.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.weight.fill_(1.0)
+        for table in (ours.tokens, ours.heads):
+            table.table[-1].zero_()
+        assert ours.places.learnt is not None
+        ours.places.learnt[0].zero_()
+    copy_weights(plain, ours)
+    masking = MaskingConfig(num_inputs=24, num_targets=28, mixtures=[Mixture(input_alpha=1.0, target_alpha=1.0)])
+    samples = random_samples(STREAMS, 16, missing=0.2)
+    batch = Masker(STREAMS, masking)(samples, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(plain(plain_batch(samples, batch, STREAMS)), ours(batch).loss, atol=1e-4, rtol=1e-4)

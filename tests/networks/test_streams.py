@@ -1,0 +1,65 @@
+"""Streams: what the model sees of modalities."""
+
+import pytest
+
+from benchmarks.samples import TEXT_VOCAB, published_streams
+from modalities.presets import FOURM_7, FOURM_21
+from modalities.registry import default_registry
+from modalities.spec import Scale
+from networks.streams import PIXELS, StreamKind, streams_of
+
+PUBLISHED = {stream.name: stream for stream in published_streams()}
+
+
+def test_every_modality_has_one_stream_and_rgb_two() -> None:
+    assert [*PUBLISHED] == [name for item in FOURM_21 for name in ((item + PIXELS, item) if item == "rgb" else (item,))]
+    assert len(published_streams(FOURM_7)) == 8
+
+
+def test_the_published_token_counts_and_vocabularies_are_kept() -> None:
+    grids = [stream for stream in PUBLISHED.values() if stream.kind is StreamKind.grid]
+    # 7 x 196 + 2 x 256 + 2 x 16: 4M-21's dense tokens.
+    assert sum(stream.num_tokens for stream in grids) == 1916
+    assert {name: PUBLISHED[name].vocab for name in ("rgb", "depth", "semseg", "dinov2_global", "caption")} == {
+        "rgb": 16_384,
+        "depth": 8192,
+        "semseg": 4096,
+        "dinov2_global": 8192,
+        "caption": TEXT_VOCAB,
+    }
+
+
+def test_pixels_and_embeddings_are_inputs_only_and_have_no_vocabulary() -> None:
+    inputs = [stream for stream in PUBLISHED.values() if not stream.is_target]
+    assert [stream.name for stream in inputs] == ["rgb_pixels", "t5_caption"]
+    assert [stream.channels for stream in inputs] == [16 * 16 * 3, 4096]
+    assert all(not stream.vocabulary and not stream.vocab for stream in inputs)
+
+
+def test_product_codes_have_no_places() -> None:
+    stream = PUBLISHED["dinov2_global"]
+    assert (stream.kind, stream.grid, stream.num_tokens) == (StreamKind.grid, 0, 16)
+
+
+def test_both_kinds_of_edges_share_a_vocabulary_and_sequences_share_the_text() -> None:
+    assert PUBLISHED["canny_edges"].vocabulary == PUBLISHED["sam_edges"].vocabulary
+    texts = {stream.vocabulary for stream in PUBLISHED.values() if stream.kind is StreamKind.sequence}
+    assert texts == {"text"}
+
+
+def test_each_sequence_can_have_a_text_table_of_its_own() -> None:
+    streams = published_streams(("caption", "bounding_boxes"), shared_text=False)
+    assert [stream.vocabulary for stream in streams] == ["caption", "bounding_boxes"]
+
+
+@pytest.mark.parametrize("patch", [8, 16])
+def test_streams_follow_the_scale(patch: int) -> None:
+    scale = Scale(size=64, patch=patch, max_vocab=512, max_tokens=20)
+    registry = default_registry()
+    streams = streams_of({name: registry[name].at(scale) for name in FOURM_7}, 900)
+    by_name = {stream.name: stream for stream in streams}
+    assert by_name["depth"].num_tokens == (64 // patch) ** 2
+    assert by_name["depth"].vocab == 512
+    assert by_name["rgb_pixels"].channels == 3 * patch**2
+    assert by_name["caption"].num_tokens == 20
+    assert by_name["caption"].vocab == 900
