@@ -34,8 +34,8 @@ class Unigram:
         """The smoothed distribution of counted ids.
 
         Counts at a position are joined by those of the plain unigram, at the weight under which each counted token is
-        most likely given the others (leave-one-out likelihood). Without smoothing, one unseen token is infinitely wrong;
-        with a flat prior, chance would be easier to beat than it should.
+        most likely given the others (leave-one-out likelihood). Without smoothing, one unseen token is infinitely
+        wrong; with a flat prior, chance would be easier to beat than it should.
         """
         total = counts.sum(dim=0)
         plain = (total + 0.5) / (total.sum() + 0.5 * len(total))
@@ -60,7 +60,7 @@ def classes_of(ids: Int[Tensor, "*shape"], stream: Stream) -> Int[Tensor, "*shap
 
 
 def unigram(stream: Stream, split: Split, count: int) -> Unigram:
-    """The positional unigram of the first ``count`` samples: by place for grids, by target index for hidden sequences."""
+    """The positional unigram of the first ``count`` samples: by place in grids, by target index in sequences."""
     classes = len(stream.predictable) or stream.vocab
     positions = stream.num_tokens + (stream.kind is StreamKind.sequence)
     counts = torch.zeros(positions * classes, dtype=torch.float64)
@@ -92,7 +92,7 @@ def chance_figures(
 
 
 def _targets(column: Column, stream: Stream) -> tuple[Int[Tensor, "b m"], Tensor]:
-    """What is to be predicted where a whole sample is hidden, and where there is something: sequences with their end."""
+    """What is to be predicted of wholly hidden samples, sequences with their end, and where there is something."""
     ids, lengths = column.values.cpu(), column.lengths.cpu()
     if stream.kind is not StreamKind.sequence:
         ids = ids.flatten(1)

@@ -6,16 +6,16 @@ Two questions are asked of every model, on the same samples, with the same masks
             each token on its own; sequences from left to right, each token given the true ones before it, up to and
             with the sentinel that closes the sequence.
 ``masked``  All to all. The encoder sees `EvaluationConfig.masked_inputs` tokens drawn at random, in random shares, from
-            the streams that every arm has, and from X itself where X is a grid. X's own modality gives nothing else away:
-            pixels stay out where X is the tokens of the same image. A random half of X's places, none of them
-            visible, is predicted; a sequence is hidden whole.
+            the streams that every arm has, and from X itself where X is a grid. Pixels stay out where X is the tokens
+            of the same image, which they would give away. A random half of X's places, none of them visible, is
+            predicted; a sequence is hidden whole.
 
-The masks are drawn by `networks.masking.Masker` over a list of streams that does not depend on the arm, from a seed that
-depends on X and the batch alone: arms that know more modalities are asked exactly the same. What is more, X's twin for a
-modality that is an input only (t5_caption) is how well it lets another be predicted: ``t5_caption->caption``.
+`networks.masking.Masker` draws the masks over a list of streams that does not depend on the arm, from a seed that
+depends on X and the batch alone: arms that know more modalities are asked exactly the same. A modality that is an input
+only (t5_caption) is measured by how well it lets another be predicted: ``t5_caption->caption``.
 
-The number is a mean over tokens. Per sample it is the sum over the sample's tokens divided by the mean number of tokens,
-so that the mean over samples is that same number. The unigram is measured on the very same tokens.
+The number is a mean over tokens. Per sample it is the sum over the sample's tokens divided by the mean number of
+tokens, so that the mean over samples is that same number. The unigram is measured on the very same tokens.
 """
 
 import zlib
@@ -103,7 +103,7 @@ def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, u
     rows, targets = decoded[wanted], classes_of(batch.targets[wanted], stream)
     kept = torch.tensor(stream.predictable, device=rows.device) if stream.predictable else None
     losses = []
-    for part, target in zip(rows.split(ROWS), targets.split(ROWS), strict=True):
+    for part, target in zip(torch.split(rows, ROWS), torch.split(targets, ROWS), strict=True):
         logits = model.logits_of(part, name)
         losses.append(
             torch.nn.functional.cross_entropy(logits if kept is None else logits[:, kept], target, reduction="none")
@@ -125,11 +125,7 @@ def masked_cross_entropy(
     who: Who,
     config: EvaluationConfig,
 ) -> Score:
-    """The ``masked`` question about the stream ``target``.
-
-    Args:
-        common_inputs: Names of the streams that every arm has, from `common_inputs`.
-    """
+    """The ``masked`` question about the stream ``target``, given the streams that every arm has (`common_inputs`)."""
     stream = model.streams[model.index[target]]
     asked = canonical(model, target, common_inputs)
     number = {item.name: place for place, item in enumerate(asked)}

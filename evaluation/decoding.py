@@ -83,6 +83,6 @@ def _restored(codecs: Codecs, name: str, rows: Float[Tensor, "b ..."]) -> list[A
 def _parts(tokenizer: Tokenizer, codes: Int[np.ndarray, "parts n"]) -> Float[np.ndarray, "parts ..."]:
     """What the codes inside texts stand for. A code that the codebook does not have counts as its last."""
     ids = torch.from_numpy(codes.clip(0, tokenizer.vocab - 1)).to(device_of(tokenizer))
-    decoded = [tokenizer.decode(part) for part in ids.split(256)]
+    decoded = [tokenizer.decode(part) for part in torch.split(ids, 256)]
     rows: Float[np.ndarray, "parts ..."] = torch.cat(decoded).float().cpu().numpy()
     return rows

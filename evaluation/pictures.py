@@ -1,4 +1,4 @@
-"""Pictures of what a model says: rows are held-out samples, columns what is true, what the tokens can say, what was said."""
+"""Pictures of what a model says: a row for each held-out sample, beside it the truth and what its tokens can say."""
 
 import base64
 import io
@@ -19,6 +19,7 @@ from evaluation.crossentropy import entrance_of, on_device
 from evaluation.decoding import decode_dense, decode_sequences, device_of, is_dense
 from evaluation.files import read_json, write_text
 from evaluation.held_out import Codecs, Split
+from evaluation.tables import plain_title
 from evaluation.transfer import predict_values
 from modalities.errors import DataError
 from modalities.spec import Modality
@@ -95,8 +96,7 @@ def sheets(
 ) -> list[Sheet]:
     """A sheet for each route that some arm was asked: the source, the truth, the round trip, and each arm's prediction.
 
-    Args:
-        predicted: By arm, then by route, as `drawn` gives it.
+    Predictions come by arm, then by route, as `drawn` gives them.
     """
     count = min(config.num_pictures, held_out.num_samples)
     names = list(dict.fromkeys(name for arm in predicted.values() for name in arm))
@@ -179,14 +179,15 @@ def _sheet(
 ) -> Sheet:
     source, _, target = name.partition("->")
     arms = [arm for arm, found in predicted.items() if found.get(name)]
-    columns = [_truth(codecs, held_out, source, count), _truth(codecs, held_out, target, count)]
+    columns = [_truth(codecs, held_out, item, count) for item in dict.fromkeys((source, target))]
+    titles = [codecs.modalities[source].title, "truth"][: len(columns)]
     columns.append(round_trip_drawings(codecs, held_out, target, count))
     columns += [list(predicted[arm][name]) for arm in arms]
     one, other = codecs.modalities[source], codecs.modalities[target]
     return Sheet(
-        title=f"{one.title} to {other.title}",
+        title=f"{plain_title(one)} to {plain_title(other)}",
         note="" if other.provenance.value == "exact" else f"({other.provenance.value} labels)",
-        columns=(one.title, "truth", "tokenizer", *arms),
+        columns=(*titles, "tokenizer", *arms),
         rows=_rows(columns),
     )
 

@@ -1,4 +1,4 @@
-"""Plots as inline SVG, without scripts: colours come from the page's style sheet, so that they follow light and dark."""
+"""Plots as inline SVG, without scripts; colours come from the page's style sheet, and follow light and dark."""
 
 import html
 import math
@@ -95,10 +95,10 @@ def line_plot(lines: Sequence[Line], *, title: str, x_label: str, y_label: str) 
         parts.append(
             f'<text class="tick" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>'
         )
-    for value in _ticks(x_low, x_high):
-        parts.append(
-            f'<text class="tick" x="{x(value):.1f}" y="{height - 24}" text-anchor="middle">{value:,.0f}</text>'
-        )
+    parts += [
+        f'<text class="tick" x="{x(value):.1f}" y="{height - 24}" text-anchor="middle">{value:,.0f}</text>'
+        for value in _ticks(x_low, x_high)
+    ]
     middle = left + (width - left - right) / 2
     parts.append(f'<text class="note" x="{middle}" y="{height - 5}" text-anchor="middle">{_safe(x_label)}</text>')
     parts.append(f'<text class="note" x="{left + 6}" y="{top + 8}">{_safe(y_label)}</text>')

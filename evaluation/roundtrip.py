@@ -1,4 +1,4 @@
-"""What all models are measured against: each tokenizer's round trip as the upper bound, and chance as the lower level."""
+"""What all models are measured against: each tokenizer's round trip as the upper bound, and chance below."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -100,7 +100,8 @@ class Difference:
 
 def compare(first: Sequence[Score], second: Sequence[Score], *, resamples: int = 2000, seed: int = 0) -> Difference:
     """The difference between two arms in one figure, each arm given as its seeds' scores."""
-    assert first and second
+    assert first
+    assert second
     one, other = (Summary(values=tuple(score.value for score in arm)) for arm in (first, second))
     return Difference(
         first=one,
@@ -130,7 +131,7 @@ def seed_interval(first: Sequence[float], second: Sequence[float]) -> Interval |
 
 def sample_interval(
     first: Float[np.ndarray, "seeds n"] | None,
-    second: Float[np.ndarray, "seeds n"] | None,
+    second: Float[np.ndarray, "others m"] | None,
     *,
     resamples: int = 2000,
     seed: int = 0,

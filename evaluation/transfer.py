@@ -114,8 +114,7 @@ def measure_model(
 ) -> Measured:
     """Every question of the config asked of one model: routes, masked tokens, and what inputs without tokens are worth.
 
-    Args:
-        common: Names of the streams that every arm has, from `common_inputs`.
+    ``common`` are the names of the streams that every arm has, from `common_inputs`.
     """
     was_training = model.training
     model.eval()

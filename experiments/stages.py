@@ -147,6 +147,7 @@ def _tokenizers(config: ExperimentConfig, modalities: Mapping[str, Modality]) ->
             "task": to_plain(task),
             "config": to_plain(config.tokenizer),
             "optim": to_plain(config.tokenizer_optim),
+            # Steps of other tokenizers are none of this one's business.
             "training": {**to_plain(config.tokenizer_training), "steps": steps},
         }
         stages.append(

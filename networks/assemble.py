@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int, Integer, Num
 from numpy import ndarray
 from torch import Tensor
 
@@ -147,7 +147,7 @@ def cut_rows(samples: Samples, streams: Sequence[Stream], slots: Slots, column: 
 
 
 def patches(
-    images: Int[Tensor, "b height width c"], sample: Int[ndarray, " r"], position: Int[ndarray, " r"], patch: int
+    images: Integer[Tensor, "b height width c"], sample: Int[ndarray, " r"], position: Int[ndarray, " r"], patch: int
 ) -> Float[Tensor, "r pixels"]:
     """Square patches of 8-bit images, scaled to [-1, 1]: row by row of the patch, pixel by pixel, channels innermost.
 

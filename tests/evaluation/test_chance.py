@@ -49,7 +49,10 @@ def test_probabilities_add_up_to_one_at_every_position() -> None:
 def test_on_many_samples_the_loss_is_the_entropy_of_each_position() -> None:
     rng = np.random.default_rng(0)
     places = rng.dirichlet(np.ones(6), size=4)
-    draw = lambda count: np.stack([rng.choice(6, size=count, p=share) for share in places], axis=1)  # noqa: E731
+
+    def draw(count: int) -> np.ndarray:
+        return np.stack([rng.choice(6, size=count, p=share) for share in places], axis=1)
+
     table = Unigram.of(counts_of(draw(20000), 6))
     fresh = torch.from_numpy(draw(20000))
     losses = table.losses(fresh.flatten(), torch.arange(4).repeat(len(fresh)))

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from evaluation.config import EvaluationConfig
@@ -8,8 +11,9 @@ from modalities.errors import ConfigError
     "name", ["num_samples", "num_sequences", "num_chance", "batch_size", "masked_inputs", "resamples"]
 )
 def test_a_count_below_one_is_an_error_that_names_the_setting(name: str) -> None:
+    changed: dict[str, Any] = {name: 0}
     with pytest.raises(ConfigError, match=f"evaluation.{name} must be at least 1, got 0"):
-        EvaluationConfig(**{name: 0})
+        replace(EvaluationConfig(), **changed)
 
 
 def test_no_pictures_are_fine_but_not_fewer() -> None:

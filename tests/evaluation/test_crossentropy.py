@@ -16,6 +16,7 @@ from evaluation.crossentropy import (
     whole_cross_entropy,
 )
 from evaluation.held_out import Codecs, Split
+from evaluation.records import Score
 from evaluation.roundtrip import Baselines
 from networks.batch import IGNORE
 from networks.fourm import FourM
@@ -129,9 +130,12 @@ def test_the_masked_question_does_not_depend_on_what_else_an_arm_knows(
 def test_the_same_question_twice_has_the_same_answer(
     held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM
 ) -> None:
-    ask = lambda given: masked_cross_entropy(  # noqa: E731
-        learned, held_out, "shade", baselines.unigrams["shade"], ("rgb_pixels", "caption"), WHO, given
-    )
+
+    def ask(given: EvaluationConfig) -> Score:
+        return masked_cross_entropy(
+            learned, held_out, "shade", baselines.unigrams["shade"], ("rgb_pixels", "caption"), WHO, given
+        )
+
     assert ask(config) == ask(config)
     assert ask(config).value != ask(replace(config, seed=1)).value
 

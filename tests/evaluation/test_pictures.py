@@ -39,7 +39,7 @@ def test_a_sheet_has_a_row_for_each_sample_and_a_column_for_each_answer(
     # The rounded truth is what the tokenizer can say.
     truth, trip = (np.asarray(found[0].rows[0][column], dtype=float) for column in (1, 2))
     assert np.abs(truth - trip).max() <= 0.06 * 255
-    assert found[0].rows[1][3].mean() == pytest.approx(127, abs=1)
+    assert np.asarray(found[0].rows[1][3], dtype=float).mean() == pytest.approx(127, abs=1)
 
 
 def test_a_sheet_becomes_one_picture_in_which_small_pictures_stay_sharp() -> None:

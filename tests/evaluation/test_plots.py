@@ -27,7 +27,7 @@ def test_a_dot_plot_is_sound_svg_with_a_dot_for_each_seed_and_mean() -> None:
 def test_a_dot_stands_where_its_value_is() -> None:
     svg = parsed(dot_plot([Dots(label="", arms=((0.25,),))], low=0.0, high=1.0, ticks=[], title=""))
     (dot, mean) = (item for item in svg.iter() if item.tag.endswith("circle"))
-    assert float(dot.attrib["cx"]) == float(mean.attrib["cx"]) == pytest.approx(210 + 540 * 0.25)
+    assert float(dot.attrib["cx"]) == float(mean.attrib["cx"]) == pytest.approx(220 + 540 * 0.25)
 
 
 def test_curves_stay_inside_and_leave_out_what_is_not_finite() -> None:

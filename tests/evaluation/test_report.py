@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +12,14 @@ from rich.console import Console
 from evaluation.pictures import Sheet
 from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, WELL_FORMED, Score
 from evaluation.report import History, ReportInput, StageTime, TokenizerFacts, findings, render, summary, write_report
-from evaluation.tables import figure_rows, headline_rows, modality_rows, number, signed
+from evaluation.tables import FigureRow, figure_rows, headline_rows, modality_rows, number, signed
 from tests.evaluation import world
 
 ARMS = {"fourm_7": ("rgb", "shade", "caption"), "fourm_21": ("rgb", "shade", "glow", "caption", "t5_caption")}
 
 
-def score(arm: str, seed: int | None, name: str, target: str, metric: str, value: float, **rest: object) -> Score:
-    known = {"unit": "m", "higher_is_better": False, "num_samples": 40, **rest}
+def score(arm: str, seed: int | None, name: str, target: str, metric: str, value: float, **rest: Any) -> Score:
+    known: dict[str, Any] = {"unit": "m", "higher_is_better": False, "num_samples": 40, **rest}
     return Score(arm=arm, seed=seed, route=name, target=target, metric=metric, value=value, **known)
 
 
@@ -52,11 +53,8 @@ def fake_scores(seeds: tuple[int, ...] = (0, 1)) -> list[Score]:
                     higher_is_better=True,
                 )
             )
-    for seed in seeds:
-        found.append(
-            score("fourm_21", seed, "t5_caption->caption", "caption", CROSS_ENTROPY, 0.25, chance=0.7, unit="nats")
-        )
-    return found
+    probe = ("t5_caption->caption", "caption", CROSS_ENTROPY, 0.25)
+    return found + [score("fourm_21", seed, *probe, chance=0.7, unit="nats") for seed in seeds]
 
 
 @pytest.fixture
@@ -268,7 +266,7 @@ def test_a_difference_has_its_sign_and_shares_differ_in_percent_points() -> None
     assert signed(0.25, "m") == "+0.250"
 
 
-def _rows(report: ReportInput) -> list:
+def _rows(report: ReportInput) -> list[FigureRow]:
     return figure_rows(report.scores, report.modalities, list(report.arms))
 
 

@@ -67,7 +67,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     covered = [
         interval.low <= 0.3 <= interval.high
         for _ in range(400)
-        if (interval := seed_interval(rng.normal(0, 1, 2), rng.normal(0.3, 1, 2))) is not None
+        if (interval := seed_interval(rng.normal(0, 1, 2).tolist(), rng.normal(0.3, 1, 2).tolist())) is not None
     ]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
 

@@ -32,8 +32,10 @@ def test_a_model_that_has_learnt_the_world_reaches_the_tokenizers_bound(measured
     assert score.share_closed is not None
     assert score.share_closed > 0.9
     caption = find(measured, "rgb->caption", "caption", "exact")
+    assert caption.chance is not None
     assert caption.value > 2 * max(caption.chance, 0.05)
     assert find(measured, "rgb->caption", "caption", WELL_FORMED).value == 1
+    assert score.chance is not None
     assert find(measured, "caption->shade", "shade", "rmse").value < score.chance
 
 
@@ -84,9 +86,10 @@ def test_as_many_predictions_are_kept_as_pictures_are_asked_for(measured: Measur
 
 def test_argmax_gives_levels_and_the_mean_of_codes_gives_values_between(measured: Measured) -> None:
     levels = np.linspace(0, 1, world.LEVELS)
-    distance = lambda name: max(  # noqa: E731
-        float(np.abs(value[..., None] - levels).min(-1).max()) for value in measured.predictions[name]
-    )
+
+    def distance(name: str) -> float:
+        return max(float(np.abs(value[..., None] - levels).min(-1).max()) for value in measured.predictions[name])
+
     assert distance("rgb->shade") < 1e-6
     assert distance("rgb->glow") > 1e-6
 

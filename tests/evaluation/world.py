@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import MeanMetric, MeanSquaredError
+from torchmetrics import MeanSquaredError, Metric
 
-from evaluation.held_out import Codecs, Split
+from evaluation.held_out import Codecs, Split, Values
 from modalities.sequences import Prose
 from modalities.spec import (
     Dense,
@@ -42,12 +42,26 @@ LEVELS = 4
 WORDS = ("dark", "dim", "light", "bright")
 
 
-class ShareOfRight(MeanMetric):
+class ShareOfRight(Metric):
     """Share of values that are right to 1e-4, by sample."""
+
+    full_state_update = False
+    right: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("right", "count"):
+            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Add pairs."""
-        super().update(((predictions - targets).abs().flatten(1).amax(1) < 1e-4).float())
+        self.right += ((predictions - targets).abs().flatten(1).amax(1) < 1e-4).sum()
+        self.count += len(targets)
+
+    def compute(self) -> Tensor:
+        """The share."""
+        return self.right / self.count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +119,7 @@ class Picture(Shade):
 
     def prepare(self, value: Value) -> NDArray[np.float32]:
         """Its first channel as 0..1."""
-        return np.asarray(value, dtype=np.float32)[None, None, ..., 0] / 255
+        return np.asarray(value, dtype=np.float32)[None, None, ..., 0] / np.float32(255)
 
     def restore(self, row: NDArray[np.float32]) -> Value:
         """Three equal channels."""
@@ -133,6 +147,8 @@ class Sense(Shade):
 class LevelTokenizer(Tokenizer):
     """A patch's code is the nearest of some even levels to its mean; nothing is learnt."""
 
+    levels: Tensor
+
     def __init__(self, layout: Dense, levels: int = LEVELS) -> None:
         super().__init__()
         self.layout, self.num_tokens, self.vocab = layout, layout.num_tokens, levels
@@ -141,7 +157,6 @@ class LevelTokenizer(Tokenizer):
     def encode(self, x: Tensor) -> Tensor:
         """The nearest level of each patch."""
         means = torch.nn.functional.avg_pool2d(x, self.layout.patch).flatten(1)
-        assert isinstance(self.levels, Tensor)
         return (means[..., None] - self.levels).abs().argmin(-1)
 
     def decode(self, ids: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -185,15 +200,15 @@ def layout(channels: int = 1) -> Dense:
 
 def modalities() -> dict[str, Modality]:
     """The world's modalities, one of them a proxy and one an input only."""
-    spec = {"vocab": LEVELS, "loss": Loss.mse}
+    image, shade = (ViTVQ(name=name, vocab=LEVELS, loss=Loss.mse) for name in ("rgb", "shade"))
     found = [
-        Picture(name="rgb", title="RGB", layout=layout(3), tokenizer=ViTVQ(name="rgb", **spec), pixels=True),
-        Shade(name="shade", title="Shade", layout=layout(), tokenizer=ViTVQ(name="shade", **spec)),
+        Picture(name="rgb", title="RGB", layout=layout(3), tokenizer=image, pixels=True),
+        Shade(name="shade", title="Shade", layout=layout(), tokenizer=shade),
         Shade(
             name="glow",
             title="Glow <b>",
             layout=layout(),
-            tokenizer=ViTVQ(name="shade", **spec),
+            tokenizer=shade,
             provenance=Provenance.proxy,
         ),
         Note(name="caption", title="Caption", layout=Text(max_tokens=8), tokenizer=WordPiece()),
@@ -243,7 +258,13 @@ def split(made: Codecs, count: int, seed: int, noise: float = 0.0) -> Split:
         "caption": [torch.tensor([*made.text.encode(note), made.text.eos_id]) for note in notes],
         "t5_caption": list(torch.from_numpy(vectors)),
     }
-    values = {"rgb": pictures, "shade": grey + wobble, "glow": grey + wobble, "caption": notes, "t5_caption": vectors}
+    values: dict[str, Values] = {
+        "rgb": pictures,
+        "shade": grey + wobble,
+        "glow": grey + wobble,
+        "caption": notes,
+        "t5_caption": vectors,
+    }
     kinds = {stream.name: stream.kind.value for stream in made.streams}
     return Split(values=values, tokens=Store(tokens, kinds), num_samples=count)
 

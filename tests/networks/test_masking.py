@@ -255,11 +255,17 @@ def test_budgets_between_two_limits_fill_the_batch_unevenly() -> None:
 
 
 def test_dealing_lost_tokens_again_fills_more_slots() -> None:
-    mixtures = [Mixture(input_alpha=1.0, target_alpha=1.0, keep_overrides={"caption": Keep.all, "metadata": Keep.all})]
-    lost = masked(MaskingConfig(num_inputs=30, num_targets=30, mixtures=mixtures))[1]
-    dealt = masked(MaskingConfig(num_inputs=30, num_targets=30, mixtures=mixtures, redistribute=True))[1]
-    assert dealt.visible.float().mean() > lost.visible.float().mean() + 0.05
-    assert dealt.decoder_visible.float().mean() > lost.decoder_visible.float().mean() + 0.05
+    mixtures = [Mixture(input_alpha=0.5, target_alpha=0.5, keep_overrides={"caption": Keep.all, "metadata": Keep.all})]
+
+    def filled(*, redistribute: bool) -> tuple[float, float]:
+        many = MaskingConfig(num_inputs=26, num_targets=4, mixtures=mixtures, redistribute=redistribute)
+        few = MaskingConfig(num_inputs=4, num_targets=26, mixtures=mixtures, redistribute=redistribute)
+        seen, asked = masked(many, b=300)[1].visible, masked(few, b=300)[1].decoder_visible
+        return float(seen.float().mean()), float(asked.float().mean())
+
+    (lost_seen, lost_asked), (dealt_seen, dealt_asked) = filled(redistribute=False), filled(redistribute=True)
+    assert dealt_seen > lost_seen + 0.05
+    assert dealt_asked > lost_asked + 0.05
 
 
 def test_overrides_of_streams_that_a_run_does_not_have_are_ignored() -> None:

@@ -1,0 +1,75 @@
+"""Configs: what is merged, what is refused, and in which words."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.config import CONFIGS, ExperimentConfig, describe, find_config, load_config, modalities_of
+from modalities import FOURM_7, FOURM_21, default_registry
+from modalities.errors import ConfigError, UnknownNameError
+from networks.fourm_config import Size
+
+
+def test_overrides_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("seeds: [3, 4]\nmodel: {size: tiny}\noptim: {lr: 1.0e-3}\n")
+    config = load_config(path, ["optim.lr=2e-3", "data.train=10"])
+    assert config.seeds == [3, 4]
+    assert config.model.size is Size.tiny
+    assert config.optim.lr == 2e-3
+    assert config.data.train == 10
+    assert config.masking == ExperimentConfig().masking
+
+
+def test_arms_are_replaced_and_presets_spelled_out() -> None:
+    config = load_config(None, ["arms.mine=[fourm_7,canny_edges,rgb]"])
+    assert list(config.arms) == ["mine"]
+    assert config.arm("mine") == (*FOURM_7, "canny_edges")
+    assert ExperimentConfig().every_modality == (*FOURM_7, *[name for name in FOURM_21 if name not in FOURM_7])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.widht=3", "no setting is called 'model.widht'. Did you mean 'model.width'"),
+        ("sed=1", "no setting is called 'sed'"),
+        ("model.width=wide", "could not be converted to Integer"),
+        ("model.size=huge", "expected one of \\[nano, tiny, small, B, L, XL\\]"),
+        ("optim.lr=-1", "optim.lr must be positive, got -1"),
+        ("data.train=0", "data.train must be at least 1, got 0"),
+        ("seeds=[1,1]", "seeds must differ"),
+        ("nonsense", "not of the form key=value"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_is_wrong(override: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(None, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Known: fourm_21, fourm_7, lab, quickstart"):
+        find_config("quickstrat")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1, 2\n")
+    with pytest.raises(ConfigError, match="broken.yaml is not YAML"):
+        load_config(broken)
+
+
+def test_an_unknown_modality_is_named_with_the_nearest() -> None:
+    config = load_config(None, ["arms.a=[dpeth]"])
+    with pytest.raises(UnknownNameError, match="No modality named 'dpeth'. Did you mean 'depth'"):
+        modalities_of(config, default_registry())
+
+
+def test_every_setting_but_a_few_explains_itself() -> None:
+    rows = describe()
+    assert len({key for key, _, _ in rows}) == len(rows) > 100
+    silent = [key for key, _, meaning in rows if not meaning]
+    assert len(silent) < len(rows) / 5, silent
+
+
+def test_shipped_configs_say_how_they_are_run() -> None:
+    for path in CONFIGS.glob("*.yaml"):
+        assert path.read_text().startswith("# fourm ")
+        load_config(path)

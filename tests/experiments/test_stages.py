@@ -1,0 +1,65 @@
+"""Stages: what makes a result another one, and what does not."""
+
+from pathlib import Path
+
+from experiments.config import ExperimentConfig, load_config, modalities_of
+from experiments.stages import DONE, Plan, plan_of
+from modalities import default_registry
+
+SMALL = ["scale.size=64", "scale.patch=8", "data.train=20", "data.validation=8", "data.shard=10", "seeds=[0,1]"]
+
+
+def _plan(tmp_path: Path, *overrides: str) -> tuple[ExperimentConfig, Plan]:
+    config = load_config(None, [f"root={tmp_path}", *SMALL, *overrides])
+    return config, plan_of(config, modalities_of(config, default_registry()))
+
+
+def test_tokenizers_are_made_once_and_models_for_each_arm_and_seed(tmp_path: Path) -> None:
+    _, plan = _plan(tmp_path)
+    assert len(plan.of("tokenizer")) == 12
+    assert len(plan.of("text")) == 1
+    assert [stage.name for stage in plan.of("data")] == ["data/train/0000", "data/train/0001", "data/validation/0000"]
+    assert len(plan.of("tokens")) == 3
+    assert len(plan.of("model")) == len(plan.of("evaluation")) == 4
+
+
+def test_every_stage_stands_behind_its_inputs(tmp_path: Path) -> None:
+    _, plan = _plan(tmp_path)
+    seen: set[str] = set()
+    for name, stage in plan.stages.items():
+        assert seen.issuperset(stage.inputs)
+        seen.add(name)
+
+
+def _changed(tmp_path: Path, *overrides: str) -> set[str]:
+    _, before = _plan(tmp_path)
+    _, after = _plan(tmp_path, *overrides)
+    return {stage.kind for name, stage in after.stages.items() if after.signatures[name] != before.signatures.get(name)}
+
+
+def test_a_setting_changes_what_depends_on_it_and_nothing_else(tmp_path: Path) -> None:
+    assert _changed(tmp_path, "optim.lr=1e-5") == {"model", "evaluation"}
+    assert _changed(tmp_path, "evaluation.num_samples=7") == {"baselines", "evaluation"}
+    assert _changed(tmp_path, "tokenizer_optim.lr=1e-5") == {"tokenizer", "tokens", "model", "baselines", "evaluation"}
+    assert _changed(tmp_path, "executor.workers=7", "name=other", "tracking.experiment=x") == set()
+    assert "data" in _changed(tmp_path, "data.shard=5")
+
+
+def test_one_tokenizers_steps_change_that_tokenizer_alone(tmp_path: Path) -> None:
+    _, before = _plan(tmp_path)
+    _, after = _plan(tmp_path, "tokenizer_training.steps.depth=7")
+    names = [stage.name for stage in before.of("tokenizer") if before.signatures[stage.name] != after.signatures[stage.name]]
+    assert names == ["tokenizer/depth"]
+
+
+def test_half_written_folders_do_not_count_and_are_removed(tmp_path: Path) -> None:
+    _, plan = _plan(tmp_path)
+    whole, half = plan.folder("text"), plan.folder("data/train/0000")
+    whole.mkdir(parents=True)
+    (whole / DONE).write_text("{}")
+    half.mkdir()
+    (plan.root / "stages" / ".text-abc.partial").mkdir()
+    plan.clean()
+    assert plan.is_done("text")
+    assert not half.exists()
+    assert not list((plan.root / "stages").glob(".*"))
