@@ -17,7 +17,9 @@ from networks.masking import Masker, MaskingConfig, Mixture, Recipe
 
 CONFIGS = {
     "published mixture": MaskingConfig(num_inputs=256, num_targets=256, recipe=Recipe.fourm_21),
-    "all to all, alpha 1": MaskingConfig(num_inputs=256, num_targets=256, mixtures=[Mixture(input_alpha=1.0, target_alpha=1.0)]),
+    "all to all, alpha 1": MaskingConfig(
+        num_inputs=256, num_targets=256, mixtures=[Mixture(input_alpha=1.0, target_alpha=1.0)]
+    ),
 }
 LENGTHS = {"any length": 0.0, "longest": 1.0}
 
@@ -30,7 +32,9 @@ def main() -> None:
     torch.set_num_threads(1)
     streams = published_streams()
     print(machine())
-    print(f"{'mixture':<22}{'sequences':<12}{'batch':>6}{'ms/sample':>11}{'least':>8}{'processor':>11}{'samples/s':>11}")
+    print(
+        f"{'mixture':<22}{'sequences':<12}{'batch':>6}{'ms/sample':>11}{'least':>8}{'processor':>11}{'samples/s':>11}"
+    )
     for length, shortest in LENGTHS.items():
         for b in (64, 256):
             samples = random_samples(streams, b, shortest=shortest)

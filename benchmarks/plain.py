@@ -129,7 +129,8 @@ class Layer(nn.Module):
         x = x + self.attention(normed, normed, hidden)
         if self.cross is not None:
             x = x + self.cross(self.norms[2](x), self.norms[3](context), away)
-        return x + self.mlp(self.norms[1](x))
+        out: Tensor = x + self.mlp(self.norms[1](x))
+        return out
 
 
 class PlainFourM(nn.Module):
@@ -174,7 +175,9 @@ class PlainFourM(nn.Module):
 
     def places_of(self, stream: Stream) -> Float[Tensor, "n d"]:
         """Position codes of a stream."""
-        places: Tensor = self.learnt[stream.name] if stream.name in self.learnt else getattr(self, "places_" + stream.name)
+        places: Tensor = (
+            self.learnt[stream.name] if stream.name in self.learnt else getattr(self, "places_" + stream.name)
+        )
         return places
 
     def forward(self, batch: dict[str, Masked]) -> Float[Tensor, ""]:
@@ -209,7 +212,7 @@ class PlainFourM(nn.Module):
         vectors, places, seen = [], [], []
         for item in self.streams:
             part = batch[item.name]
-            linear = self.linears[item.name] if item.name in self.linears else None
+            linear = dict(self.linears.items()).get(item.name)
             vectors.append(linear(part.values) if linear else self.tables[self.table_of(item)](part.values))
             codes = self.places_of(item).expand(len(part.values), -1, -1)
             if item.kind is StreamKind.sequence:

@@ -83,4 +83,6 @@ def machine() -> str:
     except OSError:
         pass
     load = os.getloadavg()[0]
-    return f"{name}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    return (
+        f"{name}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )

@@ -2,10 +2,10 @@
 
     python -m benchmarks.training_step [--repetitions 7] [--arms 7 14 21] [--threads 2]
 
-Forward, backward and AdamW at tiny size (6 + 6 layers, width 384), 256 input and 256 target tokens, batch 8, fp32, at the
-published vocabularies and grids. Both forms take the same tokens and take turns in one process; medians are shown. The
-plain form is `benchmarks.plain`. Asked for: at least 1.2 times at 7 modalities, 6 times at 21, and a cost of ours that
-does not grow.
+Forward, backward and AdamW at tiny size (6 + 6 layers, width 384), 256 input and 256 target tokens, batch 8, fp32, at
+the published vocabularies and grids. Both forms take the same tokens and take turns in one process; medians are shown.
+The plain form is `benchmarks.plain`. Asked for: at least 1.2 times at 7 modalities, 6 times at 21, and a cost of ours
+that does not grow.
 """
 
 import argparse

@@ -1,0 +1,1 @@
+"""Choices: which runs are compared, where stages run, what is kept; and the command line."""

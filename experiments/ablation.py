@@ -73,9 +73,7 @@ class Result:
     seconds: float
 
 
-def run_ablation(
-    config: ExperimentConfig, console: Console, command: str, registry: Registry | None = None
-) -> Result:
+def run_ablation(config: ExperimentConfig, console: Console, command: str, registry: Registry | None = None) -> Result:
     """Run what is missing of an ablation, and write its report.
 
     Raises:
@@ -92,7 +90,9 @@ def run_ablation(
     parent = ledger.start(config.name, tags={"fourm.stage": "ablation"}, params=plain_values(config))
     failed = True
     try:
-        ledger.text(parent, "reused.json", json.dumps({name: plan.told(name).get("run") for name in finished}, indent=1))
+        ledger.text(
+            parent, "reused.json", json.dumps({name: plan.told(name).get("run") for name in finished}, indent=1)
+        )
         with Display(console, plan) as display, MemoryWatch() as memory:
             display.reused(len(finished), len(plan.stages))
             keeper = Bookkeeper(ledger=ledger, parent=parent, plan=plan, display=display)
@@ -276,11 +276,16 @@ def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> P
     if (path / "model.safetensors").is_file():
         return path
     if not (path / RECORD).is_file():
-        raise DataError(f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD} in it.")
+        raise DataError(
+            f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD} in it."
+        )
     told = json.loads((path / RECORD).read_text())
     models: dict[str, str] = told["models"]
-    chosen = [name for name in models if (arm is None or name.split("/")[0] == arm) and (seed is None or name.endswith(f"/{seed}"))]
+    chosen = [
+        name
+        for name in models
+        if (arm is None or name.split("/")[0] == arm) and (seed is None or name.endswith(f"/{seed}"))
+    ]
     if not chosen:
         raise DataError(f"{path} has no model of arm {arm!r} and seed {seed!r}; it has {', '.join(models)}.")
     return Path(models[chosen[-1]])
-

@@ -1,4 +1,4 @@
-"""The command line. Mistakes of a user are one line and exit status 1; heavy imports wait for the command that needs them."""
+"""The command line. A user's mistake is one line and exit status 1; each command imports what it needs."""
 
 import argparse
 import logging
@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console = Console()
     errors = Console(stderr=True)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)])
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
+    )
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -53,9 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fourm", description="Train and compare any-to-any multimodal models (4M).")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    ablate = commands.add_parser("ablate", aliases=["train"], help="run an experiment, one arm or several, to its report")
+    ablate = commands.add_parser(
+        "ablate", aliases=["train"], help="run an experiment, one arm or several, to its report"
+    )
     ablate.add_argument("config", help="a YAML file, or the name of a shipped one: quickstart, lab, fourm_7, fourm_21")
-    ablate.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ; `fourm settings` lists all")
+    ablate.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="settings that differ; `fourm settings` lists all"
+    )
     ablate.set_defaults(command=_ablate)
 
     modalities = commands.add_parser("modalities", help="list the modalities that are built in or installed")
@@ -67,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="predict modalities from an image file")
     predict.add_argument("image", type=Path)
-    predict.add_argument("--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)")
+    predict.add_argument(
+        "--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)"
+    )
     predict.add_argument("--to", required=True, help="what to predict, as in depth,semseg,caption,boxes")
     predict.add_argument("--arm", help="arm of an ablation; its last, if not given")
     predict.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
@@ -123,7 +131,9 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.predict import predict_image
 
     targets = [name.strip() for name in arguments.to.split(",") if name.strip()]
-    answer = predict_image(arguments.image, arguments.model, targets, arguments.out, arm=arguments.arm, seed=arguments.seed)
+    answer = predict_image(
+        arguments.image, arguments.model, targets, arguments.out, arm=arguments.arm, seed=arguments.seed
+    )
     for line in answer.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if answer.warning:

@@ -1,7 +1,7 @@
 """An experiment in one record: the sections that live beside what they configure, a YAML file, and overrides."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,7 @@ def _unknown_key(error: ConfigKeyError, place: str) -> str:
     return f"{place}: no setting is called {key!r}.{hint} `fourm settings` lists them all."
 
 
-def plain_values(config: Mapping[str, Any] | Any, prefix: str = "") -> dict[str, Any]:
+def plain_values(config: Any, prefix: str = "") -> dict[str, Any]:
     """A config as flat ``section.key`` values, for a ledger."""
     flat: dict[str, Any] = {}
     for item in fields(config):

@@ -9,6 +9,7 @@ from typing import Any
 from evaluation.held_out import Codecs, Split
 from experiments.config import ExperimentConfig
 from experiments.stages import Stage, needs
+from experiments.tracking import RunLogger
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore
 from lightning_modules.tokenizer_folder import TrainedTokenizer, load_tokenizer
@@ -20,7 +21,7 @@ from networks.tokenizers.text import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-TEXT = "text_tokenizer.json"
+TEXT, HISTORY = "text_tokenizer.json", "history.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +60,12 @@ def text_tokenizer(job: Job) -> TextTokenizer:
 def tokenizers(job: Job, names: Sequence[str]) -> dict[str, TrainedTokenizer]:
     """The learnt tokenizers that some modalities need, by task."""
     tasks = tokenizer_tasks(job.modalities)
-    return {
-        name: load_tokenizer(job.inputs[f"tokenizer/{name}"], tasks[name]) for name in needs(job.modalities, names)
-    }
+    return {name: load_tokenizer(job.inputs[f"tokenizer/{name}"], tasks[name]) for name in needs(job.modalities, names)}
 
 
-def fingerprints(modalities: Mapping[str, Modality], learnt_ones: Mapping[str, TrainedTokenizer], text: str) -> dict[str, str]:
+def fingerprints(
+    modalities: Mapping[str, Modality], learnt_ones: Mapping[str, TrainedTokenizer], text: str
+) -> dict[str, str]:
     """What the tokens of each stream depend on: its tokenizer's fingerprint, the text tokenizer's, or both."""
     prints: dict[str, str] = {}
     for name, modality in modalities.items():
@@ -133,3 +134,16 @@ def trainer_facts(config: ExperimentConfig) -> dict[str, Any]:
         "num_sanity_val_steps": 0,
         "accelerator": config.executor.accelerator,
     }
+
+
+def logger_of(job: Job) -> RunLogger:
+    """The stage's metrics, kept and written to its run in the ledger."""
+    uri, run = job.tracking or (None, None)
+    return RunLogger(uri, run)
+
+
+def lift(job: Job, inner: str = "raw") -> None:
+    """Move what a writer of whole folders has made up into the stage's own folder."""
+    for path in (job.folder / inner).iterdir():
+        path.rename(job.folder / path.name)
+    (job.folder / inner).rmdir()

@@ -70,6 +70,10 @@ class Display:
             bar = Text("█" * full, style="cyan") + Text("░" * (_BAR - full), style="dim")
             table.add_row(name, bar, f"{100 * item.share:3.0f} %", rate, f"{left} left")
         table.add_row(
-            "all", Text(f"{done} of {total} stages", style="bold"), "", f"{duration(time.time() - self._began)} so far", ""
+            "all",
+            Text(f"{done} of {total} stages", style="bold"),
+            "",
+            f"{duration(time.time() - self._began)} so far",
+            "",
         )
         return table

@@ -5,11 +5,21 @@ import platform
 import subprocess
 import threading
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-PACKAGES = ("fourm-lab", "torch", "lightning", "torchmetrics", "vector-quantize-pytorch", "mlflow", "numpy", "omegaconf")
+PACKAGES = (
+    "fourm-lab",
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "vector-quantize-pytorch",
+    "mlflow",
+    "numpy",
+    "omegaconf",
+)
 
 
 def manifest() -> dict[str, str]:
@@ -75,7 +85,7 @@ def _git(*words: str) -> str:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo") as file:
+        with Path("/proc/cpuinfo").open() as file:
             for line in file:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()

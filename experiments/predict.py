@@ -67,7 +67,8 @@ def predict_image(
     values = _predicted(loaded, modalities, seen, chosen)
     written = _write(out, modalities, seen, values)
     proxies = [name for name in chosen if modalities[name].provenance is Provenance.proxy]
-    warning = f"This model was trained on {loaded.card.get('data', 'procedural scenes')}: its answers on photographs are poor."
+    data = loaded.card.get("data", "procedural scenes")
+    warning = f"This model was trained on {data}: its answers on photographs are poor."
     if proxies:
         warning += f" {', '.join(proxies)} are proxies, not the features of the networks they are named after."
     return Answer(lines=written, warning=warning)
@@ -101,9 +102,7 @@ def _predicted(
     loaded.model.eval()
     with torch.no_grad():
         context = loaded.model.encode(select({entrance: pixels}, loaded.streams, inputs=[entrance], targets=[]))
-        return {
-            name: predict_values(loaded.model, codecs, context, name, EvaluationConfig())[0][0] for name in targets
-        }
+        return {name: predict_values(loaded.model, codecs, context, name, EvaluationConfig())[0][0] for name in targets}
 
 
 def _write(out: Path, modalities: Mapping[str, Modality], seen: np.ndarray, values: Mapping[str, Any]) -> list[str]:

@@ -4,24 +4,22 @@ Worker processes live as long as the run, so that each imports torch once. A sta
 takes its place when the stage has ended well: whatever interrupts a run, the next one goes on from whole results.
 """
 
-import json
-import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiments.config import ExperimentConfig
-from experiments.stages import DONE, Plan, Stage
-from modalities.errors import DataError, UserError
-from modalities.registry import Registry, default_registry
+from experiments.config import ExperimentConfig, modalities_of
+from experiments.execution import Order, execute, log_file
+from experiments.stages import Plan, Stage
+from modalities.errors import UserError
+from modalities.registry import default_registry
 from modalities.spec import Modality
 
 
@@ -54,17 +52,6 @@ class Watcher(Protocol):
     def ended(self, stage: Stage, folder: Path, run: str | None, error: str | None) -> None:
         """A stage has ended, well where there is no error."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A stage with all that a worker needs to run it."""
-
-    config: ExperimentConfig
-    stage: Stage
-    inputs: dict[str, Path]
-    folder: Path
-    tracking: tuple[str, str] | None = None
 
 
 @dataclass(kw_only=True)
@@ -132,9 +119,7 @@ def _order(config: ExperimentConfig, plan: Plan, stage: Stage, run: str | None, 
     return Order(config=config, stage=stage, inputs=inputs, folder=plan.folder(stage.name), tracking=tracking)
 
 
-def _run_here(
-    config: ExperimentConfig, plan: Plan, state: _State, watcher: Watcher, ledger_uri: str | None
-) -> None:
+def _run_here(config: ExperimentConfig, plan: Plan, state: _State, watcher: Watcher, ledger_uri: str | None) -> None:
     while (stage := state.ready()) is not None:
         run = watcher.started(stage)
         del state.waiting[stage.name]
@@ -145,7 +130,7 @@ def _run_here(
             watcher.moved(state.running, len(state.done), state.total)
 
         try:
-            execute(_order(config, plan, stage, run, ledger_uri), report, _modalities(config))
+            execute(_order(config, plan, stage, run, ledger_uri), report, modalities_of(config, default_registry()))
         except BaseException as error:
             watcher.ended(stage, plan.folder(stage.name), run, str(error))
             raise
@@ -190,9 +175,7 @@ def _listen(workers: list[_Worker], plan: Plan, state: _State, watcher: Watcher)
     watcher.moved(state.running, len(state.done), state.total)
 
 
-def _take(
-    worker: _Worker, pipe: Any, stage: Stage, plan: Plan, state: _State, watcher: Watcher
-) -> None:
+def _take(worker: _Worker, pipe: Any, stage: Stage, plan: Plan, state: _State, watcher: Watcher) -> None:
     try:
         kind, content = pipe.recv()
     except (EOFError, ConnectionResetError):
@@ -207,7 +190,9 @@ def _take(
     if kind == "mistake":
         raise UserError(f"{stage.name}: {content}")
     if kind == "failed":
-        raise StageError(f"Stage {stage.name} failed: {content} The whole story is in {_log_file(plan.folder(stage.name))}.")
+        raise StageError(
+            f"Stage {stage.name} failed: {content} The whole story is in {log_file(plan.folder(stage.name))}."
+        )
     state.done.add(stage.name)
 
 
@@ -264,13 +249,13 @@ def _work(pipe: Any, threads: int) -> None:
                 pipe.send(("progress", (share, rate, unit)))
 
         try:
-            modalities = modalities or _modalities(order.config)
+            modalities = modalities or modalities_of(order.config, default_registry())
             execute(order, report, modalities)
         except UserError as error:
             pipe.send(("mistake", str(error)))
         except Exception as error:
-            _log_file(order.folder).parent.mkdir(parents=True, exist_ok=True)
-            _log_file(order.folder).write_text(traceback.format_exc())
+            log_file(order.folder).parent.mkdir(parents=True, exist_ok=True)
+            log_file(order.folder).write_text(traceback.format_exc())
             first = str(error).strip().splitlines()
             pipe.send(("failed", f"{type(error).__name__}: {first[0] if first else ''}"))
         else:
@@ -283,63 +268,3 @@ def _next(pipe: Any) -> Order | None:
     except EOFError:
         return None
     return order
-
-
-def _modalities(config: ExperimentConfig, registry: Registry | None = None) -> dict[str, Modality]:
-    from experiments.config import modalities_of
-
-    return modalities_of(config, registry or default_registry())
-
-
-def execute(order: Order, report: Callable[[float, float, str], None], modalities: Mapping[str, Modality]) -> None:
-    """Run one stage, and put its folder in place when it has ended well."""
-    from experiments.context import Job
-    from experiments.work import RUNNERS
-
-    # Lightning tells which devices there are and where to sign up, once for every Trainer.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-    partial = order.folder.with_name(f".{order.folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    began = time.time()
-    try:
-        partial.mkdir(parents=True)
-        job = Job(
-            config=order.config,
-            stage=order.stage,
-            modalities=modalities,
-            inputs=order.inputs,
-            folder=partial,
-            report=report,
-            tracking=order.tracking,
-        )
-        with _logged(partial):
-            RUNNERS[order.stage.kind](job)
-        told = {"stage": order.stage.name, "kind": order.stage.kind, "started": began, "seconds": time.time() - began}
-        run = order.tracking[1] if order.tracking else None
-        (partial / DONE).write_text(json.dumps({**told, "run": run}))
-        partial.rename(order.folder)
-    except OSError as error:
-        raise DataError(f"{error.filename or order.folder}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-class _logged:
-    """Warnings and worse of one stage go to a file in its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._handler = logging.FileHandler(folder / "log.txt", delay=True)
-        self._handler.setLevel(logging.WARNING)
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-
-    def __enter__(self) -> None:
-        logging.getLogger().addHandler(self._handler)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().removeHandler(self._handler)
-        self._handler.close()
-
-
-def _log_file(folder: Path) -> Path:
-    return folder.parent.parent / "logs" / f"{folder.name}.txt"

@@ -95,7 +95,11 @@ def plan_of(config: ExperimentConfig, modalities: Mapping[str, Modality]) -> Pla
             name = stage.name.replace("data", "tokens", 1)
             tokens.append(
                 Stage(
-                    kind="tokens", name=name, facts={}, inputs=(stage.name, *tokenizers), details=stage.details,
+                    kind="tokens",
+                    name=name,
+                    facts={},
+                    inputs=(stage.name, *tokenizers),
+                    details=stage.details,
                     cost=stage.cost * 0.5,
                 )
             )
@@ -137,7 +141,7 @@ def _data(config: ExperimentConfig, facts: Mapping[str, Any]) -> list[Stage]:
 
 
 def _tokenizers(config: ExperimentConfig, modalities: Mapping[str, Modality]) -> list[Stage]:
-    shards = [shard for shard in _data(config, {})]
+    shards = _data(config, {})
     train = tuple(stage.name for stage in shards if stage.details["split"] == "train")
     both = tuple(stage.name for stage in shards)
     stages = [Stage(kind="text", name="text", facts={"modalities": sorted(modalities)}, inputs=train, cost=30.0)]
@@ -151,7 +155,9 @@ def _tokenizers(config: ExperimentConfig, modalities: Mapping[str, Modality]) ->
             "training": {**to_plain(config.tokenizer_training), "steps": steps},
         }
         stages.append(
-            Stage(kind="tokenizer", name=f"tokenizer/{name}", facts=facts, inputs=both, details={"task": name}, cost=20.0)
+            Stage(
+                kind="tokenizer", name=f"tokenizer/{name}", facts=facts, inputs=both, details={"task": name}, cost=20.0
+            )
         )
     return stages
 
@@ -197,4 +203,6 @@ def _model(
 
 def needs(modalities: Mapping[str, Modality], names: Sequence[str]) -> list[str]:
     """The learnt tokenizers that some modalities need."""
-    return list(dict.fromkeys(codes.tokenizer.name for name in names if (codes := learnt(modalities[name])) is not None))
+    return list(
+        dict.fromkeys(codes.tokenizer.name for name in names if (codes := learnt(modalities[name])) is not None)
+    )

@@ -48,13 +48,10 @@ def _client(uri: str) -> Any:
 class Ledger:
     """Runs, with their parameters, metrics and files."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        self.uri = uri
+    def __init__(self, uri: str, experiment: str = "") -> None:
+        """Take the tracking URI, and the experiment that new runs belong to."""
+        self.uri, self._experiment = uri, experiment
         self._client = _client(uri)
-        found = self._client.get_experiment_by_name(experiment)
-        if found is None:
-            raise DataError(f"The ledger {uri} has no experiment {experiment!r}.")
-        self._experiment = found.experiment_id
 
     def start(
         self,
@@ -64,11 +61,19 @@ class Ledger:
         tags: Mapping[str, str] | None = None,
         params: Mapping[str, object] | None = None,
     ) -> str:
-        """Open a run."""
+        """Open a run.
+
+        Raises:
+            DataError: There is no such experiment; `prepare_ledger` makes one.
+        """
         from mlflow.entities import Param
 
+        found = self._client.get_experiment_by_name(self._experiment)
+        if found is None:
+            raise DataError(f"The ledger {self.uri} has no experiment {self._experiment!r}.")
+
         own = {**(tags or {}), **({"mlflow.parentRunId": parent} if parent else {})}
-        run: str = self._client.create_run(self._experiment, run_name=name, tags=own).info.run_id
+        run: str = self._client.create_run(found.experiment_id, run_name=name, tags=own).info.run_id
         rows = [Param(_NAME.sub("_", key), str(value)[:_LONGEST]) for key, value in (params or {}).items()]
         for start in range(0, len(rows), 100):
             self._client.log_batch(run, params=rows[start : start + 100])
@@ -152,9 +157,7 @@ class RunLogger(Logger):
 
     def _write(self) -> None:
         if self._uri is not None and self._run is not None and self._waiting:
-            client = Ledger.__new__(Ledger)
-            client.uri, client._client = self._uri, _client(self._uri)
-            client.points(self._run, self._waiting)
+            Ledger(self._uri).points(self._run, self._waiting)
         self._waiting, self._written = [], time.monotonic()
 
 

@@ -1,0 +1,1 @@
+"""Training: Lightning modules, the token store, checkpoints. No MLflow."""

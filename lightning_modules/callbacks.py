@@ -32,7 +32,9 @@ class Reporter(Callback):
             return
         self._said = now
         done = trainer.global_step - self._first
-        rate = done * self._per_step * trainer.world_size * trainer.accumulate_grad_batches / max(now - self._began, 1e-9)
+        rate = (
+            done * self._per_step * trainer.world_size * trainer.accumulate_grad_batches / max(now - self._began, 1e-9)
+        )
         self._report(trainer.global_step / max(1, trainer.max_steps), rate, self._unit)
 
 

@@ -20,7 +20,11 @@ from networks.streams import Stream
 from networks.tokenizers.text import TextTokenizer
 
 WEIGHTS, CONFIG, TEXT, CARD, TOKENIZERS = (
-    "model.safetensors", "config.json", "text_tokenizer.json", "card.json", "tokenizers"
+    "model.safetensors",
+    "config.json",
+    "text_tokenizer.json",
+    "card.json",
+    "tokenizers",
 )
 
 

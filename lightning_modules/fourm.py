@@ -1,4 +1,4 @@
-"""Training of the 4M model. The arithmetic is in `networks.fourm`; precision, devices and strategy are the Trainer's."""
+"""Training of the 4M model. The arithmetic is in `networks.fourm`; precision, devices, strategy are the Trainer's."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -12,7 +12,7 @@ from lightning_modules.optim import OptimConfig, adamw
 from lightning_modules.records import to_plain
 from modalities.errors import CheckpointError, UserError
 from networks.batch import TokenBatch
-from networks.fourm import FourM, FourMConfig
+from networks.fourm import FourM, FourMConfig, FourMOutput
 from networks.streams import Stream
 
 
@@ -41,7 +41,7 @@ class FourMModule(LightningModule):
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        output = self.model(batch)
+        output: FourMOutput = self.model(batch)
         self.tokens_seen += batch.num_tokens * self.trainer.world_size
         if self.global_step % cast(Any, self.trainer).log_every_n_steps == 0:
             if not torch.isfinite(output.loss):
@@ -83,7 +83,9 @@ class FourMModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the streams, the config and the tokens seen beside the weights."""
         checkpoint["fourm"] = {
-            "streams": to_plain(self.streams), "config": to_plain(self.config), "tokens_seen": self.tokens_seen
+            "streams": to_plain(self.streams),
+            "config": to_plain(self.config),
+            "tokens_seen": self.tokens_seen,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

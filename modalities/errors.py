@@ -1,4 +1,4 @@
-"""The mistakes a user can make: one class each, all under `UserError`, which is the one thing the command line catches."""
+"""The mistakes a user can make: one class each, all under `UserError`, which the command line catches."""
 
 import difflib
 from collections.abc import Iterable

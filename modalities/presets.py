@@ -26,7 +26,10 @@ FOURM_21 = (
     "t5_caption",
     "web_text",
 )
-"""4M-21 as counted in Figure 1 of arXiv:2406.09406: RGB 2, edges 2, geometry 3, semantics 3, feature maps 3, global features 2, metadata 3, text 3."""
+"""4M-21 as counted in Figure 1 of arXiv:2406.09406.
+
+RGB 2, edges 2, geometry 3, semantics 3, feature maps 3, global features 2, metadata 3, text 3.
+"""
 
 PRESETS = {"fourm_7": FOURM_7, "fourm_21": FOURM_21}
 """Names that a config may use in place of a list of modalities."""

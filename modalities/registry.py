@@ -1,4 +1,4 @@
-"""From a name to a modality: built in, published by an installed package, or added by hand. Imports one when asked for it."""
+"""From a name to a modality: built in, from an installed package, or added by hand; each imported on demand."""
 
 import importlib
 import pkgutil
@@ -46,7 +46,8 @@ class Registry(Mapping[str, Modality]):
         known = self._providers.get(provider.name)
         if known is not None:
             raise DuplicateModalityError(
-                f"Modality {provider.name!r} is brought by both {known.origin} and {provider.origin}; rename or uninstall one."
+                f"Modality {provider.name!r} is brought by both {known.origin} and {provider.origin}; "
+                "rename or uninstall one."
             )
         self._providers[provider.name] = provider
 
@@ -83,7 +84,9 @@ class Registry(Mapping[str, Modality]):
         if not isinstance(value, Modality):
             raise BrokenPluginError(f"{provider.origin} published a {type(value).__name__}, expected a Modality.")
         if value.name != provider.name:
-            raise BrokenPluginError(f"{provider.origin} is published as {provider.name!r} but calls itself {value.name!r}.")
+            raise BrokenPluginError(
+                f"{provider.origin} is published as {provider.name!r} but calls itself {value.name!r}."
+            )
         return value
 
 

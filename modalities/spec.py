@@ -5,7 +5,7 @@ Letters: b batch, n tokens, d width, c channels, h w grid, v vocabulary.
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
@@ -13,10 +13,51 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.layouts import Dense, Embeddings, Keep, Layout, Scale, Text, Vector, layout_at
+from modalities.tokenizer_specs import (
+    Codes,
+    Linear,
+    Loss,
+    ProductMLP,
+    TokenizerSpec,
+    TokenizerTask,
+    ViTVQ,
+    WordPiece,
+    tokenizer_at,
+)
+
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
     from modalities.scene import Scene
+
+__all__ = [
+    "Codes",
+    "Dense",
+    "Embeddings",
+    "Keep",
+    "Layout",
+    "Linear",
+    "Loss",
+    "Measure",
+    "Modality",
+    "Parsed",
+    "ProductMLP",
+    "Provenance",
+    "Scale",
+    "SequenceModality",
+    "Text",
+    "TokenizerSpec",
+    "TokenizerTask",
+    "Value",
+    "Vector",
+    "ViTVQ",
+    "View",
+    "WordPiece",
+    "center_view",
+    "learnt",
+    "tokenizer_tasks",
+]
 
 M = TypeVar("M", bound="Modality")
 
@@ -33,158 +74,6 @@ class Provenance(Enum):
     """Predicted by an expert network."""
     proxy = "proxy"
     """A deterministic stand-in for an expert network whose weights are not at hand."""
-
-
-class Loss(Enum):
-    """What a tokenizer's decoder is trained with."""
-
-    mse = "mse"
-    smooth_l1 = "smooth_l1"
-    cross_entropy = "cross_entropy"
-    bce = "bce"
-    cosine = "cosine"
-
-
-class Keep(Enum):
-    """How the share of a sequence that stays visible is drawn (4M's span masking)."""
-
-    random = "random"
-    """Uniform in (0, 1)."""
-    all = "all"
-    """Everything, as far as the budget goes."""
-    binary = "binary"
-    """Everything or nothing, at even odds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How large a run is: resolution, patch, and upper limits on what the published sizes ask for."""
-
-    size: int = 224
-    """Side of the image, in pixels."""
-    patch: int = 16
-    """Side of the square that one token covers, in pixels."""
-    max_channels: int | None = None
-    """Most channels of a feature modality; None leaves the published widths."""
-    max_vocab: int | None = None
-    """Most codes in one codebook; None leaves the published sizes."""
-    max_tokens: int | None = None
-    """Longest sequence, in tokens; None leaves the published lengths."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dense:
-    """Values on a grid; each patch becomes one token, predicted by unmasking."""
-
-    channels: int
-    """Channels of a value, or number of classes where `categorical`."""
-    size: int
-    """Side of the image that the values describe, in pixels."""
-    patch: int
-    """Side of the square that one token covers, in pixels."""
-    categorical: bool = False
-    """True where a value holds class indices."""
-    cell: int = 1
-    """Side of the square that one value covers, in pixels: above 1 for feature maps."""
-
-    @property
-    def grid(self) -> int:
-        """Side of the token grid."""
-        return self.size // self.patch
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens in one sample, counted over the whole grid."""
-        return self.grid**2
-
-    @property
-    def side(self) -> int:
-        """Side of the value array, in values."""
-        return self.size // self.cell
-
-    @property
-    def value_patch(self) -> int:
-        """Side of the square that one token covers, in values."""
-        return self.patch // self.cell
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vector:
-    """One vector for the whole image, spelled as a few product codes without a place; predicted by unmasking."""
-
-    channels: int
-    num_tokens: int
-    """Product codes in one sample."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """A sequence in the shared text vocabulary, predicted from left to right."""
-
-    max_tokens: int
-    """Longest sequence that is kept, in tokens, end token included."""
-    chunk: int = 1
-    """Tokens that are hidden or shown together, and whose chunks come in any order where above 1."""
-    keep: Keep = Keep.random
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embeddings:
-    """A sequence of vectors; an input only, never predicted."""
-
-    channels: int
-    max_tokens: int
-
-
-Layout: TypeAlias = Dense | Vector | Text | Embeddings
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViTVQ:
-    """A transformer encoder, a vector quantiser and a decoder (4M section 'tokenization'): for `Dense` layouts."""
-
-    name: str
-    """Modalities whose tokenizers have one name share one tokenizer and one vocabulary."""
-    vocab: int
-    loss: Loss
-    latent: int = 32
-    """Width of a code vector."""
-    diffusible: bool = False
-    """True where the papers decode with a diffusion model; the run's config chooses."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProductMLP:
-    """A bottleneck MLP with product codes (Memcodes): for `Vector` layouts."""
-
-    name: str
-    vocab: int
-    """Codes in each codebook; a vector takes `layout.num_tokens` of them, one from each."""
-    loss: Loss
-
-
-@dataclass(frozen=True, kw_only=True)
-class Codes:
-    """A learnt tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
-
-    layout: Dense | Vector
-    tokenizer: ViTVQ | ProductMLP
-
-
-@dataclass(frozen=True, kw_only=True)
-class WordPiece:
-    """The text tokenizer that all sequence modalities share."""
-
-    codes: Codes | None = None
-    """What part of the value is spelled by learnt codes, if any."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linear:
-    """No tokens: vectors enter the encoder through a linear map."""
-
-
-TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,11 +191,11 @@ class Modality(abc.ABC):
         return list(values)
 
     def prepare(self, value: Value) -> NDArray[Any]:
-        """Rows for the learnt tokenizer, (rows, c, h, w) or (rows, h, w) classes or (rows, c): one for a dense value."""
+        """Rows for the learnt tokenizer, (rows, c, h, w), (rows, h, w) classes or (rows, c): one for a dense value."""
         raise NotImplementedError(f"{self.name} has no learnt tokenizer")
 
     def restore(self, row: NDArray[np.float32]) -> Value:
-        """The value that a learnt tokenizer's reconstruction (c, h, w) or (c,) stands for. Class maps come as logits."""
+        """The value that a learnt tokenizer's reconstruction (c, h, w) or (c,) stands for; logits for class maps."""
         raise NotImplementedError(f"{self.name} has no learnt tokenizer")
 
 
@@ -341,52 +230,6 @@ class SequenceModality(Modality):
     def with_codes(self, value: Value, rows: NDArray[np.float32]) -> Value:
         """``value`` with its coded parts replaced by the tokenizer's reconstructions (parts, ...)."""
         return value
-
-
-def layout_at(layout: Layout, scale: Scale) -> Layout:
-    """``layout`` at another scale. A patch of other than 16 pixels at 224 keeps its ratio where that divides the size."""
-    channels = scale.max_channels or 1 << 30
-    longest = scale.max_tokens or 1 << 30
-    match layout:
-        case Dense():
-            ratio = layout.patch * scale.patch
-            patch = ratio // 16 if ratio % 16 == 0 and scale.size % (ratio // 16) == 0 else scale.patch
-            if layout.cell == 1:
-                return replace(layout, size=scale.size, patch=patch)
-            return replace(layout, size=scale.size, patch=patch, cell=patch, channels=min(layout.channels, channels))
-        case Vector():
-            return replace(layout, channels=min(layout.channels, channels))
-        case Text():
-            return replace(layout, max_tokens=min(layout.max_tokens, longest))
-        case Embeddings():
-            return replace(layout, channels=min(layout.channels, channels), max_tokens=min(layout.max_tokens, longest))
-        case _:
-            assert_never(layout)
-
-
-def tokenizer_at(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
-    """``spec`` with its codebook cut to the scale's limit. Codes inside text keep their layout: it is not the image's."""
-    most = scale.max_vocab or 1 << 30
-    match spec:
-        case ViTVQ() | ProductMLP():
-            return replace(spec, vocab=min(spec.vocab, most))
-        case WordPiece(codes=Codes() as codes):
-            inner = replace(codes.tokenizer, vocab=min(codes.tokenizer.vocab, most))
-            return replace(spec, codes=replace(codes, tokenizer=inner))
-        case WordPiece() | Linear():
-            return spec
-        case _:
-            assert_never(spec)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerTask:
-    """One tokenizer to be learnt, and the modalities that share it."""
-
-    name: str
-    layout: Dense | Vector
-    tokenizer: ViTVQ | ProductMLP
-    members: tuple[str, ...] = field(default=())
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:

@@ -19,7 +19,7 @@ class Column:
     values: Num[Tensor, "b n ..."]
     """Ids (b, n) of a grid or sequence, pixels (b, h, w, c) uint8, or vectors (b, n, c)."""
     lengths: Int[Tensor, " b"]
-    """Tokens that are there: the full count for grids and pixels, the length for sequences; 0 where the sample lacks it."""
+    """Tokens that are there: all of a grid's or an image's, a sequence's length; 0 where the sample lacks it."""
 
     def to(self, device: torch.device | str) -> "Column":
         """The same column on another device."""
@@ -41,7 +41,9 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenBatch:
-    """Only what the model needs, chosen before embedding. `stream` indexes the model's streams; padding is not `visible`.
+    """Only what the model needs, chosen before embedding.
+
+    `stream` indexes the model's streams; padding is not `visible`.
 
     Decoder slots of one stream lie side by side and in order of position. A sequence's decoder ids are its targets
     shifted right by one (teacher forcing): the slot that sees ``[S_1]`` predicts the first token.

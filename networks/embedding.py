@@ -101,12 +101,14 @@ class Tokens(nn.Module):
 
 
 class Stem(nn.Module):
-    """A linear map from a patch or a vector to the width; behind it, where asked for, a residual MLP of one hidden layer."""
+    """A linear map from a patch or a vector to the width, and where asked for an MLP of one hidden layer beside it."""
 
     def __init__(self, channels: int, width: int, *, deep: bool) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, width, bias=False)
-        self.mlp = nn.Sequential(nn.Linear(channels, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) if deep else None
+        self.mlp = (
+            nn.Sequential(nn.Linear(channels, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) if deep else None
+        )
 
     def forward(self, rows: Float[Tensor, "r c"]) -> Float[Tensor, "r d"]:
         """The vector of each row."""
@@ -114,9 +116,7 @@ class Stem(nn.Module):
         return linear if self.mlp is None else linear + self.mlp(rows)
 
 
-def add_rows(
-    x: Float[Tensor, "b n d"], batch: TokenBatch, stems: nn.ModuleDict
-) -> Float[Tensor, "b n d"]:
+def add_rows(x: Float[Tensor, "b n d"], batch: TokenBatch, stems: nn.ModuleDict) -> Float[Tensor, "b n d"]:
     """``x`` with every packed patch and vector added at its slot."""
     flat = x.flatten(0, 1)
     for name, rows in batch.rows.items():

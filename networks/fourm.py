@@ -102,9 +102,7 @@ class FourM(nn.Module):
     def logits(self, batch: TokenBatch) -> dict[str, tuple[Float[Tensor, "r v"], Int[Tensor, " r"]]]:
         """For each stream with targets: its logits, and the index of each row in the decoder's flattened slots."""
         decoded = self.decode(batch, self.encode(batch)).flatten(0, 1)
-        return {
-            name: (self.logits_of(decoded[rows], name), rows) for name, rows in self._rows_by_stream(batch).items()
-        }
+        return {name: (self.logits_of(decoded[rows], name), rows) for name, rows in self._rows_by_stream(batch).items()}
 
     def encode(self, batch: TokenBatch) -> Context:
         """The encoder's answer, projected for the decoder, with the places' codes added again."""
@@ -174,9 +172,7 @@ class FourM(nn.Module):
         table = self.heads.vocabulary(facts.vocabulary)
         return table[torch.tensor(facts.predictable, device=table.device)] if facts.predictable else table
 
-    def _loss_of(
-        self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str
-    ) -> Float[Tensor, ""]:
+    def _loss_of(self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str) -> Float[Tensor, ""]:
         """The mean cross-entropy of one stream's targets, in nats."""
         predictable = self.streams[self.index[stream]].predictable
         if predictable:

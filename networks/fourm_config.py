@@ -46,7 +46,7 @@ class Init(Enum):
     published = "published"
     """Xavier uniform, embeddings of standard deviation 0.02."""
     local = "local"
-    """Attention that looks at its own place from the first step: what lets a small model leave the positional marginal."""
+    """Attention that looks at its own place from the start, which lets a small model leave the positional marginal."""
 
 
 @dataclass(frozen=True, kw_only=True)

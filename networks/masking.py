@@ -38,7 +38,7 @@ WITHOUT_LIMIT = 1 << 30
 
 
 class Masker:
-    """Draws what the encoder sees and what the decoder predicts. It keeps no state: all randomness is the generator's."""
+    """Draws what the encoder sees and what the decoder predicts. It keeps no state: randomness is the generator's."""
 
     def __init__(self, streams: Sequence[Stream], config: MaskingConfig) -> None:
         """Take the streams of the run.

@@ -56,7 +56,7 @@ def rgb2all(alpha: float = 0.5, *, weight: float = 1.0) -> Mixture:
 
 
 def text2all(text: str, *, weight: float = 1.0) -> Mixture:
-    """Mostly one whole text, ``caption`` or ``t5_caption``, into every stream but the caption, which it would give away."""
+    """Mostly one whole text, ``caption`` or ``t5_caption``, into every stream but the caption, which it gives away."""
     other = {"caption": "t5_caption", "t5_caption": "caption"}[text]
     return Mixture(
         weight=weight,
@@ -82,7 +82,7 @@ class Recipe(Enum):
 class MaskingConfig:
     """How many tokens of a sample are seen and predicted, and which.
 
-    Source: Mizrahi et al. 2023 (arXiv:2312.06647), section 3, and Bachmann et al. 2024 (arXiv:2406.09406), appendix E.2.
+    Source: Mizrahi et al. 2023 (arXiv:2312.06647), section 3; Bachmann et al. 2024 (arXiv:2406.09406), appendix E.2.
     """
 
     num_inputs: int = 128

@@ -55,9 +55,7 @@ PIXELS = "_pixels"
 """What is added to a modality's name for its stream of raw patches."""
 
 
-def streams_of(
-    modalities: Mapping[str, Modality], text_vocab: int, *, shared_text: bool = True
-) -> tuple[Stream, ...]:
+def streams_of(modalities: Mapping[str, Modality], text_vocab: int, *, shared_text: bool = True) -> tuple[Stream, ...]:
     """The streams of ``modalities``, in their order.
 
     Args:
@@ -107,8 +105,6 @@ def _stream(name: str, modality: Modality, text_vocab: int, text: str) -> Stream
                 keep=layout.keep,
             )
         case Embeddings() as layout:
-            return Stream(
-                name=name, kind=StreamKind.embedding, num_tokens=layout.max_tokens, channels=layout.channels
-            )
+            return Stream(name=name, kind=StreamKind.embedding, num_tokens=layout.max_tokens, channels=layout.channels)
         case _:
             assert_never(modality.layout)

@@ -5,7 +5,10 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import tests.typechecker  # noqa: F401  The hook looks it up by name.
 from jaxtyping import install_import_hook
 
-install_import_hook(["modalities", "networks", "lightning_modules", "evaluation", "experiments"], "tests.typechecker.check")
+import tests.typechecker  # noqa: F401  The hook looks it up by name.
+
+install_import_hook(
+    ["modalities", "networks", "lightning_modules", "evaluation", "experiments"], "tests.typechecker.check"
+)

@@ -26,13 +26,18 @@ def _imports(path: Path) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_import_points_up(layer: str) -> None:
     above = LAYERS[LAYERS.index(layer) + 1 :]
-    found = [f"{p.relative_to(ROOT)}:{n} {m}" for p in _files(layer) for n, m in _imports(p) if m.split(".")[0] in above]
+    found = [
+        f"{p.relative_to(ROOT)}:{n} {m}" for p in _files(layer) for n, m in _imports(p) if m.split(".")[0] in above
+    ]
     assert not found
 
 
 def test_only_tracking_knows_mlflow() -> None:
     found = [
-        path.name for layer in LAYERS for path in _files(layer) if any(m.split(".")[0] == "mlflow" for _, m in _imports(path))
+        path.name
+        for layer in LAYERS
+        for path in _files(layer)
+        if any(m.split(".")[0] == "mlflow" for _, m in _imports(path))
     ]
     assert set(found) == {"tracking.py"}
 

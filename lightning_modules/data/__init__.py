@@ -1,0 +1,1 @@
+"""From raw values to masked batches: shards on disk, tokens, loaders."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningDataModule
@@ -34,7 +34,8 @@ class BatchSampler(Sampler[Draw]):
         """
         if num_samples < batch_size * world_size:
             raise ConfigError(
-                f"{num_samples} training samples are fewer than one step takes: batch size {batch_size} on {world_size} processes."
+                f"{num_samples} training samples are fewer than one step takes: "
+                f"batch size {batch_size} on {world_size} processes."
             )
         self.num_samples, self.batch_size = num_samples, batch_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
@@ -109,9 +110,12 @@ class FourMDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the epoch are done."""
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current if self.trainer else None
-        done = progress.processed if progress else 0
-        return {"done": done % max(1, len(self.train) // (self.batch_size * (self.trainer.world_size if self.trainer else 1)))}
+        if self.trainer is None:
+            return {"done": 0}
+        # `completed` is counted only after checkpoints are written.
+        progress = cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.current)
+        in_epoch = len(self.train) // (self.batch_size * self.trainer.world_size)
+        return {"done": progress.processed % max(1, in_epoch)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where `state_dict` stood."""

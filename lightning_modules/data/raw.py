@@ -17,8 +17,11 @@ from modalities.spec import Dense, Modality, SequenceModality
 class RecordCodec(SequenceModality):
     """What a sequence modality can do with JSON."""
 
-    def to_json(self, value: Any) -> Any: ...
-    def from_json(self, data: Any) -> Any: ...
+    def to_json(self, value: Any) -> Any:
+        """The value in types that JSON knows."""
+
+    def from_json(self, data: Any) -> Any:
+        """The value that `to_json` wrote."""
 
 
 def render_shard(
@@ -46,7 +49,9 @@ def write_raw(
     """
     counts = {name: len(column) for name, column in values.items()}
     if len(set(counts.values())) > 1:
-        raise DataError(f"Modalities have unequal counts: {', '.join(f'{name} {count}' for name, count in counts.items())}.")
+        raise DataError(
+            f"Modalities have unequal counts: {', '.join(f'{name} {count}' for name, count in counts.items())}."
+        )
     with whole_folder(folder) as partial:
         kinds: dict[str, str] = {}
         for name, column in values.items():
@@ -134,7 +139,9 @@ class RawStore(Mapping[str, RawColumn]):
                     else _Records(folder / f"{name}.jsonl", modality)
                 )
                 if len(part) != told["count"]:
-                    raise DataError(f"{folder} has {len(part)} values of {name!r}, expected {told['count']} as of the others.")
+                    raise DataError(
+                        f"{folder} has {len(part)} values of {name!r}, expected {told['count']} as of the others."
+                    )
                 parts.append(part)
             columns[name] = RawColumn(parts)
         sums = [str(item["crc32"]) for told in facts for _, item in sorted(told["files"].items())]

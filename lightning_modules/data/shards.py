@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(folder)
         partial.rename(folder)
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}. Free some space or choose another root.") from error
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}. Free some space or choose another root."
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -92,7 +94,7 @@ def read_column(folder: Path, name: str, *, in_memory: bool = False) -> ArrayCol
     Raises:
         DataError: The file is missing or is not an array.
     """
-    mode = None if in_memory else "r"
+    mode: Literal["r"] | None = None if in_memory else "r"
     offsets, present = folder / f"{name}.offsets.npy", folder / f"{name}.present.npy"
     try:
         return ArrayColumn(
@@ -128,7 +130,9 @@ def unseal(folder: Path, *, thorough: bool = False) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:
-        raise DataError(f"{folder} has no {MANIFEST}: it was not written to the end. Delete it and make it again.") from None
+        raise DataError(
+            f"{folder} has no {MANIFEST}: it was not written to the end. Delete it and make it again."
+        ) from None
     except ValueError as error:
         raise DataError(f"{folder / MANIFEST} is damaged: {error}.") from error
     for name, expected in facts["files"].items():

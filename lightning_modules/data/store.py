@@ -158,8 +158,12 @@ def _joined(parts: Sequence[ArrayColumn]) -> ArrayColumn:
         if own is None:
             own = np.arange(len(part.values) + 1) * part.values.shape[1]
         offsets.append(own[1:] + offsets[-1][-1])
-    flat = [part.values if part.offsets is not None else part.values.reshape(-1, *part.values.shape[2:]) for part in parts]
-    return ArrayColumn(values=np.concatenate([item for item in flat if len(item)] or flat[:1]), offsets=np.concatenate(offsets))
+    flat = [
+        part.values if part.offsets is not None else part.values.reshape(-1, *part.values.shape[2:]) for part in parts
+    ]
+    return ArrayColumn(
+        values=np.concatenate([item for item in flat if len(item)] or flat[:1]), offsets=np.concatenate(offsets)
+    )
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:

@@ -56,7 +56,10 @@ def tokens_of(
             return [next(codes).astype(np.uint16) if here else None for here in present]
         case Text(max_tokens=longest):
             assert isinstance(modality, SequenceModality)
-            ids = [None if item is None else item[:longest] for item in _written(modality, values, learnt_tokenizer, text, seed, first)]
+            ids = [
+                None if item is None else item[:longest]
+                for item in _written(modality, values, learnt_tokenizer, text, seed, first)
+            ]
             return [None if item is None else np.array(item, dtype=np.uint16) for item in ids]
         case Embeddings(max_tokens=longest):
             return [None if value is None else np.asarray(value, dtype=np.float16)[:longest] for value in values]
@@ -76,7 +79,9 @@ def _written(
         rows = [modality.prepare(value) if value is not None else None for value in values]
         counts = [0 if item is None else len(item) for item in rows]
         parts = [item for item in rows if item is not None and len(item)]
-        encoded = encode_rows(tokenizer, np.concatenate(parts)) if parts else np.zeros((0, tokenizer.num_tokens), np.int64)
+        encoded = (
+            encode_rows(tokenizer, np.concatenate(parts)) if parts else np.zeros((0, tokenizer.num_tokens), np.int64)
+        )
         codes = list(np.split(encoded, np.cumsum(counts)[:-1]))
     lines = [
         None if value is None else modality.serialise(value, _rng(seed, first + number, modality.name), own)

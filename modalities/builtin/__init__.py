@@ -1,0 +1,1 @@
+"""The modalities of 4M-21, one file each."""

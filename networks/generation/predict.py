@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from networks.batch import TokenBatch
 from networks.blocks import KeyValues
 from networks.fourm import Context, FourM
 

@@ -1,6 +1,7 @@
 """The WordPiece tokenizer that all sequence modalities share, over Hugging Face's `tokenizers`."""
 
 from collections.abc import Iterable, Sequence
+
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -46,7 +47,9 @@ class TextTokenizer:
         self._tokens = [tokenizer.id_to_token(index) or UNK for index in range(tokenizer.get_vocab_size())]
 
     @classmethod
-    def train(cls, texts: Iterable[str], class_names: Sequence[str] = WORLD_CLASSES, vocab_size: int = 30_000) -> "TextTokenizer":
+    def train(
+        cls, texts: Iterable[str], class_names: Sequence[str] = WORLD_CLASSES, vocab_size: int = 30_000
+    ) -> "TextTokenizer":
         """Learn word pieces from ``texts``.
 
         Args:

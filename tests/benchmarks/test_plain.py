@@ -1,9 +1,13 @@
 """The plain form that speed is compared with computes the same function."""
 
+from typing import cast
+
 import torch
+from torch import nn
 
 from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import random_samples
+from networks.embedding import Stem
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig
 from networks.masking import Masker, MaskingConfig, Mixture
@@ -25,10 +29,12 @@ def copy_weights(plain: PlainFourM, ours: FourM) -> None:
         for number, stream in enumerate(STREAMS):
             plain.stream[stream.name].copy_(ours.places.stream[number])
             if stream.is_target:
-                plain.tables[stream.name].weight.copy_(ours.tokens.vocabulary(stream.vocabulary))
-                plain.heads[stream.name].weight.copy_(ours.heads.vocabulary(stream.vocabulary))
+                cast(nn.Embedding, plain.tables[stream.name]).weight.copy_(ours.tokens.vocabulary(stream.vocabulary))
+                cast(nn.Embedding, plain.heads[stream.name]).weight.copy_(ours.heads.vocabulary(stream.vocabulary))
             else:
-                plain.linears[stream.name].weight.copy_(ours.stems[stream.name].linear.weight)
+                cast(nn.Linear, plain.linears[stream.name]).weight.copy_(
+                    cast(Stem, ours.stems[stream.name]).linear.weight
+                )
         assert ours.places.learnt is not None
         plain.learnt["code"].copy_(ours.places.learnt[1:])
         plain.mask_token.copy_(ours.mask_token)

@@ -52,13 +52,13 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         find_config("quickstrat")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1, 2\n")
-    with pytest.raises(ConfigError, match="broken.yaml is not YAML"):
+    with pytest.raises(ConfigError, match=r"broken\.yaml is not YAML"):
         load_config(broken)
 
 
 def test_an_unknown_modality_is_named_with_the_nearest() -> None:
     config = load_config(None, ["arms.a=[dpeth]"])
-    with pytest.raises(UnknownNameError, match="No modality named 'dpeth'. Did you mean 'depth'"):
+    with pytest.raises(UnknownNameError, match=r"No modality named 'dpeth'\. Did you mean 'depth'"):
         modalities_of(config, default_registry())
 
 

@@ -48,7 +48,9 @@ def test_a_setting_changes_what_depends_on_it_and_nothing_else(tmp_path: Path) -
 def test_one_tokenizers_steps_change_that_tokenizer_alone(tmp_path: Path) -> None:
     _, before = _plan(tmp_path)
     _, after = _plan(tmp_path, "tokenizer_training.steps.depth=7")
-    names = [stage.name for stage in before.of("tokenizer") if before.signatures[stage.name] != after.signatures[stage.name]]
+    names = [
+        stage.name for stage in before.of("tokenizer") if before.signatures[stage.name] != after.signatures[stage.name]
+    ]
     assert names == ["tokenizer/depth"]
 
 

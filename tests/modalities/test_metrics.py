@@ -161,14 +161,14 @@ def test_metrics_of_two_processes_reduce_to_those_of_one(name: str) -> None:
             measure.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
     for key, measure in first.items():
         metric, other = measure.metric, second[key].metric
-        reductions: dict[str, Any] = dict(metric._reductions)  # noqa: SLF001 - as torchmetrics does after a gather
+        reductions: dict[str, Any] = dict(metric._reductions)
         for state, reduce in reductions.items():
             one, two = getattr(metric, state), getattr(other, state)
             if isinstance(one, list):
                 setattr(metric, state, [*one, *two])
             else:
                 setattr(metric, state, reduce(torch.stack([one, two])))
-        metric._computed = None  # noqa: SLF001
+        metric._computed = None
         assert float(metric.compute()) == pytest.approx(whole[key], rel=1e-5)
 
 

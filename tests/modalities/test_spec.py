@@ -22,7 +22,8 @@ from modalities import (
     learnt,
     tokenizer_tasks,
 )
-from modalities.spec import layout_at, tokenizer_at
+from modalities.layouts import layout_at
+from modalities.tokenizer_specs import tokenizer_at
 
 REGISTRY = default_registry()
 

@@ -13,7 +13,8 @@ Array = NDArray[np.float64]
 
 def _norm(x: Array, weight: Array, eps: float = 1e-6) -> Array:
     centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight
+    normed: Array = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight
+    return normed
 
 
 def _attention(query: Array, key: Array, value: Array, may_look: NDArray[np.bool_], heads: int) -> Array:
@@ -32,7 +33,8 @@ def _attention(query: Array, key: Array, value: Array, may_look: NDArray[np.bool
 
 def _mlp(x: Array, weights: dict[str, Array], prefix: str) -> Array:
     gate, hidden = np.split(x @ weights[prefix + "up.weight"].T, 2, axis=-1)
-    return (gate / (1 + np.exp(-gate)) * hidden) @ weights[prefix + "down.weight"].T
+    answer: Array = (gate / (1 + np.exp(-gate)) * hidden) @ weights[prefix + "down.weight"].T
+    return answer
 
 
 def _place(model: FourM, weights: dict[str, Array], stream: int, position: int) -> Array:
@@ -40,10 +42,13 @@ def _place(model: FourM, weights: dict[str, Array], stream: int, position: int) 
     facts = model.streams[stream]
     code = weights["places.stream"][stream]
     if facts.kind is StreamKind.grid and facts.grid == 0:
-        return code + weights["places.learnt"][1 + position]
-    if facts.grid:
-        return code + sincos_2d(facts.grid, width).double().numpy()[position]
-    return code + sincos_1d(64, width).double().numpy()[position]
+        place: Array = weights["places.learnt"][1 + position]
+    elif facts.grid:
+        place = sincos_2d(facts.grid, width).double().numpy()[position]
+    else:
+        place = sincos_1d(64, width).double().numpy()[position]
+    summed: Array = code + place
+    return summed
 
 
 def plain_logits(model: FourM, batch: TokenBatch, sample: int) -> list[Array | None]:

@@ -54,11 +54,22 @@ def small_batch(seed: int = 0, *, padding: int = 1) -> TokenBatch:
     slots = torch.tensor([0, 1, n, n + 1])
     rows = {
         "rgb_pixels": Rows(values=torch.randn(4, 12, generator=generator, dtype=torch.float64), slots=slots),
-        "t5": Rows(
-            values=torch.randn(2, 9, generator=generator, dtype=torch.float64), slots=torch.tensor([6, n + 6])
-        ),
+        "t5": Rows(values=torch.randn(2, 9, generator=generator, dtype=torch.float64), slots=torch.tensor([6, n + 6])),
     }
-    names = ["depth", "depth", "canny", "canny", "sam", "code", "code", "caption", "caption", "caption", "boxes", "boxes"]
+    names = [
+        "depth",
+        "depth",
+        "canny",
+        "canny",
+        "sam",
+        "code",
+        "code",
+        "caption",
+        "caption",
+        "caption",
+        "boxes",
+        "boxes",
+    ]
     decoder_stream = torch.tensor([[INDEX[name] for name in names] + [0] * padding] * 2)
     decoder_position = torch.tensor([[0, 3, 1, 2, 0, 0, 2, 0, 1, 2, 0, 1] + [0] * padding] * 2)
     decoder_visible = torch.ones_like(decoder_stream, dtype=torch.bool)

@@ -52,15 +52,14 @@ def draw(
     )
 
 
-def plain_budget(
-    alpha: ndarray, total: int, caps: ndarray, rng: np.random.Generator
-) -> ndarray:
+def plain_budget(alpha: ndarray, total: int, caps: ndarray, rng: np.random.Generator) -> ndarray:
     """The published rule for one sample, word by word."""
     floor = np.maximum(alpha, 1e-9)
     budget = np.floor(rng.dirichlet(floor) * total).astype(int)
     for _ in range(total - budget.sum()):
         budget[rng.dirichlet(floor).argmax()] += 1
-    return np.minimum(budget, caps)
+    capped: ndarray = np.minimum(budget, caps)
+    return capped
 
 
 def check_same(found: ndarray, mean: float, std: float, zero: float, draws: int) -> None:

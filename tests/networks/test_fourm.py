@@ -57,8 +57,17 @@ def test_padding_changes_nothing() -> None:
     n = bare.ids.shape[1]
     pad = {
         name: F.pad(getattr(bare, name), (0, 3), value=IGNORE if name == "targets" else 0)
-        for name in ("ids", "stream", "position", "visible", "decoder_ids", "decoder_stream", "decoder_position")
-        + ("decoder_visible", "targets")
+        for name in (
+            "ids",
+            "stream",
+            "position",
+            "visible",
+            "decoder_ids",
+            "decoder_stream",
+            "decoder_position",
+            "decoder_visible",
+            "targets",
+        )
     }
     rows = {
         name: replace(packed, slots=packed.slots // n * (n + 3) + packed.slots % n)
@@ -160,5 +169,5 @@ def test_the_trunk_has_the_published_number_of_weights(size: str, millions: floa
 
 
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(ConfigError, match="multiple of model.heads"):
+    with pytest.raises(ConfigError, match=r"multiple of model\.heads"):
         FourMConfig(size=Size.nano, width=60, heads=7)

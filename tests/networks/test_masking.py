@@ -1,11 +1,13 @@
 """Masked batches, read back token by token."""
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.samples import END, published_streams, random_samples
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.spec import Keep
 from modalities.text import SENTINEL_0
@@ -15,7 +17,6 @@ from networks.fourm_config import FourMConfig
 from networks.masking import Masker, MaskingConfig, Mixture, Recipe, merge_spans, select, select_masked
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
-from benchmarks.samples import END, published_streams, random_samples
 
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),
@@ -31,7 +32,9 @@ INDEX = {stream.name: number for number, stream in enumerate(STREAMS)}
 WIDE = MaskingConfig(num_inputs=24, num_targets=28, mixtures=[Mixture(input_alpha=0.7, target_alpha=0.7)])
 
 
-def masked(config: MaskingConfig = WIDE, b: int = 64, seed: int = 0, missing: float = 0.2) -> tuple[Samples, TokenBatch]:
+def masked(
+    config: MaskingConfig = WIDE, b: int = 64, seed: int = 0, missing: float = 0.2
+) -> tuple[Samples, TokenBatch]:
     """Samples and a batch drawn from them."""
     samples = random_samples(STREAMS, b, seed, missing=missing)
     return samples, Masker(STREAMS, config)(samples, torch.Generator().manual_seed(seed))
@@ -104,7 +107,7 @@ def test_what_is_seen_and_what_is_asked_of_a_sequence_merge_into_the_sequence(na
         assert [place for place, *_ in wanted] == list(range(len(wanted)))
         ids = [token for _, token, _ in given]
         assert not wanted or is_sentinel(wanted[0][1])
-        assert all(before[2] == after[1] for before, after in zip(wanted, wanted[1:], strict=False))
+        assert all(before[2] == after[1] for before, after in itertools.pairwise(wanted))
         if not wanted or wanted[0][1] != SENTINEL_0 + 1 or not is_sentinel(wanted[-1][2]):
             continue
         if wanted[-1][2] - SENTINEL_0 - 1 != max(1, sum(map(is_sentinel, ids))):
@@ -113,8 +116,8 @@ def test_what_is_seen_and_what_is_asked_of_a_sequence_merge_into_the_sequence(na
         whole = sequence(samples, name, sample)
         if name == "metadata":
             assert (found[-1], whole[-1]) == (END, END)
-            found, whole = ([*zip(part[:-1:2], part[1:-1:2], strict=True)] for part in (found, whole))
-            assert sorted(found) == sorted(whole)
+            pairs = [sorted(zip(part[:-1:2], part[1:-1:2], strict=True)) for part in (found, whole)]
+            assert pairs[0] == pairs[1]
         else:
             assert found == whole
         merged += 1
@@ -168,7 +171,7 @@ def test_vectors_stay_in_order_and_hidden_runs_become_one_zero_vector() -> None:
     mixture = Mixture(input_alpha=0.1, input_overrides={"t5": 5.0})
     samples, batch = masked(MaskingConfig(num_inputs=12, num_targets=8, mixtures=[mixture]), missing=0.0)
     rows = batch.rows["t5"]
-    found = defaultdict(list)
+    found: dict[int, list[torch.Tensor]] = defaultdict(list)
     for values, slot in zip(rows.values, rows.slots.tolist(), strict=True):
         sample, place = divmod(slot, 12)
         assert batch.position[sample, place] == len(found[sample])
@@ -382,9 +385,7 @@ def test_runs_with_other_modalities_are_asked_the_same(target: str) -> None:
 
 def test_a_share_of_none_is_what_selecting_gives() -> None:
     samples = random_samples(STREAMS, 4)
-    batch = select_masked(
-        samples, STREAMS, inputs=["depth"], target="caption", share=0.0, generator=torch.Generator()
-    )
+    batch = select_masked(samples, STREAMS, inputs=["depth"], target="caption", share=0.0, generator=torch.Generator())
     assert torch.equal(batch.targets, select(samples, STREAMS, inputs=["depth"], targets=["caption"]).targets)
     assert torch.equal(batch.ids, samples["depth"].values)
 
@@ -398,7 +399,9 @@ def test_a_model_takes_a_step_on_a_masked_batch() -> None:
 
 def test_position_of_every_slot_is_within_the_models_tables() -> None:
     _, batch = masked(b=400)
-    most = torch.tensor([s.num_tokens if s.kind in (StreamKind.grid, StreamKind.pixels) else 2 * s.num_tokens + 2 for s in STREAMS])
+    most = torch.tensor(
+        [s.num_tokens if s.kind in (StreamKind.grid, StreamKind.pixels) else 2 * s.num_tokens + 2 for s in STREAMS]
+    )
     assert (batch.position < most[batch.stream]).all()
     assert (batch.decoder_position < most[batch.decoder_stream]).all()
     assert np.isfinite(batch.rows["rgb_pixels"].values.numpy()).all()

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from modalities.text import SENTINEL_0
 from networks.picks import Ragged
 from networks.spans import (
     MOST_SPANS,
-    SENTINEL_0,
     SHRINK,
     Spans,
     coins,
@@ -90,9 +90,7 @@ def plain_hidden(length: int, budget: int, keep: float, chunk: int, rng: np.rand
         keep *= SHRINK
 
 
-def draw_many(
-    length: int, budget: int, keep: float, chunk: int, num: int = 4000, seed: int = 0
-) -> ndarray:
+def draw_many(length: int, budget: int, keep: float, chunk: int, num: int = 4000, seed: int = 0) -> ndarray:
     """Masks of many equal sequences."""
     ones = np.ones(num, dtype=np.int64)
     return draw_hidden(length * ones, budget * ones, np.full(num, keep), length, chunk, np.random.default_rng(seed))
@@ -168,9 +166,7 @@ def statistics_seen(hidden: ndarray) -> ndarray:
 
 
 @given(st.lists(st.booleans(), min_size=3, max_size=40), st.integers(2, 12), st.floats(0, 0.999))
-def test_targets_above_their_budget_begin_at_a_sentinel_and_fill_it(
-    flags: list[bool], most: int, where: float
-) -> None:
+def test_targets_above_their_budget_begin_at_a_sentinel_and_fill_it(flags: list[bool], most: int, where: float) -> None:
     ids = list(range(len(flags)))
     hidden = np.array([flags])
     spans = Spans(columns=np.array([ids]), lengths=np.array([len(ids)]), hidden=hidden)

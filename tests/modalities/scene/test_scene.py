@@ -26,7 +26,7 @@ GOLDEN = {
 
 
 def digest(scene: Scene) -> str:
-    """Hash texts, and means over a few pixels, rounded so that a last bit's difference between machines does not show."""
+    """Hash texts, and means over a few pixels, rounded so that a last bit's difference between machines is hidden."""
     maps = ((scene.rgb, 0.5), (scene.depth, 20), (scene.normals, 20), (scene.classes, 2), (scene.instances, 2))
     means = [np.rint(m[2::8, 2::8].astype(np.float64).mean(axis=(0, 1)) * scale).tolist() for m, scale in maps]
     things = [(o.class_name, o.color, o.size_name) for o in scene.objects]

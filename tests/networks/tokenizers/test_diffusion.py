@@ -87,10 +87,10 @@ def test_samples_repeat_with_their_generator() -> None:
 def test_thresholding_cuts_at_the_quantile_but_never_below_one() -> None:
     model = decoder(replace(CONFIG, threshold=0.5))
     small, large = torch.full((1, 2, 16, 16), 0.3), torch.linspace(0, 4, 512).view(1, 2, 16, 16)
-    cut = model._bounded(torch.cat([small, large]))  # noqa: SLF001
+    cut = model._bounded(torch.cat([small, large]))
     torch.testing.assert_close(cut[0], small[0])
     assert float(cut[1].max()) == pytest.approx(2.0, abs=0.01)
-    published = decoder(replace(CONFIG, limit=1.0))._bounded(large)  # noqa: SLF001
+    published = decoder(replace(CONFIG, limit=1.0))._bounded(large)
     assert float(published.max()) == 1
 
 

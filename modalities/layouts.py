@@ -1,0 +1,120 @@
+"""How a modality's values are laid out, and how large: grids, vectors, texts, embeddings, and the scale of a run."""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeAlias, assert_never
+
+
+class Keep(Enum):
+    """How the share of a sequence that stays visible is drawn (4M's span masking)."""
+
+    random = "random"
+    """Uniform in (0, 1)."""
+    all = "all"
+    """Everything, as far as the budget goes."""
+    binary = "binary"
+    """Everything or nothing, at even odds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How large a run is: resolution, patch, and upper limits on what the published sizes ask for."""
+
+    size: int = 224
+    """Side of the image, in pixels."""
+    patch: int = 16
+    """Side of the square that one token covers, in pixels."""
+    max_channels: int | None = None
+    """Most channels of a feature modality; None leaves the published widths."""
+    max_vocab: int | None = None
+    """Most codes in one codebook; None leaves the published sizes."""
+    max_tokens: int | None = None
+    """Longest sequence, in tokens; None leaves the published lengths."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """Values on a grid; each patch becomes one token, predicted by unmasking."""
+
+    channels: int
+    """Channels of a value, or number of classes where `categorical`."""
+    size: int
+    """Side of the image that the values describe, in pixels."""
+    patch: int
+    """Side of the square that one token covers, in pixels."""
+    categorical: bool = False
+    """True where a value holds class indices."""
+    cell: int = 1
+    """Side of the square that one value covers, in pixels: above 1 for feature maps."""
+
+    @property
+    def grid(self) -> int:
+        """Side of the token grid."""
+        return self.size // self.patch
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in one sample, counted over the whole grid."""
+        return self.grid**2
+
+    @property
+    def side(self) -> int:
+        """Side of the value array, in values."""
+        return self.size // self.cell
+
+    @property
+    def value_patch(self) -> int:
+        """Side of the square that one token covers, in values."""
+        return self.patch // self.cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """One vector for the whole image, spelled as a few product codes without a place; predicted by unmasking."""
+
+    channels: int
+    num_tokens: int
+    """Product codes in one sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A sequence in the shared text vocabulary, predicted from left to right."""
+
+    max_tokens: int
+    """Longest sequence that is kept, in tokens, end token included."""
+    chunk: int = 1
+    """Tokens that are hidden or shown together, and whose chunks come in any order where above 1."""
+    keep: Keep = Keep.random
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """A sequence of vectors; an input only, never predicted."""
+
+    channels: int
+    max_tokens: int
+
+
+Layout: TypeAlias = Dense | Vector | Text | Embeddings
+
+
+def layout_at(layout: Layout, scale: Scale) -> Layout:
+    """``layout`` at another scale. A patch of other than 16 pixels at 224 keeps its ratio where it divides the size."""
+    channels = scale.max_channels or 1 << 30
+    longest = scale.max_tokens or 1 << 30
+    match layout:
+        case Dense():
+            ratio = layout.patch * scale.patch
+            patch = ratio // 16 if ratio % 16 == 0 and scale.size % (ratio // 16) == 0 else scale.patch
+            if layout.cell == 1:
+                return replace(layout, size=scale.size, patch=patch)
+            return replace(layout, size=scale.size, patch=patch, cell=patch, channels=min(layout.channels, channels))
+        case Vector():
+            return replace(layout, channels=min(layout.channels, channels))
+        case Text():
+            return replace(layout, max_tokens=min(layout.max_tokens, longest))
+        case Embeddings():
+            return replace(layout, channels=min(layout.channels, channels), max_tokens=min(layout.max_tokens, longest))
+        case _:
+            assert_never(layout)

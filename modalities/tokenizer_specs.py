@@ -1,0 +1,90 @@
+"""What turns a modality's values into tokens: the kinds of tokenizer, their vocabularies and losses. No networks."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TypeAlias, assert_never
+
+from modalities.layouts import Dense, Scale, Vector
+
+
+class Loss(Enum):
+    """What a tokenizer's decoder is trained with."""
+
+    mse = "mse"
+    smooth_l1 = "smooth_l1"
+    cross_entropy = "cross_entropy"
+    bce = "bce"
+    cosine = "cosine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTVQ:
+    """A transformer encoder, a vector quantiser and a decoder (4M section 'tokenization'): for `Dense` layouts."""
+
+    name: str
+    """Modalities whose tokenizers have one name share one tokenizer and one vocabulary."""
+    vocab: int
+    loss: Loss
+    latent: int = 32
+    """Width of a code vector."""
+    diffusible: bool = False
+    """True where the papers decode with a diffusion model; the run's config chooses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductMLP:
+    """A bottleneck MLP with product codes (Memcodes): for `Vector` layouts."""
+
+    name: str
+    vocab: int
+    """Codes in each codebook; a vector takes `layout.num_tokens` of them, one from each."""
+    loss: Loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codes:
+    """A learnt tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
+
+    layout: Dense | Vector
+    tokenizer: ViTVQ | ProductMLP
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordPiece:
+    """The text tokenizer that all sequence modalities share."""
+
+    codes: Codes | None = None
+    """What part of the value is spelled by learnt codes, if any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """No tokens: vectors enter the encoder through a linear map."""
+
+
+TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | Linear
+
+
+def tokenizer_at(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
+    """``spec`` with its codebook cut to the scale's limit. Codes inside text keep their layout, not the image's."""
+    most = scale.max_vocab or 1 << 30
+    match spec:
+        case ViTVQ() | ProductMLP():
+            return replace(spec, vocab=min(spec.vocab, most))
+        case WordPiece(codes=Codes() as codes):
+            inner = replace(codes.tokenizer, vocab=min(codes.tokenizer.vocab, most))
+            return replace(spec, codes=replace(codes, tokenizer=inner))
+        case WordPiece() | Linear():
+            return spec
+        case _:
+            assert_never(spec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerTask:
+    """One tokenizer to be learnt, and the modalities that share it."""
+
+    name: str
+    layout: Dense | Vector
+    tokenizer: ViTVQ | ProductMLP
+    members: tuple[str, ...] = field(default=())
