@@ -32,7 +32,7 @@ class TokenizerOptimConfig:
     lr: float = 1e-4
     """Peak learning rate. The papers multiply theirs by the whole batch over 256."""
     product_lr: float | None = None
-    """Peak learning rate of tokenizers with product codes, which collapse at rates that suit others; None takes `lr`."""
+    """Peak learning rate of product codes, which collapse at rates that suit other codebooks; None takes `lr`."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
@@ -59,7 +59,15 @@ class TokenizerOptimConfig:
     @classmethod
     def nano(cls, steps: int = 800) -> "TokenizerOptimConfig":
         """The settings that go with `TokenizerConfig.nano` and a batch of 16."""
-        return cls(lr=8e-3, product_lr=1e-3, betas=(0.9, 0.95), steps=steps, warmup_steps=steps // 20, weight_decay=0.0, ema_decay=0.95)
+        return cls(
+            lr=8e-3,
+            product_lr=1e-3,
+            betas=(0.9, 0.95),
+            steps=steps,
+            warmup_steps=steps // 20,
+            weight_decay=0.0,
+            ema_decay=0.95,
+        )
 
     def share(self, step: int) -> float:
         """Learning rate at ``step`` over the peak."""
