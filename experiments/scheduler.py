@@ -9,22 +9,19 @@ import multiprocessing.connection
 import os
 import signal
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from experiments.config import ExperimentConfig, modalities_of
-from experiments.execution import Order, execute, log_file
+from experiments.execution import failure
+from experiments.launch import run_order
+from experiments.order import Order, StageError, log_file
 from experiments.stages import Plan, Stage
 from modalities.errors import UserError
 from modalities.registry import default_registry
 from modalities.spec import Modality
-
-
-class StageError(UserError):
-    """A stage failed for a reason that is no mistake of the user's."""
 
 
 @dataclass(kw_only=True)
@@ -38,6 +35,7 @@ class Progress:
     unit: str = ""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Who wants to know how a run goes."""
 
@@ -106,6 +104,10 @@ def run_plan(config: ExperimentConfig, plan: Plan, watcher: Watcher, ledger_uri:
             _listen(workers, plan, state, watcher)
     finally:
         _stop_workers(workers)
+        for worker in workers:
+            if worker.order is not None:
+                stage = worker.order.stage
+                watcher.ended(stage, plan.folder(stage.name), worker.run, "stopped before its end")
 
 
 def _threads(config: ExperimentConfig) -> int:
@@ -130,7 +132,7 @@ def _run_here(config: ExperimentConfig, plan: Plan, state: _State, watcher: Watc
             watcher.moved(state.running, len(state.done), state.total)
 
         try:
-            execute(_order(config, plan, stage, run, ledger_uri), report, modalities_of(config, default_registry()))
+            run_order(_order(config, plan, stage, run, ledger_uri), report, modalities_of(config, default_registry()))
         except BaseException as error:
             watcher.ended(stage, plan.folder(stage.name), run, str(error))
             raise
@@ -167,7 +169,6 @@ def _listen(workers: list[_Worker], plan: Plan, state: _State, watcher: Watcher)
         if worker.pipe in spoken:
             _take(worker, worker.pipe, stage, plan, state, watcher)
         elif worker.process.sentinel in spoken:
-            watcher.ended(stage, plan.folder(stage.name), worker.run, "the process died")
             raise StageError(
                 f"Stage {stage.name} ended with its process (exit status {worker.process.exitcode}). "
                 "It may have run out of memory: try fewer executor.workers."
@@ -201,6 +202,8 @@ def _start_workers(count: int, threads: int) -> list[_Worker]:
     context = multiprocessing.get_context("spawn")
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     os.environ.update(dict.fromkeys(before, str(threads)))
+    # Ctrl-C is the launcher's to handle: workers are born deaf to it.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     workers = []
     try:
         for _ in range(count):
@@ -210,6 +213,7 @@ def _start_workers(count: int, threads: int) -> list[_Worker]:
             theirs.close()
             workers.append(_Worker(process=process, pipe=ours))
     finally:
+        signal.signal(signal.SIGINT, interrupt)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -234,7 +238,6 @@ def _stop_workers(workers: list[_Worker]) -> None:
 
 def _work(pipe: Any, threads: int) -> None:
     """What a worker process does: one order after the other, until there is none."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle.
     import torch
 
     torch.set_num_threads(threads)
@@ -250,14 +253,9 @@ def _work(pipe: Any, threads: int) -> None:
 
         try:
             modalities = modalities or modalities_of(order.config, default_registry())
-            execute(order, report, modalities)
-        except UserError as error:
-            pipe.send(("mistake", str(error)))
+            run_order(order, report, modalities)
         except Exception as error:
-            log_file(order.folder).parent.mkdir(parents=True, exist_ok=True)
-            log_file(order.folder).write_text(traceback.format_exc())
-            first = str(error).strip().splitlines()
-            pipe.send(("failed", f"{type(error).__name__}: {first[0] if first else ''}"))
+            pipe.send(failure(order, error))
         else:
             pipe.send(("done", None))
 
