@@ -13,6 +13,27 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
+class Biases:
+    """Which linear maps and norms have a bias."""
+
+    norms: bool = False
+    queries: bool = False
+    """Queries, keys and values."""
+    outputs: bool = False
+    """The map behind the attention's heads."""
+    mlp: bool = False
+    context: bool = False
+    """The map from the encoder's answer to the decoder's context."""
+    embeddings: bool = False
+    """The map that vectors enter the encoder by."""
+
+    @classmethod
+    def everywhere(cls) -> "Biases":
+        """All of them."""
+        return cls(norms=True, queries=True, outputs=True, mlp=True, context=True, embeddings=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlockConfig:
     """The shape of one transformer block."""
 
@@ -22,7 +43,7 @@ class BlockConfig:
     """Hidden width of the MLP over ``width``; a gated one takes two thirds of it, at the same number of weights."""
     gated: bool = True
     """True for SwiGLU, False for GELU."""
-    bias: bool = False
+    biases: Biases = Biases()
     qk_norm: bool = False
     """True where queries and keys are normalised per head."""
     norm_eps: float = 1e-6
@@ -30,7 +51,7 @@ class BlockConfig:
 
 def norm(config: BlockConfig) -> nn.LayerNorm:
     """A layer norm over the block's width."""
-    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
+    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.biases.norms)
 
 
 def attend(
@@ -52,8 +73,8 @@ class _HeadNorms(nn.Module):
         self.query: nn.Module = nn.Identity()
         self.key: nn.Module = nn.Identity()
         if config.qk_norm:
-            self.query = nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
-            self.key = nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
+            self.query = nn.LayerNorm(width, eps=config.norm_eps, bias=config.biases.norms)
+            self.key = nn.LayerNorm(width, eps=config.norm_eps, bias=config.biases.norms)
 
 
 @dataclass(kw_only=True)
@@ -74,8 +95,8 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
-        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.biases.queries)
+        self.out = nn.Linear(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
     def forward(
@@ -102,9 +123,9 @@ class CrossAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width, bias=config.bias)
-        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.bias)
-        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+        self.query = nn.Linear(config.width, config.width, bias=config.biases.queries)
+        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.biases.queries)
+        self.out = nn.Linear(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
     def keys_values(self, context: Float[Tensor, "b n d"]) -> KeyValues:
@@ -128,8 +149,8 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
-        self.up = nn.Linear(config.width, 2 * hidden if config.gated else hidden, bias=config.bias)
-        self.down = nn.Linear(hidden, config.width, bias=config.bias)
+        self.up = nn.Linear(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
+        self.down = nn.Linear(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""

@@ -7,7 +7,7 @@ from einops.layers.torch import Rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from networks.blocks import Block, BlockConfig
+from networks.blocks import Biases, Block, BlockConfig
 from networks.positions import sincos_2d
 from networks.tokenizers.config import EncoderKind, TokenizerConfig
 
@@ -50,7 +50,12 @@ class ViT(nn.Module):
     def __init__(self, grid: int, depth: int, config: TokenizerConfig) -> None:
         super().__init__()
         block = BlockConfig(
-            width=config.width, heads=config.heads, mlp_ratio=config.mlp_ratio, gated=False, bias=True, norm_eps=1e-6
+            width=config.width,
+            heads=config.heads,
+            mlp_ratio=config.mlp_ratio,
+            gated=False,
+            biases=Biases.everywhere(),
+            norm_eps=1e-6,
         )
         # The published tokenizers give the first half to the row; the published models, to the column.
         positions = rearrange(sincos_2d(grid, config.width), "(w h) d -> (h w) d", h=grid)
