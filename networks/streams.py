@@ -43,6 +43,8 @@ class Stream:
     keep: Keep = Keep.random
     learnt: bool = False
     """True where positions are learnt though they could be sines and cosines."""
+    places: int = 0
+    """Rows of a sequence's position table; 0 for as many as its length can need."""
     is_input: bool = True
     """True where the encoder may be shown it."""
     is_predicted: bool = True
@@ -56,6 +58,11 @@ class Stream:
     predictable: tuple[int, ...] = ()
     """Ids that the head chooses among, in rising order; empty for the whole vocabulary. A sequence whose training data
     uses 300 of 4,500 ids then pays for 300. Any other id counts as the first of them."""
+
+    @property
+    def has_learnt_places(self) -> bool:
+        """True where positions are learnt, whatever the model's config says: there or where there is no order."""
+        return self.learnt or (self.kind is StreamKind.grid and self.grid == 0)
 
     @property
     def has_ids(self) -> bool:
