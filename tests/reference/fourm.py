@@ -60,11 +60,6 @@ def _activations(
             ours = _by_modality(found, torch.where(there, stream, -1), [s.published for s in model.streams])
             theirs = _by_modality(io[f"output/{name}"], io[f"output/{side}_modality"], order)
             yield compared(case, name, _stacked(ours, model), _stacked(theirs, model), ACTIVATION)
-    if registers and "output/encoder" in io:
-        theirs = io["output/encoder"]
-        extra = theirs.shape[1] - io["output/encoder_modality"].shape[1]
-        if extra == 0:
-            yield compared(case, "registers", encoded[0][:, :registers], theirs[:, :registers], ACTIVATION)
 
 
 def _by_modality(values: Tensor, modality: Tensor, order: list[str]) -> dict[str, Tensor]:
