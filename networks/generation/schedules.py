@@ -1,15 +1,18 @@
 """How many tokens each step of generation decides, and at which temperature it draws them.
 
-Source: the cosine schedule is MaskGIT's (Chang et al. 2022, arXiv:2202.04200, section 3.3); linear and ``onex`` are 4M's
-(Mizrahi et al. 2023, arXiv:2312.06647, appendix C), with the rounding of its released sampler.
+Source: the cosine schedule is MaskGIT's (Chang et al. 2022, arXiv:2202.04200, section 3.3); linear and ``onex`` are
+4M's (Mizrahi et al. 2023, arXiv:2312.06647), with the rounding of its released sampler.
 """
 
 import math
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from modalities.errors import ConfigError
 
+LEAST_POWER = 1e-3
+"""Below this, `onex_temperatures` would lose its digits."""
 ONEX_RANGE = 100.0
 """Where the falling part of `onex_temperatures` ends: it follows x to a power from 1 to here."""
 
@@ -47,8 +50,10 @@ class Temperature:
 
     def __post_init__(self) -> None:
         numbers = (self.start, self.floor, self.power)
-        if not all(math.isfinite(number) and number >= 0 for number in numbers):
-            raise ConfigError(f"A temperature's start, floor and power must be finite and at least 0, got {numbers}.")
+        if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.power < LEAST_POWER:
+            raise ConfigError(
+                f"A temperature's start and floor must be at least 0 and its power at least {LEAST_POWER}, got {numbers}."
+            )
         if self.schedule is TemperatureSchedule.onex and self.floor > self.start:
             raise ConfigError(f"A temperature cannot fall from {self.start} to {self.floor}: set a lower floor.")
 
@@ -103,7 +108,7 @@ def tokens_per_step(schedule: TokenSchedule, num_steps: int, num_tokens: int) ->
     """
     if not 1 <= num_steps <= num_tokens:
         raise ConfigError(
-            f"Generating {num_tokens} tokens takes from 1 to {num_tokens} steps, got {num_steps}: set steps accordingly."
+            f"Generating {num_tokens} tokens takes from 1 to {num_tokens} steps, got {num_steps}: set other steps."
         )
     match schedule:
         case TokenSchedule.linear:
@@ -112,7 +117,7 @@ def tokens_per_step(schedule: TokenSchedule, num_steps: int, num_tokens: int) ->
         case TokenSchedule.cosine:
             left = [0.5 * (1 + math.cos(math.pi * step / num_steps)) for step in range(num_steps)]
             counts: list[int] = []
-            for before, after in zip(left[:-1], left[1:], strict=True):
+            for before, after in pairwise(left):
                 counts.append(min(round(num_tokens * (before - after)), num_tokens - sum(counts)))
             return [*counts, num_tokens - sum(counts)]
 
@@ -138,6 +143,6 @@ def onex_temperatures(start: float, floor: float, tokens: list[int], *, power: f
     for step, count in enumerate(tokens):
         done += count
         x = 1 + (ONEX_RANGE - 1) * step / max(total - 1, 1)
-        fall = (x**-power - lowest) / (1 - lowest) if power else 1.0
+        fall = (x**-power - lowest) / (1 - lowest)
         temperatures.append(floor + (start - floor) * (1 - done / total) * fall)
     return temperatures
