@@ -52,7 +52,7 @@ class Temperature:
         numbers = (self.start, self.floor, self.power)
         if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.power < LEAST_POWER:
             raise ConfigError(
-                f"A temperature's start and floor must be at least 0 and its power at least {LEAST_POWER}, got {numbers}."
+                f"A temperature takes start and floor from 0 and a power from {LEAST_POWER} on, got {numbers}."
             )
         if self.schedule is TemperatureSchedule.onex and self.floor > self.start:
             raise ConfigError(f"A temperature cannot fall from {self.start} to {self.floor}: set a lower floor.")

@@ -73,7 +73,7 @@ def test_what_is_no_temperature_is_refused(text: str) -> None:
 
 
 def test_temperatures_out_of_range_are_refused() -> None:
-    with pytest.raises(ConfigError, match="must be at least 0"):
+    with pytest.raises(ConfigError, match="start and floor from 0"):
         Temperature(start=-1.0)
     with pytest.raises(ConfigError, match="cannot fall from"):
         Temperature.parse("onex:0.2:0.5")
