@@ -120,7 +120,7 @@ def measure_model(
     model.eval()
     scores: list[Score] = []
     predictions: dict[str, list[Any]] = {}
-    targets = [stream.name for stream in model.streams if stream.is_target]
+    targets = [stream.name for stream in model.streams if stream.is_target and stream.name in codecs.modalities]
     for source, chosen in config.routes.items():
         if entrance_of(model, source) not in model.index:
             continue

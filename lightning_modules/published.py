@@ -5,7 +5,7 @@ Only safetensors are read; nothing is ever unpickled.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_modules.records import from_plain
 from modalities.errors import CheckpointError
-from modalities.spec import Loss, TokenizerTask
+from modalities.spec import Dense, Loss, TokenizerTask
 from networks.fourm import FourM, FourMConfig
 from networks.pretrained.fourm_layout import is_fourm, read_layout
 from networks.pretrained.fourm_weights import load_fourm
@@ -152,12 +152,15 @@ def read_published_model(source: Source) -> ReadModel:
     return ReadModel(model=load_fourm(streams, config, source.tensors).eval(), own=source.own)
 
 
-def read_published_tokenizer(source: Source, name: str, loss: Loss | None = None) -> ReadTokenizer:
+def read_published_tokenizer(
+    source: Source, name: str, loss: Loss | None = None, grid: int | None = None
+) -> ReadTokenizer:
     """The tokenizer of a checkpoint.
 
     Args:
         name: What it is called here.
         loss: What it was trained with, where that is known.
+        grid: Side of the token grid that it shall work on; None for the one it was trained on.
 
     Raises:
         CheckpointError: It is a 4M model, or a tensor is missing, unknown or of another shape.
@@ -166,6 +169,8 @@ def read_published_tokenizer(source: Source, name: str, loss: Loss | None = None
         raise CheckpointError(f"{source.origin} is a 4M model, expected a tokenizer.")
     if source.own is None:
         task, config = read_tokenizer_layout(source.config, source.tensors, name, loss)
+        if grid is not None and isinstance(task.layout, Dense):
+            task = replace(task, layout=replace(task.layout, size=grid * task.layout.patch))
     else:
         try:
             task = from_plain(TokenizerTask, source.own["task"])
