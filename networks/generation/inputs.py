@@ -135,7 +135,7 @@ def _rows(stream: Stream, item: Given, like: Tensor) -> Part:
         raise GenerationError(f"{stream.name} takes images of {side} x {side}, got {tuple(values.shape[1:3])}.")
     if not is_pixels and (values.shape[2] != stream.channels or n > stream.num_tokens):
         raise GenerationError(
-            f"{stream.name} takes {stream.num_tokens} vectors of {stream.channels} at most, got {n} of {values.shape[2]}."
+            f"{stream.name} takes {stream.num_tokens} vectors of {stream.channels}, not {n} of {values.shape[2]}."
         )
     known = _known(stream, item, n)
     sample, place = np.nonzero(known.numpy())
