@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         errors.print(f"fourm: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        errors.print(f"fourm: {place}{error.strerror or error}.", style="red", markup=False, soft_wrap=True)
+        return 1
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from what is done.", highlight=False)
         return INTERRUPTED
