@@ -16,7 +16,7 @@ from evaluation.records import Score, read_scores
 from evaluation.report import History, ReportInput, StageTime, TokenizerFacts, summary, write_report
 from evaluation.roundtrip import Baselines
 from experiments.config import ExperimentConfig, modalities_of, plain_values
-from experiments.context import Job, codecs_of, split_of
+from experiments.context import Job, codecs_of, raw_split, split_of
 from experiments.display import Display
 from experiments.manifest import MemoryWatch, git_diff, manifest
 from experiments.scheduler import Progress, run_plan
@@ -99,6 +99,8 @@ def run_ablation(config: ExperimentConfig, console: Console, command: str, regis
             keeper = Bookkeeper(ledger=ledger, parent=parent, plan=plan, display=display)
             run_plan(config, plan, keeper, uri)
         facts = {**manifest(), "peak memory": f"{memory.peak / 2**30:.2f} GiB", "command": command}
+        reading = _reading_job(config, plan, modalities)
+        facts["training data"] = raw_split(reading, "train", list(modalities)[:1]).fingerprint
         wall = time.time() - began
         report = _report(config, plan, modalities, finished, facts, wall)
         folder.mkdir(parents=True, exist_ok=True)
@@ -235,6 +237,7 @@ def _record(
 def _keep(ledger: Ledger, parent: str, folder: Path, report: ReportInput) -> None:
     ledger.file(parent, folder / "report.html")
     ledger.file(parent, folder / "scores.json")
+    ledger.file(parent, folder / RECORD)
     ledger.text(parent, "manifest.json", json.dumps(dict(report.manifest), indent=1))
     diff = git_diff()
     if diff:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+from experiments.generate_command import add_generate_options, generation_progress, request_of
 from modalities.errors import ConfigError, UserError
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command(arguments, console)
     except UserError as error:
         errors.print(f"fourm: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        errors.print(f"fourm: {place}{error.strerror or error}.", style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from what is done.", highlight=False)
@@ -111,6 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
     evaluate.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
     evaluate.set_defaults(command=_evaluate)
+
+    generate = commands.add_parser("generate", help="generate any modalities from any others, whole or in part")
+    add_generate_options(generate)
+    generate.set_defaults(command=_generate)
 
     ui = commands.add_parser("ui", help="open the ledger: mlflow ui on 127.0.0.1")
     ui.add_argument("--root", type=Path, default=Path("runs"))
@@ -212,6 +221,18 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(found.table)
     console.print(f"Scores:  {found.scores}", highlight=False, soft_wrap=True)
+
+
+def _generate(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.generate import generate_files
+
+    with generation_progress(console) as progress:
+        answer = generate_files(
+            request_of(arguments), arguments.model, arguments.out, progress, arm=arguments.arm, seed=arguments.model_seed
+        )
+    for line in answer.lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(answer.warning, style="yellow", highlight=False)
 
 
 def _ui(arguments: argparse.Namespace, console: Console) -> None:

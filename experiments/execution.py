@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,13 @@ from experiments.config import ExperimentConfig
 from experiments.stages import DONE, Stage
 from modalities.errors import DataError
 from modalities.spec import Modality
+
+NOISE = (
+    ".*LeafSpec.*",  # Lightning 2.6 asks torch for a class that will be renamed.
+    ".*does not have many workers.*",  # Batches are made from memory.
+    ".*but have no `val_dataloader`.*",  # Tokenizers are measured after their training.
+)
+"""Warnings of Lightning's about what is meant to be so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +56,9 @@ def execute(order: Order, report: Callable[[float, float, str], None], modalitie
             report=report,
             tracking=order.tracking,
         )
-        with _Logged(partial):
+        with _Logged(partial), warnings.catch_warnings():
+            for message in NOISE:
+                warnings.filterwarnings("ignore", message)
             RUNNERS[order.stage.kind](job)
         told = {"stage": order.stage.name, "kind": order.stage.kind, "started": began, "seconds": time.time() - began}
         run = order.tracking[1] if order.tracking else None

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from experiments.config import ExperimentConfig, modalities_of
 from experiments.execution import Order, execute, log_file
@@ -38,6 +38,7 @@ class Progress:
     unit: str = ""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Who wants to know how a run goes."""
 
@@ -106,6 +107,10 @@ def run_plan(config: ExperimentConfig, plan: Plan, watcher: Watcher, ledger_uri:
             _listen(workers, plan, state, watcher)
     finally:
         _stop_workers(workers)
+        for worker in workers:
+            if worker.order is not None:
+                stage = worker.order.stage
+                watcher.ended(stage, plan.folder(stage.name), worker.run, "stopped before its end")
 
 
 def _threads(config: ExperimentConfig) -> int:
@@ -167,7 +172,6 @@ def _listen(workers: list[_Worker], plan: Plan, state: _State, watcher: Watcher)
         if worker.pipe in spoken:
             _take(worker, worker.pipe, stage, plan, state, watcher)
         elif worker.process.sentinel in spoken:
-            watcher.ended(stage, plan.folder(stage.name), worker.run, "the process died")
             raise StageError(
                 f"Stage {stage.name} ended with its process (exit status {worker.process.exitcode}). "
                 "It may have run out of memory: try fewer executor.workers."
@@ -201,6 +205,8 @@ def _start_workers(count: int, threads: int) -> list[_Worker]:
     context = multiprocessing.get_context("spawn")
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     os.environ.update(dict.fromkeys(before, str(threads)))
+    # Ctrl-C is the launcher's to handle: workers are born deaf to it.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     workers = []
     try:
         for _ in range(count):
@@ -210,6 +216,7 @@ def _start_workers(count: int, threads: int) -> list[_Worker]:
             theirs.close()
             workers.append(_Worker(process=process, pipe=ours))
     finally:
+        signal.signal(signal.SIGINT, interrupt)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -234,7 +241,6 @@ def _stop_workers(workers: list[_Worker]) -> None:
 
 def _work(pipe: Any, threads: int) -> None:
     """What a worker process does: one order after the other, until there is none."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle.
     import torch
 
     torch.set_num_threads(threads)

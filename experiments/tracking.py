@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +31,53 @@ def ledger_uri(root: Path, uri: str | None) -> str:
 
 def prepare_ledger(uri: str, root: Path, experiment: str) -> None:
     """Create the store and the experiment, once, however many processes ask for it at the same time."""
+    if uri.startswith("http"):
+        _answers(uri)
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".ledger.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        client = _client(uri)
+        client = _Client(uri)
         if client.get_experiment_by_name(experiment) is None:
             local = uri.startswith("sqlite:")
             location = (root.absolute() / "mlartifacts").as_uri() if local else None
             client.create_experiment(experiment, artifact_location=location)
 
 
-def _client(uri: str) -> Any:
-    from mlflow import MlflowClient
+class _Client:
+    """MLflow's client, whose troubles are a person's to solve: a full disk, a server that does not answer."""
 
-    return MlflowClient(tracking_uri=uri)
+    def __init__(self, uri: str) -> None:
+        from mlflow import MlflowClient
+
+        self._uri = uri
+        self._client = self._guarded(MlflowClient)(tracking_uri=uri)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._guarded(getattr(self._client, name))
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return call(*args, **kwargs)
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise DataError(f"The ledger {self._uri} cannot be used: {first.rstrip('.')}.") from error
+
+        return guarded
+
+
+def _answers(uri: str) -> None:
+    """Make sure that a server is there, without MLflow's minutes of trying again."""
+    try:
+        urllib.request.urlopen(uri, timeout=10).close()
+    except urllib.error.HTTPError:
+        return  # It answers, if only to say that it wants something else.
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise DataError(f"The ledger {uri} does not answer: {reason}. Start the server, or set tracking.uri.") from error
 
 
 class Ledger:
@@ -51,7 +86,7 @@ class Ledger:
     def __init__(self, uri: str, experiment: str = "") -> None:
         """Take the tracking URI, and the experiment that new runs belong to."""
         self.uri, self._experiment = uri, experiment
-        self._client = _client(uri)
+        self._client = _Client(uri)
 
     def start(
         self,

@@ -5,10 +5,9 @@ Everything is pre-norm. Attention is `scaled_dot_product_attention`; masks are b
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -58,7 +57,7 @@ def attend(
     query: Float[Tensor, "b h m e"],
     key: Float[Tensor, "b h n e"],
     value: Float[Tensor, "b h n e"],
-    mask: Bool[Tensor, "b #h #m n"] | None,
+    mask: Bool[Tensor, "#b #h #m n"] | None,
 ) -> Float[Tensor, "b m d"]:
     """What each query gathers from the values, heads side by side."""
     return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=mask), "b h m e -> b m (h e)")
@@ -79,14 +78,38 @@ class _HeadNorms(nn.Module):
 
 @dataclass(kw_only=True)
 class KeyValues:
-    """Keys and values that a step of generation keeps for the next."""
+    """Keys and values of tokens, for queries that come later."""
 
     key: Float[Tensor, "b h n e"]
     value: Float[Tensor, "b h n e"]
 
-    def extend(self, key: Float[Tensor, "b h m e"], value: Float[Tensor, "b h m e"]) -> "KeyValues":
-        """These and the new ones behind them."""
-        return KeyValues(key=torch.cat([self.key, key], dim=2), value=torch.cat([self.value, value], dim=2))
+    def among(self, rows: Int[Tensor, " r"]) -> "KeyValues":
+        """Those of some of the samples."""
+        return KeyValues(key=self.key[rows], value=self.value[rows])
+
+
+@dataclass(kw_only=True)
+class Cache:
+    """Room for the keys and values of tokens that come one after another, filled from the front.
+
+    A token is written into its place; what was there is not moved, so a token costs the same however many there are.
+    """
+
+    key: Float[Tensor, "b h room e"]
+    value: Float[Tensor, "b h room e"]
+    length: int = 0
+
+    def extend(self, key: Float[Tensor, "b h m e"], value: Float[Tensor, "b h m e"]) -> KeyValues:
+        """Take the new ones in; all so far."""
+        end = self.length + key.shape[2]
+        self.key[:, :, self.length : end] = key
+        self.value[:, :, self.length : end] = value
+        self.length = end
+        return KeyValues(key=self.key[:, :, :end], value=self.value[:, :, :end])
+
+    def among(self, rows: Int[Tensor, " r"]) -> "Cache":
+        """The cache of some of the samples."""
+        return Cache(key=self.key[rows], value=self.value[rows], length=self.length)
 
 
 class SelfAttention(nn.Module):
@@ -102,8 +125,8 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        mask: Bool[Tensor, "b #h #n k"] | None = None,
-        past: KeyValues | None = None,
+        mask: Bool[Tensor, "#b #h #n k"] | None = None,
+        past: Cache | None = None,
     ) -> tuple[Float[Tensor, "b n d"], KeyValues]:
         """What each token gathers from the others, and the keys and values so far.
 
@@ -134,7 +157,7 @@ class CrossAttention(nn.Module):
         return KeyValues(key=self.norms.key(key), value=value)
 
     def forward(
-        self, x: Float[Tensor, "b m d"], seen: KeyValues, mask: Bool[Tensor, "b #h #m n"] | None = None
+        self, x: Float[Tensor, "b m d"], seen: KeyValues, mask: Bool[Tensor, "#b #h #m n"] | None = None
     ) -> Float[Tensor, "b m d"]:
         """What each token of ``x`` gathers from the context."""
         query = rearrange(self.query(x), "b m (h e) -> b h m e", h=self.heads)
@@ -175,7 +198,7 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b #h #n n"] | None = None
+        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "#b #h #n n"] | None = None
     ) -> Float[Tensor, "b n d"]:
         """The tokens after the block."""
         gathered, _ = self.attention(self.attention_norm(x), mask)
@@ -206,9 +229,9 @@ class DecoderBlock(nn.Module):
         x: Float[Tensor, "b m d"],
         seen: KeyValues,
         *,
-        mask: Bool[Tensor, "b #h #m k"] | None = None,
-        context_mask: Bool[Tensor, "b #h #m n"] | None = None,
-        past: KeyValues | None = None,
+        mask: Bool[Tensor, "#b #h #m k"] | None = None,
+        context_mask: Bool[Tensor, "#b #h #m n"] | None = None,
+        past: Cache | None = None,
     ) -> tuple[Float[Tensor, "b m d"], KeyValues]:
         """The tokens after the block, and the self-attention's keys and values so far."""
         gathered, own = self.attention(self.attention_norm(x), mask, past)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, DecoderBlock, KeyValues, norm
+from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.initialise import initialise
@@ -132,15 +132,28 @@ class FourM(nn.Module):
         x: Float[Tensor, "b m d"],
         seen: list[KeyValues],
         context_mask: Bool[Tensor, "b 1 1 n"] | None,
-        past: list[KeyValues] | None,
+        past: list[Cache] | None,
+        mask: Bool[Tensor, "#b #h #m own"] | None = None,
     ) -> tuple[Float[Tensor, "b m d"], list[KeyValues]]:
-        """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before."""
+        """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before.
+
+        Args:
+            past: Takes in the new slots.
+            mask: True where a slot may look, where not all may.
+        """
         own: list[KeyValues] = []
         for number, block in enumerate(self.decoder):
             before = past[number] if past else None
-            x, kept = block(x, seen[number], context_mask=context_mask, past=before)
+            x, kept = block(x, seen[number], mask=mask, context_mask=context_mask, past=before)
             own.append(kept)
         return cast(Tensor, self.decoder_norm(x)), own
+
+    def caches(self, rows: int, room: int) -> list[Cache]:
+        """Room for ``room`` decoder slots of ``rows`` samples in every block."""
+        width, heads, _, depth = self.config.shape
+        like = self.mask_token
+        shape = (rows, heads, room, width // heads)
+        return [Cache(key=like.new_empty(shape), value=like.new_empty(shape)) for _ in range(depth)]
 
     def embed_targets(
         self, ids: Int[Tensor, "b m"], stream: Int[Tensor, "b m"], position: Int[Tensor, "b m"]

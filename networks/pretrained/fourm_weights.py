@@ -256,9 +256,7 @@ def _left_out(views: Mapping[str, Tensor], tensors: Tensors) -> set[str]:
 
 def _expect_equal(name: str, found: Tensor, expected: Tensor, *, within: float) -> None:
     if found.shape != expected.shape:
-        raise CheckpointError(
-            f"The tensor {name!r} has shape {tuple(found.shape)}, expected {tuple(expected.shape)}."
-        )
+        raise CheckpointError(f"The tensor {name!r} has shape {tuple(found.shape)}, expected {tuple(expected.shape)}.")
     worst = float((found.to(expected.dtype) - expected).abs().max()) if found.numel() else 0.0
     if worst > within:
         raise CheckpointError(

@@ -182,7 +182,9 @@ def _heads(config: Mapping[str, Any], width: int) -> int:
 def _positions(tensors: Tensors, part: str) -> int:
     _, _, height, width = shape_of(tensors, f"{part}.pos_emb")
     if height != width:
-        raise CheckpointError(f"The checkpoint's {part} was trained on {height} x {width} patches; it must be a square.")
+        raise CheckpointError(
+            f"The checkpoint's {part} was trained on {height} x {width} patches; it must be a square."
+        )
     return height
 
 

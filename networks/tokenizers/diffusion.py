@@ -42,7 +42,9 @@ class DiffusionDecoder(nn.Module):
 
     shares: Float[Tensor, " steps"]
 
-    def __init__(self, config: DiffusionConfig, *, latent: int, channels: int, side: int, grid: int, kind: Loss) -> None:
+    def __init__(
+        self, config: DiffusionConfig, *, latent: int, channels: int, side: int, grid: int, kind: Loss
+    ) -> None:
         super().__init__()
         self.config, self.kind = config, kind
         self.channels, self.per_code = channels, side // grid

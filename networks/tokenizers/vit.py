@@ -86,7 +86,9 @@ class ViT(nn.Module):
 def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequential:
     """The network from flat patches (b, n, ``length``) to tokens (b, n, width)."""
     if config.encoder is EncoderKind.vit:
-        return nn.Sequential(nn.Linear(length, config.width), ViT(config.encoder_positions or grid, config.encoder_depth, config))
+        return nn.Sequential(
+            nn.Linear(length, config.width), ViT(config.encoder_positions or grid, config.encoder_depth, config)
+        )
     layers: list[nn.Module] = []
     for hidden in config.patch_hidden:
         layers += [nn.Linear(length, hidden), nn.GELU()]

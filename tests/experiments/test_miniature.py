@@ -1,0 +1,125 @@
+"""A whole ablation through the command line, from scenes to the report, looked at from all sides."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from PIL import Image
+
+from experiments.tracking import ledger_uri
+from modalities.presets import FOURM_7, FOURM_21
+from tests.experiments.miniature import ablate, leftovers, stages
+
+INPUT_ONLY = "t5_caption"
+
+
+def runs(root: Path) -> list[Run]:
+    """Every run of the ledger below ``root``."""
+    client = MlflowClient(ledger_uri(root, None))
+    experiment = client.get_experiment_by_name("fourm-lab")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], max_results=1000))
+
+
+def scores(root: Path) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = json.loads((root / "mini" / "scores.json").read_text())
+    return told
+
+
+def test_every_modality_is_measured_by_its_round_trip_its_cross_entropy_and_from_rgb(finished: Path) -> None:
+    found = scores(finished)
+    bounds = {score["target"] for score in found if score["route"] == "tokenizer"}
+    assert bounds == set(FOURM_21) - {INPUT_ONLY}
+    for arm, names in (("fourm_7", FOURM_7), ("fourm_21", FOURM_21)):
+        own = [score for score in found if score["arm"] == arm]
+        assert {score["target"] for score in own if score["route"] == "masked"} == set(names) - {INPUT_ONLY}
+        reached = {score["target"] for score in own if score["route"].startswith("rgb->") and score["metric"] != "cross_entropy"}
+        assert reached == set(names) - {INPUT_ONLY}
+        assert {"semseg", "bounding_boxes"} == {score["target"] for score in own if score["route"].startswith("caption->")}
+    assert [score["target"] for score in found if score["route"] == "t5_caption->caption"] == ["caption"]
+    measured = [score for score in found if score["arm"]]
+    assert all(score["unit"] for score in measured)
+    # An answer that guesses nothing is well-formed or not: that has no level of chance.
+    assert {score["metric"] for score in measured if score["chance"] is None} == {"well_formed"}
+
+
+def test_the_record_says_where_the_models_are(finished: Path) -> None:
+    told = json.loads((finished / "mini" / "ablation.json").read_text())
+    assert list(told["models"]) == ["fourm_7/0", "fourm_21/0"]
+    for folder in told["models"].values():
+        assert (Path(folder) / "model.safetensors").stat().st_size > 100_000
+    assert {"torch", "lightning", "processor", "cores", "peak memory", "command", "training data"} <= set(told["manifest"])
+    assert told["config"]["scale"]["size"] == 32
+
+
+def test_the_report_stands_alone_and_names_every_modality(finished: Path) -> None:
+    page = (finished / "mini" / "report.html").read_text()
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)[^\"']+", page)
+    assert page.count("<svg") >= 2
+    assert page.count("data:image/png;base64,") >= 1
+    for name in ("Depth", "SAM instances", "Web text", "T5 caption", "ImageBind global", "Colour palette"):
+        assert name in page
+    assert "under 10 % of" in page.lower()
+
+
+def test_the_ledger_holds_one_parent_and_a_child_for_each_stage(finished: Path) -> None:
+    everything = runs(finished)
+    parents = [run for run in everything if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in everything if "mlflow.parentRunId" in run.data.tags]
+    first = min(parents, key=lambda run: run.info.start_time)
+    own = [run for run in children if run.data.tags["mlflow.parentRunId"] == first.info.run_id]
+    assert len(own) == len({run.info.run_name for run in own}) == len(stages(finished))
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    assert first.data.params["optim.total_tokens"] == "1920.0"
+    assert len(first.data.params) > 100
+    assert sum(run.data.tags["fourm.stage"] == "tokenizer" for run in own) == 12
+
+
+def test_the_ledger_holds_metrics_by_step_pictures_and_files(finished: Path) -> None:
+    client = MlflowClient(ledger_uri(finished, None))
+    run = next(run for run in runs(finished) if run.info.run_name == "model/fourm_21/0")
+    losses = client.get_metric_history(run.info.run_id, "train/loss")
+    assert [item.step for item in losses] == [0, 1, 2]
+    assert {"val/loss", "train/depth/loss", "train/caption/loss", "train/lr", "seconds"} <= set(run.data.metrics)
+    pictures = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
+    assert any("validation" in path and "step" in path for path in pictures)
+    names = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"model.safetensors", "config.json", "card.json"} <= names
+    tokenizer = next(run for run in runs(finished) if run.info.run_name == "tokenizer/depth")
+    assert {"card.md", "card.json"} <= {item.path for item in client.list_artifacts(tokenizer.info.run_id)}
+    parent = next(run for run in runs(finished) if run.info.run_name == "mini")
+    kept = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "scores.json", "manifest.json", "ablation.json"} <= kept
+
+
+def test_pictures_of_validation_predictions_lie_with_the_model(finished: Path) -> None:
+    folder = next((finished / "stages").glob("model-fourm_7-0-*"))
+    pictures = sorted((folder / "pictures").glob("*.png"))
+    assert [path.stem for path in pictures] == ["step-0000002", "step-0000003"]
+    assert len(Image.open(pictures[-1]).convert("RGB").getcolors(1 << 20) or []) > 50
+
+
+def test_nothing_half_written_is_left(finished: Path) -> None:
+    assert leftovers(finished) == []
+
+
+def test_the_same_command_runs_nothing_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, report = stages(finished), scores(finished)
+    assert ablate(finished) == 0
+    assert stages(finished) == before
+    assert scores(finished) == report
+    assert f"{len(before)} of {len(before)} stages are done already" in capsys.readouterr().out
+
+
+def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None:
+    before = set(stages(finished))
+    arms = {"arms__fourm_7": "[fourm_7]", "arms__fourm_21": "[fourm_21]", "arms__no_depth": "[rgb,semseg,normals]"}
+    assert ablate(finished, **arms, name="three") == 0
+    made = {name.rsplit("-", 1)[0] for name in set(stages(finished)) - before}
+    # Three arms have less in common than two, and so the evaluations ask another common question.
+    assert made <= {"model-no_depth-0", "evaluation-no_depth-0", "evaluation-fourm_7-0", "evaluation-fourm_21-0"}
+    assert {"model-no_depth-0", "evaluation-no_depth-0"} <= made
