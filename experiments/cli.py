@@ -108,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     given.set_defaults(command=_export)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out scenes")
-    evaluate.add_argument("settings", nargs="*", metavar="config or key=value", help="as of `ablate`; all may be left out")
+    evaluate.add_argument(
+        "settings", nargs="*", metavar="config or key=value", help="as of `ablate`; all may be left out"
+    )
     evaluate.add_argument(
         "--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)"
     )
@@ -228,7 +230,12 @@ def _generate(arguments: argparse.Namespace, console: Console) -> None:
 
     with generation_progress(console) as progress:
         answer = generate_files(
-            request_of(arguments), arguments.model, arguments.out, progress, arm=arguments.arm, seed=arguments.model_seed
+            request_of(arguments),
+            arguments.model,
+            arguments.out,
+            progress,
+            arm=arguments.arm,
+            seed=arguments.model_seed,
         )
     for line in answer.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from evaluation.crossentropy import Who
 from evaluation.held_out import Codecs, Split
 from evaluation.records import write_scores
 from evaluation.report import ReportInput, summary
 from evaluation.roundtrip import measure_baselines
-from evaluation.transfer import Who, measure_model
+from evaluation.transfer import measure_model
 from experiments.ablation import find_model
 from experiments.config import ExperimentConfig
 from lightning_modules.checkpoint import LoadedModel, load_model

@@ -1,4 +1,4 @@
-"""From a published checkpoint to an ordinary folder: of a model, with what tokenizers are at hand, or of a tokenizer."""
+"""From a published checkpoint to an ordinary folder: of a model, with the tokenizers at hand, or of a tokenizer."""
 
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from modalities.errors import CheckpointError, DataError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Scale, learnt
 from networks.pretrained.fourm_layout import is_fourm
-from networks.streams import PIXELS, Stream
+from networks.streams import PIXELS, Stream, StreamKind
 from networks.tokenizers.text import TextTokenizer
 
 LICENCE = "The published 4M weights are for non-commercial use only; see the licence that came with them."
@@ -123,16 +123,12 @@ def _text(path: Path | None, streams: tuple[Stream, ...]) -> TextTokenizer | Non
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The text tokenizer {path} cannot be read: {error}.") from error
     for stream in streams:
-        if stream.has_ids and not stream.grid and stream.chunk >= 1 and _is_text(stream) and text.vocab_size > stream.vocab:
+        if stream.kind is StreamKind.sequence and text.vocab_size > stream.vocab:
             raise CheckpointError(
                 f"The text tokenizer {path} has {text.vocab_size} tokens; {stream.name!r} of this model has "
                 f"{stream.vocab}."
             )
     return text
-
-
-def _is_text(stream: Stream) -> bool:
-    return stream.kind.value == "sequence"
 
 
 def _tokenizer(

@@ -36,7 +36,7 @@ def variants_of(streams: tuple[Stream, ...], registry: Registry) -> dict[str, Va
 
 
 def with_tokenizer(variant: Variant, task: TokenizerTask) -> Variant:
-    """The variant as a tokenizer reads it: the tokenizer knows channels and patches better than the installed modality."""
+    """The variant as a tokenizer reads it, which knows channels and patches better than the installed modality."""
     match variant.tokenizer:
         case WordPiece():
             return replace(variant, tokenizer=WordPiece(codes=Codes(layout=task.layout, tokenizer=task.tokenizer)))

@@ -189,7 +189,9 @@ def _config(folder: Path) -> _Config:
     try:
         content = json.loads(path.read_text())
         if isinstance(content, dict) and "domains_in" in content:
-            raise CheckpointError(f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first.")
+            raise CheckpointError(
+                f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first."
+            )
         return from_plain(_Config, content)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.") from None

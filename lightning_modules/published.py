@@ -43,7 +43,8 @@ class FileTensors:
         """
         self._path = path
         try:
-            self._file = safe_open(path, framework="pt")
+            # The library has no types.
+            self._file: Any = safe_open(path, framework="pt")
             self._names = list(self._file.keys())
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from error
@@ -211,7 +212,9 @@ def _download(repository: str) -> tuple[Path, Path]:
         weights = Path(hf_hub_download(repository, WEIGHTS))
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"There is no file or folder {repository}, and the hub did not give it: {first}") from error
+        raise CheckpointError(
+            f"There is no file or folder {repository}, and the hub did not give it: {first}"
+        ) from error
     try:
         config = Path(hf_hub_download(repository, CONFIG))
     except (EntryNotFoundError, OSError):

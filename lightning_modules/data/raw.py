@@ -13,7 +13,6 @@ from modalities.errors import DataError
 from modalities.scene import Scene, make_scene, split_seed
 from modalities.spec import Dense, Modality, SequenceModality
 
-
 DEFAULT_SIZE = 224
 """Side of scenes that no grid is taken from."""
 

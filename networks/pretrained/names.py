@@ -84,7 +84,7 @@ def split_name(name: str) -> tuple[Published, int]:
 
 
 def stream_names(names: list[str]) -> dict[str, str]:
-    """Our stream for each published name; of several resolutions the lowest has the plain name, as ``rgb``, ``rgb_448``.
+    """Our stream for each published name; of several resolutions the lowest has the plain name: ``rgb``, ``rgb_448``.
 
     Raises:
         CheckpointError: No published modality is called that.

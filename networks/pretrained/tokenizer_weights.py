@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from modalities.errors import CheckpointError
@@ -138,7 +137,7 @@ def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: Tokenize
     """
     if isinstance(task.layout, Dense) and config.encoder is EncoderKind.patch_mlp:
         raise CheckpointError(
-            f"The published format has no place for the encoder of tokenizer {task.name!r}, an MLP on each patch alone; "
+            f"The published format has no place for the encoder of tokenizer {task.name!r}, an MLP on each patch; "
             "train with tokenizer.encoder=vit."
         )
     state, out = tokenizer.state_dict(), HeldTensors()
@@ -164,7 +163,6 @@ def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dic
         sizes = {"image_size": 1, "patch_size": 1, "n_channels": layout.channels, "enc_type": name, "dec_type": name}
         codes = {"quant_type": "memcodes", "codebook_size": vocab, "num_codebooks": layout.num_tokens}
         return {**shared, **sizes, **codes, "latent_dim": config.mlp_latent}
-    assert not isinstance(task.tokenizer.name, Vector)
     preset = PRESETS.get(config.width, "vit_xt")
     diffused = is_diffused(task, config)
     found: dict[str, object] = {
@@ -244,7 +242,8 @@ def _in_their_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor:
         return value[..., None, None]
     if name == "encoder.proj.weight":
         assert isinstance(task.layout, Dense)
-        return value.unflatten(1, (-1, task.layout.value_patch, task.layout.value_patch))
+        kernel: Tensor = value.unflatten(1, (-1, task.layout.value_patch, task.layout.value_patch))
+        return kernel
     if name.endswith("pos_emb"):
         return _as_image(value)
     if re.search(r"_blocks?\..*\.(qkv|proj_out)\.weight$", name):
@@ -255,4 +254,5 @@ def _in_their_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor:
 def _as_image(positions: Tensor) -> Tensor:
     """A table of positions (n, d) as the published code keeps it, (1, d, h, w)."""
     side = round(len(positions) ** 0.5)
-    return positions.T.unflatten(1, (side, side))[None]
+    image: Tensor = positions.T.unflatten(1, (side, side))
+    return image[None]

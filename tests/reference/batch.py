@@ -60,13 +60,13 @@ def published_batch(io: Mapping[str, Tensor], streams: tuple[Stream, ...]) -> To
             elif len(visible):
                 start = len(seen.ids[-1])
                 seen.add(number, positions, [0] * len(visible))
-                packed.setdefault(stream.name, []).append(_rows(stream, values)[visible])
+                packed.setdefault(stream.name, []).append(rows_of(stream, values)[visible])
                 owners.setdefault(stream.name, []).extend((sample, start + place) for place in range(len(visible)))
             if stream.is_target and stream.kind is StreamKind.grid:
                 asked.add(number, wanted.tolist(), [0] * len(wanted), values.flatten()[wanted].tolist())
             elif stream.is_target and len(wanted) > 1:
-                ids = values.flatten()[wanted].tolist()
-                asked.add(number, list(range(len(ids) - 1)), ids[:-1], ids[1:])
+                row = values.flatten()[wanted].tolist()
+                asked.add(number, list(range(len(row) - 1)), row[:-1], row[1:])
     ids = seen.tensor(seen.ids)
     return TokenBatch(
         ids=ids,
@@ -88,7 +88,7 @@ def published_batch(io: Mapping[str, Tensor], streams: tuple[Stream, ...]) -> To
     )
 
 
-def _rows(stream: Stream, values: Tensor) -> Tensor:
+def rows_of(stream: Stream, values: Tensor) -> Tensor:
     """Every patch or vector of one sample, in the order of places."""
     if stream.kind is StreamKind.embedding:
         return values

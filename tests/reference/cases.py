@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,17 @@ FILES: tuple[tuple[Callable[[Any], bool], Callable[[str, Mapping[str, Any]], Ite
 
 
 def run_cases(root: Path) -> Iterator[Check]:
-    """Every check of every case in ``root`` and below. A case that cannot be read fails; what is no case is passed over."""
-    for path in sorted(root.rglob("*.safetensors")):
-        if path.name == IO and (path.parent / WEIGHTS).exists():
-            yield from _guarded(str(path.parent.relative_to(root)), lambda name, at=path: _folder(name, at.parent))
+    """Every check of every case in ``root`` and below. A case that cannot be read fails; other files are passed over."""
+    for path in sorted(root.rglob(IO)):
+        if (path.parent / WEIGHTS).exists():
+            name = str(path.parent.relative_to(root))
+            yield from _guarded(name, partial(_folder, name, path.parent))
     for path in sorted(root.rglob("*.json")):
         content = _content(path)
         for fits, check in FILES:
             if fits(content):
                 name = str(path.relative_to(root).with_suffix(""))
-                yield from _guarded(name, lambda name, check=check, content=content: check(name, content))
+                yield from _guarded(name, partial(check, name, content))
 
 
 def _folder(name: str, folder: Path) -> Iterator[Check]:
@@ -55,10 +57,10 @@ def _folder(name: str, folder: Path) -> Iterator[Check]:
         yield from check_tokenizer(name, read_published_tokenizer(source, name=name).tokenizer, io)
 
 
-def _guarded(name: str, run: Callable[[str], Iterator[Check]]) -> Iterator[Check]:
+def _guarded(name: str, run: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     """The checks of one case; one that fails where a case cannot be read at all."""
     try:
-        yield from run(name)
+        yield from run()
     except (UserError, KeyError, ValueError, RuntimeError, IndexError) as error:
         line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         yield Check(case=name, quantity=f"could not be run ({line})", error=float("inf"), tolerance=0.0)

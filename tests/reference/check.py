@@ -34,7 +34,9 @@ def compared(case: str, quantity: str, found: Tensor, expected: Tensor, toleranc
         return Check(case=case, quantity=quantity, error=float("inf"), tolerance=tolerance)
     difference = (found.double() - expected.double()).abs()
     error = float(difference.max()) if difference.numel() else 0.0
-    return Check(case=case, quantity=quantity, error=error if torch.isfinite(difference).all() else float("nan"), tolerance=tolerance)
+    if not torch.isfinite(difference).all():
+        error = float("nan")
+    return Check(case=case, quantity=quantity, error=error, tolerance=tolerance)
 
 
 def equal(case: str, quantity: str, found: object, expected: object) -> Check:

@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 
 from modalities.text import SENTINEL_0
-from networks.batch import TokenBatch
+from networks.batch import Column, TokenBatch
 from networks.fourm import FourM
-from networks.generation.predict import predict_sequence
+from networks.generation.generate import generate_iter
+from networks.generation.inputs import Given
+from networks.generation.plan import Decoding, Plan
+from networks.generation.schedules import Temperature
 from networks.streams import Stream, StreamKind
-from tests.reference.batch import published_batch
+from tests.reference.batch import published_batch, rows_of
 from tests.reference.check import ACTIVATION, Check, compared, equal
 
-START, END = SENTINEL_0 + 1, SENTINEL_0 + 2
+END = SENTINEL_0 + 2
 
 
 def is_generation_case(io: Mapping[str, Tensor]) -> bool:
@@ -47,43 +50,28 @@ def check_generation(case: str, model: FourM, io: Mapping[str, Tensor]) -> Itera
 
 
 def _greedy(
-    case: str,
-    model: FourM,
-    given: Mapping[str, Tensor],
-    target: Stream,
-    scale: float | None,
-    expected: Tensor,
+    case: str, model: FourM, given: Mapping[str, Tensor], target: Stream, scale: float | None, expected: Tensor
 ) -> Check:
+    """What the sampler writes, the likeliest token at a time, each sample up to its end."""
+    plan = Plan(default=Decoding(temperature=Temperature(start=0.0), guidance=1.0 if scale is None else scale))
+    inputs = {
+        stream.name: _given(stream, given[stream.published]) for stream in model.streams if stream.published in given
+    }
+    states = generate_iter(model, inputs, [target.name], plan, torch.Generator())
+    *_, last = [state.written for state in states if state.written is not None]
     length = expected.shape[1] - 1
-    if scale is None:
-        batch = _shown(model, given, {}, target, len(expected))
-        context = model.encode(batch)
-        written = predict_sequence(model, context, target.name, start=START, end=END, max_tokens=length).ids
+    found = _until_end([row[:length] for row in last.rows()])
+    quantity = f"{target.published} greedy{f' guided {scale}' if scale else ''}"
+    return equal(case, quantity, found, _until_end(expected[:, 1:].tolist()))
+
+
+def _given(stream: Stream, values: Tensor) -> Given:
+    """A whole modality as the sampler takes it."""
+    if stream.kind is StreamKind.pixels:
+        rows = torch.stack([rows_of(stream, image) for image in values])
     else:
-        written = _guided(model, given, target, scale, length, len(expected))
-    return equal(case, f"{target.published} greedy{f' guided {scale}' if scale else ''}", written, _until_end(expected))
-
-
-@torch.no_grad()
-def _guided(
-    model: FourM, given: Mapping[str, Tensor], target: Stream, scale: float, length: int, b: int
-) -> list[list[int]]:
-    """The most likely ids of ``l_u + scale (l_c - l_u)``, l_u without what is given, every step from the start."""
-    contexts = [model.encode(_shown(model, shown, {}, target, b)) for shown in (given, {})]
-    ids = torch.full((b, 1), START)
-    for _ in range(length):
-        place = torch.arange(ids.shape[1]).expand_as(ids)
-        causal = torch.ones(ids.shape[1], ids.shape[1]).tril().bool()[None, None]
-        logits = []
-        for context in contexts:
-            x = model.embed_targets(ids, torch.full_like(ids, model.index[target.name]), place)
-            for block, seen in zip(model.decoder, model.look_at(context), strict=True):
-                x, _ = block(x, seen, mask=causal.expand(b, -1, -1, -1), context_mask=context.mask)
-            logits.append(model.logits_of(model.decoder_norm(x)[:, -1], target.name))
-        conditional, unconditional = logits
-        best = (unconditional + scale * (conditional - unconditional)).argmax(dim=-1)
-        ids = torch.cat([ids, best[:, None]], dim=1)
-    return _until_end(ids)
+        rows = values if stream.kind is StreamKind.embedding else values.flatten(1).long()
+    return Given(column=Column(values=rows, lengths=torch.full((len(rows),), rows.shape[1])))
 
 
 @torch.no_grad()
@@ -97,32 +85,26 @@ def _one_step(
     short: str,
 ) -> Check:
     positions, expected = io[f"output/{short}_positions"].long(), io[f"output/{short}_logits"]
-    context = model.encode(_shown(model, given, {stream.published: known}, None, len(positions)))
+    context = model.encode(_shown(model, given, {stream.published: known}, len(positions)))
     x = model.embed_targets(
         torch.zeros_like(positions), torch.full_like(positions, model.index[stream.name]), positions
     )
     decoded, _ = model.step(x, model.look_at(context), context.mask, None)
-    return compared(case, f"{stream.published} logits of one step", model.logits_of(decoded, stream.name), expected, ACTIVATION)
+    logits = model.logits_of(decoded, stream.name)
+    return compared(case, f"{stream.published} logits of one step", logits, expected, ACTIVATION)
 
 
-def _until_end(rows: Tensor) -> list[list[int]]:
-    """Each row between its start and its end; what a batch's sampler wrote behind the end has no meaning."""
-    kept = []
-    for row in rows[:, 1:].tolist():
-        kept.append(row[: row.index(END)] if END in row else row)
-    return kept
+def _until_end(rows: list[list[int]]) -> list[list[int]]:
+    """Each row before its end; what a batch's sampler wrote behind the end has no meaning."""
+    return [row[: row.index(END)] if END in row else row for row in rows]
 
 
-def _shown(
-    model: FourM, given: Mapping[str, Tensor], known: Mapping[str, Tensor], prompted: Stream | None, b: int
-) -> TokenBatch:
-    """A batch that shows what is given, of grids that are known in part those places, and the start of a sequence."""
+def _shown(model: FourM, given: Mapping[str, Tensor], known: Mapping[str, Tensor], b: int) -> TokenBatch:
+    """A batch that shows what is given, of grids that are known in part those places."""
     io: dict[str, Tensor] = {}
     for stream in model.streams:
         name = stream.published
-        if stream is prompted:
-            value, hidden = torch.full((b, 1), START), torch.zeros(b, 1, dtype=torch.bool)
-        elif name in given:
+        if name in given:
             value = given[name]
             places = stream.num_tokens if stream.kind is not StreamKind.embedding else value.shape[1]
             hidden = torch.zeros(b, places, dtype=torch.bool)

@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 
-
+from networks.generation.schedules import Temperature, TokenSchedule, tokens_per_step
 from tests.reference.check import Check, compared, equal
+
+WITHIN = 1e-6
 
 
 def is_schedules(content: Any) -> bool:
@@ -15,5 +17,12 @@ def is_schedules(content: Any) -> bool:
 
 
 def check_schedules(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
-    """Every schedule."""
-    yield equal(case, "x", 1, 1)
+    """Every schedule; temperatures are those of steps that decide equally many tokens."""
+    for name, expected in content.get("tokens_per_step", {}).items():
+        kind, steps, tokens = name.split(":")
+        yield equal(case, f"tokens {name}", tokens_per_step(TokenSchedule(kind), int(steps), int(tokens)), expected)
+    for name, expected in content.get("temperature_per_step", {}).items():
+        *words, steps, tokens = name.split(":")
+        counts = tokens_per_step(TokenSchedule.linear, int(steps), int(tokens))
+        found = torch.tensor(Temperature.parse(":".join(words)).steps(counts), dtype=torch.float64)
+        yield compared(case, f"temperature {name}", found, torch.tensor(expected, dtype=torch.float64), WITHIN)

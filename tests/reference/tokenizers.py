@@ -28,7 +28,8 @@ def check_tokenizer(case: str, tokenizer: Tokenizer, io: Mapping[str, Tensor]) -
         yield compared(case, "quant", _looked_up(tokenizer, expected), io["output/quant"], ACTIVATION)
     if "output/reconstruction" in io:
         found = tokenizer.decode(expected.flatten(1))
-        yield compared(case, "reconstruction", found.reshape(io["output/reconstruction"].shape), io["output/reconstruction"], ACTIVATION)
+        wanted = io["output/reconstruction"]
+        yield compared(case, "reconstruction", found.reshape(wanted.shape), wanted, ACTIVATION)
     if isinstance(tokenizer, DiffusionTokenizer) and "output/denoiser" in io:
         shares = io["output/alphas_cumprod"]
         yield compared(case, "alphas_cumprod", tokenizer.decoder.shares, shares, ACTIVATION)
@@ -42,4 +43,5 @@ def _looked_up(tokenizer: Tokenizer, tokens: Tensor) -> Tensor:
         return tokenizer.memcodes.look_up(tokens.flatten(1))[..., None, None]
     assert isinstance(tokenizer, DenseTokenizer)
     codes = tokenizer.codebook.look_up(tokens.flatten(1))
-    return codes.transpose(1, 2).unflatten(2, tokens.shape[1:])
+    on_grid: Tensor = codes.transpose(1, 2).unflatten(2, tokens.shape[1:])
+    return on_grid

@@ -55,10 +55,7 @@ class PlainModel:
         """The decoder's normed answer at the places of one modality; ``ids`` of a sequence, None for a grid."""
         given = []
         for slot, position in enumerate(positions):
-            if ids is None:
-                vector = self.weights["mask_token"][0, 0]
-            else:
-                vector = self._table(name)[ids[slot]]
+            vector = self.weights["mask_token"][0, 0] if ids is None else self._table(name)[ids[slot]]
             given.append(vector + self._place("decoder_embeddings", name, position))
         y = torch.stack(given)
         for depth in range(self.decoder_depth):
@@ -169,5 +166,3 @@ def patches(image: Tensor, patch: int) -> Tensor:
 def double(weights: Weights) -> dict[str, Tensor]:
     """Weights in fp64 that gradients are asked of."""
     return {name: value.double().requires_grad_() for name, value in weights.items()}
-
-

@@ -133,7 +133,9 @@ def random_weights(setting: Setting, seed: int) -> dict[str, Tensor]:
         code = draw(1, 1, d)
         for side, here in (("encoder", name in setting.domains_in), ("decoder", name in setting.domains_out)):
             if here:
-                out |= _embedding(f"{side}_embeddings.{name}", kind, code, draw, d, setting, is_decoder=side == "decoder")
+                out |= _embedding(
+                    f"{side}_embeddings.{name}", kind, code, draw, d, setting, is_decoder=side == "decoder"
+                )
     return out
 
 
