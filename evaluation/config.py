@@ -21,6 +21,11 @@ class EvaluationConfig:
     """Longest sequence that is written, in tokens; each modality's own limit where None."""
     routes: dict[str, list[str]] = field(default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]})
     """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
+    chains: list[list[str]] = field(
+        default_factory=lambda: [["rgb", "depth", "normals", "semseg"], ["rgb", "semseg", "depth"]]
+    )
+    """Source, modalities generated on the way, and target: measured beside the direct route, and left out where a model
+    lacks one of them."""
     probes: dict[str, str] = field(default_factory=lambda: {"t5_caption": "caption"})
     """What is predicted from a modality that is an input only, to say what it is worth."""
     argmax: list[str] = field(default_factory=lambda: ["semseg", "canny_edges", "sam_edges"])
@@ -40,6 +45,11 @@ class EvaluationConfig:
         for name in counts:
             if getattr(self, name) < 1:
                 raise ConfigError(f"evaluation.{name} must be at least 1, got {getattr(self, name)}.")
+        for names in self.chains:
+            if len(names) < 3 or len(set(names)) < len(names):
+                raise ConfigError(
+                    f"A chain of evaluation.chains needs three different modalities or more, got {names}."
+                )
         if self.num_pictures < 0:
             raise ConfigError(f"evaluation.num_pictures must be at least 0, got {self.num_pictures}.")
         if self.max_tokens is not None and self.max_tokens < 1:

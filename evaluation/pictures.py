@@ -80,7 +80,7 @@ def png(picture: Image.Image | NDArray[np.uint8]) -> bytes:
 def drawn(codecs: Codecs, predictions: Mapping[str, Sequence[Any]]) -> dict[str, list[Drawing]]:
     """Predictions by route, as drawings."""
     return {
-        name: [draw(codecs.modalities[name.partition("->")[2]], value) for value in values]
+        name: [draw(codecs.modalities[name.rpartition("->")[2]], value) for value in values]
         for name, values in predictions.items()
     }
 
@@ -177,15 +177,15 @@ def _sheet(
     name: str,
     count: int,
 ) -> Sheet:
-    source, _, target = name.partition("->")
+    source, *between, target = name.split("->")
     arms = [arm for arm, found in predicted.items() if found.get(name)]
     columns = [_truth(codecs, held_out, item, count) for item in dict.fromkeys((source, target))]
     titles = [codecs.modalities[source].title, "truth"][: len(columns)]
     columns.append(round_trip_drawings(codecs, held_out, target, count))
     columns += [list(predicted[arm][name]) for arm in arms]
-    one, other = codecs.modalities[source], codecs.modalities[target]
+    other = codecs.modalities[target]
     return Sheet(
-        title=f"{plain_title(one)} to {plain_title(other)}",
+        title=" to ".join(plain_title(codecs.modalities[item]) for item in (source, *between, target)),
         note="" if other.provenance.value == "exact" else f"({other.provenance.value} labels)",
         columns=(*titles, "tokenizer", *arms),
         rows=_rows(columns),

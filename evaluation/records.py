@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ WELL_FORMED = "well_formed"
 def route(source: str, target: str) -> str:
     """The name of the route from one whole modality to another, as in ``rgb->depth``."""
     return f"{source}->{target}"
+
+
+def chain(names: Sequence[str]) -> str:
+    """The name of a route by way of others, as in ``rgb->depth->semseg``."""
+    return "->".join(names)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import RenderableType
 
+from evaluation.chains import chain_rows
 from evaluation.figures import entropy_plots, loss_plots, time_plot, way_plot
 from evaluation.files import write_text
 from evaluation.pictures import SIDE, Drawing, png, tile
@@ -74,7 +75,8 @@ def summary(report: ReportInput) -> RenderableType:
 def _context(report: ReportInput) -> dict[str, Any]:
     arms = list(report.arms)
     rows = figure_rows(report.scores, report.modalities, arms, report.resamples)
-    shared = [row for row in rows if set(row.arms) == set(arms)]
+    chained = chain_rows(rows)
+    shared = [row for row in rows if set(row.arms) == set(arms) and row.route.count("->") < 2]
     headline = headline_rows(rows, arms)
     return {
         "report": report,
@@ -83,6 +85,7 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "findings": findings(shared, arms),
         "way_plot": Markup(way_plot(headline, arms)),
         "groups": _groups([row for row in shared if row.route != MASKED]),
+        "chain_rows": chained,
         "modality_rows": modality_rows(report.scores, report.modalities, rows),
         "entropy_plots": {name: Markup(plot) for name, plot in entropy_plots(rows, arms).items()},
         "loss_plots": {name: Markup(plot) for name, plot in loss_plots(report, arms).items()},

@@ -1,6 +1,7 @@
 """An ablation from its config to its report: plan, ledger, run, compare."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -194,8 +195,8 @@ def _tokenizer_facts(plan: Plan, modalities: Mapping[str, Modality]) -> list[Tok
                 members=task.members,
                 vocab=task.tokenizer.vocab,
                 num_tokens=task.layout.num_tokens,
-                used=card.usage.used,
-                perplexity=card.usage.perplexity,
+                used=card.usage.used if card.usage else math.nan,
+                perplexity=card.usage.perplexity if card.usage else math.nan,
                 steps=card.steps,
                 provenance=card.provenance,
             )

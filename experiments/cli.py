@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
-from modalities.errors import UserError
+from experiments.generate_command import add_generate_options, generation_progress, request_of
+from modalities.errors import ConfigError, UserError
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses after Ctrl-C and after SIGTERM, as shells have them."""
@@ -86,6 +87,42 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path("prediction"), help="folder of the results")
     predict.set_defaults(command=_predict)
 
+    taken = commands.add_parser("import-checkpoint", help="make a model's folder out of a published 4M checkpoint")
+    taken.add_argument("checkpoint", help="a .safetensors file, a folder, or a Hugging Face repository id")
+    taken.add_argument("out", type=Path, help="the folder to make")
+    taken.add_argument("--text-tokenizer", type=Path, help="the published tokenizer.json of the text vocabulary")
+    taken.add_argument(
+        "--tokenizer",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a published tokenizer, by the name of its modality; as often as there are",
+    )
+    taken.set_defaults(command=_import)
+
+    given = commands.add_parser("export-checkpoint", help="write a model in the published format")
+    given.add_argument("model", type=Path, help="a model's folder, or an ablation's (runs/quickstart)")
+    given.add_argument("out", type=Path, help="the folder to make")
+    given.add_argument("--arm", help="arm of an ablation; its last, if not given")
+    given.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
+    given.set_defaults(command=_export)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on held-out scenes")
+    evaluate.add_argument(
+        "settings", nargs="*", metavar="config or key=value", help="as of `ablate`; all may be left out"
+    )
+    evaluate.add_argument(
+        "--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)"
+    )
+    evaluate.add_argument("--arm", help="arm of an ablation; its last, if not given")
+    evaluate.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
+    evaluate.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
+    evaluate.set_defaults(command=_evaluate)
+
+    generate = commands.add_parser("generate", help="generate any modalities from any others, whole or in part")
+    add_generate_options(generate)
+    generate.set_defaults(command=_generate)
+
     ui = commands.add_parser("ui", help="open the ledger: mlflow ui on 127.0.0.1")
     ui.add_argument("--root", type=Path, default=Path("runs"))
     ui.add_argument("--uri", help="another tracking URI than the database below the root")
@@ -142,6 +179,67 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if answer.warning:
         console.print(answer.warning, style="yellow", highlight=False)
+
+
+def _import(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.import_checkpoint import Wanted, import_checkpoint
+
+    pairs = [item.partition("=") for item in arguments.tokenizer]
+    for name, _, path in pairs:
+        if not (name and path):
+            raise ConfigError(f"--tokenizer takes NAME=PATH, got {name!r}.")
+    wanted = Wanted(text_tokenizer=arguments.text_tokenizer, tokenizers={name: path for name, _, path in pairs})
+    for line in import_checkpoint(arguments.checkpoint, arguments.out, wanted):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _export(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.export_checkpoint import export_checkpoint
+
+    for line in export_checkpoint(arguments.model, arguments.out, arguments.arm, arguments.seed):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.config import find_config, load_config
+
+    names = [item for item in arguments.settings if "=" not in item]
+    if len(names) > 1:
+        raise ConfigError(f"fourm evaluate takes one config, got {', '.join(names)}.")
+    overrides = [item for item in arguments.settings if "=" in item]
+    config = load_config(find_config(names[0]) if names else None, overrides)
+    from experiments.evaluate import evaluate_model
+
+    with console.status("") as status:
+        found = evaluate_model(
+            arguments.model,
+            config,
+            arguments.out,
+            arm=arguments.arm,
+            seed=arguments.seed,
+            progress=lambda word: status.update(f"{word} ..."),
+        )
+    for line in found.lines:
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(found.table)
+    console.print(f"Scores:  {found.scores}", highlight=False, soft_wrap=True)
+
+
+def _generate(arguments: argparse.Namespace, console: Console) -> None:
+    from experiments.generate import generate_files
+
+    with generation_progress(console) as progress:
+        answer = generate_files(
+            request_of(arguments),
+            arguments.model,
+            arguments.out,
+            progress,
+            arm=arguments.arm,
+            seed=arguments.model_seed,
+        )
+    for line in answer.lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(answer.warning, style="yellow", highlight=False)
 
 
 def _ui(arguments: argparse.Namespace, console: Console) -> None:

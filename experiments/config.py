@@ -79,6 +79,10 @@ class TrainingConfig:
     """What those pictures show, where the arm has it."""
     cut_heads: bool = True
     """Heads of sequences choose among the ids that occur in their training data only."""
+    start_from: str | None = None
+    """Folder of a model whose weights, text tokenizer and fitting tokenizers are where training begins."""
+    shared_text: bool = True
+    """One table of tokens for all sequences; false gives each its own, as published models have."""
     precision: str = "32-true"
     """Lightning's name of the arithmetic: bf16-mixed on GPUs."""
     compile: bool = False

@@ -90,7 +90,7 @@ def token_store(job: Job, split: str, streams: Sequence[Stream]) -> TokenStore:
 def streams_for(job: Job, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
     """The streams of some modalities, their heads cut to what occurs in training where the config says so."""
     chosen = {name: job.modalities[name] for name in names}
-    streams = streams_of(chosen, text.vocab_size)
+    streams = streams_of(chosen, text.vocab_size, shared_text=job.config.training.shared_text)
     if not job.config.training.cut_heads:
         return streams
     return tuple(_cut(job, stream) if stream.kind is StreamKind.sequence else stream for stream in streams)

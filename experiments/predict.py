@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from evaluation.chance import START
 from evaluation.config import EvaluationConfig
 from evaluation.files import write_text
 from evaluation.held_out import Codecs
@@ -21,7 +22,7 @@ from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, Provenance, SequenceModality, center_view
 from networks.batch import Column
 from networks.masking import select
-from networks.streams import PIXELS
+from networks.streams import PIXELS, Stream, StreamKind
 
 ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
 """Short names that a command line may use."""
@@ -57,10 +58,12 @@ def predict_image(
     """
     loaded = load_model(find_model(model, arm, seed))
     registry = registry or default_registry()
-    modalities = {name: registry[name].at(loaded.scale) for name in loaded.modalities}
-    chosen = [_target(name, loaded, modalities) for name in targets]
+    modalities = loaded.modalities_from(registry)
+    chosen = [_target(name, loaded) for name in targets]
     if not chosen:
-        raise UnknownNameError("target", "", _targets(loaded, modalities))
+        raise UnknownNameError("target", "", _targets(loaded))
+    for name in chosen:
+        loaded.expect(modalities[name])
     rgb = modalities["rgb"]
     photograph = rgb.read(image)
     seen = rgb.augment(photograph, center_view(*photograph.shape[:2]))
@@ -68,20 +71,20 @@ def predict_image(
     written = _write(out, modalities, seen, values)
     proxies = [name for name in chosen if modalities[name].provenance is Provenance.proxy]
     data = loaded.card.get("data", "procedural scenes")
-    warning = f"This model was trained on {data}: its answers on photographs are poor."
+    warning = str(loaded.card.get("notice", f"This model was trained on {data}: its answers on photographs are poor."))
     if proxies:
         warning += f" {', '.join(proxies)} are proxies, not the features of the networks they are named after."
     return Answer(lines=written, warning=warning)
 
 
-def _targets(loaded: LoadedModel, modalities: Mapping[str, Modality]) -> list[str]:
-    return [name for name in loaded.modalities if modalities[name].is_target]
+def _targets(loaded: LoadedModel) -> list[str]:
+    return [stream.name for stream in loaded.streams if stream.is_target]
 
 
-def _target(name: str, loaded: LoadedModel, modalities: Mapping[str, Modality]) -> str:
+def _target(name: str, loaded: LoadedModel) -> str:
     full = ALIASES.get(name, name)
-    if full not in _targets(loaded, modalities):
-        raise UnknownNameError("target of this model", name, _targets(loaded, modalities))
+    if full not in _targets(loaded):
+        raise UnknownNameError("target of this model", name, _targets(loaded))
     return full
 
 
@@ -100,9 +103,20 @@ def _predicted(
     patches = loaded.model.streams[loaded.model.index[entrance]].num_tokens
     pixels = Column(values=torch.from_numpy(np.ascontiguousarray(seen))[None], lengths=torch.tensor([patches]))
     loaded.model.eval()
+    values: dict[str, Any] = {}
     with torch.no_grad():
-        context = loaded.model.encode(select({entrance: pixels}, loaded.streams, inputs=[entrance], targets=[]))
-        return {name: predict_values(loaded.model, codecs, context, name, EvaluationConfig())[0][0] for name in targets}
+        for name in targets:
+            shown = {entrance: pixels, **_prompt(loaded.streams[loaded.model.index[name]])}
+            context = loaded.model.encode(select(shown, loaded.streams, inputs=list(shown), targets=[]))
+            values[name] = predict_values(loaded.model, codecs, context, name, EvaluationConfig())[0][0]
+    return values
+
+
+def _prompt(target: Stream) -> dict[str, Column]:
+    """What published models are shown of a sequence that they are to write: the sentinel that it begins with."""
+    if not target.published or target.kind is not StreamKind.sequence or not target.is_input:
+        return {}
+    return {target.name: Column(values=torch.tensor([[START]]), lengths=torch.tensor([1]))}
 
 
 def _write(out: Path, modalities: Mapping[str, Modality], seen: np.ndarray, values: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.config import modalities_of
 from experiments.execution import execute, failure, follow
-from experiments.order import Order, read_order
+from experiments.order import read_order
 from modalities.registry import default_registry
 
 

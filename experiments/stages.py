@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import ExperimentConfig
+from experiments.start import Start, start_of
 from lightning_modules.records import to_plain
 from modalities.spec import Modality, learnt, tokenizer_tasks
 
@@ -87,7 +88,8 @@ def plan_of(config: ExperimentConfig, modalities: Mapping[str, Modality]) -> Pla
     Data and tokenizers cover the modalities of all arms and are made once; a model is made for each arm and seed.
     """
     facts = {name: [type(item).__qualname__, to_plain(item)] for name, item in modalities.items()}
-    stages = [*_data(config, facts), *_tokenizers(config, modalities)]
+    start = start_of(config.training.start_from, tokenizer_tasks(modalities))
+    stages = [*_data(config, facts), *_tokenizers(config, modalities, start)]
     tokenizers = tuple(stage.name for stage in stages if stage.kind in ("text", "tokenizer"))
     tokens: list[Stage] = []
     for stage in stages:
@@ -119,7 +121,7 @@ def plan_of(config: ExperimentConfig, modalities: Mapping[str, Modality]) -> Pla
     common = sorted(set.intersection(*[set(config.arm(name)) for name in config.arms]))
     for seed in config.seeds:
         for arm in config.arms:
-            stages += _model(config, arm, seed, made, data, tokenizers, common)
+            stages += _model(config, arm, seed, made, data, tokenizers, common, start)
     return Plan(Path(config.root).absolute(), stages)
 
 
@@ -140,11 +142,12 @@ def _data(config: ExperimentConfig, facts: Mapping[str, Any]) -> list[Stage]:
     return stages
 
 
-def _tokenizers(config: ExperimentConfig, modalities: Mapping[str, Modality]) -> list[Stage]:
+def _tokenizers(config: ExperimentConfig, modalities: Mapping[str, Modality], start: Start | None) -> list[Stage]:
     shards = _data(config, {})
     train = tuple(stage.name for stage in shards if stage.details["split"] == "train")
     both = tuple(stage.name for stage in shards)
-    stages = [Stage(kind="text", name="text", facts={"modalities": sorted(modalities)}, inputs=train, cost=30.0)]
+    text = {"start": start.text} if start and start.text else {"modalities": sorted(modalities)}
+    stages = [Stage(kind="text", name="text", facts=text, inputs=train, cost=30.0)]
     for name, task in tokenizer_tasks(modalities).items():
         steps = config.tokenizer_training.steps.get(name, config.tokenizer_optim.steps)
         facts = {
@@ -154,6 +157,8 @@ def _tokenizers(config: ExperimentConfig, modalities: Mapping[str, Modality]) ->
             # Steps of other tokenizers are none of this one's business.
             "training": {**to_plain(config.tokenizer_training), "steps": steps},
         }
+        if start and name in start.tokenizers:
+            facts = {"start": start.tokenizers[name]}
         stages.append(
             Stage(
                 kind="tokenizer", name=f"tokenizer/{name}", facts=facts, inputs=both, details={"task": name}, cost=20.0
@@ -170,6 +175,7 @@ def _model(
     data: tuple[str, ...],
     tokenizers: tuple[str, ...],
     common: list[str],
+    start: Start | None,
 ) -> list[Stage]:
     held_out = tuple(name for name in data if name.startswith("data/validation"))
     training = {
@@ -178,7 +184,8 @@ def _model(
         "model": to_plain(config.model),
         "masking": to_plain(config.masking),
         "optim": to_plain(config.optim),
-        "training": to_plain(config.training),
+        # What the folder holds decides, not where it lies.
+        "training": {**to_plain(config.training), "start_from": start.weights if start else None},
         "devices": config.executor.devices,
     }
     details = {"arm": arm, "seed": seed}

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +13,9 @@ from lightning import Trainer, seed_everything
 from torch import Tensor
 
 from experiments.context import HISTORY, Job, left_alone, lift, logger_of, raw_split, strategy_of, trainer_facts
+from experiments.start import start_of
 from lightning_modules.callbacks import Reporter
+from lightning_modules.checkpoint import TOKENIZERS
 from lightning_modules.data.loading import row_loader
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from lightning_modules.tokenizer_folder import Quality, TokenizerCard, save_tokenizer
@@ -25,6 +29,10 @@ def run_tokenizer(job: Job) -> None:
     """Train one tokenizer, measure it on held-out values, and write its folder."""
     config, name = job.config, job.stage.details["task"]
     task = tokenizer_tasks(job.modalities)[name]
+    start = start_of(config.training.start_from, {name: task})
+    if start and name in start.tokenizers:
+        _taken(job, start.folder / TOKENIZERS / name)
+        return
     seed_everything(config.tokenizer_optim.seed, verbose=False)
     training = config.tokenizer_training
     rows, held_out = _rows(job, task, "train", training.max_rows), _rows(job, task, "validation", training.val_rows)
@@ -68,6 +76,13 @@ def run_tokenizer(job: Job) -> None:
     save_tokenizer(job.folder / "tokenizer", tokenizer, task, config.tokenizer, card)
     lift(job, "tokenizer")
     (job.folder / HISTORY).write_text(json.dumps(logger.history))
+
+
+def _taken(job: Job, folder: Path) -> None:
+    """Take a tokenizer as it is from the model that the run starts from."""
+    for path in folder.iterdir():
+        shutil.copy(path, job.folder / path.name)
+    (job.folder / HISTORY).write_text("{}")
 
 
 def _with_steps(job: Job, steps: int) -> TokenizerOptimConfig:

@@ -77,7 +77,9 @@ def _answers(uri: str) -> None:
         return  # It answers, if only to say that it wants something else.
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise DataError(f"The ledger {uri} does not answer: {reason}. Start the server, or set tracking.uri.") from error
+        raise DataError(
+            f"The ledger {uri} does not answer: {reason}. Start the server, or set tracking.uri."
+        ) from error
 
 
 class Ledger:

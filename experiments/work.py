@@ -1,7 +1,10 @@
 """What each kind of stage does. Every function takes a job and leaves its result in the job's folder."""
 
 import json
+import logging
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -30,6 +33,7 @@ from experiments.context import (
     tokenizers,
     trainer_facts,
 )
+from experiments.start import start_of
 from experiments.tokenizer_stage import run_tokenizer
 from experiments.tracking import Ledger
 from lightning_modules.callbacks import Pictures, Reporter
@@ -38,10 +42,14 @@ from lightning_modules.data.loading import FourMDataModule
 from lightning_modules.data.raw import RawStore, render_shard
 from lightning_modules.data.tokenise import tokenise
 from lightning_modules.fourm import FourMModule
+from modalities.errors import CheckpointError
 from modalities.sequences import Prose
 from modalities.spec import Provenance
+from networks.adopt import adopt
 from networks.masking import Masker
 from networks.tokenizers.text import TextTokenizer
+
+log = logging.getLogger(__name__)
 
 FACTS = "facts.json"
 
@@ -58,6 +66,10 @@ def run_data(job: Job) -> None:
 
 def run_text(job: Job) -> None:
     """Learn word pieces from everything that is written in words."""
+    start = start_of(job.config.training.start_from, {})
+    if start and start.text:
+        shutil.copy(start.folder / TEXT, job.folder / TEXT)
+        return
     names = [name for name, item in job.modalities.items() if isinstance(item, Prose)]
     raw = raw_split(job, "train", names)
     texts = [text for name in names for text in raw[name][:] if text]
@@ -87,6 +99,7 @@ def run_model(job: Job) -> None:
     streams = streams_for(job, names, text)
     seed_everything(seed, verbose=False)
     module = FourMModule(streams, config.model, config.optim)
+    _start(job, module)
     data = FourMDataModule(
         token_store(job, "train", streams),
         token_store(job, "validation", streams),
@@ -120,6 +133,19 @@ def run_model(job: Job) -> None:
     trainer.fit(module, datamodule=data)
     if left_alone(trainer):
         _keep_model(job, module, text, logger.history)
+
+
+def _start(job: Job, module: FourMModule) -> None:
+    """Begin from another model's weights, where the config says so, and say what does not fit."""
+    place = job.config.training.start_from
+    if place is None:
+        return
+    found = adopt(module.model, load_model(Path(place)).model)
+    if not found.taken:
+        raise CheckpointError(f"No weight of training.start_from={place} fits this run's model: set model.size to its.")
+    if module.averaged is not None:
+        module.averaged.module.load_state_dict(module.model.state_dict())
+    log.warning("%s starts from %s: %s.", job.stage.name, place, found)
 
 
 def run_baselines(job: Job) -> None:

@@ -1,20 +1,25 @@
-"""A trained model as a folder that needs nothing else: weights, config, text tokenizer and learnt tokenizers."""
+"""A trained model as a folder that needs nothing else: weights, config, text tokenizer and learnt tokenizers.
+
+A model that was imported may lack tokenizers; then what needs one says so.
+"""
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
 from lightning_modules.data.shards import whole_folder
+from lightning_modules.published import FileTensors
 from lightning_modules.records import from_plain, to_plain
 from lightning_modules.tokenizer_folder import TrainedTokenizer, load_tokenizer
-from modalities.errors import CheckpointError
-from modalities.spec import Scale
+from lightning_modules.weights import write_weights
+from modalities.errors import CheckpointError, DataError
+from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.registry import Registry
+from modalities.spec import Modality, Scale, SequenceModality, learnt
+from modalities.tokenizer_specs import Linear, ProductMLP, ViTVQ, WordPiece
 from networks.fourm import FourM, FourMConfig
 from networks.streams import Stream
 from networks.tokenizers.text import TextTokenizer
@@ -29,6 +34,16 @@ WEIGHTS, CONFIG, TEXT, CARD, TOKENIZERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A modality of a size that no scale gives: of another resolution, vocabulary or length than the installed one."""
+
+    base: str
+    """Name of the installed modality."""
+    layout: Dense | Vector | Text | Embeddings
+    tokenizer: ViTVQ | ProductMLP | WordPiece | Linear
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     """A model as it comes out of its folder, in evaluation mode on the CPU."""
 
@@ -36,10 +51,48 @@ class LoadedModel:
     streams: tuple[Stream, ...]
     modalities: tuple[str, ...]
     scale: Scale
-    text: TextTokenizer
+    variants: dict[str, Variant]
+    text: TextTokenizer | None
+    """None where the model was imported without one."""
     tokenizers: dict[str, TrainedTokenizer]
     fingerprints: dict[str, str]
     card: dict[str, Any]
+
+    def modalities_from(self, registry: Registry) -> dict[str, Modality]:
+        """The model's modalities, at its sizes.
+
+        Raises:
+            UnknownNameError: One is not installed.
+        """
+        return {name: self._modality(name, registry) for name in self.modalities}
+
+    def lacks(self, modality: Modality) -> str | None:
+        """What is not in the folder and reading or writing the modality needs, as the option that would have it."""
+        part = learnt(modality)
+        if part is not None and part.tokenizer.name not in self.tokenizers:
+            return f"--tokenizer {part.tokenizer.name}=PATH"
+        if isinstance(modality, SequenceModality) and self.text is None:
+            return "--text-tokenizer FILE"
+        return None
+
+    def expect(self, modality: Modality) -> None:
+        """Check that all is there that the modality needs.
+
+        Raises:
+            DataError: Something is not; the message names the option of import that brings it.
+        """
+        option = self.lacks(modality)
+        if option is not None:
+            raise DataError(
+                f"{modality.name!r} needs a tokenizer that this model was imported without: "
+                f"run fourm import-checkpoint again with {option}."
+            )
+
+    def _modality(self, name: str, registry: Registry) -> Modality:
+        variant = self.variants.get(name)
+        if variant is None:
+            return registry[name].at(self.scale)
+        return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +102,8 @@ class _Config:
     modalities: tuple[str, ...]
     scale: Scale
     fingerprints: dict[str, str]
+    variants: dict[str, Variant] = field(default_factory=dict)
+    has_text: bool = True
 
 
 def save_model(
@@ -57,16 +112,18 @@ def save_model(
     *,
     modalities: Sequence[str],
     scale: Scale,
-    text: TextTokenizer,
+    text: TextTokenizer | None,
     fingerprints: Mapping[str, str],
     tokenizers: Mapping[str, Path],
     card: Mapping[str, Any],
+    variants: Mapping[str, Variant] | None = None,
 ) -> None:
     """Write a model's folder, whole or not at all.
 
     Args:
         fingerprints: Of the tokenizers, by stream.
         tokenizers: Folders of the learnt ones, by task; they are copied.
+        variants: Modalities of other sizes than the scale gives them.
 
     Raises:
         DataError: The folder cannot be written.
@@ -77,13 +134,16 @@ def save_model(
         modalities=tuple(modalities),
         scale=scale,
         fingerprints=dict(fingerprints),
+        variants=dict(variants or {}),
+        has_text=text is not None,
     )
     with whole_folder(folder) as partial:
         # Tied tables are one parameter under several names, which the format does not take.
         kept = dict(model.named_parameters(remove_duplicate=True))
-        save_file({name: value.detach().cpu().contiguous() for name, value in kept.items()}, partial / WEIGHTS)
+        write_weights(partial / WEIGHTS, kept)
         (partial / CONFIG).write_text(json.dumps(to_plain(config), indent=1) + "\n")
-        (partial / TEXT).write_text(text.to_json())
+        if text is not None:
+            (partial / TEXT).write_text(text.to_json())
         (partial / CARD).write_text(json.dumps(dict(card), indent=1) + "\n")
         for name, path in tokenizers.items():
             shutil.copytree(path, partial / TOKENIZERS / name)
@@ -103,10 +163,10 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         raise CheckpointError(
             f"{folder} is a model of {', '.join(config.modalities)}; expected one of {', '.join(expected)}."
         )
-    model = FourM(config.streams, config.model)
+    model = FourM(config.streams, config.model, initialised=False)
     _load_weights(model, folder / WEIGHTS)
     try:
-        text = TextTokenizer.from_json((folder / TEXT).read_text())
+        text = TextTokenizer.from_json((folder / TEXT).read_text()) if config.has_text else None
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete: {error}.") from error
@@ -116,6 +176,7 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         streams=config.streams,
         modalities=config.modalities,
         scale=config.scale,
+        variants=config.variants,
         text=text,
         tokenizers={path.name: load_tokenizer(path) for path in found},
         fingerprints=config.fingerprints,
@@ -126,7 +187,12 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
 def _config(folder: Path) -> _Config:
     path = folder / CONFIG
     try:
-        return from_plain(_Config, json.loads(path.read_text()))
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and "domains_in" in content:
+            raise CheckpointError(
+                f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first."
+            )
+        return from_plain(_Config, content)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.") from None
     except ValueError as error:
@@ -134,15 +200,13 @@ def _config(folder: Path) -> _Config:
 
 
 def _load_weights(model: FourM, path: Path) -> None:
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    weights = FileTensors(path)
     own = dict(model.named_parameters(remove_duplicate=True))
-    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    missing, unknown = sorted(own.keys() - set(weights)), sorted(set(weights) - own.keys())
     if missing or unknown:
         raise CheckpointError(f"{path} lacks {missing[:3] or 'nothing'} and has unknown {unknown[:3] or 'nothing'}.")
-    for name, value in weights.items():
-        if value.shape != own[name].shape:
-            raise CheckpointError(f"{path}: {name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}.")
-        own[name].data.copy_(value)
+    for name in weights:
+        found, expected = weights.shape(name), tuple(own[name].shape)
+        if found != expected:
+            raise CheckpointError(f"{path}: {name} has shape {found}, expected {expected}.")
+        own[name].data.copy_(weights[name])

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -30,7 +30,8 @@ def from_plain(kind: type[T], value: Any) -> T:
     """The record of class ``kind`` that `to_plain` wrote.
 
     Raises:
-        ValueError: A field is missing or unknown, or its value is of another type; the message names it.
+        ValueError: A field without a default is missing, a field is unknown, or its value is of another type; the
+            message names it. What an older version did not write yet has its default.
     """
     return cast(T, _read(kind, value, kind.__name__))
 
@@ -74,11 +75,12 @@ def _read_union(choices: tuple[Any, ...], value: Any, place: str) -> Any:
 def _read_record(kind: type, value: dict[str, Any], place: str) -> Any:
     hints = get_type_hints(kind)
     known = {item.name for item in fields(kind)}
-    unknown, missing = set(value) - known - {TAG}, known - set(value)
+    required = {item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING}
+    unknown, missing = set(value) - known - {TAG}, required - set(value)
     if unknown or missing:
         told = [f"unknown {sorted(unknown)}"] * bool(unknown) + [f"missing {sorted(missing)}"] * bool(missing)
         raise ValueError(f"{place}: {', '.join(told)}")
-    return kind(**{name: _read(hints[name], value[name], f"{place}.{name}") for name in known})
+    return kind(**{name: _read(hints[name], value[name], f"{place}.{name}") for name in known & set(value)})
 
 
 def _expect(value: Any, kind: type | tuple[type, ...], place: str) -> Any:

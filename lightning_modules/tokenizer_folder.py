@@ -46,8 +46,8 @@ class TokenizerCard:
     """How a raw value becomes what the tokenizer reads."""
     quality: dict[str, Quality] = field(default_factory=dict)
     """By ``modality/metric``."""
-    usage: Usage
-    """On held-out data."""
+    usage: Usage | None
+    """On held-out data; None where it was not measured, as of an imported tokenizer."""
     data_fingerprint: str
     provenance: str
     """Where the labels came from; says so where they are stand-ins for an expert's."""
@@ -57,7 +57,7 @@ class TokenizerCard:
     @property
     def low_usage(self) -> bool:
         """True where under a tenth of the codes are used."""
-        return self.usage.is_low
+        return self.usage is not None and self.usage.is_low
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def readable(task: TokenizerTask, config: TokenizerConfig, card: TokenizerCard) 
         "",
         f"- Reads: {', '.join(task.members) or task.name}, {shape_of(task)}; {card.normalisation}",
         f"- Codes: {task.layout.num_tokens} per sample out of {task.tokenizer.vocab}, by {network}{decoder}",
-        f"- Code usage: {card.usage.used:.1%}, perplexity {card.usage.perplexity:.1f}",
+        f"- Code usage: {_told(card.usage)}",
         f"- Labels: {card.provenance}",
         f"- Data: {card.data_fingerprint}; {card.steps} steps",
     ]
@@ -187,6 +187,10 @@ def shape_of(task: TokenizerTask) -> str:
     if layout.categorical:
         return f"class maps of {layout.side} x {layout.side} pixels, {layout.channels} classes"
     return f"{layout.channels} x {layout.side} x {layout.side} values"
+
+
+def _told(usage: Usage | None) -> str:
+    return f"{usage.used:.1%}, perplexity {usage.perplexity:.1f}" if usage else "not measured"
 
 
 def _facts(task: TokenizerTask, card: TokenizerCard) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def gather_ids(samples: Samples, streams: Sequence[Stream], device: torch.device
     """All ids of the samples."""
     first, width, total = [], [], FIRST_TOKEN
     for stream in streams:
-        has_ids = stream.is_target and stream.name in samples
+        has_ids = stream.has_ids and stream.name in samples
         first.append(total if has_ids else NOTHING)
         width.append(samples[stream.name].values.shape[1] if has_ids else 0)
         total += samples[stream.name].values.numel() if has_ids else 0
@@ -136,12 +136,14 @@ def cut_rows(samples: Samples, streams: Sequence[Stream], slots: Slots, column: 
     """The chosen patches and vectors of every stream that has them."""
     rows: dict[str, Rows] = {}
     for number, stream in enumerate(streams):
-        if stream.is_target or stream.name not in samples:
+        if stream.has_ids or stream.name not in samples:
             continue
         values = samples[stream.name].values
         own = np.flatnonzero(slots.stream == number)
         sample, place = slots.sample[own], column[own]
         cut = patches(values, sample, place, stream.patch) if stream.patch else vectors(values, sample, place)
+        if stream.mean:
+            cut = standardised(cut, stream.mean, stream.std)
         rows[stream.name] = Rows(values=cut, slots=torch.from_numpy(slots.slot[own]).to(values.device))
     return rows
 
@@ -161,6 +163,15 @@ def patches(
     first = (sample * height + position // grid * patch) * grid + position % grid
     chosen = first[:, None] + grid * np.arange(patch)
     return _gather(runs, chosen, scale=1 / 127.5, shift=-1.0)
+
+
+def standardised(
+    rows: Float[Tensor, "r pixels"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "r pixels"]:
+    """Patches of levels from -1 to 1 in units of each channel's deviation from its mean, both of levels from 0 to 1."""
+    channels = rows.unflatten(1, (-1, len(mean)))
+    centre, width = channels.new_tensor(mean), channels.new_tensor(std)
+    return channels.sub(2 * centre - 1).div_(2 * width).flatten(1)
 
 
 def vectors(

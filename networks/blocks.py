@@ -5,11 +5,31 @@ Everything is pre-norm. Attention is `scaled_dot_product_attention`; masks are b
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Biases:
+    """Which linear maps and norms have a bias."""
+
+    norms: bool = False
+    queries: bool = False
+    """Queries, keys and values."""
+    outputs: bool = False
+    """The map behind the attention's heads."""
+    mlp: bool = False
+    context: bool = False
+    """The map from the encoder's answer to the decoder's context."""
+    embeddings: bool = False
+    """The map that vectors enter the encoder by."""
+
+    @classmethod
+    def everywhere(cls) -> "Biases":
+        """All of them."""
+        return cls(norms=True, queries=True, outputs=True, mlp=True, context=True, embeddings=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +42,7 @@ class BlockConfig:
     """Hidden width of the MLP over ``width``; a gated one takes two thirds of it, at the same number of weights."""
     gated: bool = True
     """True for SwiGLU, False for GELU."""
-    bias: bool = False
+    biases: Biases = Biases()
     qk_norm: bool = False
     """True where queries and keys are normalised per head."""
     norm_eps: float = 1e-6
@@ -30,14 +50,14 @@ class BlockConfig:
 
 def norm(config: BlockConfig) -> nn.LayerNorm:
     """A layer norm over the block's width."""
-    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
+    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.biases.norms)
 
 
 def attend(
     query: Float[Tensor, "b h m e"],
     key: Float[Tensor, "b h n e"],
     value: Float[Tensor, "b h n e"],
-    mask: Bool[Tensor, "b #h #m n"] | None,
+    mask: Bool[Tensor, "#b #h #m n"] | None,
 ) -> Float[Tensor, "b m d"]:
     """What each query gathers from the values, heads side by side."""
     return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=mask), "b h m e -> b m (h e)")
@@ -52,20 +72,44 @@ class _HeadNorms(nn.Module):
         self.query: nn.Module = nn.Identity()
         self.key: nn.Module = nn.Identity()
         if config.qk_norm:
-            self.query = nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
-            self.key = nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
+            self.query = nn.LayerNorm(width, eps=config.norm_eps, bias=config.biases.norms)
+            self.key = nn.LayerNorm(width, eps=config.norm_eps, bias=config.biases.norms)
 
 
 @dataclass(kw_only=True)
 class KeyValues:
-    """Keys and values that a step of generation keeps for the next."""
+    """Keys and values of tokens, for queries that come later."""
 
     key: Float[Tensor, "b h n e"]
     value: Float[Tensor, "b h n e"]
 
-    def extend(self, key: Float[Tensor, "b h m e"], value: Float[Tensor, "b h m e"]) -> "KeyValues":
-        """These and the new ones behind them."""
-        return KeyValues(key=torch.cat([self.key, key], dim=2), value=torch.cat([self.value, value], dim=2))
+    def among(self, rows: Int[Tensor, " r"]) -> "KeyValues":
+        """Those of some of the samples."""
+        return KeyValues(key=self.key[rows], value=self.value[rows])
+
+
+@dataclass(kw_only=True)
+class Cache:
+    """Room for the keys and values of tokens that come one after another, filled from the front.
+
+    A token is written into its place; what was there is not moved, so a token costs the same however many there are.
+    """
+
+    key: Float[Tensor, "b h room e"]
+    value: Float[Tensor, "b h room e"]
+    length: int = 0
+
+    def extend(self, key: Float[Tensor, "b h m e"], value: Float[Tensor, "b h m e"]) -> KeyValues:
+        """Take the new ones in; all so far."""
+        end = self.length + key.shape[2]
+        self.key[:, :, self.length : end] = key
+        self.value[:, :, self.length : end] = value
+        self.length = end
+        return KeyValues(key=self.key[:, :, :end], value=self.value[:, :, :end])
+
+    def among(self, rows: Int[Tensor, " r"]) -> "Cache":
+        """The cache of some of the samples."""
+        return Cache(key=self.key[rows], value=self.value[rows], length=self.length)
 
 
 class SelfAttention(nn.Module):
@@ -74,15 +118,15 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
-        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.biases.queries)
+        self.out = nn.Linear(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        mask: Bool[Tensor, "b #h #n k"] | None = None,
-        past: KeyValues | None = None,
+        mask: Bool[Tensor, "#b #h #n k"] | None = None,
+        past: Cache | None = None,
     ) -> tuple[Float[Tensor, "b n d"], KeyValues]:
         """What each token gathers from the others, and the keys and values so far.
 
@@ -102,9 +146,9 @@ class CrossAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width, bias=config.bias)
-        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.bias)
-        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+        self.query = nn.Linear(config.width, config.width, bias=config.biases.queries)
+        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.biases.queries)
+        self.out = nn.Linear(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
     def keys_values(self, context: Float[Tensor, "b n d"]) -> KeyValues:
@@ -113,7 +157,7 @@ class CrossAttention(nn.Module):
         return KeyValues(key=self.norms.key(key), value=value)
 
     def forward(
-        self, x: Float[Tensor, "b m d"], seen: KeyValues, mask: Bool[Tensor, "b #h #m n"] | None = None
+        self, x: Float[Tensor, "b m d"], seen: KeyValues, mask: Bool[Tensor, "#b #h #m n"] | None = None
     ) -> Float[Tensor, "b m d"]:
         """What each token of ``x`` gathers from the context."""
         query = rearrange(self.query(x), "b m (h e) -> b h m e", h=self.heads)
@@ -128,8 +172,8 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
-        self.up = nn.Linear(config.width, 2 * hidden if config.gated else hidden, bias=config.bias)
-        self.down = nn.Linear(hidden, config.width, bias=config.bias)
+        self.up = nn.Linear(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
+        self.down = nn.Linear(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
@@ -154,7 +198,7 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b #h #n n"] | None = None
+        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "#b #h #n n"] | None = None
     ) -> Float[Tensor, "b n d"]:
         """The tokens after the block."""
         gathered, _ = self.attention(self.attention_norm(x), mask)
@@ -185,9 +229,9 @@ class DecoderBlock(nn.Module):
         x: Float[Tensor, "b m d"],
         seen: KeyValues,
         *,
-        mask: Bool[Tensor, "b #h #m k"] | None = None,
-        context_mask: Bool[Tensor, "b #h #m n"] | None = None,
-        past: KeyValues | None = None,
+        mask: Bool[Tensor, "#b #h #m k"] | None = None,
+        context_mask: Bool[Tensor, "#b #h #m n"] | None = None,
+        past: Cache | None = None,
     ) -> tuple[Float[Tensor, "b m d"], KeyValues]:
         """The tokens after the block, and the self-attention's keys and values so far."""
         gathered, own = self.attention(self.attention_norm(x), mask, past)

@@ -32,7 +32,9 @@ def num_places(stream: Stream) -> int:
 
     A hidden token of a sequence can bring a sentinel with it, and a sentinel closes the whole.
     """
-    return stream.num_tokens if stream.kind in (StreamKind.grid, StreamKind.pixels) else 2 * stream.num_tokens + 2
+    if stream.kind in (StreamKind.grid, StreamKind.pixels):
+        return stream.num_tokens
+    return stream.places or 2 * stream.num_tokens + 2
 
 
 class Places(nn.Module):
@@ -48,7 +50,7 @@ class Places(nn.Module):
         learnt_first, num_learnt = [], 0
         for stream in streams:
             num = num_places(stream)
-            is_learnt = learnt or (stream.kind is StreamKind.grid and stream.grid == 0)
+            is_learnt = learnt or stream.has_learnt_places
             learnt_first.append(num_learnt if is_learnt else -1)
             num_learnt += num if is_learnt else 0
             if is_learnt:
@@ -108,9 +110,9 @@ class Tokens(nn.Module):
 class Stem(nn.Module):
     """A linear map from a patch or a vector to the width, and where asked for an MLP of one hidden layer beside it."""
 
-    def __init__(self, channels: int, width: int, *, deep: bool) -> None:
+    def __init__(self, channels: int, width: int, *, deep: bool, bias: bool = False) -> None:
         super().__init__()
-        self.linear = nn.Linear(channels, width, bias=False)
+        self.linear = nn.Linear(channels, width, bias=bias)
         self.mlp = (
             nn.Sequential(nn.Linear(channels, 2 * width), nn.GELU(), nn.Linear(2 * width, width)) if deep else None
         )

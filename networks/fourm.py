@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, DecoderBlock, KeyValues, norm
+from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.initialise import initialise
@@ -48,7 +48,12 @@ class FourM(nn.Module):
 
     is_sequence: Tensor
 
-    def __init__(self, streams: Sequence[Stream], config: FourMConfig) -> None:
+    def __init__(self, streams: Sequence[Stream], config: FourMConfig, *, initialised: bool = True) -> None:
+        """Build the model.
+
+        Args:
+            initialised: False leaves weights as they come, for those who fill them themselves.
+        """
         super().__init__()
         self.streams = tuple(streams)
         self.config = config
@@ -58,30 +63,23 @@ class FourM(nn.Module):
         self.tokens = Tokens(self.streams, width)
         self.heads = self.tokens if config.sharing is Sharing.all else Tokens(self.streams, width)
         self.decoder_tokens = Tokens(self.streams, width) if config.sharing is Sharing.none else self.heads
-        self.places = Places(
-            self.streams,
-            width,
-            scale=config.position_scale,
-            max_period=config.max_period,
-            learnt=config.learnt_positions,
-        )
-        self.stems = nn.ModuleDict(
-            {
-                stream.name: Stem(stream.channels, width, deep=config.deep_stem)
-                for stream in self.streams
-                if not stream.is_target
-            }
-        )
+        self.places = self._places()
+        shared = config.shared_positions and config.shared_streams
+        self.decoder_places = self.places if shared else self._places()
+        if config.shared_streams:
+            self.decoder_places.stream = self.places.stream
+        self.stems = nn.ModuleDict({s.name: self._stem(s) for s in self.streams if not s.has_ids})
         self.registers = nn.Parameter(torch.zeros(config.registers, width)) if config.registers else None
         self.encoder = nn.ModuleList([Block(block) for _ in range(encoder_depth)])
         self.encoder_norm = norm(block)
-        self.context_projection = nn.Linear(width, width, bias=config.bias)
+        self.context_projection = nn.Linear(width, width, bias=config.each_bias.context)
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.decoder = nn.ModuleList([DecoderBlock(block) for _ in range(decoder_depth)])
         self.decoder_norm = norm(block)
         kinds = [stream.kind is StreamKind.sequence for stream in self.streams]
         self.register_buffer("is_sequence", torch.tensor(kinds), persistent=False)
-        initialise(self)
+        if initialised:
+            initialise(self)
 
     def forward(self, batch: TokenBatch) -> FourMOutput:
         """The loss over every target of the batch: cross-entropy, mean over modalities (or over tokens)."""
@@ -94,11 +92,7 @@ class FourM(nn.Module):
             counts[name] = rows.numel()
         if not losses:
             return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
-        stacked = torch.stack(list(losses.values()))
-        if not self.config.token_loss:
-            return FourMOutput(loss=stacked.mean(), losses=losses, counts=counts)
-        weights = torch.tensor([counts[name] for name in losses], device=stacked.device, dtype=stacked.dtype)
-        return FourMOutput(loss=(stacked * weights).sum() / weights.sum(), losses=losses, counts=counts)
+        return FourMOutput(loss=self._total(losses, counts), losses=losses, counts=counts)
 
     def logits(self, batch: TokenBatch) -> dict[str, tuple[Float[Tensor, "r v"], Int[Tensor, " r"]]]:
         """For each stream with targets: its logits, and the index of each row in the decoder's flattened slots."""
@@ -139,15 +133,28 @@ class FourM(nn.Module):
         x: Float[Tensor, "b m d"],
         seen: list[KeyValues],
         context_mask: Bool[Tensor, "b 1 1 n"] | None,
-        past: list[KeyValues] | None,
+        past: list[Cache] | None,
+        mask: Bool[Tensor, "#b #h #m own"] | None = None,
     ) -> tuple[Float[Tensor, "b m d"], list[KeyValues]]:
-        """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before."""
+        """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before.
+
+        Args:
+            past: Takes in the new slots.
+            mask: True where a slot may look, where not all may.
+        """
         own: list[KeyValues] = []
         for number, block in enumerate(self.decoder):
             before = past[number] if past else None
-            x, kept = block(x, seen[number], context_mask=context_mask, past=before)
+            x, kept = block(x, seen[number], mask=mask, context_mask=context_mask, past=before)
             own.append(kept)
         return cast(Tensor, self.decoder_norm(x)), own
+
+    def caches(self, rows: int, room: int) -> list[Cache]:
+        """Room for ``room`` decoder slots of ``rows`` samples in every block."""
+        width, heads, _, depth = self.config.shape
+        like = self.mask_token
+        shape = (rows, heads, room, width // heads)
+        return [Cache(key=like.new_empty(shape), value=like.new_empty(shape)) for _ in range(depth)]
 
     def embed_targets(
         self, ids: Int[Tensor, "b m"], stream: Int[Tensor, "b m"], position: Int[Tensor, "b m"]
@@ -155,7 +162,7 @@ class FourM(nn.Module):
         """What the decoder is given: the known id for sequences, the mask token for grids, and the place."""
         known: Tensor = self.decoder_tokens(ids, stream)
         given = torch.where(self.is_sequence[stream][..., None], known, self.mask_token.to(known.dtype))
-        embedded: Tensor = given + self.places(stream, position)
+        embedded: Tensor = given + self.decoder_places(stream, position)
         return embedded
 
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
@@ -166,6 +173,30 @@ class FourM(nn.Module):
             return logits
         ids = torch.tensor(facts.predictable, device=logits.device)
         return logits.new_full((*logits.shape[:-1], facts.vocab), -torch.inf).index_copy(-1, ids, logits)
+
+    def _places(self) -> Places:
+        config = self.config
+        return Places(
+            self.streams,
+            config.shape[0],
+            scale=config.position_scale,
+            max_period=config.max_period,
+            learnt=config.learnt_positions,
+        )
+
+    def _stem(self, stream: Stream) -> Stem:
+        bias = self.config.each_bias.embeddings and stream.kind is StreamKind.embedding
+        return Stem(stream.channels, self.config.shape[0], deep=self.config.deep_stem, bias=bias)
+
+    def _total(self, losses: dict[str, Tensor], counts: dict[str, int]) -> Float[Tensor, ""]:
+        """One loss out of the streams' means."""
+        stacked, config = torch.stack(list(losses.values())), self.config
+        if not config.token_loss:
+            among = sum(stream.is_target for stream in self.streams) if config.published_loss else len(losses)
+            return stacked.sum() / among
+        vocab = {stream.name: stream.vocab if config.published_loss else 1 for stream in self.streams}
+        weights = stacked.new_tensor([counts[name] * vocab[name] for name in losses])
+        return (stacked * weights).sum() / weights.sum()
 
     def _loss_of(
         self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str, tables: Mapping[str, Tensor]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from modalities.errors import ConfigError
-from networks.blocks import BlockConfig
+from networks.blocks import Biases, BlockConfig
 
 
 class Size(Enum):
@@ -68,7 +68,9 @@ class FourMConfig:
     gated: bool = True
     """SwiGLU where true, GELU where false."""
     bias: bool = False
-    """Biases in norms, attention and MLP."""
+    """Biases everywhere: norms, attention, MLP, context and embedding projections."""
+    biases: Biases | None = None
+    """Biases one by one, in place of `bias`; published models have some only."""
     qk_norm: bool = False
     """Norms on each head's queries and keys."""
     sharing: Sharing = Sharing.decoder
@@ -85,8 +87,15 @@ class FourMConfig:
     """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
     learnt_positions: bool = False
     """Learnt positions in place of sines and cosines."""
+    shared_positions: bool = True
+    """One table of learnt positions for encoder and decoder; published models have two."""
+    shared_streams: bool = True
+    """One code per stream for encoder and decoder, as in published models."""
     token_loss: bool = False
     """Mean over tokens where true; mean over modalities of their means, as in the papers, where false."""
+    published_loss: bool = False
+    """The published code's averages: a modality without a target in the batch counts as a loss of 0, and tokens are
+    weighted by the size of their vocabulary."""
 
     def __post_init__(self) -> None:
         width, heads, _, _ = self.shape
@@ -109,5 +118,17 @@ class FourMConfig:
         """The shape of one block."""
         width, heads, _, _ = self.shape
         return BlockConfig(
-            width=width, heads=heads, mlp_ratio=self.mlp_ratio, gated=self.gated, bias=self.bias, qk_norm=self.qk_norm
+            width=width,
+            heads=heads,
+            mlp_ratio=self.mlp_ratio,
+            gated=self.gated,
+            biases=self.each_bias,
+            qk_norm=self.qk_norm,
         )
+
+    @property
+    def each_bias(self) -> Biases:
+        """Which parts have biases."""
+        if self.biases is not None:
+            return self.biases
+        return Biases.everywhere() if self.bias else Biases()

@@ -28,9 +28,12 @@ def initialise(model: "FourM") -> None:
         table.table[-1].zero_()
     nn.init.normal_(model.places.stream, std=std)
     nn.init.normal_(model.mask_token, std=std)
-    if model.places.learnt is not None:
-        nn.init.normal_(model.places.learnt, std=std)
-        model.places.learnt[0].zero_()
+    if model.decoder_places.stream is not model.places.stream:
+        nn.init.normal_(model.decoder_places.stream, std=std)
+    for item in dict.fromkeys((model.places, model.decoder_places)):
+        if item.learnt is not None:
+            nn.init.normal_(item.learnt, std=std)
+            item.learnt[0].zero_()
     if model.registers is not None:
         nn.init.normal_(model.registers, std=std)
     if local:

@@ -170,6 +170,8 @@ def _roles(
         if name not in known:
             raise UnknownNameError("stream", name, known)
     for stream in streams:
+        if stream.name in inputs and not stream.is_input:
+            raise ValueError(f"Stream {stream.name!r} is given but cannot be an input.")
         if stream.name in targets and (stream.name in inputs or not stream.is_target):
             reason = "is an input too" if stream.is_target else "cannot be predicted"
             raise ValueError(f"Stream {stream.name!r} is asked for but {reason}.")

@@ -158,7 +158,7 @@ def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
     """
     inputs, targets, keeps = [], [], []
     for mixture in mixtures:
-        inputs.append([mixture.input_overrides.get(item.name, mixture.input_alpha) for item in streams])
+        inputs.append([mixture.input_overrides.get(item.name, mixture.input_alpha) * item.is_input for item in streams])
         targets.append(
             [mixture.target_overrides.get(item.name, mixture.target_alpha) * item.is_target for item in streams]
         )

@@ -20,11 +20,11 @@ def sincos_1d(num: int, width: int, max_period: float = 10_000.0) -> Float[Tenso
 
 
 def sincos_2d(grid: int, width: int, max_period: float = 10_000.0) -> Float[Tensor, "places width"]:
-    """Codes of the places of a square grid in row-major order: half of the width for the column, half for the row.
+    """Codes of the places of a square grid in row-major order: half of the width for the row, half for the column.
 
-    Source: the fixed positions of MoCo v3 and MAE (arXiv:2111.06377), which 4M uses.
+    Source: the fixed positions of MoCo v3 and MAE (arXiv:2111.06377), in the order of the published 4M models.
     """
     axis = sincos_1d(grid, width // 2, max_period)
     rows = axis[:, None, :].expand(grid, grid, -1)
     columns = axis[None, :, :].expand(grid, grid, -1)
-    return torch.cat([columns, rows], dim=-1).reshape(grid * grid, -1)
+    return torch.cat([rows, columns], dim=-1).reshape(grid * grid, -1)

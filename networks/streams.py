@@ -41,14 +41,38 @@ class Stream:
     chunk: int = 1
     """Tokens of a sequence that are hidden or shown together; above 1 the chunks come in any order."""
     keep: Keep = Keep.random
+    learnt: bool = False
+    """True where positions are learnt though they could be sines and cosines."""
+    places: int = 0
+    """Rows of a sequence's position table; 0 for as many as its length can need."""
+    is_input: bool = True
+    """True where the encoder may be shown it."""
+    is_predicted: bool = True
+    """False for ids that are an input only."""
+    mean: tuple[float, ...] = ()
+    """Levels that enter as 0, by channel, of 0 to 1, for pixels; none where levels enter as -1 to 1."""
+    std: tuple[float, ...] = ()
+    """Levels that enter as 1 more than that."""
+    published: str = ""
+    """Its name in published checkpoints, where it came from one."""
     predictable: tuple[int, ...] = ()
     """Ids that the head chooses among, in rising order; empty for the whole vocabulary. A sequence whose training data
     uses 300 of 4,500 ids then pays for 300. Any other id counts as the first of them."""
 
     @property
+    def has_learnt_places(self) -> bool:
+        """True where positions are learnt, whatever the model's config says: there or where there is no order."""
+        return self.learnt or (self.kind is StreamKind.grid and self.grid == 0)
+
+    @property
+    def has_ids(self) -> bool:
+        """True for tokens, False for patches and vectors."""
+        return self.kind in (StreamKind.grid, StreamKind.sequence)
+
+    @property
     def is_target(self) -> bool:
         """True where the model can predict it."""
-        return self.kind in (StreamKind.grid, StreamKind.sequence)
+        return self.has_ids and self.is_predicted
 
 
 PIXELS = "_pixels"

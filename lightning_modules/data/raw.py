@@ -10,8 +10,11 @@ import numpy as np
 
 from lightning_modules.data.shards import ArrayColumn, read_column, seal, unseal, whole_folder, write_column
 from modalities.errors import DataError
-from modalities.scene import make_scene, split_seed
+from modalities.scene import Scene, make_scene, split_seed
 from modalities.spec import Dense, Modality, SequenceModality
+
+DEFAULT_SIZE = 224
+"""Side of scenes that no grid is taken from."""
 
 
 class RecordCodec(SequenceModality):
@@ -28,12 +31,15 @@ def render_shard(
     folder: Path, modalities: Mapping[str, Modality], split: str, numbers: Sequence[int], progress: Any = None
 ) -> None:
     """Render scenes ``numbers`` of ``split`` and write the value of every modality, whole or not at all."""
-    size = next(item.layout.size for item in modalities.values() if isinstance(item.layout, Dense))
+    size = next((item.layout.size for item in modalities.values() if isinstance(item.layout, Dense)), DEFAULT_SIZE)
     values: dict[str, list[Any]] = {name: [] for name in modalities}
     for done, number in enumerate(numbers):
-        scene = make_scene(split_seed(split, number), size=size)
+        scenes: dict[int, Scene] = {}
         for name, modality in modalities.items():
-            values[name].append(modality.look(scene))
+            side = modality.layout.size if isinstance(modality.layout, Dense) else size
+            if side not in scenes:
+                scenes[side] = make_scene(split_seed(split, number), size=side)
+            values[name].append(modality.look(scenes[side]))
         if progress is not None and done % 16 == 0:
             progress(done / len(numbers))
     write_raw(folder, modalities, values, {"split": split, "numbers": [int(numbers[0]), int(numbers[-1]) + 1]})

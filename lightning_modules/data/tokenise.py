@@ -36,7 +36,7 @@ def tokens_of(
     modality: Modality,
     values: Sequence[Any],
     learnt_tokenizer: Tokenizer | None,
-    text: TextTokenizer,
+    text: TextTokenizer | None,
     *,
     seed: int,
     first: int,
@@ -56,6 +56,7 @@ def tokens_of(
             return [next(codes).astype(np.uint16) if here else None for here in present]
         case Text(max_tokens=longest):
             assert isinstance(modality, SequenceModality)
+            assert text is not None
             ids = [
                 None if item is None else item[:longest]
                 for item in _written(modality, values, learnt_tokenizer, text, seed, first)
@@ -99,7 +100,7 @@ def tokenise(
     folder: Path,
     raw: RawStore,
     tokenizers: Mapping[str, Tokenizer],
-    text: TextTokenizer,
+    text: TextTokenizer | None,
     fingerprints: Mapping[str, str],
     *,
     first: int = 0,
@@ -110,6 +111,7 @@ def tokenise(
 
     Args:
         tokenizers: Learnt ones, by the name of their task.
+        text: None where no modality is spelled as text.
         fingerprints: Of the tokenizers, by stream.
         first: Number of the first sample in its split.
     """

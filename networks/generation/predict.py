@@ -3,11 +3,18 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from networks.blocks import KeyValues
 from networks.fourm import Context, FourM
+from networks.generation.dice import Dice
+from networks.generation.plan import Decoding
+from networks.generation.schedules import Temperature
+from networks.generation.unmask import grid_logits
+from networks.generation.write import Assignment, write
+
+GREEDY = Decoding(temperature=Temperature(start=0.0))
+"""The likeliest token each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +27,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class Text:
     """Sequences written from left to right."""
 
     ids: list[list[int]]
@@ -36,25 +43,17 @@ def predict_dense(model: FourM, context: Context, stream: str) -> Prediction:
     Args:
         context: From `FourM.encode`.
     """
-    number = model.index[stream]
-    n = model.streams[number].num_tokens
-    b, device = len(context.values), context.values.device
-    streams = torch.full((b, n), number, device=device)
-    positions = torch.arange(n, device=device).expand(b, n)
-    x = model.embed_targets(torch.zeros_like(streams), streams, positions)
-    decoded, _ = model.step(x, model.look_at(context), context.mask, None)
-    probabilities = model.logits_of(decoded, stream).softmax(dim=-1)
+    n = model.streams[model.index[stream]].num_tokens
+    places = torch.arange(n, device=context.values.device).expand(len(context.values), n)
+    probabilities = grid_logits(model, context, stream, places, None, ()).softmax(dim=-1)
     return Prediction(ids=probabilities.argmax(dim=-1), probabilities=probabilities)
 
 
 @torch.no_grad()
 def predict_sequence(
     model: FourM, context: Context, stream: str, *, start: int, end: int, max_tokens: int | None = None
-) -> Written:
+) -> Text:
     """A whole sequence, the most likely token at a time.
-
-    Keys and values of what is written are kept, so a token costs one position, not the whole sequence again. Samples
-    that have ended leave the batch.
 
     Args:
         context: From `FourM.encode`.
@@ -62,33 +61,15 @@ def predict_sequence(
         end: Id that closes it: the second sentinel.
         max_tokens: Longest sequence; the stream's own limit where None.
     """
-    number = model.index[stream]
-    limit = min(max_tokens or model.streams[number].num_tokens, model.streams[number].num_tokens)
+    most = model.streams[model.index[stream]].num_tokens
+    limit = min(max_tokens or most, most)
     b, device = len(context.values), context.values.device
-    written: list[list[int]] = [[] for _ in range(b)]
-    total = torch.zeros(b, device=device)
-    live = torch.arange(b, device=device)
-    seen, past, mask = model.look_at(context), None, context.mask
-    given = torch.full((b, 1), start, device=device)
-    for place in range(limit + 1):
-        streams = torch.full_like(given, number)
-        x = model.embed_targets(given, streams, torch.full_like(given, place))
-        decoded, past = model.step(x, seen, mask, past)
-        best, ids = model.logits_of(decoded[:, -1], stream).log_softmax(dim=-1).max(dim=-1)
-        total[live] += best
-        going = (ids != end) if place < limit else torch.zeros_like(ids, dtype=torch.bool)
-        for row, token in zip(live[going].tolist(), ids[going].tolist(), strict=True):
-            written[row].append(token)
-        if not going.any():
-            break
-        if not going.all():
-            seen, past = [_keep(item, going) for item in seen], [_keep(item, going) for item in past]
-            mask = mask[going] if mask is not None else None
-            live, ids = live[going], ids[going]
-        given = ids[:, None]
-    lengths = torch.tensor([len(ids) + 1 for ids in written], device=device)
-    return Written(ids=written, log_probability=total / lengths)
-
-
-def _keep(item: KeyValues, rows: Bool[Tensor, " b"]) -> KeyValues:
-    return KeyValues(key=item.key[rows], value=item.value[rows])
+    assignment = Assignment(
+        ends=torch.full((b,), end, device=device),
+        limits=torch.full((b,), limit + 1, device=device),
+        most=limit + 1,
+        opening=start,
+    )
+    *_, last = write(model, context, stream, assignment, GREEDY, Dice(keys=torch.zeros_like(assignment.ends)))
+    ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
+    return Text(ids=ids, log_probability=last.log_probability / last.lengths)

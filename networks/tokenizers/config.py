@@ -38,6 +38,17 @@ class Prediction(Enum):
     """The clean value."""
     v = "v"
     """The velocity of Salimans & Ho 2022 (arXiv:2202.00512)."""
+    noise = "noise"
+    """The noise that was added (Ho et al. 2020, arXiv:2006.11239)."""
+
+
+class NoiseSchedule(Enum):
+    """How the share of signal falls over the noise levels."""
+
+    linear = "linear"
+    """Ho et al. 2020 (arXiv:2006.11239), section 4."""
+    cosine = "cosine"
+    """Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,7 @@ class DiffusionConfig:
     """Noise levels in training."""
     sampling_steps: int = 25
     """Denoising steps when decoding (DDIM)."""
+    schedule: NoiseSchedule = NoiseSchedule.linear
     prediction: Prediction = Prediction.sample
     zero_terminal_snr: bool = True
     """True where the last noise level holds no signal at all (arXiv:2305.08891)."""
@@ -90,6 +102,12 @@ class TokenizerConfig:
     """Transformer blocks of a ``plain`` decoder."""
     post_mlp: bool = True
     """True for a tanh MLP in fp32 behind the transformers' last block."""
+    encoder_positions: int = 0
+    """Side of the grid whose positions the encoder knows; those of another grid are resized. 0 for its own grid."""
+    decoder_positions: int = 0
+    """The same of the decoder."""
+    learnt_positions: bool = False
+    """True where the transformers' positions are learnt, from sines and cosines on."""
     patch_hidden: tuple[int, ...] = (128, 128)
     """Hidden widths of a ``patch_mlp`` encoder."""
     class_width: int = 64

@@ -1,5 +1,7 @@
 """The tokenizer of images, class maps, masks and feature maps: encoder, codebook, decoder."""
 
+import math
+
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
@@ -90,7 +92,12 @@ class DiffusionTokenizer(DenseTokenizer):
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
         super().__init__(layout, spec, config)
         self.decoder = DiffusionDecoder(
-            config.diffusion, latent=self.codebook.latent, channels=layout.channels, side=layout.side, kind=spec.loss
+            config.diffusion,
+            latent=self.codebook.latent,
+            channels=layout.channels,
+            side=layout.side,
+            grid=layout.grid,
+            kind=spec.loss,
         )
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
@@ -116,4 +123,4 @@ class DiffusionTokenizer(DenseTokenizer):
         )
 
     def _on_grid(self, codes: Float[Tensor, "b n k"]) -> Float[Tensor, "b k h w"]:
-        return rearrange(codes, "b (h w) k -> b k h w", h=self.layout.grid)
+        return rearrange(codes, "b (h w) k -> b k h w", h=math.isqrt(codes.shape[1]))

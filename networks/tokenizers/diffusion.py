@@ -5,17 +5,24 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalities.spec import Loss
-from networks.tokenizers.config import DiffusionConfig, Prediction
+from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, Prediction
 from networks.tokenizers.tokenizer import reconstruction_loss
 from networks.tokenizers.unet import UNet
 
 
-def signal_shares(steps: int, *, zero_terminal_snr: bool) -> Float[Tensor, " steps"]:
-    """Share of the signal's variance that is left at each noise level (alpha bar), for linear betas.
+def signal_shares(
+    steps: int, *, zero_terminal_snr: bool, schedule: NoiseSchedule = NoiseSchedule.linear
+) -> Float[Tensor, " steps"]:
+    """Share of the signal's variance that is left at each noise level (alpha bar).
 
-    Source: Ho et al. 2020 (arXiv:2006.11239), section 4; Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
+    Source: Ho et al. 2020 (arXiv:2006.11239), section 4; Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17, with their
+    bound on a step's noise; Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
     """
     betas = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)
+    if schedule is NoiseSchedule.cosine:
+        time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+        left = ((time + 0.008) / 1.008 * torch.pi / 2).cos().square()
+        betas = (1 - left[1:] / left[:-1]).clamp(max=0.999)
     amplitude = (1 - betas).cumprod(0).sqrt()
     if zero_terminal_snr:
         amplitude = (amplitude - amplitude[-1]) * amplitude[0] / (amplitude[0] - amplitude[-1])
@@ -35,12 +42,14 @@ class DiffusionDecoder(nn.Module):
 
     shares: Float[Tensor, " steps"]
 
-    def __init__(self, config: DiffusionConfig, *, latent: int, channels: int, side: int, kind: Loss) -> None:
+    def __init__(
+        self, config: DiffusionConfig, *, latent: int, channels: int, side: int, grid: int, kind: Loss
+    ) -> None:
         super().__init__()
         self.config, self.kind = config, kind
-        self.shape = (channels, side, side)
+        self.channels, self.per_code = channels, side // grid
         self.unet = UNet(config, channels=channels, latent=latent, side=side)
-        shares = signal_shares(config.steps, zero_terminal_snr=config.zero_terminal_snr)
+        shares = signal_shares(config.steps, zero_terminal_snr=config.zero_terminal_snr, schedule=config.schedule)
         self.register_buffer("shares", shares, persistent=False)
 
     def loss(
@@ -53,9 +62,9 @@ class DiffusionDecoder(nn.Module):
         signal, rest = self._amplitudes(level)
         noised = signal * x + rest * noise
         predicted: Tensor = self.unet(noised, level, codes)
-        target = x if self.config.prediction is Prediction.sample else signal * noise - rest * x
+        target = {Prediction.sample: x, Prediction.v: signal * noise - rest * x, Prediction.noise: noise}
         clean = self._clean(predicted.detach(), noised, signal, rest)
-        return reconstruction_loss(self.kind, predicted, target), clean
+        return reconstruction_loss(self.kind, predicted, target[self.config.prediction]), clean
 
     @torch.no_grad()
     def sample(
@@ -68,8 +77,8 @@ class DiffusionDecoder(nn.Module):
         """
         generator = generator or torch.Generator().manual_seed(0)
         levels = sampling_levels(self.config.steps, self.config.sampling_steps)
-        batch = codes.shape[0]
-        x = torch.randn((batch, *self.shape), generator=generator, device=generator.device).to(codes.device)
+        batch, sides = codes.shape[0], [side * self.per_code for side in codes.shape[2:]]
+        x = torch.randn((batch, self.channels, *sides), generator=generator, device=generator.device).to(codes.device)
         for index, level in enumerate(levels.tolist()):
             at = torch.full((batch,), level, device=codes.device)
             signal, rest = self._amplitudes(at)
@@ -87,7 +96,14 @@ class DiffusionDecoder(nn.Module):
         return share.sqrt(), (1 - share).sqrt()
 
     def _clean(self, predicted: Tensor, noised: Tensor, signal: Tensor, rest: Tensor) -> Tensor:
-        return predicted if self.config.prediction is Prediction.sample else signal * noised - rest * predicted
+        match self.config.prediction:
+            case Prediction.sample:
+                return predicted
+            case Prediction.v:
+                return signal * noised - rest * predicted
+            case Prediction.noise:
+                # At zero terminal signal the noise says nothing of the image; the bound keeps it finite.
+                return (noised - rest * predicted) / signal.clamp(min=1e-4)
 
     def _bounded(self, clean: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The estimate with its largest magnitudes cut.

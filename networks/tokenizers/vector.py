@@ -95,9 +95,9 @@ class VectorTokenizer(Tokenizer):
             raise ConfigError(f"tokenizer.mlp_latent must be a multiple of {num_tokens} codes, got {config.mlp_latent}")
         self.num_tokens, self.vocab, self.kind = num_tokens, vocab, loss
         width, depth, latent = config.mlp_width, config.mlp_depth, config.mlp_latent
-        self.encoder = nn.Sequential(BottleneckMLP(channels, latent, width, depth), nn.Linear(latent, latent))
+        self.encoder = nn.Sequential(BottleneckMLP(channels, width, width, depth), nn.Linear(width, latent))
         self.memcodes = Memcodes(num_tokens, vocab, latent, config.temperature)
-        self.decoder = nn.Sequential(nn.Linear(latent, latent), BottleneckMLP(latent, channels, width, depth))
+        self.decoder = nn.Sequential(nn.Linear(latent, width), BottleneckMLP(width, channels, width, depth))
 
     def encode(self, x: Float[Tensor, "b c"]) -> Int[Tensor, "b n"]:
         """One code per part of the latent."""

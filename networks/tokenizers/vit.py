@@ -1,5 +1,7 @@
 """What stands before and behind the codebook of a dense tokenizer: patches, transformers, an MLP per patch."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -7,7 +9,7 @@ from einops.layers.torch import Rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from networks.blocks import Block, BlockConfig
+from networks.blocks import Biases, Block, BlockConfig
 from networks.positions import sincos_2d
 from networks.tokenizers.config import EncoderKind, TokenizerConfig
 
@@ -17,9 +19,9 @@ def to_patches(x: Float[Tensor, "b c h w"], patch: int) -> Float[Tensor, "b n p"
     return rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
 
 
-def from_patches(x: Float[Tensor, "b n p"], patch: int, grid: int) -> Float[Tensor, "b c h w"]:
-    """The image whose patches `to_patches` gave."""
-    return rearrange(x, "b (h w) (c p q) -> b c (h p) (w q)", h=grid, p=patch, q=patch)
+def from_patches(x: Float[Tensor, "b n p"], patch: int) -> Float[Tensor, "b c h w"]:
+    """The square image whose patches `to_patches` gave."""
+    return rearrange(x, "b (h w) (c p q) -> b c (h p) (w q)", h=math.isqrt(x.shape[1]), p=patch, q=patch)
 
 
 class PostMLP(nn.Module):
@@ -42,32 +44,51 @@ class PostMLP(nn.Module):
             return answer
 
 
+def resized(positions: Float[Tensor, "n d"], places: int) -> Float[Tensor, "places d"]:
+    """A square grid's table of positions, bicubically resized to another square grid of ``places``."""
+    if len(positions) == places:
+        return positions
+    side = math.isqrt(len(positions))
+    table = rearrange(positions, "(h w) d -> 1 d h w", h=side)
+    wanted = (math.isqrt(places),) * 2
+    return rearrange(F.interpolate(table, size=wanted, mode="bicubic", align_corners=False), "1 d h w -> (h w) d")
+
+
 class ViT(nn.Module):
-    """Transformer blocks over a square grid with fixed positions."""
+    """Transformer blocks over a square grid. A grid of another size than it was built for has its positions resized."""
 
     positions: Float[Tensor, "n d"]
 
     def __init__(self, grid: int, depth: int, config: TokenizerConfig) -> None:
         super().__init__()
         block = BlockConfig(
-            width=config.width, heads=config.heads, mlp_ratio=config.mlp_ratio, gated=False, bias=True, norm_eps=1e-6
+            width=config.width,
+            heads=config.heads,
+            mlp_ratio=config.mlp_ratio,
+            gated=False,
+            biases=Biases.everywhere(),
+            norm_eps=1e-6,
         )
-        # The published tokenizers give the first half to the row; the published models, to the column.
-        positions = rearrange(sincos_2d(grid, config.width), "(w h) d -> (h w) d", h=grid)
-        self.register_buffer("positions", positions.contiguous(), persistent=False)
+        positions = sincos_2d(grid, config.width)
+        if config.learnt_positions:
+            self.positions = nn.Parameter(positions)
+        else:
+            self.register_buffer("positions", positions, persistent=False)
         self.blocks = nn.Sequential(*(Block(block) for _ in range(depth)))
         self.post = PostMLP(config.width, config.mlp_ratio) if config.post_mlp else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """The tokens after all blocks."""
-        mixed: Tensor = self.post(self.blocks(x + self.positions))
+        mixed: Tensor = self.post(self.blocks(x + resized(self.positions, x.shape[1])))
         return mixed
 
 
 def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequential:
     """The network from flat patches (b, n, ``length``) to tokens (b, n, width)."""
     if config.encoder is EncoderKind.vit:
-        return nn.Sequential(nn.Linear(length, config.width), ViT(grid, config.encoder_depth, config))
+        return nn.Sequential(
+            nn.Linear(length, config.width), ViT(config.encoder_positions or grid, config.encoder_depth, config)
+        )
     layers: list[nn.Module] = []
     for hidden in config.patch_hidden:
         layers += [nn.Linear(length, hidden), nn.GELU()]
@@ -112,14 +133,14 @@ class PatchDecoder(nn.Module):
 
     def __init__(self, config: TokenizerConfig, *, latent: int, channels: int, patch: int, grid: int) -> None:
         super().__init__()
-        self.patch, self.grid = patch, grid
+        self.patch = patch
         self.from_codes = nn.Linear(latent, config.width)
-        self.vit = ViT(grid, config.decoder_depth, config)
+        self.vit = ViT(config.decoder_positions or grid, config.decoder_depth, config)
         self.to_patches = nn.Linear(config.width, channels * patch**2)
         self.convs = nn.Sequential(*(ConvNeXt(channels) for _ in range(config.output_convs)))
 
     def forward(self, codes: Float[Tensor, "b n k"]) -> Float[Tensor, "b c h w"]:
         """The image, or the logits of one."""
         patches = self.to_patches(self.vit(self.from_codes(codes)))
-        image: Tensor = self.convs(from_patches(patches, self.patch, self.grid))
+        image: Tensor = self.convs(from_patches(patches, self.patch))
         return image

@@ -4,14 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks.blocks import MLP, Block, BlockConfig, CrossAttention, DecoderBlock, SelfAttention
+from networks.blocks import MLP, Biases, Block, BlockConfig, Cache, CrossAttention, DecoderBlock, SelfAttention
 
 CONFIG = BlockConfig(width=24, heads=3)
 
 
 def test_self_attention_is_torchs_multihead_attention_with_the_same_weights() -> None:
     torch.manual_seed(0)
-    ours = SelfAttention(BlockConfig(width=24, heads=3, bias=True))
+    ours = SelfAttention(BlockConfig(width=24, heads=3, biases=Biases.everywhere()))
     theirs = nn.MultiheadAttention(24, 3, batch_first=True)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(ours.qkv.weight)
@@ -38,7 +38,7 @@ def test_cross_attention_is_torchs_multihead_attention_with_the_same_weights() -
 
 
 def test_the_gated_mlp_is_swiglu_and_the_plain_one_gelu() -> None:
-    gated, plain = MLP(CONFIG), MLP(BlockConfig(width=24, heads=3, gated=False, bias=True))
+    gated, plain = MLP(CONFIG), MLP(BlockConfig(width=24, heads=3, gated=False, biases=Biases.everywhere()))
     x = torch.randn(3, 24)
     assert gated.down.in_features == int(24 * 4 * 2 / 3)
     gate, up = gated.up.weight.chunk(2)
@@ -58,10 +58,8 @@ def test_kept_keys_give_what_the_causal_mask_gives() -> None:
     block, x, context = DecoderBlock(CONFIG), torch.randn(2, 6, 24), torch.randn(2, 5, 24)
     seen = block.look_at(context)
     whole, _ = block(x, seen, mask=torch.ones(6, 6, dtype=torch.bool).tril()[None, None])
-    past, parts = None, []
-    for place in range(6):
-        part, past = block(x[:, place : place + 1], seen, past=past)
-        parts.append(part)
+    past = Cache(key=torch.empty(2, 3, 6, 8), value=torch.empty(2, 3, 6, 8))
+    parts = [block(x[:, place : place + 1], seen, past=past)[0] for place in range(6)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 
 

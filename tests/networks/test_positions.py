@@ -16,11 +16,11 @@ def test_one_axis_is_sines_then_cosines_of_a_geometric_row_of_frequencies(period
             assert codes[place, 6 + channel] == pytest.approx(np.cos(angle), abs=1e-6)
 
 
-def test_two_axes_are_the_codes_of_the_column_and_of_the_row() -> None:
+def test_two_axes_are_the_codes_of_the_row_and_of_the_column() -> None:
     codes, axis = sincos_2d(3, 16).numpy(), sincos_1d(3, 8).numpy()
     for row in range(3):
         for column in range(3):
-            np.testing.assert_array_equal(codes[3 * row + column], np.concatenate([axis[column], axis[row]]))
+            np.testing.assert_array_equal(codes[3 * row + column], np.concatenate([axis[row], axis[column]]))
 
 
 def test_all_places_of_a_grid_differ() -> None:

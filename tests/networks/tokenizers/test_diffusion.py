@@ -18,7 +18,7 @@ CONFIG = DiffusionConfig(channels=16, multipliers=(1, 2), blocks=1, attention=(2
 
 def decoder(config: DiffusionConfig = CONFIG) -> DiffusionDecoder:
     torch.manual_seed(0)
-    return DiffusionDecoder(config, latent=4, channels=2, side=16, kind=Loss.mse)
+    return DiffusionDecoder(config, latent=4, channels=2, side=16, grid=2, kind=Loss.mse)
 
 
 class Oracle(nn.Module):

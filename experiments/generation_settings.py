@@ -1,0 +1,114 @@
+"""What a command line says about how targets are generated, on top of the published defaults."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modalities.errors import ConfigError, UnknownNameError
+from networks.generation.defaults import default_plan
+from networks.generation.plan import Condition, Decoding, Plan, Scheme
+from networks.generation.schedules import Temperature, TokenSchedule
+from networks.streams import Stream
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "scheme": Scheme,
+    "steps": int,
+    "tokens": TokenSchedule,
+    "temperature": Temperature.parse,
+    "top_k": float,
+    "top_p": float,
+    "guidance": float,
+}
+"""The fields of `Decoding` that an option sets, and how its value is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Options as they were typed: each is a value for all targets, or ``target=value``, several apart by commas."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """By the field of `Decoding`."""
+    conditions: str = ""
+    """Weighted inputs in place of guidance, as ``caption=3,depth=-1``."""
+    grow: bool = True
+    prompted: bool = True
+
+
+def plan_of(
+    settings: Settings,
+    streams: Sequence[Stream],
+    targets: Sequence[str],
+    *,
+    from_image: bool,
+    rename: Callable[[str], str],
+) -> Plan:
+    """The plan for ``targets``: published defaults, and over them what was typed.
+
+    Args:
+        rename: From a name as it is typed to a stream's.
+
+    Raises:
+        ConfigError: A value is not of the option's kind or out of its range.
+        UnknownNameError: A setting names what is not asked for.
+    """
+    plan = default_plan(streams, from_image=from_image)
+    decodings = {name: plan.of(name) for name in targets}
+    for option, typed in settings.options.items():
+        for name, value in _by_target(option, typed, targets, rename).items():
+            decodings[name] = _changed(decodings[name], option, value)
+    if settings.conditions:
+        conditions = tuple(_condition(item, rename) for item in settings.conditions.split(","))
+        decodings = {name: replace(item, conditions=conditions) for name, item in decodings.items()}
+    return replace(plan, decodings=decodings, grow=settings.grow, prompted=settings.prompted)
+
+
+def told(plan: Plan, targets: Sequence[str]) -> dict[str, Any]:
+    """The plan as plain values, for a record beside the results."""
+    return {name: _plain(plan.of(name)) for name in targets} | {"grow": plan.grow, "prompted": plan.prompted}
+
+
+def _plain(decoding: Decoding) -> dict[str, Any]:
+    return {
+        "scheme": decoding.scheme.value,
+        "steps": decoding.steps,
+        "tokens": decoding.tokens.value,
+        "temperature": str(decoding.temperature),
+        "top_k": decoding.top_k,
+        "top_p": decoding.top_p,
+        "guidance": decoding.guidance,
+        "conditions": [{"streams": list(item.streams), "weight": item.weight} for item in decoding.conditions],
+    }
+
+
+def _by_target(option: str, typed: str, targets: Sequence[str], rename: Callable[[str], str]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for item in typed.split(","):
+        name, equals, value = item.rpartition("=")
+        if not equals:
+            chosen |= dict.fromkeys(targets, value.strip())
+        elif rename(name.strip()) in targets:
+            chosen[rename(name.strip())] = value.strip()
+        else:
+            raise UnknownNameError(f"target with --{option.replace('_', '-')}", name.strip(), targets)
+    return chosen
+
+
+def _changed(decoding: Decoding, option: str, value: str) -> Decoding:
+    try:
+        return replace(decoding, **{option: READERS[option](value)})
+    except ValueError:
+        kind = READERS[option]
+        known = f"one of {', '.join(item.value for item in kind)}" if isinstance(kind, type(Scheme)) else "a number"
+        raise ConfigError(f"--{option.replace('_', '-')} takes {known}, got {value!r}.") from None
+
+
+def _condition(item: str, rename: Callable[[str], str]) -> Condition:
+    names, _, weight = item.rpartition("=")
+    try:
+        return Condition(
+            streams=tuple(rename(name.strip()) for name in names.split("+") if name.strip()), weight=float(weight)
+        )
+    except ValueError:
+        raise ConfigError(
+            f"{item!r} is not a weighted condition: expected INPUT=WEIGHT, or ONE+OTHER=WEIGHT."
+        ) from None

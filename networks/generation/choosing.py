@@ -1,0 +1,78 @@
+"""From logits to tokens: guidance, truncation, temperature, and one draw for each place."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+COLD = 1e-4
+"""Temperatures below this take the likeliest token."""
+
+
+def guided(logits: Float[Tensor, "kb *m v"], weights: tuple[float, ...]) -> Float[Tensor, "b *m v"]:
+    """The logits of all branches as one: the unconditional ones plus each condition's weighted difference from them.
+
+    Args:
+        logits: Branches one under another, the unconditional one first; a single one where there are no ``weights``.
+
+    Source: classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), summed over conditions (Liu et al. 2022,
+    arXiv:2206.01714).
+    """
+    if not weights:
+        return logits
+    free, *bound = logits.chunk(len(weights) + 1)
+    summed = free
+    for weight, part in zip(weights, bound, strict=True):
+        summed = summed + weight * (part - free)
+    # What the head cannot say is minus infinity in every branch, and a difference of those is not a number.
+    return torch.where(torch.isneginf(free), free, summed)
+
+
+def truncated(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Float[Tensor, "*m v"]:
+    """``logits``, minus infinity where a token is not among the likeliest; the likeliest always stays.
+
+    Args:
+        top_k: How many stay, or below 1 which share of the vocabulary; 0 for all.
+        top_p: The likeliest that together reach this probability stay (Holtzman et al. 2020, arXiv:1904.09751); 1: all.
+    """
+    vocab = logits.shape[-1]
+    if top_k:
+        num = min(max(1, int(top_k if top_k >= 1 else top_k * vocab)), vocab)
+        least = logits.topk(num, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+        probability = ordered.softmax(dim=-1)
+        before = probability.cumsum(dim=-1) - probability
+        dropped = before >= top_p
+        dropped[..., 0] = False
+        logits = logits.masked_fill(torch.zeros_like(dropped).scatter(-1, order, dropped), -torch.inf)
+    return logits
+
+
+def draw(
+    logits: Float[Tensor, "b m v"], temperature: Float[Tensor, " b"], uniform: Float[Tensor, "b m"]
+) -> tuple[Int[Tensor, "b m"], Float[Tensor, "b m"]]:
+    """A token at each place, and the probability it was drawn with; where the temperature is 0, the likeliest.
+
+    The probability of the likeliest is that at temperature 1. Ties go to the lower id.
+    """
+    is_cold = (temperature < COLD)[:, None]
+    heat = torch.where(is_cold, 1.0, temperature[:, None])
+    probability = (logits / heat[..., None]).softmax(dim=-1)
+    summed = probability.cumsum(dim=-1)
+    total = summed[..., -1]
+    point = torch.minimum(uniform * total, total.nextafter(torch.zeros_like(total)))
+    drawn = torch.searchsorted(summed, point[..., None], right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
+    ids = torch.where(is_cold, logits.argmax(dim=-1), drawn)
+    return ids, probability.gather(-1, ids[..., None])[..., 0]
+
+
+def check_truncation(top_k: float, top_p: float) -> str | None:
+    """What is wrong with the settings of `truncated`; None where nothing is."""
+    if not (math.isfinite(top_k) and top_k >= 0):
+        return f"top_k must be 0 (all), a share below 1, or a number of tokens, got {top_k}"
+    if not 0 < top_p <= 1:
+        return f"top_p must be above 0 and at most 1, got {top_p}"
+    return None

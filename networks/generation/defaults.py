@@ -1,0 +1,101 @@
+"""The published settings of each kind of target, for when nobody says otherwise. Data in one place.
+
+Source: the released demonstrations of 4M-21 (arXiv:2406.09406).
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from networks.generation.plan import Decoding, Plan, Scheme
+from networks.generation.schedules import Temperature, TokenSchedule
+from networks.streams import Stream, StreamKind
+
+ORDER = (
+    "clip",
+    "dinov2",
+    "imagebind",
+    "dinov2_global",
+    "imagebind_global",
+    "depth",
+    "normals",
+    "semseg",
+    "canny_edges",
+    "sam_edges",
+    "rgb",
+    "caption",
+    "bounding_boxes",
+    "human_poses",
+    "sam_instances",
+    "color_palette",
+    "metadata_semantic",
+    "metadata_geometric",
+    "metadata_image",
+    "web_text",
+)
+"""The order in which a chain is best generated: features, then what is seen, then the image, then words about it."""
+
+WORDS = {
+    "caption": 0.3,
+    "web_text": 0.3,
+    "bounding_boxes": 0.3,
+    "human_poses": 0.1,
+    "sam_instances": 0.01,
+    "color_palette": 0.1,
+    "metadata_semantic": 0.1,
+    "metadata_geometric": 0.1,
+    "metadata_image": 0.1,
+}
+"""Temperatures of sequences."""
+
+COLD, FALLING = Temperature(start=0.01), Temperature.parse("onex:3:0.5:0.5")
+FEATURES = Decoding(steps=8, temperature=COLD, guidance=2.0, top_p=0.8)
+MAP = Decoding(steps=8, temperature=FALLING, guidance=2.0, top_p=0.8)
+GRIDS = {
+    "clip": Decoding(steps=50, temperature=Temperature.parse("onex:5:0.5:0.5"), guidance=3.0, top_p=0.8),
+    "dinov2": FEATURES,
+    "imagebind": FEATURES,
+    "dinov2_global": FEATURES,
+    "imagebind_global": FEATURES,
+    "rgb": Decoding(steps=25, temperature=FALLING, guidance=2.0, top_p=0.8),
+}
+"""Grids that an image is not given for; what is not named is generated as a `MAP`."""
+FROM_IMAGE = Decoding(steps=1, temperature=COLD, guidance=2.0, top_p=0.8)
+"""Grids that follow from a whole image."""
+FINER = Decoding(
+    scheme=Scheme.maskgit,
+    steps=8,
+    tokens=TokenSchedule.cosine,
+    temperature=Temperature(start=1.0),
+    guidance=3.0,
+    top_p=0.9,
+)
+"""High resolution from low."""
+
+
+def in_order(targets: Iterable[str]) -> list[str]:
+    """``targets`` in the order of `ORDER`; what it does not know stays behind, in the order given."""
+    return sorted(targets, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
+def default_decoding(stream: Stream, *, from_image: bool, is_finer: bool = False) -> Decoding:
+    """The published settings of one target, with no more steps than it has tokens.
+
+    Args:
+        from_image: True where a whole image is among the inputs.
+        is_finer: True where the target is the same at a higher resolution than an input.
+    """
+    if stream.kind is StreamKind.sequence:
+        return Decoding(temperature=Temperature(start=WORDS.get(stream.name, 0.3)), top_p=0.8)
+    chosen = FINER if is_finer else FROM_IMAGE if from_image else GRIDS.get(stream.name, MAP)
+    return replace(chosen, steps=min(chosen.steps, stream.num_tokens))
+
+
+def default_plan(streams: Iterable[Stream], *, from_image: bool, finer: Collection[str] = ()) -> Plan:
+    """The published settings of every target."""
+    return Plan(
+        decodings={
+            stream.name: default_decoding(stream, from_image=from_image, is_finer=stream.name in finer)
+            for stream in streams
+            if stream.is_target
+        }
+    )

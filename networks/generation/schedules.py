@@ -1,0 +1,148 @@
+"""How many tokens each step of generation decides, and at which temperature it draws them.
+
+Source: the cosine schedule is MaskGIT's (Chang et al. 2022, arXiv:2202.04200, section 3.3); linear and ``onex`` are
+4M's (Mizrahi et al. 2023, arXiv:2312.06647), with the rounding of its released sampler.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+
+from modalities.errors import ConfigError
+
+LEAST_POWER = 1e-3
+"""Below this, `onex_temperatures` would lose its digits."""
+ONEX_RANGE = 100.0
+"""Where the falling part of `onex_temperatures` ends: it follows x to a power from 1 to here."""
+
+
+class TokenSchedule(Enum):
+    """How the tokens of a grid are spread over its steps."""
+
+    cosine = "cosine"
+    """Few at first and at the end, most in the middle."""
+    linear = "linear"
+    """The same number in every step."""
+
+
+class TemperatureSchedule(Enum):
+    """How the temperature moves over the steps of a grid."""
+
+    constant = "constant"
+    linear = "linear"
+    """In proportion to what is left to decide."""
+    onex = "onex"
+    """Steeply down from the start to a floor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """The temperature of each step: probabilities are those of the logits over it, and 0 takes the likeliest."""
+
+    schedule: TemperatureSchedule = TemperatureSchedule.constant
+    start: float = 1.0
+    """The temperature, or where it starts."""
+    floor: float = 0.5
+    """Where `TemperatureSchedule.onex` ends."""
+    power: float = 0.5
+    """How steeply `TemperatureSchedule.onex` falls."""
+
+    def __post_init__(self) -> None:
+        numbers = (self.start, self.floor, self.power)
+        if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.power < LEAST_POWER:
+            raise ConfigError(
+                f"A temperature takes start and floor from 0 and a power from {LEAST_POWER} on, got {numbers}."
+            )
+        if self.schedule is TemperatureSchedule.onex and self.floor > self.start:
+            raise ConfigError(f"A temperature cannot fall from {self.start} to {self.floor}: set a lower floor.")
+
+    @classmethod
+    def parse(cls, text: str) -> "Temperature":
+        """The temperature that ``text`` names: ``0.7``, ``linear:2.0``, or ``onex:6.0:0.5:0.5`` (start, floor, power).
+
+        Raises:
+            ConfigError: It names none.
+        """
+        kind, _, rest = text.partition(":")
+        names = [item.value for item in TemperatureSchedule]
+        try:
+            if kind not in names:
+                return cls(start=float(text))
+            numbers = [float(number) for number in rest.split(":")]
+            most = 3 if kind == TemperatureSchedule.onex.value else 1
+            if not 1 <= len(numbers) <= most:
+                raise ValueError
+        except ValueError:
+            raise ConfigError(
+                f"{text!r} is not a temperature: expected a number, linear:START or onex:START:FLOOR:POWER."
+            ) from None
+        parts = dict(zip(("start", "floor", "power"), numbers, strict=False))
+        return cls(schedule=TemperatureSchedule(kind), **parts)
+
+    def __str__(self) -> str:
+        match self.schedule:
+            case TemperatureSchedule.constant:
+                return f"{self.start:g}"
+            case TemperatureSchedule.linear:
+                return f"linear:{self.start:g}"
+            case TemperatureSchedule.onex:
+                return f"onex:{self.start:g}:{self.floor:g}:{self.power:g}"
+
+    def steps(self, tokens: list[int]) -> list[float]:
+        """The temperature of each step, of which ``tokens`` says how many it decides."""
+        match self.schedule:
+            case TemperatureSchedule.constant:
+                return [self.start] * len(tokens)
+            case TemperatureSchedule.linear:
+                return linear_temperatures(self.start, tokens)
+            case TemperatureSchedule.onex:
+                return onex_temperatures(self.start, self.floor, tokens, power=self.power)
+
+
+def tokens_per_step(schedule: TokenSchedule, num_steps: int, num_tokens: int) -> list[int]:
+    """How many tokens each step decides, ``num_tokens`` in all. With few tokens, a cosine's first steps may have none.
+
+    Raises:
+        ConfigError: There are no steps, or more than tokens.
+    """
+    if not 1 <= num_steps <= num_tokens:
+        raise ConfigError(
+            f"Generating {num_tokens} tokens takes from 1 to {num_tokens} steps, got {num_steps}: set other steps."
+        )
+    match schedule:
+        case TokenSchedule.linear:
+            share, over = divmod(num_tokens, num_steps)
+            return [share + (step < over) for step in range(num_steps)]
+        case TokenSchedule.cosine:
+            left = [0.5 * (1 + math.cos(math.pi * step / num_steps)) for step in range(num_steps)]
+            counts: list[int] = []
+            for before, after in pairwise(left):
+                counts.append(min(round(num_tokens * (before - after)), num_tokens - sum(counts)))
+            return [*counts, num_tokens - sum(counts)]
+
+
+def linear_temperatures(start: float, tokens: list[int]) -> list[float]:
+    """From ``start`` down in proportion to the tokens that are left before each step."""
+    total, done, temperatures = sum(tokens), 0, []
+    for count in tokens:
+        temperatures.append(start * (1 - done / total))
+        done += count
+    return temperatures
+
+
+def onex_temperatures(start: float, floor: float, tokens: list[int], *, power: float = 0.5) -> list[float]:
+    """From nearly ``start`` steeply down to ``floor``.
+
+    The share of the way that is left is the product of two: the tokens that are left after the step, and 1 / x^power,
+    brought to run from 1 to 0 while x runs from 1 to `ONEX_RANGE` in as many places as there are tokens. As in the
+    released sampler, a step counts as one place there, however many tokens it decides.
+    """
+    total, done, temperatures = sum(tokens), 0, []
+    lowest = ONEX_RANGE**-power
+    for step, count in enumerate(tokens):
+        done += count
+        x = 1 + (ONEX_RANGE - 1) * step / max(total - 1, 1)
+        fall = (x**-power - lowest) / (1 - lowest)
+        temperatures.append(floor + (start - floor) * (1 - done / total) * fall)
+    return temperatures

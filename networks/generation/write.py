@@ -1,0 +1,121 @@
+"""Sequences, from left to right, with the keys and values of what is written kept."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from networks.fourm import Context, FourM
+from networks.generation.canvas import FIRST_SENTINEL
+from networks.generation.choosing import draw, guided, truncated
+from networks.generation.dice import Dice
+from networks.generation.plan import Decoding
+
+GLANCE = 16
+"""Tokens between two looks at which samples have ended, on a device that has to be waited for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What is to be written of each sample."""
+
+    ends: Int[Tensor, " b"]
+    """The id that closes it."""
+    limits: Int[Tensor, " b"]
+    """Most tokens, the closing one included; 0 writes nothing."""
+    most: int
+    """The largest limit."""
+    opening: int = FIRST_SENTINEL
+    """The id that is given in front of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What has been written so far, behind the token that opens it."""
+
+    ids: Int[Tensor, "b n"]
+    lengths: Int[Tensor, " b"]
+    """The closing token included."""
+    log_probability: Float[Tensor, " b"]
+    """Of all tokens together, at temperature 1 and without truncation, in nats."""
+    place: int
+    """How many tokens the longest has."""
+
+    def rows(self) -> list[list[int]]:
+        """Each sample's tokens, the closing one included."""
+        return [row[:length] for row, length in zip(self.ids.tolist(), self.lengths.tolist(), strict=True)]
+
+
+@torch.no_grad()
+def write(
+    model: FourM,
+    context: Context,
+    stream: str,
+    assignment: Assignment,
+    decoding: Decoding,
+    dice: Dice,
+    weights: tuple[float, ...] = (),
+) -> Iterator[Written]:
+    """What is written after each token.
+
+    Samples that have ended leave the batch when that is noticed: at once on a CPU, every `GLANCE` tokens elsewhere.
+
+    Args:
+        context: From `FourM.encode`: the branches of guidance one under another.
+        weights: Of the branches behind the first.
+    """
+    number, device, branches = model.index[stream], context.values.device, 1 + len(weights)
+    b, room = len(assignment.ends), assignment.most
+    ids = torch.zeros(b, room, dtype=torch.int64, device=device)
+    lengths, total = torch.zeros(b, dtype=torch.int64, device=device), torch.zeros(b, device=device)
+    live, ended = torch.arange(b, device=device), assignment.limits <= 0
+    seen, mask, past = model.look_at(context), context.mask, model.caches(branches * b, room)
+    given = torch.full((b,), assignment.opening, device=device)
+    for place in range(room):
+        if device.type == "cpu" or place % GLANCE == 0:
+            going = ~ended
+            if not going.any():
+                return
+            if not going.all():
+                kept = going.nonzero()[:, 0]
+                rows = (torch.arange(branches, device=device)[:, None] * len(live) + kept).flatten()
+                seen, past = [item.among(rows) for item in seen], [item.among(rows) for item in past]
+                mask = mask[rows] if mask is not None else None
+                live, ended, given, dice = live[kept], ended[kept], given[kept], dice.among(kept)
+        row = given.repeat(branches)[:, None]
+        x = model.embed_targets(row, torch.full_like(row, number), torch.full_like(row, place))
+        decoded, _ = model.step(x, seen, mask, past)
+        logits = guided(model.logits_of(decoded, stream), weights)
+        given, likely = _next(logits, decoding, dice, number, place)
+        ids[live, place] = torch.where(ended, 0, given)
+        total[live] += torch.where(ended, 0.0, likely.to(total.dtype))
+        lengths[live] += ~ended
+        ended = ended | (given == assignment.ends[live]) | (place + 1 >= assignment.limits[live])
+        yield Written(ids=ids, lengths=lengths, log_probability=total, place=place + 1)
+
+
+def _next(
+    logits: Float[Tensor, "b 1 v"], decoding: Decoding, dice: Dice, number: int, place: int
+) -> tuple[Int[Tensor, " b"], Float[Tensor, " b"]]:
+    """The next token of each sample and its log-probability."""
+    b, device = len(logits), logits.device
+    places = torch.zeros(b, 1, dtype=torch.int64, device=device)
+    temperature = torch.full((b,), decoding.temperature.start, device=device)
+    cut = truncated(logits, decoding.top_k, decoding.top_p)
+    ids, _ = draw(cut, temperature, dice.uniform(number, place, places))
+    likely = logits.log_softmax(dim=-1).gather(-1, ids[..., None])
+    return ids[:, 0], likely[:, 0, 0]
+
+
+def endings(gaps: list[int], known: list[int], limit: int, device: torch.device) -> Assignment:
+    """The assignment of sequences with ``gaps`` sentinels among what is shown of ``known`` tokens beside them.
+
+    Args:
+        limit: Longest whole sequence.
+    """
+    ends = torch.tensor([FIRST_SENTINEL + number for number in gaps], device=device)
+    # A sentinel before each gap but the first, which is given, and one behind the last.
+    limits = [max(limit - there, 0) + number if number else 0 for number, there in zip(gaps, known, strict=True)]
+    return Assignment(ends=ends, limits=torch.tensor(limits, device=device), most=max(limits, default=0))

@@ -1,0 +1,264 @@
+"""The published names of a 4M model's weights: one mapping for both directions, as views into our tensors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from modalities.errors import CheckpointError
+from networks.embedding import num_places, vocabulary_offsets
+from networks.fourm import FourM
+from networks.fourm_config import FourMConfig
+from networks.positions import sincos_1d
+from networks.pretrained.fourm_layout import DECODER, ENCODER, FIXED_WITHIN
+from networks.pretrained.names import published_name
+from networks.pretrained.source import HeldTensors, Tensors, expect_all, fill
+from networks.streams import Stream, StreamKind
+
+NUM_SEQUENCE_PLACES = 512
+"""Rows of the published position tables of sequences."""
+
+MODEL_PARTS = {
+    "encoder_norm": "encoder_norm",
+    "decoder_norm": "decoder_norm",
+    "decoder_proj_context": "context_projection",
+}
+"""Published names and ours, of what a model has once."""
+
+ENCODER_PARTS = {
+    "norm1": "attention_norm",
+    "attn.qkv": "attention.qkv",
+    "attn.proj": "attention.out",
+    "attn.q_norm": "attention.norms.query",
+    "attn.k_norm": "attention.norms.key",
+    "norm2": "mlp_norm",
+    "mlp.fc2": "mlp.down",
+}
+"""Published names and ours, of what an encoder block has, but for the MLP's way up."""
+
+DECODER_PARTS = {
+    "norm1": "attention_norm",
+    "self_attn.qkv": "attention.qkv",
+    "self_attn.proj": "attention.out",
+    "self_attn.q_norm": "attention.norms.query",
+    "self_attn.k_norm": "attention.norms.key",
+    "query_norm": "query_norm",
+    "context_norm": "context_norm",
+    "cross_attn.q": "cross.query",
+    "cross_attn.kv": "cross.key_value",
+    "cross_attn.proj": "cross.out",
+    "cross_attn.q_norm": "cross.norms.query",
+    "cross_attn.k_norm": "cross.norms.key",
+    "norm2": "mlp_norm",
+    "mlp.fc2": "mlp.down",
+}
+"""The same of a decoder block."""
+
+
+def published_views(
+    streams: tuple[Stream, ...], config: FourMConfig, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Views of ``tensors`` under their published names: what is written into one is written into the tensor.
+
+    Args:
+        tensors: Parameters or gradients by our names, tied ones under each of their names; what is left out is left
+            out of the answer.
+    """
+    return _Mapping(streams=streams, config=config, tensors=tensors).views()
+
+
+def load_fourm(streams: tuple[Stream, ...], config: FourMConfig, tensors: Tensors) -> FourM:
+    """A model with the weights of a published checkpoint, read one tensor at a time.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown or of another shape; the message names it.
+    """
+    model = FourM(streams, config, initialised=False)
+    views = published_views(streams, config, _parameters(model))
+    constants = _constants(model, views)
+    needed = set(views) - _left_out(views, tensors)
+    expect_all(needed, {*views, *constants}, tensors)
+    filled: dict[int, str] = {}
+    for name in sorted(needed):
+        first = filled.setdefault(views[name].data_ptr(), name)
+        if first == name:
+            fill(views, tensors, name)
+        else:
+            _expect_equal(name, tensors[name], views[name], within=0.0)
+    for name in constants:
+        if name in tensors:
+            _expect_equal(name, tensors[name], constants[name], within=FIXED_WITHIN)
+    return model
+
+
+def export_fourm(model: FourM) -> HeldTensors:
+    """A model's tensors under their published names.
+
+    Raises:
+        CheckpointError: The model has what the format has no place for; the message names it.
+    """
+    if model.config.deep_stem:
+        raise CheckpointError("The published format has no place for model.deep_stem, an MLP beside the stem.")
+    for stream in model.streams:
+        if stream.predictable:
+            raise CheckpointError(
+                f"The published format has no place for a head that chooses among some ids only, as that of "
+                f"{stream.name!r} does; train with training.cut_heads=false."
+            )
+    views = published_views(model.streams, model.config, _parameters(model))
+    return HeldTensors({**_constants(model, views), **views})
+
+
+def export_config(model: FourM) -> dict[str, object]:
+    """The published config of a model."""
+    config, biases = model.config, model.config.each_bias
+    width, heads, encoder, decoder = config.shape
+    return {
+        "domains_in": [published_name(stream) for stream in model.streams if stream.is_input],
+        "domains_out": [published_name(stream) for stream in model.streams if stream.is_target],
+        "image_size": max((stream.grid * (stream.patch or 16) for stream in model.streams), default=0) or 224,
+        "patch_size": next((stream.patch for stream in model.streams if stream.patch), 16),
+        "dim": width,
+        "encoder_depth": encoder,
+        "decoder_depth": decoder,
+        "num_heads": heads,
+        "mlp_ratio": config.mlp_ratio,
+        "act_layer": "SiLU" if config.gated else "GELU",
+        "gated_mlp": config.gated,
+        "qk_norm": config.qk_norm,
+        "num_register_tokens": config.registers,
+        "share_modality_embeddings": config.shared_streams,
+        "norm_bias": biases.norms,
+        "qkv_bias": biases.queries,
+        "proj_bias": biases.outputs,
+        "mlp_bias": biases.mlp,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mapping:
+    """The mapping for one model."""
+
+    streams: tuple[Stream, ...]
+    config: FourMConfig
+    tensors: Mapping[str, Tensor]
+
+    def views(self) -> dict[str, Tensor]:
+        """Every view."""
+        _, _, encoder, decoder = self.config.shape
+        found = {**self._parts("", "", MODEL_PARTS), **self._one("mask_token", "mask_token", lead=2)}
+        found |= self._one("register_tokens", "registers", lead=1)
+        for number in range(encoder):
+            found |= self._block(f"encoder.{number}.", ENCODER_PARTS)
+        for number in range(decoder):
+            found |= self._block(f"decoder.{number}.", DECODER_PARTS)
+        for number, stream in enumerate(self.streams):
+            if stream.is_input:
+                found |= self._encoder_embedding(number, stream)
+            if stream.is_target:
+                found |= self._decoder_embedding(number, stream)
+        return found
+
+    def _one(self, name: str, ours: str, lead: int = 0) -> dict[str, Tensor]:
+        """One tensor, with ``lead`` axes of length 1 before it."""
+        return {name: self.tensors[ours][(None,) * lead]} if ours in self.tensors else {}
+
+    def _parts(self, prefix: str, ours: str, parts: Mapping[str, str]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name, own in parts.items():
+            for part in ("weight", "bias"):
+                found |= self._one(f"{prefix}{name}.{part}", f"{ours}{own}.{part}")
+        return found
+
+    def _block(self, prefix: str, parts: Mapping[str, str]) -> dict[str, Tensor]:
+        found = self._parts(prefix, prefix, parts)
+        for part in ("weight", "bias"):
+            up = self.tensors.get(f"{prefix}mlp.up.{part}")
+            if up is None:
+                continue
+            names = ("mlp.fc1", "mlp.fc3") if self.config.gated else ("mlp.fc1",)
+            found |= {f"{prefix}{name}.{part}": half for name, half in zip(names, up.chunk(len(names)), strict=True)}
+        return found
+
+    def _encoder_embedding(self, number: int, stream: Stream) -> dict[str, Tensor]:
+        prefix = f"{ENCODER}.{published_name(stream)}."
+        found = self._place(prefix, number, "places")
+        stem = f"stems.{stream.name}.linear"
+        match stream.kind:
+            case StreamKind.pixels:
+                return found | self._one(f"{prefix}proj.weight", f"{stem}.weight")
+            case StreamKind.embedding:
+                return found | self._parts(prefix, "", {"emb_proj": stem})
+            case _:
+                return found | self._vocabulary(f"{prefix}token_emb.weight", stream, "tokens.table")
+
+    def _decoder_embedding(self, number: int, stream: Stream) -> dict[str, Tensor]:
+        prefix = f"{DECODER}.{published_name(stream)}."
+        return {
+            **self._place(prefix, number, "decoder_places"),
+            **self._vocabulary(f"{prefix}token_emb.weight", stream, "decoder_tokens.table"),
+            **self._vocabulary(f"{prefix}to_logits.weight", stream, "heads.table"),
+        }
+
+    def _vocabulary(self, name: str, stream: Stream, table: str) -> dict[str, Tensor]:
+        if table not in self.tensors:
+            return {}
+        first, size = vocabulary_offsets(self.streams)[0][stream.vocabulary]
+        return {name: self.tensors[table][first : first + size]}
+
+    def _place(self, prefix: str, number: int, ours: str) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        codes, learnt = self.tensors.get(f"{ours}.stream"), self.tensors.get(f"{ours}.learnt")
+        if codes is not None:
+            found[f"{prefix}mod_emb"] = codes[number][None, None]
+        if learnt is not None and self._is_learnt(self.streams[number]):
+            before = [num_places(item) for item in self.streams[:number] if self._is_learnt(item)]
+            # Row 0 stands for streams whose positions are fixed.
+            start = 1 + sum(before)
+            found[f"{prefix}pos_emb"] = learnt[start : start + num_places(self.streams[number])][None]
+        return found
+
+    def _is_learnt(self, stream: Stream) -> bool:
+        return self.config.learnt_positions or stream.has_learnt_places
+
+
+def _parameters(model: FourM) -> dict[str, Tensor]:
+    """A model's parameters, tied ones under each of their names."""
+    return {name: value.detach() for name, value in model.named_parameters(remove_duplicate=False)}
+
+
+def _constants(model: FourM, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the published code keeps as tensors and we compute: fixed positions, biases of norms that have none."""
+    found: dict[str, Tensor] = {}
+    for number, stream in enumerate(model.streams):
+        name, start = published_name(stream), int(model.places.first[number])
+        table = model.places.fixed[start : start + num_places(stream)]
+        if stream.kind in (StreamKind.sequence, StreamKind.embedding) and not stream.places:
+            table = sincos_1d(max(NUM_SEQUENCE_PLACES, len(table)), table.shape[1]) * model.config.position_scale
+        for role, here in ((ENCODER, stream.is_input), (DECODER, stream.is_target)):
+            if here and f"{role}.{name}.pos_emb" not in views:
+                found[f"{role}.{name}.pos_emb"] = table[None]
+    if not model.config.each_bias.norms:
+        norms = [name for name in views if name.endswith(".weight") and "norm" in name.split(".")[-2]]
+        found |= {name.removesuffix("weight") + "bias": torch.zeros(views[name].shape[0]) for name in norms}
+    return found
+
+
+def _left_out(views: Mapping[str, Tensor], tensors: Tensors) -> set[str]:
+    """Names that a checkpoint may leave out because it has the same weight under another name."""
+    names: dict[int, list[str]] = {}
+    for name, view in views.items():
+        names.setdefault(view.data_ptr(), []).append(name)
+    tied = [group for group in names.values() if any(name in tensors for name in group)]
+    return {name for group in tied for name in group if name not in tensors}
+
+
+def _expect_equal(name: str, found: Tensor, expected: Tensor, *, within: float) -> None:
+    if found.shape != expected.shape:
+        raise CheckpointError(f"The tensor {name!r} has shape {tuple(found.shape)}, expected {tuple(expected.shape)}.")
+    worst = float((found.to(expected.dtype) - expected).abs().max()) if found.numel() else 0.0
+    if worst > within:
+        raise CheckpointError(
+            f"The tensor {name!r} differs by {worst:.2g} from what the checkpoint's other tensors and config make it."
+        )

@@ -1,0 +1,114 @@
+"""The one table between the published modality names and ours."""
+
+from dataclasses import dataclass
+
+from modalities.errors import CheckpointError
+from modalities.spec import Keep
+from networks.streams import PIXELS, Stream, StreamKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published modality, but for its resolution."""
+
+    name: str
+    """What the part of the published name before ``@`` is."""
+    modality: str
+    """Ours."""
+    kind: StreamKind
+    max_tokens: int = 0
+    """Longest sequence."""
+    patch: int = 16
+    """Side of a patch in pixels, for grids and pixels."""
+    chunk: int = 1
+    keep: Keep = Keep.random
+
+    @property
+    def stream(self) -> str:
+        """The name of our stream."""
+        return self.modality + PIXELS if self.kind is StreamKind.pixels else self.modality
+
+    def at(self, resolution: int) -> str:
+        """The published name at a resolution in pixels; vectors and sequences have none."""
+        is_sized = self.kind is StreamKind.pixels or (self.kind is StreamKind.grid and "_global" not in self.name)
+        return f"{self.name}@{resolution}" if is_sized else self.name
+
+
+def _grid(name: str, modality: str, patch: int = 16) -> Published:
+    return Published(name=name, modality=modality, kind=StreamKind.grid, patch=patch)
+
+
+def _text(name: str, modality: str, max_tokens: int, chunk: int = 1, keep: Keep = Keep.random) -> Published:
+    return Published(
+        name=name, modality=modality, kind=StreamKind.sequence, max_tokens=max_tokens, chunk=chunk, keep=keep
+    )
+
+
+TABLE = {
+    item.name: item
+    for item in (
+        Published(name="rgb", modality="rgb", kind=StreamKind.pixels),
+        _grid("tok_rgb", "rgb"),
+        _grid("tok_depth", "depth"),
+        _grid("tok_normal", "normals"),
+        _grid("tok_semseg", "semseg"),
+        _grid("tok_canny_edge", "canny_edges"),
+        _grid("tok_sam_edge", "sam_edges"),
+        _grid("tok_clip", "clip"),
+        _grid("tok_dinov2", "dinov2", patch=14),
+        _grid("tok_imagebind", "imagebind", patch=14),
+        _grid("tok_dinov2_global", "dinov2_global"),
+        _grid("tok_imagebind_global", "imagebind_global"),
+        _text("caption", "caption", 256),
+        _text("det", "bounding_boxes", 256),
+        _text("metadata", "metadata", 40, chunk=2),
+        _text("human_poses", "human_poses", 275),
+        _text("color_palette", "color_palette", 23, keep=Keep.binary),
+        _text("sam_instance", "sam_instances", 290),
+        Published(name="t5_caption", modality="t5_caption", kind=StreamKind.embedding, max_tokens=77),
+    )
+}
+"""Every modality of the published 4M-7 and 4M-21 models, in either direction."""
+
+
+def split_name(name: str) -> tuple[Published, int]:
+    """What a published name stands for, and its resolution in pixels, 0 where it has none.
+
+    Raises:
+        CheckpointError: No published modality is called that.
+    """
+    base, _, resolution = name.partition("@")
+    if base not in TABLE or not (resolution.isdigit() or not resolution):
+        raise CheckpointError(f"The checkpoint has a modality {name!r}, which is none of {', '.join(TABLE)}.")
+    return TABLE[base], int(resolution or 0)
+
+
+def stream_names(names: list[str]) -> dict[str, str]:
+    """Our stream for each published name; of several resolutions the lowest has the plain name: ``rgb``, ``rgb_448``.
+
+    Raises:
+        CheckpointError: No published modality is called that.
+    """
+    parts = {name: split_name(name) for name in names}
+    lowest: dict[str, int] = {}
+    for item, resolution in parts.values():
+        lowest[item.name] = min(resolution, lowest.get(item.name, resolution))
+    return {
+        name: item.stream if resolution == lowest[item.name] else _sized(item, resolution)
+        for name, (item, resolution) in parts.items()
+    }
+
+
+def published_name(stream: Stream) -> str:
+    """The published name of one of our streams; its own where no published model has the like."""
+    if stream.published:
+        return stream.published
+    for item in TABLE.values():
+        if item.stream == stream.name and item.kind is stream.kind:
+            return item.at(stream.grid * (stream.patch or item.patch))
+    return stream.name
+
+
+def _sized(item: Published, resolution: int) -> str:
+    suffix = PIXELS if item.kind is StreamKind.pixels else ""
+    return f"{item.modality}_{resolution}{suffix}"

@@ -1,0 +1,89 @@
+"""Tensors by name, read when asked for, and the questions that are put to them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from modalities.errors import CheckpointError
+
+
+class Tensors(Protocol):
+    """The tensors of a checkpoint. A file of gigabytes gives one at a time."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __getitem__(self, name: str) -> Tensor: ...
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, without reading it."""
+        ...
+
+
+class HeldTensors(dict[str, Tensor]):
+    """Tensors that are in memory."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape."""
+        return tuple(self[name].shape)
+
+
+def shape_of(tensors: Tensors, name: str) -> tuple[int, ...]:
+    """The shape of a tensor that must be there.
+
+    Raises:
+        CheckpointError: It is not.
+    """
+    if name not in tensors:
+        raise CheckpointError(f"The checkpoint lacks the tensor {name!r}.")
+    return tensors.shape(name)
+
+
+def setting(config: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+    """A setting of a published config.
+
+    Raises:
+        CheckpointError: It is missing without a default, or of another type.
+    """
+    value = config.get(name, default)
+    if value is None:
+        raise CheckpointError(f"The checkpoint's config lacks {name!r}.")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise CheckpointError(f"The checkpoint's config has {name} = {value!r}, expected {kind.__name__}.")
+    return value
+
+
+def fill(views: Mapping[str, Tensor], tensors: Tensors, name: str) -> None:
+    """Copy a tensor into the view of that name.
+
+    Raises:
+        CheckpointError: The shapes differ in more than axes of length 1.
+    """
+    found, expected = tensors.shape(name), tuple(views[name].shape)
+    if [size for size in found if size != 1] != [size for size in expected if size != 1]:
+        raise CheckpointError(f"The tensor {name!r} has shape {found}, expected {expected}.")
+    with torch.no_grad():
+        views[name].copy_(tensors[name].reshape(expected))
+
+
+def expect_all(wanted: set[str], optional: set[str], tensors: Tensors) -> None:
+    """Check that a checkpoint has what is wanted, and nothing that is neither wanted nor optional.
+
+    Raises:
+        CheckpointError: The message names the first of either.
+    """
+    found = set(tensors)
+    for name in sorted(wanted - found):
+        raise CheckpointError(f"The checkpoint lacks the tensor {name!r}{_among(wanted - found)}.")
+    for name in sorted(found - wanted - optional):
+        raise CheckpointError(
+            f"The checkpoint has the tensor {name!r}, which a model of its config does not have"
+            f"{_among(found - wanted - optional)}."
+        )
+
+
+def _among(names: set[str]) -> str:
+    return f", and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,195 @@
+"""What a published tokenizer's config and its tensors say of it: layout, codes, sizes."""
+
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any
+
+from modalities.errors import CheckpointError
+from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from networks.positions import sincos_2d
+from networks.pretrained.source import Tensors, setting, shape_of
+from networks.tokenizers.config import (
+    CodebookKind,
+    DecoderKind,
+    DiffusionConfig,
+    NoiseSchedule,
+    Prediction,
+    TokenizerConfig,
+)
+
+HEADS = {"vit_s": 8, "vit_b": 12, "vit_l": 16}
+"""Attention heads of the published transformers."""
+
+HEAD_WIDTH = 16
+"""Width of a head of transformers that have no published preset (``vit_xt``)."""
+
+PREDICTIONS = {"sample": Prediction.sample, "v_prediction": Prediction.v, "epsilon": Prediction.noise}
+SCHEDULES = {"linear": NoiseSchedule.linear, "squaredcos_cap_v2": NoiseSchedule.cosine}
+
+FIXED_WITHIN = 3e-5
+"""How far published fixed positions lie from exact ones, at most."""
+
+
+def is_tokenizer(config: Mapping[str, Any]) -> bool:
+    """True for the config of a published tokenizer."""
+    return "codebook_size" in config and "latent_dim" in config
+
+
+def read_tokenizer_layout(
+    config: Mapping[str, Any], tensors: Tensors, name: str, loss: Loss | None = None
+) -> tuple[TokenizerTask, TokenizerConfig]:
+    """The task and the sizes of a published tokenizer.
+
+    Args:
+        name: What the tokenizer is called here.
+        loss: What it was trained with, which the checkpoint does not say; None for the usual of its kind.
+
+    Raises:
+        CheckpointError: The config asks for what we do not compute, or a tensor is missing.
+    """
+    _refuse(config)
+    if "MLP" in str(config.get("enc_type")):
+        return _vector(config, tensors, name, loss)
+    return _dense(config, tensors, name, loss)
+
+
+def _refuse(config: Mapping[str, Any]) -> None:
+    is_mlp = "MLP" in str(config.get("enc_type"))
+    patch = config.get("patch_size_dec") or config.get("patch_size")
+    allowed: dict[str, tuple[Any, ...]] = {
+        "undo_std": (False,),
+        "quant_type": ("memcodes",) if is_mlp else ("lucid",),
+        "conditioning": ("concat",),
+        "patch_size": (patch,),
+        "prediction_type": tuple(PREDICTIONS),
+        "beta_schedule": tuple(SCHEDULES),
+    }
+    if not is_mlp:
+        allowed["num_codebooks"] = (1,)
+    for key, values in allowed.items():
+        if key in config and config[key] not in values:
+            expected = " or ".join(repr(value) for value in values)
+            raise CheckpointError(f"The checkpoint's config has {key} = {config[key]!r}; {expected} can be read.")
+
+
+def _vector(
+    config: Mapping[str, Any], tensors: Tensors, name: str, loss: Loss | None
+) -> tuple[TokenizerTask, TokenizerConfig]:
+    width, channels = shape_of(tensors, "encoder.linear_in.weight")
+    parts, vocab, _ = shape_of(tensors, "quantize.codes")
+    task = TokenizerTask(
+        name=name,
+        layout=Vector(channels=channels, num_tokens=parts),
+        tokenizer=ProductMLP(name=name, vocab=vocab, loss=loss or Loss.cosine),
+        members=(),
+    )
+    sizes = TokenizerConfig(
+        mlp_width=width, mlp_depth=_depth(tensors, "encoder"), mlp_latent=setting(config, "latent_dim", int)
+    )
+    return task, sizes
+
+
+def _dense(
+    config: Mapping[str, Any], tensors: Tensors, name: str, loss: Loss | None
+) -> tuple[TokenizerTask, TokenizerConfig]:
+    labels, patch = config.get("n_labels"), setting(config, "patch_size", int, default=16)
+    channels = setting(config, "n_channels", int, default=3)
+    is_diffused = str(config.get("dec_type", "vit_b_dec")).startswith("unet")
+    kind = Loss.cross_entropy if labels else loss or Loss.mse
+    layout = Dense(
+        channels=labels or channels,
+        size=setting(config, "image_size", int, default=224),
+        patch=patch,
+        categorical=bool(labels),
+        cell=1 if setting(config, "patch_proj", bool, default=True) else patch,
+    )
+    vocab, latent = shape_of(tensors, "quantize._codebook.embed")[-2:]
+    spec = ViTVQ(name=name, vocab=vocab, latent=latent, loss=kind, diffusible=is_diffused)
+    width = shape_of(tensors, "encoder.proj.weight")[0]
+    norm_codes = setting(config, "norm_codes", bool, default=True)
+    sizes = TokenizerConfig(
+        width=width,
+        heads=_heads(config, width),
+        mlp_ratio=shape_of(tensors, "encoder.blocks.0.mlp.fc1.weight")[0] / width,
+        encoder_depth=_depth(tensors, "encoder"),
+        decoder_depth=0 if is_diffused else _depth(tensors, "decoder"),
+        decoder=DecoderKind.diffusion if is_diffused else DecoderKind.plain,
+        post_mlp=setting(config, "post_mlp", bool, default=False),
+        encoder_positions=_positions(tensors, "encoder"),
+        decoder_positions=0 if is_diffused else _positions(tensors, "decoder"),
+        learnt_positions=_is_learnt(tensors, "encoder") or (not is_diffused and _is_learnt(tensors, "decoder")),
+        class_width=channels if labels else 64,
+        output_convs=len({key.split(".")[2] for key in tensors if key.startswith("decoder.out_conv.")}),
+        codebook=CodebookKind.cosine if norm_codes else CodebookKind.euclidean,
+        ema_decay=float(config.get("ema_decay", 0.99)),
+        commitment=float(config.get("commitment_weight", 1.0)),
+        diffusion=_diffusion(config, tensors, channels) if is_diffused else DiffusionConfig(),
+    )
+    return TokenizerTask(name=name, layout=layout, tokenizer=spec, members=()), sizes
+
+
+def _diffusion(config: Mapping[str, Any], tensors: Tensors, channels: int) -> DiffusionConfig:
+    """The UNet's shape, from its tensors."""
+    width = shape_of(tensors, "decoder.input_blocks.0.0.weight")[0]
+    widths: list[int] = [width]
+    counts, attention, number = [0], set(), 1
+    while f"decoder.input_blocks.{number}.0.op.weight" in tensors or _residual(number) in tensors:
+        if _residual(number) in tensors:
+            widths[-1] = shape_of(tensors, _residual(number))[0]
+            counts[-1] += 1
+            if f"decoder.input_blocks.{number}.1.qkv.weight" in tensors:
+                attention.add(2 ** (len(counts) - 1))
+        else:
+            widths.append(widths[-1])
+            counts.append(0)
+        number += 1
+    steps = setting(config, "num_train_timesteps", int, default=1000)
+    return DiffusionConfig(
+        patch=isqrt(shape_of(tensors, "decoder.out.2.weight")[0] // channels),
+        channels=width,
+        multipliers=tuple(item // width for item in widths),
+        blocks=counts[0],
+        attention=tuple(sorted(attention)),
+        heads=1,
+        steps=steps,
+        sampling_steps=min(25, steps),
+        schedule=SCHEDULES[config.get("beta_schedule", "squaredcos_cap_v2")],
+        prediction=PREDICTIONS[config.get("prediction_type", "v_prediction")],
+        zero_terminal_snr=setting(config, "zero_terminal_snr", bool, default=True),
+        threshold=0.995 if setting(config, "thresholding", bool, default=True) or config.get("clip_sample") else 0.0,
+        limit=1.0,
+    )
+
+
+def _residual(number: int) -> str:
+    return f"decoder.input_blocks.{number}.0.in_layers.2.weight"
+
+
+def _depth(tensors: Tensors, part: str) -> int:
+    return len({name.split(".")[2] for name in tensors if name.startswith(f"{part}.blocks.")})
+
+
+def _heads(config: Mapping[str, Any], width: int) -> int:
+    name = str(config.get("enc_type", "vit_b_enc"))
+    preset = name.removesuffix("_enc")
+    if preset in HEADS:
+        return HEADS[preset]
+    if preset != "vit_xt" or width % HEAD_WIDTH:
+        raise CheckpointError(f"The checkpoint's config has enc_type = {name!r}; {', '.join(HEADS)} can be read.")
+    return width // HEAD_WIDTH
+
+
+def _positions(tensors: Tensors, part: str) -> int:
+    _, _, height, width = shape_of(tensors, f"{part}.pos_emb")
+    if height != width:
+        raise CheckpointError(
+            f"The checkpoint's {part} was trained on {height} x {width} patches; it must be a square."
+        )
+    return height
+
+
+def _is_learnt(tensors: Tensors, part: str) -> bool:
+    """True where positions are not the sines and cosines of their grid."""
+    found = tensors[f"{part}.pos_emb"][0].float().flatten(1).T
+    fixed = sincos_2d(_positions(tensors, part), found.shape[1])
+    return bool((found - fixed).abs().max() > FIXED_WITHIN)

@@ -1,0 +1,258 @@
+"""The published names and shapes of a tokenizer's weights, one table for both directions."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from modalities.errors import CheckpointError
+from modalities.spec import Dense, TokenizerTask, Vector
+from networks.pretrained.source import HeldTensors, Tensors, expect_all
+from networks.tokenizers.build import build_tokenizer, is_diffused
+from networks.tokenizers.config import CodebookKind, EncoderKind, NoiseSchedule, Prediction, TokenizerConfig
+from networks.tokenizers.tokenizer import Tokenizer
+
+SHARED = [
+    (r"^classes\.table\.", "cls_emb."),
+    (r"^to_latents\.", "quant_proj."),
+    (r"^codebook\.quantize\.", "quantize."),
+    (r"^encoder\.0\.", "encoder.proj."),
+    (r"^encoder\.1\.positions$", "encoder.pos_emb"),
+    (r"^encoder\.1\.", "encoder."),
+    (r"\.attention_norm\.", ".norm1."),
+    (r"\.attention\.qkv\.", ".attn.qkv."),
+    (r"\.attention\.out\.", ".attn.proj."),
+    (r"\.mlp_norm\.", ".norm2."),
+    (r"\.mlp\.up\.", ".mlp.fc1."),
+    (r"\.mlp\.down\.", ".mlp.fc2."),
+    (r"\.post\.norm\.", ".norm_mlp."),
+    (r"\.post\.up\.", ".post_mlp.fc1."),
+    (r"\.post\.down\.", ".post_mlp.fc2."),
+]
+"""Our names and the published ones, as patterns that are applied in order: a transformer encoder and its codebook."""
+
+PLAIN = [
+    *SHARED,
+    (r"^decoder\.from_codes\.", "post_quant_proj."),
+    (r"^decoder\.to_patches\.", "decoder.out_proj."),
+    (r"^decoder\.convs\.", "decoder.out_conv."),
+    (r"^decoder\.vit\.positions$", "decoder.pos_emb"),
+    (r"^decoder\.vit\.", "decoder."),
+    (r"\.depthwise\.", ".dwconv."),
+    (r"^(decoder\.out_conv\.\d+)\.up\.", r"\1.pwconv1."),
+    (r"^(decoder\.out_conv\.\d+)\.down\.", r"\1.pwconv2."),
+    (r"^(decoder\.out_conv\.\d+)\.scale$", r"\1.gamma"),
+]
+"""The same with a transformer decoder."""
+
+UNET = [
+    (r"^decoder\.unet\.read\.", "decoder.input_blocks.0.0."),
+    (r"^decoder\.unet\.down\.(\d+)\.conv\.", r"decoder.input_blocks.\1.0.op."),
+    (r"^decoder\.unet\.down\.(\d+)\.residual\.", r"decoder.input_blocks.\1.0."),
+    (r"^decoder\.unet\.down\.(\d+)\.attention\.", r"decoder.input_blocks.\1.1."),
+    (r"^decoder\.unet\.middle\.0\.residual\.", "decoder.middle_block.0."),
+    (r"^decoder\.unet\.middle\.0\.attention\.", "decoder.middle_block.1."),
+    (r"^decoder\.unet\.middle\.1\.residual\.", "decoder.middle_block.2."),
+    (r"^decoder\.unet\.up\.(\d+)\.residual\.", r"decoder.output_blocks.\1.0."),
+    (r"^decoder\.unet\.up\.(\d+)\.attention\.", r"decoder.output_blocks.\1.1."),
+    (r"^decoder\.unet\.write\.", "decoder.out."),
+    (r"^decoder\.unet\.time\.", "decoder.time_embed."),
+    (r"^(decoder\..*_blocks?\..*)\.first\.", r"\1.in_layers."),
+    (r"^(decoder\..*_blocks?\..*)\.second\.2\.", r"\1.out_layers.3."),
+    (r"^(decoder\..*_blocks?\..*)\.second\.0\.", r"\1.out_layers.0."),
+    (r"^(decoder\..*_blocks?\..*)\.code\.", r"\1.emb_layers."),
+    (r"^(decoder\..*_blocks?\..*)\.skip\.", r"\1.skip_connection."),
+    (r"^(decoder\..*_blocks?\..*)\.out\.", r"\1.proj_out."),
+]
+"""A UNet decoder."""
+
+VECTOR = [
+    (r"^encoder\.1\.", "quant_proj."),
+    (r"^decoder\.0\.", "post_quant_proj."),
+    (r"^(encoder)\.0\.|^(decoder)\.1\.", r"\1\2."),
+    (r"\.read\.", ".linear_in."),
+    (r"\.write\.", ".linear_out."),
+    (r"\.blocks\.(\d+)\.0\.", r".layernorms.\1."),
+    (r"\.blocks\.(\d+)\.1\.", r".blocks.\1.block.0."),
+    (r"\.blocks\.(\d+)\.3\.", r".blocks.\1.block.2."),
+    (r"^memcodes\.to_keys", "quantize.to_k.weight"),
+    (r"^memcodes\.to_values", "quantize.to_v.weight"),
+    (r"^memcodes\.codes", "quantize.codes"),
+]
+"""A bottleneck MLP with product codes."""
+
+PREDICTIONS = {Prediction.sample: "sample", Prediction.v: "v_prediction", Prediction.noise: "epsilon"}
+SCHEDULES = {NoiseSchedule.linear: "linear", NoiseSchedule.cosine: "squaredcos_cap_v2"}
+PRESETS = {512: "vit_s", 768: "vit_b", 1024: "vit_l"}
+"""The published transformers, by width."""
+
+
+def published_tokenizer_names(tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig) -> dict[str, str]:
+    """Our name of each tensor of a tokenizer, and its published one."""
+    if isinstance(task.layout, Vector):
+        rules = VECTOR
+    elif is_diffused(task, config):
+        rules = [*UNET, *SHARED]
+    else:
+        rules = PLAIN
+    ours = list(tokenizer.state_dict())
+    return {name: _renamed(name, rules, set(ours)) for name in ours}
+
+
+def load_tokenizer_weights(tokenizer: Tokenizer, names: Mapping[str, str], tensors: Tensors) -> None:
+    """Fill a tokenizer with published weights.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown or of another shape; the message names it.
+    """
+    # The running sums that codes are the averages of are published for Euclidean codes only.
+    optional = {name for name in names.values() if name.endswith(("embed_avg", "cluster_size", "initted"))}
+    optional |= {"encoder.pos_emb", "decoder.pos_emb"} - set(names.values())
+    expect_all(set(names.values()) - optional, {*names.values(), *optional}, tensors)
+    state = tokenizer.state_dict()
+    for ours, theirs in names.items():
+        if theirs in tensors:
+            _fill(state[ours], tensors, theirs)
+    average = "codebook.quantize._codebook.embed_avg"
+    if average in state:
+        _seed_averages(state, tensors, names[average])
+
+
+def import_tokenizer(task: TokenizerTask, config: TokenizerConfig, tensors: Tensors) -> Tokenizer:
+    """A tokenizer with the weights of a published checkpoint.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown or of another shape; the message names it.
+    """
+    tokenizer = build_tokenizer(task, config)
+    load_tokenizer_weights(tokenizer, published_tokenizer_names(tokenizer, task, config), tensors)
+    return tokenizer.eval()
+
+
+def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig) -> HeldTensors:
+    """A tokenizer's tensors under their published names and in their published shapes.
+
+    Raises:
+        CheckpointError: The tokenizer has what the format has no place for; the message names it.
+    """
+    if isinstance(task.layout, Dense) and config.encoder is EncoderKind.patch_mlp:
+        raise CheckpointError(
+            f"The published format has no place for the encoder of tokenizer {task.name!r}, an MLP on each patch; "
+            "train with tokenizer.encoder=vit."
+        )
+    state, out = tokenizer.state_dict(), HeldTensors()
+    for ours, theirs in published_tokenizer_names(tokenizer, task, config).items():
+        if theirs.endswith("embed_avg") and config.codebook is CodebookKind.cosine:
+            continue
+        out[theirs] = _in_their_shape(theirs, state[ours], task)
+    for part in ("encoder", "decoder.vit"):
+        module = dict(tokenizer.named_modules()).get("encoder.1" if part == "encoder" else part)
+        positions = getattr(module, "positions", None)
+        if isinstance(positions, Tensor):
+            name = f"{part.partition('.')[0]}.pos_emb"
+            out[name] = _as_image(positions.detach())
+    return out
+
+
+def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dict[str, object]:
+    """The published config of a tokenizer."""
+    shared = {"sync_codebook": False, "ema_decay": config.ema_decay, "commitment_weight": config.commitment}
+    layout, vocab = task.layout, task.tokenizer.vocab
+    if isinstance(layout, Vector):
+        name = f"BottleneckMLP/B_{config.mlp_depth}-Wi_{config.mlp_width}"
+        sizes = {"image_size": 1, "patch_size": 1, "n_channels": layout.channels, "enc_type": name, "dec_type": name}
+        codes = {"quant_type": "memcodes", "codebook_size": vocab, "num_codebooks": layout.num_tokens}
+        return {**shared, **sizes, **codes, "latent_dim": config.mlp_latent}
+    preset = PRESETS.get(config.width, "vit_xt")
+    diffused = is_diffused(task, config)
+    found: dict[str, object] = {
+        **shared,
+        "image_size": layout.size,
+        "patch_size": layout.patch,
+        "patch_proj": layout.cell == 1,
+        "n_channels": config.class_width if layout.categorical else layout.channels,
+        "post_mlp": config.post_mlp,
+        "quant_type": "lucid",
+        "codebook_size": vocab,
+        "latent_dim": config.latent or getattr(task.tokenizer, "latent", 32),
+        "norm_codes": config.codebook is CodebookKind.cosine,
+        "enc_type": f"{preset}_enc",
+        "dec_type": "unet_patched" if diffused else f"{preset}_dec",
+    }
+    if layout.categorical:
+        found["n_labels"] = layout.channels
+    if diffused:
+        diffusion = config.diffusion
+        found |= {
+            "beta_schedule": SCHEDULES[diffusion.schedule],
+            "prediction_type": PREDICTIONS[diffusion.prediction],
+            "zero_terminal_snr": diffusion.zero_terminal_snr,
+            "thresholding": diffusion.threshold > 0,
+            "num_train_timesteps": diffusion.steps,
+        }
+    else:
+        found["out_conv"] = config.output_convs > 0
+    return found
+
+
+def _renamed(name: str, rules: list[tuple[str, str]], ours: set[str]) -> str:
+    up = re.match(r"^decoder\.unet\.up\.(\d+)\.resample\.1\.(.*)$", name)
+    if up:
+        # It is the published block's last layer, which follows its attention where it has one.
+        attends = f"decoder.unet.up.{up[1]}.attention.qkv.weight" in ours
+        return f"decoder.output_blocks.{up[1]}.{2 if attends else 1}.conv.{up[2]}"
+    # Published blocks count the first convolution; ours do not.
+    name = re.sub(r"^decoder\.unet\.down\.(\d+)", lambda found: f"decoder.unet.down.{int(found[1]) + 1}", name)
+    is_unet = name.startswith("decoder.unet.")
+    for pattern, to in rules:
+        if not (is_unet and (pattern, to) in SHARED):
+            name = re.sub(pattern, to, name)
+    return name
+
+
+def _fill(ours: Tensor, tensors: Tensors, name: str) -> None:
+    found = tensors.shape(name)
+    value = tensors[name]
+    if name.endswith("pos_emb"):
+        value = value[0].flatten(1).T
+    if [size for size in value.shape if size != 1] != [size for size in ours.shape if size != 1] and (
+        value.numel() != ours.numel() or value.shape[0] != ours.shape[0]
+    ):
+        raise CheckpointError(f"The tensor {name!r} has shape {found}, expected {tuple(ours.shape)}.")
+    ours.copy_(value.reshape(ours.shape))
+
+
+def _seed_averages(state: Mapping[str, Tensor], tensors: Tensors, name: str) -> None:
+    """Start the codebook's running sums from its codes and counts, where the checkpoint has none."""
+    book = "codebook.quantize._codebook."
+    if "quantize._codebook.initted" not in tensors:
+        state[f"{book}initted"].fill_(value=True)
+    if "quantize._codebook.cluster_size" not in tensors:
+        state[f"{book}cluster_size"].fill_(1.0)
+    if name not in tensors:
+        state[f"{book}embed_avg"].copy_(state[f"{book}embed"] * state[f"{book}cluster_size"][..., None])
+
+
+def _in_their_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor:
+    if name.endswith("initted"):
+        return value.reshape(1).float()
+    if name.startswith("quantize._codebook."):
+        return value[0]
+    if name in ("quant_proj.weight", "post_quant_proj.weight"):
+        return value[..., None, None]
+    if name == "encoder.proj.weight":
+        assert isinstance(task.layout, Dense)
+        kernel: Tensor = value.unflatten(1, (-1, task.layout.value_patch, task.layout.value_patch))
+        return kernel
+    if name.endswith("pos_emb"):
+        return _as_image(value)
+    if re.search(r"_blocks?\..*\.(qkv|proj_out)\.weight$", name):
+        return value[..., 0]
+    return value
+
+
+def _as_image(positions: Tensor) -> Tensor:
+    """A table of positions (n, d) as the published code keeps it, (1, d, h, w)."""
+    side = round(len(positions) ** 0.5)
+    image: Tensor = positions.T.unflatten(1, (side, side))
+    return image[None]

@@ -1,0 +1,47 @@
+"""The published settings fit every model that they are used with."""
+
+import pytest
+
+from modalities.presets import FOURM_21
+from modalities.registry import default_registry
+from modalities.spec import Scale
+from networks.generation.defaults import GRIDS, ORDER, WORDS, default_decoding, default_plan, in_order
+from networks.streams import StreamKind, streams_of
+
+SMALL = Scale(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
+
+
+@pytest.mark.parametrize("scale", [Scale(), SMALL])
+def test_no_target_has_more_steps_than_tokens(scale: Scale) -> None:
+    registry = default_registry()
+    streams = streams_of({name: registry[name].at(scale) for name in FOURM_21}, 30_000)
+    for from_image in (True, False):
+        plan = default_plan(streams, from_image=from_image)
+        for stream in streams:
+            if stream.is_target and stream.kind is StreamKind.grid:
+                assert 1 <= plan.of(stream.name).steps <= stream.num_tokens
+
+
+def test_every_built_in_target_has_its_place_and_every_sequence_its_temperature() -> None:
+    registry = default_registry()
+    streams = streams_of({name: registry[name] for name in FOURM_21}, 30_000)
+    targets = {stream.name for stream in streams if stream.is_target}
+    assert targets == set(ORDER)
+    assert {stream.name for stream in streams if stream.kind is StreamKind.sequence} == set(WORDS)
+    assert set(GRIDS) <= targets
+
+
+def test_the_published_numbers() -> None:
+    registry = default_registry()
+    by_name = {stream.name: stream for stream in streams_of({name: registry[name] for name in FOURM_21}, 30_000)}
+    clip = default_decoding(by_name["clip"], from_image=False)
+    assert (clip.steps, str(clip.temperature), clip.guidance) == (50, "onex:5:0.5:0.5", 3.0)
+    rgb = default_decoding(by_name["rgb"], from_image=False)
+    assert (rgb.steps, str(rgb.temperature), rgb.guidance) == (25, "onex:3:0.5:0.5", 2.0)
+    assert default_decoding(by_name["depth"], from_image=True).steps == 1
+    finer = default_decoding(by_name["rgb"], from_image=False, is_finer=True)
+    assert (finer.steps, finer.scheme.value, finer.tokens.value) == (8, "maskgit", "cosine")
+
+
+def test_targets_come_in_the_published_order_and_unknown_ones_last() -> None:
+    assert in_order(["audio", "caption", "rgb", "clip"]) == ["clip", "rgb", "caption", "audio"]

@@ -1,0 +1,1 @@
+"""Holds this project against numbers that the published implementation computed: ``python -m tests.reference DIR``."""
