@@ -30,7 +30,7 @@ def run_order(order: Order, report: Report, modalities: Mapping[str, Modality]) 
 
 
 def _run_apart(order: Order, report: Report) -> None:
-    """Lightning starts the processes of the other devices by the command line of the first: so the first has its own."""
+    """Lightning starts the processes of the other devices by the command line of the first, so it has its own."""
     path = order.folder.parent.parent / "orders" / f"{order.folder.name}.json"
     write_order(path, order)
     process = _start(path)

@@ -97,7 +97,7 @@ def test_the_ledgers_pages_open_and_close(finished: Path) -> None:
     assert process.returncode == 143
     assert f"http://127.0.0.1:{port}" in out
     assert "Traceback" not in said
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
