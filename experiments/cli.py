@@ -21,7 +21,8 @@ INTERRUPTED, TERMINATED = 130, 143
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; answers with the exit status."""
     arguments = _parser().parse_args(argv)
-    console = Console()
+    # A table that goes to a file or a pipe need not fit a window.
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
     errors = Console(stderr=True)
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
