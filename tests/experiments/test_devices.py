@@ -49,7 +49,7 @@ def test_a_tokenizer_trains_in_two_processes(copy: Path) -> None:
     changes = {"tokenizer_training__devices": 2, "executor__workers": 2, "tokenizer__codebook": "cosine"}
     assert ablate(copy, arms__twin="[rgb,depth]", **changes) == 0
     (made,) = set((copy / "stages").glob("tokenizer-depth-*")) - before
-    assert json.loads((made / "card.json").read_text())["steps"] == 2
+    assert json.loads((made / "card.json").read_text())["card"]["steps"] == 2
 
 
 def test_a_mistake_in_two_processes_is_one_line(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
