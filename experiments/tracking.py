@@ -78,7 +78,9 @@ def _answers(uri: str) -> None:
         return  # It answers, if only to say that it wants something else.
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise DataError(f"The ledger {uri} does not answer: {reason}. Start the server, or set tracking.uri.") from error
+        raise DataError(
+            f"The ledger {uri} does not answer: {reason}. Start the server, or set tracking.uri."
+        ) from error
 
 
 class Ledger:
@@ -217,4 +219,6 @@ def serve(uri: str, host: str, port: int) -> None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
     if status:
-        raise DataError(f"MLflow's server ended with exit status {status}. If port {port} is taken, choose another: --port.")
+        raise DataError(
+            f"MLflow's server ended with exit status {status}. If port {port} is taken, choose another: --port."
+        )
