@@ -76,7 +76,13 @@ def _perform(order: Order, folder: Path, report: Report, modalities: Mapping[str
     with warnings.catch_warnings():
         for message in NOISE:
             warnings.filterwarnings("ignore", message)
-        RUNNERS[order.stage.kind](job)
+        try:
+            RUNNERS[order.stage.kind](job)
+        except SystemExit as error:
+            # Lightning makes an exit of Ctrl-C, which says no more why.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
 
 
 class _Logged:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from experiments.execution import execute
 from experiments.order import Order, Report, StageError, log_file, write_order
@@ -30,11 +31,11 @@ def run_order(order: Order, report: Report, modalities: Mapping[str, Modality]) 
 
 
 def _run_apart(order: Order, report: Report) -> None:
-    """Lightning starts the processes of the other devices by the command line of the first, so it has its own."""
+    """Lightning starts the processes of the other devices by the command of the first, which needs its own."""
     path = order.folder.parent.parent / "orders" / f"{order.folder.name}.json"
     write_order(path, order)
     process = _start(path)
-    ended: tuple[str, str] | None = None
+    ended: tuple[str, Any] | None = None
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -71,7 +72,7 @@ def _start(order_file: Path) -> subprocess.Popen[str]:
     )
 
 
-def _said(line: str) -> tuple[str, list[object] | str]:
+def _said(line: str) -> tuple[str, Any]:
     """What a line of the first process says; nothing, where it is somebody else's."""
     try:
         kind, content = json.loads(line)

@@ -1,4 +1,4 @@
-"""An order: a stage with all that a process needs to run it, which may be another than the one that wrote it."""
+"""An order: a stage with all that a process needs to run it, be it another one than wrote it."""
 
 import json
 from collections.abc import Callable

@@ -20,7 +20,7 @@ from modalities.registry import default_registry
 def main(order_file: Path) -> int:
     """Run this process's part of the order; answers with the exit status."""
     order = read_order(order_file)
-    is_first = rank_zero_only.rank == 0
+    is_first = getattr(rank_zero_only, "rank", 0) == 0
     try:
         modalities = modalities_of(order.config, default_registry())
         if is_first:

@@ -53,8 +53,10 @@ def run_tokenizer(job: Job) -> None:
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
-    share = {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    trainer.fit(module, row_loader(rows, training.batch_size, seed=config.tokenizer_optim.seed, **share))
+    rank, world = trainer.global_rank, trainer.world_size
+    trainer.fit(
+        module, row_loader(rows, training.batch_size, seed=config.tokenizer_optim.seed, rank=rank, world_size=world)
+    )
     if not left_alone(trainer):
         return
     tokenizer = module.trained.eval().cpu()

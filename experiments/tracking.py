@@ -4,6 +4,7 @@ import fcntl
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -199,6 +200,25 @@ class RunLogger(Logger):
 
 
 def serve(uri: str, host: str, port: int) -> None:
-    """Run MLflow's own pages until Ctrl-C."""
+    """Run MLflow's own pages until Ctrl-C.
+
+    Raises:
+        DataError: There is no such ledger, or the port is taken.
+    """
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:") and not database.is_file():
+        raise DataError(f"There is no ledger {database}: give the folder of a run by --root.")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
-    subprocess.run(command, check=False)
+    # Its helpers for jobs, which are not used here, would take a gigabyte.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen([*command, "--workers", "1"], env=environment, start_new_session=True)
+    try:
+        status = process.wait()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+    if status:
+        raise DataError(
+            f"MLflow's server ended with exit status {status}. If port {port} is taken, choose another: --port."
+        )

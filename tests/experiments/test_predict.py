@@ -19,7 +19,8 @@ from modalities.errors import CheckpointError
 def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A photograph of a person, wider than high, as a camera's file."""
     file = tmp_path_factory.mktemp("photographs") / "photo.jpg"
-    Image.fromarray(data.astronaut()[:400]).save(file, quality=92)
+    pixels = np.asarray(data.astronaut())  # type: ignore[no-untyped-call]
+    Image.fromarray(pixels[:400]).save(file, quality=92)
     return file
 
 
