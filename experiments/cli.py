@@ -227,9 +227,8 @@ def _generate(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.generate import generate_files
 
     with generation_progress(console) as progress:
-        answer = generate_files(
-            request_of(arguments), arguments.model, arguments.out, progress, arm=arguments.arm, seed=arguments.model_seed
-        )
+        where = {"arm": arguments.arm, "seed": arguments.model_seed}
+        answer = generate_files(request_of(arguments), arguments.model, arguments.out, progress, **where)
     for line in answer.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(answer.warning, style="yellow", highlight=False)
