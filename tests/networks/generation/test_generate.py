@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from modalities.errors import UnknownNameError
+from modalities.text import EOS_ID
 from networks.fourm import FourM
 from networks.generation.canvas import Part
 from networks.generation.generate import Generated, generate, generate_iter
@@ -49,11 +50,22 @@ def _shown_first(made: FourM, seen: Seen, target: str) -> Callable[[list[int]], 
     return lambda ids: plain_logits(made, seen, target, range(len(ids)), ids)
 
 
-def _plain_greedy(logits_of: Callable[[list[int]], Tensor], end: int, limit: int) -> list[int]:
-    """Greedy writing, the whole sequence again for every token; the closing token included."""
-    given = [S1]
+def _plain_greedy(
+    logits_of: Callable[[list[int]], Tensor], end: int, limit: int, *, confined: bool = False
+) -> list[int]:
+    """Greedy writing, the whole sequence again for every token; the closing token included.
+
+    Args:
+        confined: True where the next sentinel alone can be written, and the end token in the last gap alone.
+    """
+    given, due = [S1], S2
     while len(given) <= limit:
-        given.append(int(logits_of(given)[-1].argmax()))
+        logits = logits_of(given)[-1]
+        if confined:
+            others = [mark for mark in (S1, S2, S3) if mark != due]
+            logits[others + ([EOS_ID] if due != end else [])] = -torch.inf
+        given.append(int(logits.argmax()))
+        due += given[-1] == due
         if given[-1] == end:
             break
     return given[1:]
@@ -229,10 +241,10 @@ def test_changing_an_intermediate_result_changes_what_follows() -> None:
 
 def test_gaps_are_filled_in_place() -> None:
     words, ended = [210, S1, 211, 212, S2, 213], 0
-    for seed in range(6):
+    for seed in range(24):
         made = model(seed)
         found = _run({"caption": text([words])}, ["caption"], Plan(default=GREEDY), made=made)["caption"].rows()[0]
-        written = _plain_greedy(_shown_first(made, {"caption": words}, "caption"), S3, 12 - 4 + 2)
+        written = _plain_greedy(_shown_first(made, {"caption": words}, "caption"), S3, 12 - 4 + 2, confined=True)
         spans: dict[int, list[int]] = {S1: [], S2: [], S3: []}
         current, left = S1, 8
         for token in written:
@@ -253,6 +265,13 @@ def test_what_is_known_is_never_cut_however_much_is_written() -> None:
         assert row[:2] == [210, 211]
         assert row[-2:] == [216, 217]
         assert any(row[at : at + 4] == [212, 213, 214, 215] for at in range(8))
+
+
+def test_the_text_does_not_end_before_what_is_known() -> None:
+    for seed in range(30):
+        words = [210, S1, 211, S2]
+        row = _run({"caption": text([words])}, ["caption"], Plan(), seed)["caption"].rows()[0]
+        assert EOS_ID not in row[: row.index(211)]
 
 
 def test_the_example_of_one_known_coordinate_and_three_patches() -> None:
