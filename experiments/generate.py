@@ -88,6 +88,7 @@ def generate_files(
         targets,
         from_image=from_image,
         rename=lambda name: _entrance(full_name(name), taken),
+        given=taken.given,
     )
     parts = run(loaded, taken, targets, plan, request, progress)
     values = {name: _values(codecs, name, parts[name]) for name in targets if name in parts}

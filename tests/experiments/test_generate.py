@@ -145,6 +145,18 @@ def test_a_mistake_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_target_of_a_higher_resolution_than_an_input_is_refined_from_it() -> None:
+    low, high = (
+        Stream(
+            name=name, kind=StreamKind.grid, num_tokens=side**2, vocabulary=name, vocab=9, grid=side, stride=8 / side
+        )
+        for name, side in (("rgb_32", 4), ("rgb_64", 8))
+    )
+    for given, scheme in ((["rgb_32"], Scheme.maskgit), ([], Scheme.roar)):
+        plan = plan_of(Settings(), [low, high], ["rgb_64"], from_image=False, rename=str, given=given)
+        assert plan.of("rgb_64").scheme is scheme
+
+
 def test_settings_go_for_all_targets_or_for_some() -> None:
     streams = [
         Stream(name=name, kind=StreamKind.grid, num_tokens=64, vocabulary=name, vocab=9, grid=8)
