@@ -124,7 +124,7 @@ class ExperimentConfig:
     """Seeds of each arm: initialisation, sample order, masks."""
     scale: Scale = field(default_factory=Scale)
     resolutions: dict[str, ResolutionConfig] = field(default_factory=dict)
-    """Names of one's own for modalities at other resolutions, as ``{rgb_32: {base: rgb, size: 32}}``, for use in arms."""
+    """Modalities at other resolutions, for arms to name, as ``{rgb_32: {base: rgb, size: 32}}``."""
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     tokenizer_optim: TokenizerOptimConfig = field(default_factory=TokenizerOptimConfig)
