@@ -32,7 +32,7 @@ from evaluation.routes import Route, predict_values, rows_of
 from networks.fourm import FourM
 from networks.masking import select
 
-__all__ = ["Measured", "Route", "common_inputs", "measure_model", "predict_values"]
+__all__ = ["Measured", "Route", "Who", "common_inputs", "measure_model", "predict_values"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from evaluation.config import EvaluationConfig
+from experiments.resolutions import ResolutionConfig
 from lightning_modules.optim import OptimConfig
 from lightning_modules.records import from_plain
 from lightning_modules.tokenizer import TokenizerOptimConfig
@@ -128,6 +129,8 @@ class ExperimentConfig:
     seeds: list[int] = field(default_factory=lambda: [0])
     """Seeds of each arm: initialisation, sample order, masks."""
     scale: Scale = field(default_factory=Scale)
+    resolutions: dict[str, ResolutionConfig] = field(default_factory=dict)
+    """Modalities at other resolutions, for arms to name, as ``{rgb_32: {base: rgb, size: 32}}``."""
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     tokenizer_optim: TokenizerOptimConfig = field(default_factory=TokenizerOptimConfig)
@@ -216,7 +219,12 @@ def modalities_of(config: ExperimentConfig, registry: Registry) -> dict[str, Mod
     Raises:
         UnknownNameError: An arm names a modality that is neither installed nor built in.
     """
-    return {name: registry[name].at(config.scale) for name in config.every_modality}
+    return {
+        name: config.resolutions[name].modality(name, registry, config.scale)
+        if name in config.resolutions
+        else registry[name].at(config.scale)
+        for name in config.every_modality
+    }
 
 
 def describe(kind: type = ExperimentConfig, prefix: str = "") -> list[tuple[str, str, str]]:

@@ -88,6 +88,7 @@ def generate_files(
         targets,
         from_image=from_image,
         rename=lambda name: _entrance(full_name(name), taken),
+        given=taken.given,
     )
     parts = run(loaded, taken, targets, plan, request, progress)
     values = {name: _values(codecs, name, parts[name]) for name in targets if name in parts}
@@ -95,8 +96,10 @@ def generate_files(
         given = {**taken.given, **{name: _given(parts[name]) for name in values}}
         generator = torch.Generator().manual_seed(request.seed)
         values[INSTANCES] = [dense_instances(loaded.model, codecs, given, plan, request.points, generator)]
-    record = {"seed": request.seed, "num": request.num, "targets": targets, "settings": told(plan, targets)}
+    record: dict[str, Any] = {"seed": request.seed, "num": request.num, "targets": targets}
+    record["settings"] = told(plan, targets)
     record["inputs"] = {name: source.value for name, source in sources.items()}
+    record["tokens"] = {name: parts[name].rows() for name in targets if name in parts}
     lines = write_results(out, codecs, taken, values, record)
     return Answer(lines=lines, warning=_warning(loaded, codecs, targets))
 

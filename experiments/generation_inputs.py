@@ -114,7 +114,8 @@ def _take_dense(
 
 
 def _repeated(values: NDArray[Any], num: int, length: int) -> Column:
-    rows = torch.from_numpy(values)[None].expand(num, *values.shape).contiguous()
+    # A file's array may be read-only, which torch does not take.
+    rows = torch.from_numpy(np.array(values))[None].expand(num, *values.shape).contiguous()
     return Column(values=rows, lengths=torch.full((num,), length))
 
 

@@ -1,6 +1,6 @@
 """What a command line says about how targets are generated, on top of the published defaults."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,17 +41,21 @@ def plan_of(
     *,
     from_image: bool,
     rename: Callable[[str], str],
+    given: Collection[str] = (),
 ) -> Plan:
     """The plan for ``targets``: published defaults, and over them what was typed.
 
     Args:
         rename: From a name as it is typed to a stream's.
+        given: Streams of the inputs: a target of a higher resolution than one of them is refined from it.
 
     Raises:
         ConfigError: A value is not of the option's kind or out of its range.
         UnknownNameError: A setting names what is not asked for.
     """
-    plan = default_plan(streams, from_image=from_image)
+    coarsest = max((stream.stride for stream in streams if stream.name in given), default=0.0)
+    finer = [stream.name for stream in streams if stream.stride < coarsest]
+    plan = default_plan(streams, from_image=from_image, finer=finer)
     decodings = {name: plan.of(name) for name in targets}
     for option, typed in settings.options.items():
         for name, value in _by_target(option, typed, targets, rename).items():

@@ -33,6 +33,7 @@ from experiments.context import (
     tokenizers,
     trainer_facts,
 )
+from experiments.resolutions import variant_of
 from experiments.start import start_of
 from experiments.tokenizer_stage import run_tokenizer
 from experiments.tracking import Ledger
@@ -236,6 +237,11 @@ def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any
         fingerprints=fingerprints(chosen, learnt_ones, job.inputs["text"].name),
         tokenizers={name: job.inputs[f"tokenizer/{name}"] for name in learnt_ones},
         card=card,
+        variants={
+            name: variant_of(job.config.resolutions[name], job.modalities[name])
+            for name in names
+            if name in job.config.resolutions
+        },
     )
     lift(job, "model")
     (job.folder / HISTORY).write_text(json.dumps(history))

@@ -56,7 +56,7 @@ class Places(nn.Module):
             if is_learnt:
                 tables.append(torch.zeros(num, width))
             elif stream.grid:
-                tables.append(scale * sincos_2d(stream.grid, width, max_period))
+                tables.append(scale * sincos_2d(stream.grid, width, max_period, stride=stream.stride))
             else:
                 tables.append(scale * sincos_1d(num, width))
         first = torch.tensor([0, *[num_places(stream) for stream in streams]]).cumsum(0)[:-1]

@@ -5,26 +5,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def sincos_1d(num: int, width: int, max_period: float = 10_000.0) -> Float[Tensor, "num width"]:
+def sincos_1d(num: int, width: int, max_period: float = 10_000.0, *, stride: float = 1.0) -> Float[Tensor, "num width"]:
     """Sine and cosine codes of the places 0 .. num - 1.
 
     Args:
         width: Even; the first half are sines, the second cosines.
         max_period: Longest wavelength over 2 pi; smaller values spend more channels on short distances.
+        stride: Places of the finest grid that one place covers, in whose units the middle of each place is counted.
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with sines and cosines in halves.
     """
     frequency = max_period ** (-torch.arange(width // 2, dtype=torch.float64) / (width / 2))
-    angle = torch.arange(num, dtype=torch.float64)[:, None] * frequency
+    middle = (torch.arange(num, dtype=torch.float64) + 0.5) * stride - 0.5
+    angle = middle[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1).float()
 
 
-def sincos_2d(grid: int, width: int, max_period: float = 10_000.0) -> Float[Tensor, "places width"]:
+def sincos_2d(
+    grid: int, width: int, max_period: float = 10_000.0, *, stride: float = 1.0
+) -> Float[Tensor, "places width"]:
     """Codes of the places of a square grid in row-major order: half of the width for the row, half for the column.
 
     Source: the fixed positions of MoCo v3 and MAE (arXiv:2111.06377), in the order of the published 4M models.
     """
-    axis = sincos_1d(grid, width // 2, max_period)
+    axis = sincos_1d(grid, width // 2, max_period, stride=stride)
     rows = axis[:, None, :].expand(grid, grid, -1)
     columns = axis[None, :, :].expand(grid, grid, -1)
     return torch.cat([rows, columns], dim=-1).reshape(grid * grid, -1)

@@ -36,6 +36,9 @@ class Stream:
     """Length of one row: patch * patch * 3 for pixels, the vector's width for embeddings."""
     grid: int = 0
     """Side of a square grid whose places have two coordinates; 0 where places are learnt or counted."""
+    stride: float = 1.0
+    """Places of the finest grid that one place covers along a side: above 1 for lower resolutions, so that equal places
+    of an image have equal codes."""
     patch: int = 0
     """Side of a patch in pixels, for pixels."""
     chunk: int = 1
@@ -87,6 +90,7 @@ def streams_of(modalities: Mapping[str, Modality], text_vocab: int, *, shared_te
         shared_text: False gives each sequence modality a table and a head of its own, as the published models have.
     """
     streams: list[Stream] = []
+    finest = max((item.layout.size for item in modalities.values() if isinstance(item.layout, Dense)), default=1)
     for name, modality in modalities.items():
         layout = modality.layout
         if modality.pixels and isinstance(layout, Dense):
@@ -97,14 +101,16 @@ def streams_of(modalities: Mapping[str, Modality], text_vocab: int, *, shared_te
                     num_tokens=layout.num_tokens,
                     channels=layout.channels * layout.patch**2,
                     grid=layout.grid,
+                    stride=finest / layout.size,
                     patch=layout.patch,
                 )
             )
-        streams.append(_stream(name, modality, text_vocab, "text" if shared_text else name))
+        stride = finest / layout.size if isinstance(layout, Dense) else 1.0
+        streams.append(_stream(name, modality, text_vocab, "text" if shared_text else name, stride))
     return tuple(streams)
 
 
-def _stream(name: str, modality: Modality, text_vocab: int, text: str) -> Stream:
+def _stream(name: str, modality: Modality, text_vocab: int, text: str, stride: float) -> Stream:
     match modality.layout:
         case Dense() | Vector() as layout:
             spec = modality.tokenizer
@@ -117,6 +123,7 @@ def _stream(name: str, modality: Modality, text_vocab: int, text: str) -> Stream
                 vocabulary=spec.name,
                 vocab=spec.vocab,
                 grid=grid,
+                stride=stride,
             )
         case Text() as layout:
             return Stream(

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from modalities.text import EOS_ID, NUM_SENTINELS, SENTINEL_0
 from networks.fourm import Context, FourM
 from networks.generation.canvas import FIRST_SENTINEL
 from networks.generation.choosing import draw, guided, truncated
@@ -29,6 +30,9 @@ class Assignment:
     """The largest limit."""
     opening: int = FIRST_SENTINEL
     """The id that is given in front of it."""
+    fills: Bool[Tensor, " b"] | None = None
+    """True where something is known beside the gaps; None for nowhere. There only the next sentinel can be written, and
+    the text cannot end before its last gap: what is known behind an end token would be lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ def write(
     live, ended = torch.arange(b, device=device), assignment.limits <= 0
     seen, mask, past = model.look_at(context), context.mask, model.caches(branches * b, room)
     given = torch.full((b,), assignment.opening, device=device)
+    due = torch.full((b,), FIRST_SENTINEL + 1, device=device)
     for place in range(room):
         if device.type == "cpu" or place % GLANCE == 0:
             going = ~ended
@@ -83,17 +88,30 @@ def write(
                 rows = (torch.arange(branches, device=device)[:, None] * len(live) + kept).flatten()
                 seen, past = [item.among(rows) for item in seen], [item.among(rows) for item in past]
                 mask = mask[rows] if mask is not None else None
-                live, ended, given, dice = live[kept], ended[kept], given[kept], dice.among(kept)
+                live, ended, given, due, dice = live[kept], ended[kept], given[kept], due[kept], dice.among(kept)
         row = given.repeat(branches)[:, None]
         x = model.embed_targets(row, torch.full_like(row, number), torch.full_like(row, place))
         decoded, _ = model.step(x, seen, mask, past)
         logits = guided(model.logits_of(decoded, stream), weights)
+        if assignment.fills is not None:
+            logits = torch.where(
+                assignment.fills[live, None, None], confined(logits, due, assignment.ends[live]), logits
+            )
         given, likely = _next(logits, decoding, dice, number, place)
         ids[live, place] = torch.where(ended, 0, given)
         total[live] += torch.where(ended, 0.0, likely.to(total.dtype))
         lengths[live] += ~ended
         ended = ended | (given == assignment.ends[live]) | (place + 1 >= assignment.limits[live])
+        due = due + (given == due)
         yield Written(ids=ids, lengths=lengths, log_probability=total, place=place + 1)
+
+
+def confined(logits: Float[Tensor, "b 1 v"], due: Int[Tensor, " b"], ends: Int[Tensor, " b"]) -> Float[Tensor, "b 1 v"]:
+    """``logits`` without any sentinel but the one that is due, and without the end token before the last gap."""
+    ids = torch.arange(logits.shape[-1], device=logits.device)
+    is_mark = (ids >= SENTINEL_0) & (ids < SENTINEL_0 + NUM_SENTINELS)
+    wrong = (is_mark & (ids != due[:, None])) | ((ids == EOS_ID) & (due != ends)[:, None])
+    return logits.masked_fill(wrong[:, None], -torch.inf)
 
 
 def _next(
@@ -118,4 +136,9 @@ def endings(gaps: list[int], known: list[int], limit: int, device: torch.device)
     ends = torch.tensor([FIRST_SENTINEL + number for number in gaps], device=device)
     # A sentinel before each gap but the first, which is given, and one behind the last.
     limits = [max(limit - there, 0) + number if number else 0 for number, there in zip(gaps, known, strict=True)]
-    return Assignment(ends=ends, limits=torch.tensor(limits, device=device), most=max(limits, default=0))
+    return Assignment(
+        ends=ends,
+        limits=torch.tensor(limits, device=device),
+        most=max(limits, default=0),
+        fills=torch.tensor(known, device=device) > 0 if any(known) else None,
+    )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from networks.positions import sincos_1d, sincos_2d
 
@@ -27,3 +28,13 @@ def test_all_places_of_a_grid_differ() -> None:
     codes = sincos_2d(8, 64, 20.0).numpy()
     distance = np.linalg.norm(codes[:, None] - codes[None], axis=-1) + 9 * np.eye(64)
     assert distance.min() > 0.5
+
+
+def test_a_coarser_grid_counts_in_the_places_of_the_finest() -> None:
+    """The middle of two places of a fine grid is where one place of a grid of half the resolution lies."""
+    fine, coarse = sincos_1d(8, 16), sincos_1d(4, 16, stride=2.0)
+    frequency = 10_000.0 ** (-np.arange(8) / 8)
+    middles = np.array([0.5, 2.5, 4.5, 6.5])[:, None] * frequency
+    np.testing.assert_allclose(coarse.numpy(), np.concatenate([np.sin(middles), np.cos(middles)], 1), atol=1e-6)
+    assert not torch.allclose(coarse, fine[:4])
+    assert torch.equal(sincos_2d(4, 16, stride=1.0), sincos_2d(4, 16))

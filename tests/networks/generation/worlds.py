@@ -14,8 +14,8 @@ from networks.generation.schedules import Temperature
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
 
-SAID = (5, 6, 7, *range(204, 230))
-"""What sequences can say: three sentinels and 26 words."""
+SAID = (3, 5, 6, 7, *range(204, 230))
+"""What sequences can say: the end token, three sentinels and 26 words."""
 
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=16, channels=12, grid=4, patch=2),

@@ -1,0 +1,46 @@
+"""Modalities at several resolutions beside each other, each a stream of its own: what super-resolution needs."""
+
+from dataclasses import dataclass, replace
+
+from lightning_modules.checkpoint import Variant
+from modalities.errors import ConfigError
+from modalities.layouts import Dense
+from modalities.registry import Registry
+from modalities.spec import Modality, Scale
+from modalities.tokenizer_specs import ViTVQ
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolutionConfig:
+    """One modality at one resolution. It has a tokenizer and a vocabulary of its own, and enters as tokens alone."""
+
+    base: str = "rgb"
+    """The installed modality."""
+    size: int = 64
+    """Side of the image, in pixels; the patch is the run's, so that a larger image has more tokens."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(f"resolutions: a size must be at least 1 pixel, got {self.size}.")
+
+    def modality(self, name: str, registry: Registry, scale: Scale) -> Modality:
+        """The modality under its own name.
+
+        Raises:
+            UnknownNameError: The base is not installed.
+            ConfigError: The base is not a grid of pixels, or the patch does not divide its size.
+        """
+        base = registry[self.base]
+        if not isinstance(base.layout, Dense) or not isinstance(base.tokenizer, ViTVQ):
+            raise ConfigError(f"resolutions.{name}: {self.base} is no grid and has no resolution.")
+        if self.size % scale.patch:
+            raise ConfigError(f"resolutions.{name}: scale.patch ({scale.patch}) does not divide {self.size} pixels.")
+        found = base.at(replace(scale, size=self.size))
+        assert isinstance(found.tokenizer, ViTVQ)
+        title = f"{base.title} {self.size} × {self.size}"
+        return replace(found, name=name, title=title, tokenizer=replace(found.tokenizer, name=name), pixels=False)
+
+
+def variant_of(resolution: ResolutionConfig, modality: Modality) -> Variant:
+    """What a model's folder keeps of it."""
+    return Variant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)

@@ -1,0 +1,47 @@
+"""A model's folder with everything in it and nothing learnt, made in a second."""
+
+from pathlib import Path
+
+import torch
+
+from lightning_modules.checkpoint import save_model
+from lightning_modules.tokenizer_folder import TokenizerCard, save_tokenizer
+from modalities.registry import default_registry
+from modalities.spec import Scale, tokenizer_tasks
+from networks.fourm import FourM
+from networks.fourm_config import FourMConfig, Size
+from networks.streams import streams_of
+from networks.tokenizers.build import build_tokenizer
+from networks.tokenizers.config import TokenizerConfig
+from networks.tokenizers.text import TextTokenizer
+
+NAMES = ("rgb", "depth", "semseg", "sam_instances", "caption", "bounding_boxes", "t5_caption")
+SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+TEXTS = ["a red ball on a white floor", "a person in a green shirt", "point v0=3 v1=4 none"]
+
+
+def make_folder(folder: Path) -> Path:
+    """Write it."""
+    torch.manual_seed(0)
+    registry = default_registry()
+    chosen = {name: registry[name].at(SCALE) for name in NAMES}
+    text = TextTokenizer.train(TEXTS)
+    tokenizers = {}
+    card = TokenizerCard(normalisation="", usage=None, data_fingerprint="", provenance="")
+    for name, task in tokenizer_tasks(chosen).items():
+        tokenizers[name] = folder.parent / "tokenizers" / name
+        tokenizers[name].parent.mkdir(parents=True, exist_ok=True)
+        config = TokenizerConfig.nano()
+        save_tokenizer(tokenizers[name], build_tokenizer(task, config), task, config, card)
+    model = FourM(streams_of(chosen, text.vocab_size), FourMConfig(size=Size.nano, encoder_depth=1, decoder_depth=1))
+    save_model(
+        folder,
+        model,
+        modalities=NAMES,
+        scale=SCALE,
+        text=text,
+        fingerprints={},
+        tokenizers=tokenizers,
+        card={"data": "nothing"},
+    )
+    return folder
