@@ -32,8 +32,8 @@ class Adopted:
 def adopt(model: FourM, other: FourM) -> Adopted:
     """Copy into ``model`` every weight of ``other`` that is for the same thing and has the same shape.
 
-    Weights belong together by the name of their stream, not by their place in a table. Where the model's sequences share
-    one table and the other's have one each, the table is the first sequence's.
+    Weights belong together by the name of their stream, not by their place in a table. Where the model's sequences
+    share one table and the other's have one each, the table is the first sequence's.
     """
     mine, theirs = _views(model), _views(other)
     taken: list[str] = []

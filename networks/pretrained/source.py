@@ -1,7 +1,7 @@
 """Tensors by name, read when asked for, and the questions that are put to them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from modalities.errors import CheckpointError
 
 
+@runtime_checkable
 class Tensors(Protocol):
     """The tensors of a checkpoint. A file of gigabytes gives one at a time."""
 
