@@ -76,7 +76,9 @@ def test_training_starts_from_an_imported_model(imported: Path, tmp_path: Path) 
     trained = load_model(Path(told["models"]["small/0"]))
     start = load_model(imported)
     for name in ("encoder.0.attention.qkv.weight", "decoder.1.cross.out.weight", "stems.rgb_pixels.linear.weight"):
-        torch.testing.assert_close(trained.model.get_parameter(name), start.model.get_parameter(name), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            trained.model.get_parameter(name), start.model.get_parameter(name), atol=1e-6, rtol=0
+        )
     assert trained.text is not None
     assert start.text is not None
     assert trained.text.to_json() == start.text.to_json()

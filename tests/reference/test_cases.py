@@ -8,7 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from tests.reference.__main__ import main
 from tests.reference.cases import run_cases
+from tests.reference.own.files import write_files
+from tests.reference.own.generation_case import write_generation_case
 from tests.reference.own.model_case import write_model_case
+from tests.reference.own.tokenizer_case import write_divae, write_mlp, write_vqvae
 from tests.reference.own.weights import Grid, Sequence, Setting
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "reference"
@@ -73,6 +76,41 @@ def test_models_of_any_setting_compute_what_a_plain_one_does(name: str, seed: in
     quantities = {check.quantity for check in checks}
     assert {"encoder", "context", "decoder", "loss_mod", "loss_token"} <= quantities
     assert sum(quantity.startswith("grad_norm/") for quantity in quantities) > 40
+
+
+def test_generation_is_what_a_sampler_that_starts_over_for_every_token_does(tmp_path: Path) -> None:
+    inputs = {
+        "rgb@224": Grid(side=2, patch=4),
+        "tok_depth@224": Grid(side=3, vocab=9),
+        "tok_semseg@224": Grid(side=3, vocab=12),
+        "caption": Sequence(vocab=20),
+    }
+    outputs = ("tok_depth@224", "tok_semseg@224", "caption")
+    write_generation_case(tmp_path / "case", Setting(domains_in=inputs, domains_out=outputs, more={}), 6, 1.7)
+    assert _passed(tmp_path) == 3
+
+
+def test_tokenizers_of_any_setting_compute_what_plain_ones_do(tmp_path: Path) -> None:
+    write_vqvae(tmp_path / "classes", 0, image_size=32, patch_size=8, n_channels=5, n_labels=7)
+    write_vqvae(tmp_path / "map", 1, image_size=56, patch_size=14, n_channels=9, patch_proj=False, norm_codes=False)
+    write_vqvae(tmp_path / "mask", 2, image_size=32, patch_size=8, n_channels=1, out_conv=True)
+    write_vqvae(tmp_path / "size", 3, shown=48, image_size=32, patch_size=8, n_channels=2, norm_codes=False)
+    schedule = {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 100}
+    write_divae(tmp_path / "divae", 4, prediction_type="v_prediction", **schedule)
+    write_mlp(tmp_path / "mlp", 5)
+    assert _passed(tmp_path) == 19
+
+
+def test_files_of_every_kind_are_found_by_what_they_hold(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    assert _passed(tmp_path) == 10 + 3 + 6 + 3
+
+
+def _passed(root: Path) -> int:
+    """Checks that passed, where all did."""
+    checks = list(run_cases(root))
+    assert [str(check) for check in checks if not check.passed] == []
+    return len(checks)
 
 
 def test_a_wrong_weight_fails_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,7 +126,9 @@ def denoised(w: Weights, noised: Tensor, level: int, codes: Tensor, patch: int =
     while kept:
         x = _layers(w, f"decoder.output_blocks.{number}", torch.cat([x, kept.pop()], dim=1), code)
         number += 1
-    x = F.conv2d(_silu(_group_norm(w, "decoder.out.0", x)), w["decoder.out.2.weight"], w["decoder.out.2.bias"], padding=1)
+    x = F.conv2d(
+        _silu(_group_norm(w, "decoder.out.0", x)), w["decoder.out.2.weight"], w["decoder.out.2.bias"], padding=1
+    )
     return F.pixel_shuffle(x, patch)[0].view(channels, *noised.shape[1:])
 
 

@@ -52,7 +52,14 @@ def write_vqvae(folder: Path, seed: int, shown: int | None = None, **config: Any
 def write_divae(folder: Path, seed: int, **config: Any) -> None:
     """A case with a UNet decoder of two levels."""
     stated = {"enc_type": "vit_xt_enc", "dec_type": "unet_patched_xt", "quant_type": "lucid", "post_mlp": False}
-    stated |= {"image_size": 32, "n_channels": 3, "patch_size": 8, "codebook_size": CODES, "latent_dim": LATENT, **config}
+    stated |= {
+        "image_size": 32,
+        "n_channels": 3,
+        "patch_size": 8,
+        "codebook_size": CODES,
+        "latent_dim": LATENT,
+        **config,
+    }
     draw, w = _drawer(seed), {}
     _encoder(w, draw, stated, 3, 8)
     _unet(w, draw, 3 * 16, 32)
@@ -72,7 +79,14 @@ def write_divae(folder: Path, seed: int, **config: Any) -> None:
 def write_mlp(folder: Path, seed: int) -> None:
     """A case of product codes, its latent of another width than its MLP."""
     stated = {"enc_type": "BottleneckMLP/B_3-Wi_20", "dec_type": "BottleneckMLP/B_3-Wi_20", "quant_type": "memcodes"}
-    stated |= {"image_size": 1, "patch_size": 1, "n_channels": 10, "codebook_size": 7, "num_codebooks": 3, "latent_dim": 12}
+    stated |= {
+        "image_size": 1,
+        "patch_size": 1,
+        "n_channels": 10,
+        "codebook_size": 7,
+        "num_codebooks": 3,
+        "latent_dim": 12,
+    }
     draw, w = _drawer(seed), {}
     for part, inputs, outputs in (("encoder", 10, 20), ("decoder", 20, 10)):
         _linear(w, draw, f"{part}.linear_in", 20, inputs)
