@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from experiments.import_checkpoint import Wanted, import_checkpoint
 from lightning_modules.weights import write_weights
@@ -100,7 +101,8 @@ def shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def write_checkpoint(path: Path) -> int:
     """Write random weights; answers with the number of parameters, fixed positions and shared codes not counted."""
-    generator, tensors = torch.Generator().manual_seed(0), {}
+    generator = torch.Generator().manual_seed(0)
+    tensors: dict[str, Tensor] = {}
     block = torch.randn(1 << 20, generator=generator) * 0.02
     for name, shape in shapes():
         size = int(torch.tensor(shape).prod())

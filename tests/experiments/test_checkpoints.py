@@ -22,7 +22,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published model, and a photograph."""
     folder = tmp_path_factory.mktemp("published")
     write_published(folder)
-    Image.fromarray(data.astronaut()).save(folder / "photo.png")
+    photograph = data.astronaut()  # type: ignore[no-untyped-call]
+    Image.fromarray(photograph).save(folder / "photo.png")
     return folder
 
 

@@ -79,7 +79,7 @@ def test_models_of_any_setting_compute_what_a_plain_one_does(name: str, seed: in
 
 
 def test_generation_is_what_a_sampler_that_starts_over_for_every_token_does(tmp_path: Path) -> None:
-    inputs = {
+    inputs: dict[str, Grid | Sequence] = {
         "rgb@224": Grid(side=2, patch=4),
         "tok_depth@224": Grid(side=3, vocab=9),
         "tok_semseg@224": Grid(side=3, vocab=12),

@@ -148,7 +148,7 @@ def _statistics(values: np.ndarray, names: list[str]) -> dict[str, dict[str, flo
     }
 
 
-def schedules() -> dict[str, dict[str, list[float]]]:
+def schedules() -> dict[str, dict[str, Any]]:
     """Tokens from the cumulated cosine, and temperatures in proportion to what is left."""
     total = [784 * (1 - math.cos(math.pi * step / 8)) / 2 for step in range(9)]
     cosine = [round(after - before) for before, after in pairwise(total)]

@@ -18,7 +18,8 @@ def write_vqvae(folder: Path, seed: int, shown: int | None = None, **config: Any
     """A case with a transformer decoder; ``shown`` is the side of images of another size than trained on."""
     stated = {"enc_type": "vit_xt_enc", "dec_type": "vit_xt_dec", "quant_type": "lucid", "post_mlp": True, **config}
     stated |= {"codebook_size": CODES, "latent_dim": LATENT}
-    draw, w = _drawer(seed), {}
+    draw = _drawer(seed)
+    w: dict[str, Tensor] = {}
     channels, patch = config["n_channels"], config["patch_size"] if config.get("patch_proj", True) else 1
     outputs = config.get("n_labels") or channels
     _encoder(w, draw, stated, channels, patch)
@@ -51,7 +52,12 @@ def write_vqvae(folder: Path, seed: int, shown: int | None = None, **config: Any
 
 def write_divae(folder: Path, seed: int, **config: Any) -> None:
     """A case with a UNet decoder of two levels."""
-    stated = {"enc_type": "vit_xt_enc", "dec_type": "unet_patched_xt", "quant_type": "lucid", "post_mlp": False}
+    stated: dict[str, Any] = {
+        "enc_type": "vit_xt_enc",
+        "dec_type": "unet_patched_xt",
+        "quant_type": "lucid",
+        "post_mlp": False,
+    }
     stated |= {
         "image_size": 32,
         "n_channels": 3,
@@ -60,7 +66,8 @@ def write_divae(folder: Path, seed: int, **config: Any) -> None:
         "latent_dim": LATENT,
         **config,
     }
-    draw, w = _drawer(seed), {}
+    draw = _drawer(seed)
+    w: dict[str, Tensor] = {}
     _encoder(w, draw, stated, 3, 8)
     _unet(w, draw, 3 * 16, 32)
     plain = {name: value.double() for name, value in w.items()}
@@ -78,7 +85,11 @@ def write_divae(folder: Path, seed: int, **config: Any) -> None:
 
 def write_mlp(folder: Path, seed: int) -> None:
     """A case of product codes, its latent of another width than its MLP."""
-    stated = {"enc_type": "BottleneckMLP/B_3-Wi_20", "dec_type": "BottleneckMLP/B_3-Wi_20", "quant_type": "memcodes"}
+    stated: dict[str, Any] = {
+        "enc_type": "BottleneckMLP/B_3-Wi_20",
+        "dec_type": "BottleneckMLP/B_3-Wi_20",
+        "quant_type": "memcodes",
+    }
     stated |= {
         "image_size": 1,
         "patch_size": 1,
@@ -87,7 +98,8 @@ def write_mlp(folder: Path, seed: int) -> None:
         "num_codebooks": 3,
         "latent_dim": 12,
     }
-    draw, w = _drawer(seed), {}
+    draw = _drawer(seed)
+    w: dict[str, Tensor] = {}
     for part, inputs, outputs in (("encoder", 10, 20), ("decoder", 20, 10)):
         _linear(w, draw, f"{part}.linear_in", 20, inputs)
         _linear(w, draw, f"{part}.linear_out", outputs, 20)
