@@ -21,7 +21,8 @@ INTERRUPTED, TERMINATED = 130, 143
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; answers with the exit status."""
     arguments = _parser().parse_args(argv)
-    console = Console()
+    # A table that goes to a file or a pipe need not fit a window.
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
     errors = Console(stderr=True)
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
@@ -178,7 +179,7 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
     for line in answer.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if answer.warning:
-        console.print(answer.warning, style="yellow", highlight=False)
+        console.print(answer.warning, style="yellow", highlight=False, soft_wrap=True)
 
 
 def _import(arguments: argparse.Namespace, console: Console) -> None:

@@ -51,6 +51,8 @@ class TokenizerTrainingConfig:
     """Most training values a tokenizer keeps in memory."""
     val_rows: int = 1_000
     """Held-out values that its codebook's use is measured on."""
+    devices: int = 1
+    """Devices that one tokenizer trains on."""
     steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps of single tokenizers, by name, in place of `tokenizer_optim.steps`."""
     precision: str = "32-true"

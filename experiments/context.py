@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning import Trainer
+
 from evaluation.held_out import Codecs, Split
 from experiments.config import ExperimentConfig
 from experiments.stages import Stage, needs
@@ -147,3 +150,22 @@ def lift(job: Job, inner: str = "raw") -> None:
     for path in (job.folder / inner).iterdir():
         path.rename(job.folder / path.name)
     (job.folder / inner).rmdir()
+
+
+def strategy_of(config: ExperimentConfig, devices: int) -> str:
+    """Lightning's name of the strategy for so many devices.
+
+    Batches need not have targets of every modality, so plain DDP, which waits for every weight's gradient, would hang.
+    """
+    if devices == 1:
+        return "auto"
+    name = "ddp" if config.executor.strategy == "auto" else config.executor.strategy
+    return "ddp_find_unused_parameters_true" if name == "ddp" else name
+
+
+def left_alone(trainer: Trainer) -> bool:
+    """Leave the group of processes that have trained together; True in the one that goes on by itself."""
+    # Metrics would otherwise wait for processes that have ended.
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return trainer.is_global_zero

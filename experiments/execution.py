@@ -4,14 +4,14 @@ import json
 import logging
 import shutil
 import time
+import traceback
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.config import ExperimentConfig
-from experiments.stages import DONE, Stage
-from modalities.errors import DataError
+from experiments.order import Order, Report, log_file
+from experiments.stages import DONE
+from modalities.errors import DataError, UserError
 from modalities.spec import Modality
 
 NOISE = (
@@ -22,44 +22,15 @@ NOISE = (
 """Warnings of Lightning's about what is meant to be so."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A stage with all that a worker needs to run it."""
-
-    config: ExperimentConfig
-    stage: Stage
-    inputs: dict[str, Path]
-    folder: Path
-    tracking: tuple[str, str] | None = None
-
-
-def execute(order: Order, report: Callable[[float, float, str], None], modalities: Mapping[str, Modality]) -> None:
+def execute(order: Order, report: Report, modalities: Mapping[str, Modality]) -> None:
     """Run one stage, and put its folder in place when it has ended well."""
-    # Torch and Lightning are a worker's to import, not the launcher's.
-    from experiments.context import Job
-    from experiments.work import RUNNERS
-
-    # Lightning tells which devices there are and where to sign up, once for every Trainer.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
     partial = order.folder.with_name(f".{order.folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     began = time.time()
     try:
         partial.mkdir(parents=True)
-        job = Job(
-            config=order.config,
-            stage=order.stage,
-            modalities=modalities,
-            inputs=order.inputs,
-            folder=partial,
-            report=report,
-            tracking=order.tracking,
-        )
-        with _Logged(partial), warnings.catch_warnings():
-            for message in NOISE:
-                warnings.filterwarnings("ignore", message)
-            RUNNERS[order.stage.kind](job)
+        with _Logged(partial):
+            _perform(order, partial, report, modalities)
         told = {"stage": order.stage.name, "kind": order.stage.kind, "started": began, "seconds": time.time() - began}
         run = order.tracking[1] if order.tracking else None
         (partial / DONE).write_text(json.dumps({**told, "run": run}))
@@ -68,6 +39,44 @@ def execute(order: Order, report: Callable[[float, float, str], None], modalitie
         raise DataError(f"{error.filename or order.folder}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def follow(order: Order, modalities: Mapping[str, Modality]) -> None:
+    """Do the part in a stage of a process that is not its first: train along, and write nothing."""
+    _perform(order, order.folder, lambda *_: None, modalities)
+
+
+def failure(order: Order, error: Exception) -> tuple[str, str]:
+    """What to tell of an error: a mistake is told as it is, of a failure the whole story goes to a file."""
+    if isinstance(error, UserError):
+        return "mistake", str(error)
+    path = log_file(order.folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)))
+    first = str(error).strip().splitlines()
+    return "failed", f"{type(error).__name__}: {first[0] if first else ''}"
+
+
+def _perform(order: Order, folder: Path, report: Report, modalities: Mapping[str, Modality]) -> None:
+    # Torch and Lightning are a worker's to import, not the launcher's.
+    from experiments.context import Job
+    from experiments.work import RUNNERS
+
+    # Lightning tells which devices there are and where to sign up, once for every Trainer.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    job = Job(
+        config=order.config,
+        stage=order.stage,
+        modalities=modalities,
+        inputs=order.inputs,
+        folder=folder,
+        report=report,
+        tracking=order.tracking,
+    )
+    with warnings.catch_warnings():
+        for message in NOISE:
+            warnings.filterwarnings("ignore", message)
+        RUNNERS[order.stage.kind](job)
 
 
 class _Logged:
@@ -84,8 +93,3 @@ class _Logged:
     def __exit__(self, *_: object) -> None:
         logging.getLogger().removeHandler(self._handler)
         self._handler.close()
-
-
-def log_file(folder: Path) -> Path:
-    """Where the whole story of a failed stage is kept; its own folder is gone."""
-    return folder.parent.parent / "logs" / f"{folder.name}.txt"

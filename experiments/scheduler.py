@@ -9,22 +9,19 @@ import multiprocessing.connection
 import os
 import signal
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from experiments.config import ExperimentConfig, modalities_of
-from experiments.execution import Order, execute, log_file
+from experiments.execution import failure
+from experiments.launch import run_order
+from experiments.order import Order, StageError, log_file
 from experiments.stages import Plan, Stage
 from modalities.errors import UserError
 from modalities.registry import default_registry
 from modalities.spec import Modality
-
-
-class StageError(UserError):
-    """A stage failed for a reason that is no mistake of the user's."""
 
 
 @dataclass(kw_only=True)
@@ -135,7 +132,7 @@ def _run_here(config: ExperimentConfig, plan: Plan, state: _State, watcher: Watc
             watcher.moved(state.running, len(state.done), state.total)
 
         try:
-            execute(_order(config, plan, stage, run, ledger_uri), report, modalities_of(config, default_registry()))
+            run_order(_order(config, plan, stage, run, ledger_uri), report, modalities_of(config, default_registry()))
         except BaseException as error:
             watcher.ended(stage, plan.folder(stage.name), run, str(error))
             raise
@@ -256,14 +253,9 @@ def _work(pipe: Any, threads: int) -> None:
 
         try:
             modalities = modalities or modalities_of(order.config, default_registry())
-            execute(order, report, modalities)
-        except UserError as error:
-            pipe.send(("mistake", str(error)))
+            run_order(order, report, modalities)
         except Exception as error:
-            log_file(order.folder).parent.mkdir(parents=True, exist_ok=True)
-            log_file(order.folder).write_text(traceback.format_exc())
-            first = str(error).strip().splitlines()
-            pipe.send(("failed", f"{type(error).__name__}: {first[0] if first else ''}"))
+            pipe.send(failure(order, error))
         else:
             pipe.send(("done", None))
 

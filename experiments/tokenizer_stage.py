@@ -12,7 +12,7 @@ import torch
 from lightning import Trainer, seed_everything
 from torch import Tensor
 
-from experiments.context import HISTORY, Job, lift, logger_of, raw_split, trainer_facts
+from experiments.context import HISTORY, Job, left_alone, lift, logger_of, raw_split, strategy_of, trainer_facts
 from experiments.start import start_of
 from lightning_modules.callbacks import Reporter
 from lightning_modules.checkpoint import TOKENIZERS
@@ -43,15 +43,20 @@ def run_tokenizer(job: Job) -> None:
     logger = logger_of(job)
     trainer = Trainer(
         **trainer_facts(config),
-        devices=1,
+        devices=training.devices,
+        strategy=strategy_of(config, training.devices),
         max_steps=optim.steps,
         logger=logger,
         log_every_n_steps=max(1, optim.steps // 40),
         callbacks=[Reporter(job.report, "images", training.batch_size)],
         precision=cast(Any, training.precision),
         limit_val_batches=0,
+        use_distributed_sampler=False,
     )
-    trainer.fit(module, row_loader(rows, training.batch_size, seed=config.tokenizer_optim.seed))
+    share = {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    trainer.fit(module, row_loader(rows, training.batch_size, seed=config.tokenizer_optim.seed, **share))
+    if not left_alone(trainer):
+        return
     tokenizer = module.trained.eval().cpu()
     usage = codebook_usage(_encoded(tokenizer, held_out), task.tokenizer.vocab)
     if usage.is_low:

@@ -21,10 +21,12 @@ from experiments.context import (
     Job,
     codecs_of,
     fingerprints,
+    left_alone,
     lift,
     logger_of,
     raw_split,
     split_of,
+    strategy_of,
     streams_for,
     text_tokenizer,
     token_store,
@@ -116,7 +118,7 @@ def run_model(job: Job) -> None:
     trainer = Trainer(
         **trainer_facts(config),
         devices=config.executor.devices,
-        strategy=config.executor.strategy,
+        strategy=strategy_of(config, config.executor.devices),
         max_steps=config.steps,
         accumulate_grad_batches=config.training.accumulate,
         logger=logger,
@@ -129,7 +131,8 @@ def run_model(job: Job) -> None:
         use_distributed_sampler=False,
     )
     trainer.fit(module, datamodule=data)
-    _keep_model(job, module, text, logger.history)
+    if left_alone(trainer):
+        _keep_model(job, module, text, logger.history)
 
 
 def _start(job: Job, module: FourMModule) -> None:

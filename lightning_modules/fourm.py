@@ -76,8 +76,8 @@ class FourMModule(LightningModule):
                 self.log_dict({"train/lr": lr, "train/grad_norm": norm})
 
     def on_train_batch_end(self, outputs: Any, batch: TokenBatch, batch_idx: int) -> None:
-        """Move the averaged weights."""
-        if self.averaged is not None:
+        """Move the averaged weights, once for each optimizer step."""
+        if self.averaged is not None and self.global_step > int(self.averaged.n_averaged):
             self.averaged.update_parameters(self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lightning_modules.tokenizer_folder import describe, differences
 from modalities.errors import CheckpointError, ConfigError
-from modalities.spec import TokenizerTask
+from modalities.spec import ProductMLP, TokenizerTask
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer, Usage, usage_of_counts
@@ -31,6 +31,8 @@ class TokenizerOptimConfig:
 
     lr: float = 1e-4
     """Peak learning rate. The papers multiply theirs by the whole batch over 256."""
+    product_lr: float | None = None
+    """Peak learning rate of product codes, which collapse at rates that suit other codebooks; None takes `lr`."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
@@ -47,6 +49,8 @@ class TokenizerOptimConfig:
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise ConfigError(f"tokenizer_optim.lr must be positive, got {self.lr}")
+        if self.product_lr is not None and self.product_lr <= 0:
+            raise ConfigError(f"tokenizer_optim.product_lr must be positive, got {self.product_lr}")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ConfigError(f"tokenizer_optim.warmup_steps must lie in 0..{self.steps}, got {self.warmup_steps}")
         if not 0 <= self.ema_decay < 1:
@@ -55,7 +59,15 @@ class TokenizerOptimConfig:
     @classmethod
     def nano(cls, steps: int = 800) -> "TokenizerOptimConfig":
         """The settings that go with `TokenizerConfig.nano` and a batch of 16."""
-        return cls(lr=8e-3, betas=(0.9, 0.95), steps=steps, warmup_steps=steps // 20, weight_decay=0.0, ema_decay=0.95)
+        return cls(
+            lr=8e-3,
+            product_lr=1e-3,
+            betas=(0.9, 0.95),
+            steps=steps,
+            warmup_steps=steps // 20,
+            weight_decay=0.0,
+            ema_decay=0.95,
+        )
 
     def share(self, step: int) -> float:
         """Learning rate at ``step`` over the peak."""
@@ -154,7 +166,7 @@ class TokenizerModule(LightningModule):
             {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": self.optim.weight_decay},
             {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.optim.lr, betas=self.optim.betas)
+        optimizer = torch.optim.AdamW(groups, lr=self._peak, betas=self.optim.betas)
         # A plain function stays out of checkpoints, which a bound method does not.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.share(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -185,6 +197,12 @@ class TokenizerModule(LightningModule):
         found = differences(describe(self.task, self.config), checkpoint.get("tokenizer", {}))
         if found:
             raise CheckpointError(f"The checkpoint is not of this tokenizer {self.task.name!r}: {'; '.join(found)}.")
+
+    @property
+    def _peak(self) -> float:
+        """The peak learning rate of this kind of tokenizer."""
+        is_product = isinstance(self.task.tokenizer, ProductMLP)
+        return (is_product and self.optim.product_lr) or self.optim.lr
 
     def _generator(self) -> torch.Generator:
         """The stream of this step and process, the same whether or not training was interrupted before."""

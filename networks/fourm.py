@@ -4,7 +4,7 @@ Source: Mizrahi et al. 2023 (arXiv:2312.06647) and Bachmann et al. 2024 (arXiv:2
 the tokens that matter are chosen before they are embedded (see `networks.batch.TokenBatch`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -86,8 +86,9 @@ class FourM(nn.Module):
         decoded = self.decode(batch, self.encode(batch))
         losses: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
+        flat, targets, tables = decoded.flatten(0, 1), batch.targets.flatten(), self.heads.vocabularies()
         for name, rows in self._rows_by_stream(batch).items():
-            losses[name] = self._loss_of(decoded.flatten(0, 1)[rows], batch.targets.flatten()[rows], name)
+            losses[name] = self._loss_of(flat[rows], targets[rows], name, tables)
             counts[name] = rows.numel()
         if not losses:
             return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
@@ -166,8 +167,8 @@ class FourM(nn.Module):
 
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
         """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
-        logits = F.linear(decoded, self._head(stream)).float()
         facts = self.streams[self.index[stream]]
+        logits = F.linear(decoded, _head(facts, self.heads.vocabulary(facts.vocabulary))).float()
         if not facts.predictable:
             return logits
         ids = torch.tensor(facts.predictable, device=logits.device)
@@ -197,20 +198,17 @@ class FourM(nn.Module):
         weights = stacked.new_tensor([counts[name] * vocab[name] for name in losses])
         return (stacked * weights).sum() / weights.sum()
 
-    def _head(self, stream: str) -> Float[Tensor, "k d"]:
-        """The rows of the head's table that a stream chooses among."""
-        facts = self.streams[self.index[stream]]
-        table = self.heads.vocabulary(facts.vocabulary)
-        return table[torch.tensor(facts.predictable, device=table.device)] if facts.predictable else table
-
-    def _loss_of(self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str) -> Float[Tensor, ""]:
+    def _loss_of(
+        self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str, tables: Mapping[str, Tensor]
+    ) -> Float[Tensor, ""]:
         """The mean cross-entropy of one stream's targets, in nats."""
-        predictable = self.streams[self.index[stream]].predictable
+        facts = self.streams[self.index[stream]]
+        predictable = facts.predictable
         if predictable:
             ids = torch.tensor(predictable, device=targets.device)
             row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
             targets = torch.where(ids[row] == targets, row, 0)
-        return F.cross_entropy(F.linear(decoded, self._head(stream)).float(), targets)
+        return F.cross_entropy(F.linear(decoded, _head(facts, tables[facts.vocabulary])).float(), targets)
 
     def _decoder_mask(self, batch: TokenBatch) -> Bool[Tensor, "b 1 m m"]:
         """True where a slot may look: at its own stream, and in sequences not ahead. Padding looks at padding."""
@@ -228,6 +226,11 @@ class FourM(nn.Module):
         counts = torch.bincount(wanted, minlength=len(self.streams) + 1).tolist()
         parts = torch.split(order, counts)
         return {stream.name: rows for stream, rows in zip(self.streams, parts, strict=False) if rows.numel()}
+
+
+def _head(stream: Stream, table: Float[Tensor, "v d"]) -> Float[Tensor, "k d"]:
+    """The rows of a vocabulary that a stream chooses among."""
+    return table[torch.tensor(stream.predictable, device=table.device)] if stream.predictable else table
 
 
 def key_mask(visible: Bool[Tensor, "b n"]) -> Bool[Tensor, "b 1 1 n"] | None:

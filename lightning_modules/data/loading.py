@@ -35,7 +35,8 @@ class BatchSampler(Sampler[Draw]):
         if num_samples < batch_size * world_size:
             raise ConfigError(
                 f"{num_samples} training samples are fewer than one step takes: "
-                f"batch size {batch_size} on {world_size} processes."
+                f"batch size {batch_size} on {world_size} {'process' if world_size == 1 else 'processes'}. "
+                "Lower training.batch_size, or raise data.train."
             )
         self.num_samples, self.batch_size = num_samples, batch_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
@@ -55,10 +56,10 @@ class BatchSampler(Sampler[Draw]):
         order = torch.randperm(self.num_samples, generator=generator)
         start, self.start = self.start, 0
         for number in range(start, len(self)):
-            first = (number * self.world_size + self.rank) * self.batch_size
-            yield Draw(
-                indices=order[first : first + self.batch_size], seed=_mix(self.seed, self.epoch, number, self.rank)
-            )
+            # Counted over all ranks: two ranks draw what one that accumulates two batches draws.
+            place = number * self.world_size + self.rank
+            first = place * self.batch_size
+            yield Draw(indices=order[first : first + self.batch_size], seed=_mix(self.seed, self.epoch, place, 0))
 
 
 class MaskedBatches(Dataset[TokenBatch]):
@@ -142,10 +143,13 @@ class RowBatches(Dataset[Tensor]):
         return self.rows[draw.indices]
 
 
-def row_loader(rows: Tensor, batch_size: int, *, seed: int = 0, shuffle: bool = True) -> DataLoader[Tensor]:
-    """Batches of rows: shuffled ones for training, or all in order."""
+def row_loader(
+    rows: Tensor, batch_size: int, *, seed: int = 0, shuffle: bool = True, rank: int = 0, world_size: int = 1
+) -> DataLoader[Tensor]:
+    """Batches of rows: shuffled ones of this rank for training, or all in order."""
     if shuffle:
-        sampler: Any = BatchSampler(len(rows), min(batch_size, len(rows)), seed=seed)
+        size = max(1, min(batch_size, len(rows) // world_size))
+        sampler: Any = BatchSampler(len(rows), size, seed=seed, rank=rank, world_size=world_size)
     else:
         sampler = [Draw(indices=part, seed=0) for part in torch.arange(len(rows)).split(batch_size)]
     return DataLoader(RowBatches(rows), batch_size=None, sampler=sampler)

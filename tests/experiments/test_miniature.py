@@ -37,9 +37,15 @@ def test_every_modality_is_measured_by_its_round_trip_its_cross_entropy_and_from
     for arm, names in (("fourm_7", FOURM_7), ("fourm_21", FOURM_21)):
         own = [score for score in found if score["arm"] == arm]
         assert {score["target"] for score in own if score["route"] == "masked"} == set(names) - {INPUT_ONLY}
-        reached = {score["target"] for score in own if score["route"].startswith("rgb->") and score["metric"] != "cross_entropy"}
+        reached = {
+            score["target"]
+            for score in own
+            if score["route"].startswith("rgb->") and score["metric"] != "cross_entropy"
+        }
         assert reached == set(names) - {INPUT_ONLY}
-        assert {"semseg", "bounding_boxes"} == {score["target"] for score in own if score["route"].startswith("caption->")}
+        assert {"semseg", "bounding_boxes"} == {
+            score["target"] for score in own if score["route"].startswith("caption->")
+        }
     assert [score["target"] for score in found if score["route"] == "t5_caption->caption"] == ["caption"]
     measured = [score for score in found if score["arm"]]
     assert all(score["unit"] for score in measured)
@@ -52,7 +58,9 @@ def test_the_record_says_where_the_models_are(finished: Path) -> None:
     assert list(told["models"]) == ["fourm_7/0", "fourm_21/0"]
     for folder in told["models"].values():
         assert (Path(folder) / "model.safetensors").stat().st_size > 100_000
-    assert {"torch", "lightning", "processor", "cores", "peak memory", "command", "training data"} <= set(told["manifest"])
+    assert {"torch", "lightning", "processor", "cores", "peak memory", "command", "training data"} <= set(
+        told["manifest"]
+    )
     assert told["config"]["scale"]["size"] == 32
 
 

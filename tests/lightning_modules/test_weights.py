@@ -28,7 +28,7 @@ def test_what_is_written_is_read_by_the_formats_own_reader(tmp_path: Path) -> No
     assert all(
         torch.equal(value, tensors[name]) and value.dtype == tensors[name].dtype for name, value in found.items()
     )
-    with safe_open(tmp_path / "file", framework="pt") as file:  # type: ignore[no-untyped-call]
+    with safe_open(tmp_path / "file", framework="pt") as file:
         assert file.metadata() == {"config": "{}"}
 
 
