@@ -179,7 +179,7 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
     for line in answer.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if answer.warning:
-        console.print(answer.warning, style="yellow", highlight=False)
+        console.print(answer.warning, style="yellow", highlight=False, soft_wrap=True)
 
 
 def _import(arguments: argparse.Namespace, console: Console) -> None:

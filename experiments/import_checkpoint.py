@@ -185,6 +185,7 @@ def _told(
         for name, item in variants.items()
         if (part := learnt(replace(registry[item.base], name=name, layout=item.layout, tokenizer=item.tokenizer)))
         and part.tokenizer.name not in folders
+        and name in read.model.index
     }
     if missing:
         lines.append(f"Without tokenizers of {', '.join(sorted(missing))}: give them by --tokenizer NAME=PATH.")

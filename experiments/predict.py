@@ -101,7 +101,7 @@ def _predicted(
         text=loaded.text,
     )
     patches = loaded.model.streams[loaded.model.index[entrance]].num_tokens
-    pixels = Column(values=torch.from_numpy(np.ascontiguousarray(seen))[None], lengths=torch.tensor([patches]))
+    pixels = Column(values=torch.from_numpy(np.array(seen))[None], lengths=torch.tensor([patches]))
     loaded.model.eval()
     values: dict[str, Any] = {}
     with torch.no_grad():

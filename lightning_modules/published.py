@@ -32,6 +32,10 @@ OWN = "fourm_lab"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
+MAPPED = 1 << 28
+"""Bytes that are read through one mapping of a file; mapped pages count as memory until the mapping is gone."""
+
+
 class FileTensors:
     """The tensors of a safetensors file, each read when it is asked for."""
 
@@ -42,12 +46,16 @@ class FileTensors:
             CheckpointError: It cannot be read.
         """
         self._path = path
+        self._mapped = 0
         try:
-            # The library has no types.
-            self._file: Any = safe_open(path, framework="pt")
+            self._file = self._open()
             self._names = list(self._file.keys())
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from error
+
+    def _open(self) -> Any:
+        # The library has no types.
+        return safe_open(self._path, framework="pt")
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -62,7 +70,10 @@ class FileTensors:
 
     def __getitem__(self, name: str) -> Tensor:
         try:
+            if self._mapped > MAPPED:
+                self._file, self._mapped = self._open(), 0
             tensor: Tensor = self._file.get_tensor(name)
+            self._mapped += tensor.numel() * tensor.element_size()
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"The tensor {name!r} of {self._path} cannot be read: {error}.") from error
         return tensor

@@ -171,7 +171,8 @@ def standardised(
     """Patches of levels from -1 to 1 in units of each channel's deviation from its mean, both of levels from 0 to 1."""
     channels = rows.unflatten(1, (-1, len(mean)))
     centre, width = channels.new_tensor(mean), channels.new_tensor(std)
-    return channels.sub(2 * centre - 1).div_(2 * width).flatten(1)
+    scaled: Tensor = channels.sub(2 * centre - 1).div_(2 * width).flatten(1)
+    return scaled
 
 
 def vectors(

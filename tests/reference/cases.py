@@ -31,7 +31,7 @@ FILES: tuple[tuple[Callable[[Any], bool], Callable[[str, Mapping[str, Any]], Ite
 
 
 def run_cases(root: Path) -> Iterator[Check]:
-    """Every check of every case in ``root`` and below. A case that cannot be read fails; other files are left."""
+    """Every check of every case in ``root`` and below. One that cannot be read fails; other files are skipped."""
     for path in sorted(root.rglob(IO)):
         if (path.parent / WEIGHTS).exists():
             name = str(path.parent.relative_to(root))

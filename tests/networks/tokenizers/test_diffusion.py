@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from modalities.errors import ConfigError
 from modalities.spec import Loss
-from networks.tokenizers.config import DiffusionConfig, Prediction
+from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, Prediction
 from networks.tokenizers.diffusion import DiffusionDecoder, sampling_levels, signal_shares
 from networks.tokenizers.unet import UNet
 
@@ -22,7 +22,7 @@ def decoder(config: DiffusionConfig = CONFIG) -> DiffusionDecoder:
 
 
 class Oracle(nn.Module):
-    """A denoiser that knows the answer, in either form of prediction."""
+    """A denoiser that knows the answer, in any form of prediction."""
 
     def __init__(self, clean: Tensor, shares: Tensor, prediction: Prediction) -> None:
         super().__init__()
@@ -33,6 +33,8 @@ class Oracle(nn.Module):
             return self.clean
         share = self.shares[level][:, None, None, None]
         noise = (noised - share.sqrt() * self.clean) / (1 - share).sqrt()
+        if self.prediction is Prediction.noise:
+            return noise
         return share.sqrt() * noise - (1 - share).sqrt() * self.clean
 
 
@@ -47,6 +49,14 @@ def test_the_schedule_is_that_of_numpy_with_and_without_a_silent_end() -> None:
     assert float(ours[0]) == pytest.approx(1 - 1e-4)
 
 
+def test_the_cosine_schedule_is_that_of_its_equation() -> None:
+    ours = signal_shares(100, zero_terminal_snr=False, schedule=NoiseSchedule.cosine).numpy()
+    time = np.arange(1, 101) / 100
+    expected = np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(ours[:-1], expected[:-1], rtol=1e-4)
+    assert 0 < ours[-1] < ours[-2]
+
+
 def test_a_sampler_starts_at_pure_noise_and_falls_evenly() -> None:
     assert sampling_levels(1000, 4).tolist() == [999, 749, 499, 249]
     assert sampling_levels(1000, 1000).tolist() == list(range(999, -1, -1))
@@ -54,8 +64,10 @@ def test_a_sampler_starts_at_pure_noise_and_falls_evenly() -> None:
 
 @pytest.mark.parametrize("prediction", list(Prediction))
 def test_a_perfect_denoiser_gives_back_the_image(prediction: Prediction) -> None:
-    model = decoder(replace(CONFIG, prediction=prediction, threshold=0.0))
-    clean = torch.randn(3, 2, 16, 16)
+    # Where a level has no signal, the noise in it says nothing of the image.
+    has_silent_end = prediction is not Prediction.noise
+    config = replace(CONFIG, prediction=prediction, threshold=0.0, zero_terminal_snr=has_silent_end)
+    model, clean = decoder(config), torch.randn(3, 2, 16, 16)
     model.unet = Oracle(clean, model.shares, prediction)  # type: ignore[assignment]
     torch.testing.assert_close(model.sample(torch.zeros(3, 4, 2, 2)), clean, atol=1e-3, rtol=1e-3)
 

@@ -1,0 +1,123 @@
+"""Our models in the published format and back, and what does not fit it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from modalities.errors import CheckpointError
+from networks.adopt import adopt
+from networks.fourm import FourM, FourMConfig, Sharing, Size
+from networks.pretrained.fourm_layout import read_layout
+from networks.pretrained.fourm_weights import export_config, export_fourm, load_fourm
+from networks.pretrained.names import TABLE, published_name, stream_names
+from networks.streams import Stream, StreamKind
+
+TEXT = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab=20)
+STREAMS = (
+    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab=7, grid=2),
+    Stream(name="dinov2_global", kind=StreamKind.grid, num_tokens=3, vocabulary="dinov2_global", vocab=5),
+    TEXT,
+    replace(TEXT, name="bounding_boxes"),
+    Stream(name="t5_caption", kind=StreamKind.embedding, num_tokens=4, channels=6),
+    Stream(name="heat", kind=StreamKind.grid, num_tokens=4, vocabulary="heat", vocab=6, grid=2),
+)
+SMALL = FourMConfig(size=Size.nano, width=24, heads=3, encoder_depth=1, decoder_depth=2)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        replace(SMALL, sharing=Sharing.all, registers=2, qk_norm=True),
+        replace(SMALL, sharing=Sharing.none, gated=False, bias=True, shared_positions=False, learnt_positions=True),
+        replace(SMALL, position_scale=2.0, max_period=20.0, shared_streams=False),
+    ],
+)
+def test_loading_what_was_saved_is_the_identity(config: FourMConfig) -> None:
+    torch.manual_seed(0)
+    model = FourM(STREAMS, config)
+    exported = export_fourm(model)
+    again = load_fourm(STREAMS, config, exported)
+    assert all(torch.equal(value, exported[name]) for name, value in export_fourm(again).items())
+    ours, theirs = dict(model.named_parameters()), dict(again.named_parameters())
+    assert ours.keys() == theirs.keys()
+    differing = {name for name, value in ours.items() if not torch.equal(value, theirs[name])}
+    # A decoder that has places of its own has some for inputs too, which it never looks up.
+    assert differing <= {"decoder_places.learnt", "decoder_places.stream"}
+
+
+def test_a_saved_model_is_read_without_what_we_say_of_it() -> None:
+    torch.manual_seed(0)
+    streams = tuple(replace(item, vocabulary=item.name if item.vocab else "") for item in STREAMS[:-1])
+    model = FourM(streams, replace(SMALL, sharing=Sharing.none, shared_positions=False))
+    tensors = export_fourm(model)
+    read, config = read_layout(export_config(model), tensors)
+    assert [stream.name for stream in read] == [stream.name for stream in streams]
+    assert not config.gated ^ SMALL.gated
+    again = export_fourm(load_fourm(read, config, tensors))
+    assert again.keys() == tensors.keys()
+    assert all(torch.allclose(value, again[name], atol=3e-5) for name, value in tensors.items())
+
+
+def test_what_the_format_has_no_place_for_is_named() -> None:
+    with pytest.raises(CheckpointError, match=r"no place for model.deep_stem"):
+        export_fourm(FourM(STREAMS, replace(SMALL, deep_stem=True)))
+    cut = tuple(replace(item, predictable=(1, 5)) if item is TEXT else item for item in STREAMS)
+    with pytest.raises(CheckpointError, match="as that of 'caption' does; train with"):
+        export_fourm(FourM(cut, SMALL))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"act_layer": "ReLU"}, "act_layer = 'ReLU'; models with 'SiLU' can be read"),
+        ({"decoder_sep_mask": False}, "decoder_sep_mask = False"),
+        ({"domains_in": ["sound"]}, "has a modality 'sound', which is none of rgb, tok_rgb"),
+        ({"domains_out": ["tok_depth@448"]}, "lacks the tensor 'decoder_embeddings.tok_depth@448.pos_emb'"),
+        ({"dim": "wide"}, "dim = 'wide', expected int"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_line(changes: dict[str, object], message: str) -> None:
+    model = FourM(STREAMS[:2], replace(SMALL, sharing=Sharing.none))
+    with pytest.raises(CheckpointError, match=message) as error:
+        read_layout({**export_config(model), **changes}, export_fourm(model))
+    assert "\n" not in str(error.value)
+
+
+def test_the_table_of_names_works_in_both_directions() -> None:
+    names = [item.at(224) for item in TABLE.values()]
+    ours = stream_names(names)
+    assert len(set(ours.values())) == len(TABLE)
+    assert ours["tok_normal@224"] == "normals"
+    assert stream_names(["tok_rgb@224", "tok_rgb@448", "rgb@448"]) == {
+        "tok_rgb@224": "rgb",
+        "tok_rgb@448": "rgb_448",
+        "rgb@448": "rgb_pixels",
+    }
+    assert [published_name(stream) for stream in STREAMS] == [
+        "rgb@4",
+        "tok_depth@32",
+        "tok_dinov2_global",
+        "caption",
+        "det",
+        "t5_caption",
+        "heat",
+    ]
+
+
+def test_a_model_starts_from_what_another_has_in_another_order() -> None:
+    torch.manual_seed(0)
+    own = tuple(replace(item, vocabulary=item.name if item.vocab else "") for item in reversed(STREAMS[:-1]))
+    other = FourM(own, replace(SMALL, sharing=Sharing.none))
+    model = FourM(STREAMS, SMALL)
+    before = model.tokens.vocabulary("heat").clone()
+    found = adopt(model, other)
+    assert torch.equal(model.tokens.vocabulary("depth"), other.tokens.vocabulary("depth"))
+    assert torch.equal(model.tokens.vocabulary("text"), other.tokens.vocabulary("caption"))
+    assert torch.equal(model.places.stream[1], other.places.stream[other.index["depth"]])
+    assert torch.equal(model.tokens.vocabulary("heat"), before)
+    assert any("heat" in name for name in found.kept)
+    assert "encoder_embeddings.bounding_boxes.token_emb.weight" in found.shared
+    assert "start afresh" in str(found)
