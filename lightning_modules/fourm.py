@@ -29,7 +29,7 @@ class FourMModule(LightningModule):
         self.model = FourM(self.streams, config)
         self.averaged: AveragedModel | None = None
         if optim.ema_decay:
-            averaging = get_ema_multi_avg_fn(optim.ema_decay)  # type: ignore[no-untyped-call]
+            averaging = get_ema_multi_avg_fn(optim.ema_decay)
             self.averaged = AveragedModel(self.model, multi_avg_fn=averaging).requires_grad_(requires_grad=False)
         self.tokens_seen = 0
         """Slots that all ranks have trained on."""

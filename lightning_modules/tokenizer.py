@@ -89,7 +89,7 @@ class TokenizerModule(LightningModule):
         self.averaged: AveragedModel | None = None
         if optim.ema_decay:
             # Buffers are copied, not averaged: the codebook is an average already.
-            averaging = get_ema_multi_avg_fn(optim.ema_decay)  # type: ignore[no-untyped-call]
+            averaging = get_ema_multi_avg_fn(optim.ema_decay)
             self.averaged = AveragedModel(self.tokenizer, multi_avg_fn=averaging).requires_grad_(requires_grad=False)
         self.usage: Usage | None = None
         """How validation data used the codebook, once there was a validation."""
