@@ -19,6 +19,8 @@ AMOUNTS = {
     "data.shard": "12",
     "tokenizer_optim.steps": "2",
     "tokenizer_optim.warmup_steps": "1",
+    "tokenizer_training.steps.dinov2_global": "2",
+    "tokenizer_training.steps.imagebind_global": "2",
     "tokenizer_training.batch_size": "4",
     "optim.total_tokens": "1920",
     "optim.warmup_tokens": "640",
