@@ -17,7 +17,7 @@ from modalities.spec import Modality
 NOISE = (
     ".*LeafSpec.*",  # Lightning 2.6 asks torch for a class that will be renamed.
     ".*does not have many workers.*",  # Batches are made from memory.
-    ".*smaller than the logging interval.*",  # It counts steps over epochs.
+    ".*smaller than the logging interval.*",  # Epochs may be short; steps are counted over all of them.
     ".*but have no `val_dataloader`.*",  # Tokenizers are measured after their training.
 )
 """Warnings of Lightning's about what is meant to be so."""

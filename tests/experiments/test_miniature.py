@@ -81,7 +81,8 @@ def test_the_ledger_holds_one_parent_and_a_child_for_each_stage(finished: Path) 
     first = min(parents, key=lambda run: run.info.start_time)
     own = [run for run in children if run.data.tags["mlflow.parentRunId"] == first.info.run_id]
     assert len(own) == len({run.info.run_name for run in own}) == len(stages(finished))
-    assert {run.info.status for run in everything} == {"FINISHED"}
+    # Other tests may have failed on purpose in the same store.
+    assert {run.info.status for run in (first, *own)} == {"FINISHED"}
     assert first.data.params["optim.total_tokens"] == "1920.0"
     assert len(first.data.params) > 100
     assert sum(run.data.tags["fourm.stage"] == "tokenizer" for run in own) == 12
@@ -99,7 +100,8 @@ def test_the_ledger_holds_metrics_by_step_pictures_and_files(finished: Path) -> 
     assert {"model.safetensors", "config.json", "card.json"} <= names
     tokenizer = next(run for run in runs(finished) if run.info.run_name == "tokenizer/depth")
     assert {"card.md", "card.json"} <= {item.path for item in client.list_artifacts(tokenizer.info.run_id)}
-    parent = next(run for run in runs(finished) if run.info.run_name == "mini")
+    named = [run for run in runs(finished) if run.info.run_name == "mini"]
+    parent = min(named, key=lambda run: run.info.start_time)
     kept = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "scores.json", "manifest.json", "ablation.json"} <= kept
 

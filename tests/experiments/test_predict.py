@@ -38,8 +38,8 @@ def test_a_photograph_becomes_pictures_and_records(
     told = json.loads((tmp_path / "prediction.json").read_text())
     assert list(told) == ["depth", "semseg", "caption", "bounding_boxes"]
     for name in ("depth", "semseg"):
-        picture = Image.open(tmp_path / told[name]["picture"])
-        assert min(picture.size) >= SIDE
+        with Image.open(tmp_path / told[name]["picture"]) as picture:
+            assert min(picture.size) >= SIDE
         assert (tmp_path / told[name]["file"]).is_file()
     assert isinstance(told["caption"]["value"], str)
     assert isinstance(told["bounding_boxes"]["value"], list)
@@ -47,8 +47,9 @@ def test_a_photograph_becomes_pictures_and_records(
 
 def test_the_photograph_is_seen_in_its_middle_as_a_square(finished: Path, photograph: Path, tmp_path: Path) -> None:
     assert predict(photograph, finished / "mini", tmp_path, "depth") == 0
-    seen = np.asarray(Image.open(tmp_path / "input.png").convert("RGB").resize((32, 32), Image.Resampling.BOX))
-    middle = Image.open(photograph).crop((56, 0, 456, 400)).resize((32, 32), Image.Resampling.BILINEAR)
+    with Image.open(tmp_path / "input.png") as picture, Image.open(photograph) as whole:
+        seen = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX))
+        middle = whole.crop((56, 0, 456, 400)).resize((32, 32), Image.Resampling.BILINEAR)
     assert np.abs(seen.astype(int) - np.asarray(middle).astype(int)).mean() < 4
 
 
