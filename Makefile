@@ -11,17 +11,18 @@ demo: $(call STAMP,run)
 	$(BIN)/fourm ablate experiments/configs/quickstart.yaml
 
 test: $(call STAMP,dev)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(call STAMP,dev)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy modalities networks lightning_modules evaluation experiments tests
-	$(BIN)/python -m pytest
+	$(BIN)/mypy modalities networks lightning_modules evaluation experiments tests benchmarks
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(call STAMP,run)
 	$(BIN)/python -m benchmarks.masking
 	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.generation
 
 clean:
 	rm -rf $(VENV)
