@@ -1,0 +1,82 @@
+"""The learning rate by hand, decay on matrices alone, and settings that cannot be."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.optim import OptimConfig, adamw
+from modalities.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (0, 0.0),
+        (25, 0.25),
+        (99, 0.99),
+        (100, 1.0),
+        (200, 0.2 + 0.8 * 0.75),  # A third of the way down, where the cosine is 1/2.
+        (250, 0.2 + 0.8 * 0.5),
+        (300, 0.2 + 0.8 * 0.25),
+        (400, 0.2),
+        (4000, 0.2),
+    ],
+)
+def test_the_rate_rises_in_a_line_and_falls_in_a_cosine(tokens: float, expected: float) -> None:
+    config = OptimConfig(lr=1.0, min_lr=0.2, warmup_tokens=100, total_tokens=400)
+    assert config.lr_at(tokens) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_schedule_without_warm_up_starts_at_its_peak() -> None:
+    assert OptimConfig(lr=0.5, warmup_tokens=0, total_tokens=10).lr_at(0) == 0.5
+
+
+def test_a_schedule_that_is_all_warm_up_ends_at_its_peak() -> None:
+    config = OptimConfig(lr=0.5, warmup_tokens=10, total_tokens=10)
+    assert config.lr_at(5) == 0.25
+    assert config.lr_at(10) == 0.5
+
+
+def test_a_step_without_gradient_shrinks_matrices_and_leaves_vectors() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    frozen = nn.Parameter(torch.ones(2, 2), requires_grad=False)
+    model.register_parameter("frozen", frozen)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    optimizer = adamw(model, OptimConfig(lr=0.1, weight_decay=0.5))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    after = dict(model.named_parameters())
+    torch.testing.assert_close(after["0.weight"], before["0.weight"] * (1 - 0.1 * 0.5))
+    for name in ("0.bias", "1.weight", "1.bias", "frozen"):
+        assert torch.equal(after[name], before[name]), name
+
+
+def test_a_first_step_is_adams_with_the_configs_betas_and_epsilon() -> None:
+    weight = nn.Linear(2, 1, bias=False)
+    start, gradients = weight.weight.detach().clone(), (torch.tensor([[3.0, -4.0]]), torch.tensor([[1.0, 2.0]]))
+    optimizer = adamw(weight, OptimConfig(lr=0.01, weight_decay=0.0, betas=(0.8, 0.6), eps=0.5))
+    mean = square = torch.zeros(1, 2)
+    for number, gradient in enumerate(gradients, 1):
+        weight.weight.grad = gradient.clone()
+        optimizer.step()
+        # Kingma and Ba 2015, algorithm 1.
+        mean, square = 0.8 * mean + 0.2 * gradient, 0.6 * square + 0.4 * gradient**2
+        start = start - 0.01 * (mean / (1 - 0.8**number)) / ((square / (1 - 0.6**number)).sqrt() + 0.5)
+    torch.testing.assert_close(weight.weight.detach(), start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.0}, "optim.lr must be positive, got 0.0."),
+        ({"lr": -1.0}, "optim.lr must be positive, got -1.0."),
+        ({"warmup_tokens": 20.0, "total_tokens": 10.0}, "optim.warmup_tokens must lie in 0..10, got 20."),
+        ({"warmup_tokens": -1.0, "total_tokens": 10.0}, "optim.warmup_tokens must lie in 0..10, got -1."),
+        ({"ema_decay": 1.0}, "optim.ema_decay must lie in 0..1, 1 excluded, got 1.0."),
+    ],
+)
+def test_a_setting_that_cannot_be(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        OptimConfig(**changes)  # type: ignore[arg-type]
+    assert str(caught.value) == message
