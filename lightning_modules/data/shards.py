@@ -56,6 +56,7 @@ def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
         np.save(folder / f"{name}.present.npy", present)
     if not arrays:
         np.save(folder / f"{name}.npy", np.zeros((0,), dtype=np.uint16))
+        np.save(folder / f"{name}.offsets.npy", np.zeros(len(values) + 1, dtype=np.int64))
         return
     if len({array.shape for array in arrays}) == 1 and present.all():
         np.save(folder / f"{name}.npy", np.stack(arrays))
@@ -129,6 +130,8 @@ def unseal(folder: Path, *, thorough: bool = False) -> dict[str, Any]:
     """
     try:
         facts: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
+            raise ValueError("it does not list its files")
     except FileNotFoundError:
         raise DataError(
             f"{folder} has no {MANIFEST}: it was not written to the end. Delete it and make it again."

@@ -118,12 +118,14 @@ class TokenStore:
             for number in np.unique(part)
         }
         longest = max(values.shape[1] for values, _ in found.values())
-        first = next(iter(found.values()))[0]
+        # A part whose samples all lack the stream knows neither its type nor its width.
+        first = max(found.values(), key=lambda pair: int(pair[1].sum()))[0]
         values = np.zeros((len(wanted), longest, *first.shape[2:]), dtype=first.dtype)
         lengths = np.zeros(len(wanted), dtype=np.int64)
         for number, (rows, counts) in found.items():
             at = np.flatnonzero(part == number)
-            values[at, : rows.shape[1]] = rows
+            if counts.any():
+                values[at, : rows.shape[1]] = rows
             lengths[at] = counts
         return values, lengths
 
