@@ -193,9 +193,9 @@ def _config(folder: Path) -> _Config:
                 f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first."
             )
         return from_plain(_Config, content)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.") from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
 
 

@@ -70,10 +70,11 @@ class FourMModule(LightningModule):
         lr = self.optim.lr_at(self.tokens_seen)
         for group in optimizer.param_groups:
             group["lr"] = lr
+        told: dict[str, Any] = {"train/lr": lr}
         if self.optim.clip:
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
-            if self.global_step % cast(Any, self.trainer).log_every_n_steps == 0:
-                self.log_dict({"train/lr": lr, "train/grad_norm": norm})
+            told["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+        if self.global_step % cast(Any, self.trainer).log_every_n_steps == 0:
+            self.log_dict(told)
 
     def on_train_batch_end(self, outputs: Any, batch: TokenBatch, batch_idx: int) -> None:
         """Move the averaged weights, once for each optimizer step."""

@@ -74,7 +74,11 @@ def write_raw(
 
 class _Records(Sequence[Any]):
     def __init__(self, path: Path, modality: Modality) -> None:
-        self._lines = path.read_text().splitlines()
+        self._path = path
+        try:
+            self._lines = path.read_text().splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is damaged: {error}. Delete the folder and make it again.") from error
         self._codec = cast(RecordCodec, modality)
 
     def __len__(self) -> int:
@@ -87,7 +91,12 @@ class _Records(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        data = json.loads(self._lines[index])
+        try:
+            data = json.loads(self._lines[index])
+        except ValueError as error:
+            raise DataError(
+                f"{self._path} is damaged in line {index + 1}: {error}. Delete the folder and make it again."
+            ) from error
         return None if data is None else self._codec.from_json(data)
 
 

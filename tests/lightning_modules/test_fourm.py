@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -81,7 +81,8 @@ def fit(
         default_root_dir=folder,
         callbacks=[watch],
     )
-    loader = DataLoader([batch(0 if one else number) for number in range(count)], batch_size=None)  # type: ignore[arg-type]
+    batches: Any = [batch(0 if one else number) for number in range(count)]
+    loader: DataLoader[TokenBatch] = DataLoader(batches, batch_size=None)
     trainer.fit(module, loader, loader, **given)
     return watch
 
@@ -117,6 +118,19 @@ def test_clipping_bounds_the_gradient_and_keeps_its_direction(tmp_path: Path) ->
     assert loose.norms == pytest.approx(free.norms, rel=1e-5)
 
 
+@pytest.mark.parametrize("clip", [0.0, 1e6])
+def test_the_rate_is_logged_with_and_without_clipping(clip: float, tmp_path: Path) -> None:
+    made = module(clip=clip)
+    watch = fit(made, 2, tmp_path)
+    logged = made.trainer.callback_metrics
+    assert float(logged["train/lr"]) == pytest.approx(watch.rates[-1])
+    assert float(logged["train/tokens"]) == 2 * TOKENS
+    assert float(logged["train/loss"]) == pytest.approx(watch.losses[-1])
+    assert ("train/grad_norm" in logged) is bool(clip)
+    if clip:
+        assert float(logged["train/grad_norm"]) == pytest.approx(watch.norms[-1], rel=1e-5)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_averaged_weights_move_once_for_each_step(accumulate: int, tmp_path: Path) -> None:
     made = module(ema_decay=0.7)
@@ -132,7 +146,7 @@ def test_averaged_weights_move_once_for_each_step(accumulate: int, tmp_path: Pat
     for own, ours in zip(found, expected, strict=True):
         torch.testing.assert_close(own, ours)
     assert not all(torch.allclose(a, b) for a, b in zip(found, steps[-1], strict=True))
-    assert int(made.averaged.n_averaged) == 4  # type: ignore[union-attr,arg-type]
+    assert int(made.averaged.n_averaged) == 4  # type: ignore[union-attr]
 
 
 def test_without_averaging_the_weights_themselves_are_used() -> None:
@@ -143,7 +157,13 @@ def test_without_averaging_the_weights_themselves_are_used() -> None:
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    settings = {"lr": 1e-2, "min_lr": 0.0, "warmup_tokens": 3 * TOKENS, "total_tokens": 6 * TOKENS, "ema_decay": 0.5}
+    settings: dict[str, Any] = {
+        "lr": 1e-2,
+        "min_lr": 0.0,
+        "warmup_tokens": 3 * TOKENS,
+        "total_tokens": 6 * TOKENS,
+        "ema_decay": 0.5,
+    }
     whole = module(**settings)
     straight = fit(whole, 4, tmp_path, one=True)
     first = module(**settings)
@@ -213,7 +233,7 @@ def test_a_checkpoint_of_something_else_is_refused() -> None:
 def test_validation_is_by_the_averaged_weights(tmp_path: Path) -> None:
     made = module(ema_decay=0.9)
     fit(made, 3, tmp_path)
-    loader = DataLoader([batch(9)], batch_size=None)  # type: ignore[arg-type]
+    loader: DataLoader[TokenBatch] = DataLoader(cast(Any, [batch(9)]), batch_size=None)
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, barebones=False, default_root_dir=tmp_path
     )

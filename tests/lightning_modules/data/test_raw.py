@@ -1,0 +1,142 @@
+"""Raw values come back as they were written, over several shards; damaged ones say so in one line."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lightning_modules.data.raw import RawStore, render_shard, write_raw
+from modalities.errors import DataError
+from modalities.registry import default_registry
+from modalities.scene import make_scene, split_seed
+from modalities.spec import Modality, Scale
+
+SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+
+
+def chosen(*names: str) -> dict[str, Modality]:
+    """Modalities at a small scale."""
+    return {name: default_registry()[name].at(SCALE) for name in names}
+
+
+def same(one: Any, other: Any) -> bool:
+    """True where two values agree, arrays inside records too."""
+    if one is None or other is None:
+        return one is other
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+def values(seed: int, count: int) -> dict[str, list[Any]]:
+    """Depths and captions, one of each missing."""
+    rng = np.random.default_rng(seed)
+    depth: list[Any] = [rng.random((32, 32)).astype(np.float32) for _ in range(count)]
+    caption: list[Any] = [f"sample {seed} {number}, “quoted”\u2028\nand on" for number in range(count)]
+    depth[0], caption[-1] = None, None
+    return {"depth": depth, "caption": caption}
+
+
+def test_values_come_back_by_number_from_several_shards(tmp_path: Path) -> None:
+    modalities = chosen("depth", "caption")
+    parts = [values(0, 3), values(1, 4)]
+    folders = [tmp_path / "0", tmp_path / "1"]
+    for folder, part in zip(folders, parts, strict=True):
+        write_raw(folder, modalities, part, {})
+    store = RawStore.open(folders, modalities)
+    assert store.num_samples == 7
+    assert list(store) == ["depth", "caption"]
+    for name in modalities:
+        expected = parts[0][name] + parts[1][name]
+        assert len(store[name]) == 7
+        for number in (6, 0, 3, 2, 5, 4, 1):
+            assert same(store[name][number], expected[number]), (name, number)
+        assert same(list(store[name][1:6:2]), expected[1:6:2])
+        with pytest.raises(IndexError):
+            store[name][7]
+        with pytest.raises(IndexError):
+            store[name][-1]
+
+
+def test_a_shard_without_a_single_value_of_a_modality(tmp_path: Path) -> None:
+    modalities = chosen("depth", "caption")
+    write_raw(tmp_path, modalities, {"depth": [None, None], "caption": [None, None]}, {})
+    store = RawStore.open([tmp_path], modalities)
+    assert list(store["depth"]) == list(store["caption"]) == [None, None]
+
+
+def test_rendered_scenes_are_what_the_modalities_see(tmp_path: Path) -> None:
+    modalities = chosen("rgb", "depth", "caption", "bounding_boxes", "sam_instances")
+    told: list[float] = []
+    render_shard(tmp_path / "shard", modalities, "train", range(3, 6), told.append)
+    store = RawStore.open([tmp_path / "shard"], modalities)
+    assert store.num_samples == 3
+    assert told == [0.0]
+    for number in range(3):
+        scene = make_scene(split_seed("train", 3 + number), size=32)
+        for name, modality in modalities.items():
+            assert same(store[name][number], modality.look(scene)), name
+    facts = json.loads((tmp_path / "shard" / "manifest.json").read_text())
+    assert facts["split"] == "train"
+    assert facts["numbers"] == [3, 6]
+
+
+def test_the_fingerprint_changes_with_any_value(tmp_path: Path) -> None:
+    modalities = chosen("depth", "caption")
+    first, again, other = values(0, 3), values(0, 3), values(0, 3)
+    other["caption"][0] = other["caption"][0].replace("0", "1", 1)
+    for name, content in (("a", first), ("b", again), ("c", other)):
+        write_raw(tmp_path / name, modalities, content, {})
+    prints = [RawStore.open([tmp_path / name], modalities).fingerprint for name in "abc"]
+    assert prints[0] == prints[1]
+    assert prints[0] != prints[2]
+
+
+def test_values_of_unequal_counts_are_not_written(tmp_path: Path) -> None:
+    content = {**values(0, 3), "caption": ["one"]}
+    with pytest.raises(DataError) as caught:
+        write_raw(tmp_path / "shard", chosen("depth", "caption"), content, {})
+    assert str(caught.value) == "Modalities have unequal counts: depth 3, caption 1."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_modality_that_a_shard_has_not(tmp_path: Path) -> None:
+    write_raw(tmp_path, chosen("depth", "caption"), values(0, 3), {})
+    with pytest.raises(DataError) as caught:
+        RawStore.open([tmp_path], chosen("depth", "rgb"))
+    assert str(caught.value) == f"{tmp_path} has no values of 'rgb'; it has caption, depth."
+
+
+@pytest.mark.parametrize("name", ["depth.npy", "depth.present.npy", "caption.jsonl"])
+def test_a_truncated_file(name: str, tmp_path: Path) -> None:
+    write_raw(tmp_path, chosen("depth", "caption"), values(0, 3), {})
+    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size - 1)
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / name} has ")) as caught:
+        RawStore.open([tmp_path], chosen("depth", "caption"))
+    assert "it is truncated or was changed" in str(caught.value)
+
+
+def test_a_record_that_is_damaged(tmp_path: Path) -> None:
+    write_raw(tmp_path, chosen("caption"), {"caption": ["one", "two", "three"]}, {})
+    place = tmp_path / "caption.jsonl"
+    place.write_text(place.read_text().replace('"two"', '"two '))
+    store = RawStore.open([tmp_path], chosen("caption"))
+    assert store["caption"][2] == "three"
+    with pytest.raises(DataError) as caught:
+        store["caption"][1]
+    assert str(caught.value).startswith(f"{place} is damaged in line 2: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_records_that_are_no_text(tmp_path: Path) -> None:
+    write_raw(tmp_path, chosen("caption"), {"caption": ["one", "two"]}, {})
+    place = tmp_path / "caption.jsonl"
+    place.write_bytes(b"\xff" * place.stat().st_size)
+    with pytest.raises(DataError, match=re.escape(f"{place} is damaged: ")):
+        RawStore.open([tmp_path], chosen("caption"))

@@ -1,0 +1,162 @@
+"""Tokens come back by number, from memory and from disk alike, and tokens of another tokenizer are refused."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lightning_modules.data.store import TokenStore, write_tokens
+from modalities.errors import CheckpointError, DataError
+from networks.streams import Stream, StreamKind
+
+DEPTH = Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab=50, grid=2)
+CAPTION = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab=50)
+PIXELS = Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2)
+T5 = Stream(name="t5", kind=StreamKind.embedding, num_tokens=3, channels=5)
+STREAMS = (DEPTH, CAPTION, PIXELS, T5)
+
+Values = dict[str, list[NDArray[Any] | None]]
+
+
+def values(seed: int, count: int, *, lacking: bool) -> Values:
+    """Random tokens of ``count`` samples, some of which lack a stream where ``lacking``."""
+    rng = np.random.default_rng(seed)
+    found: Values = {
+        "depth": [rng.integers(1, 50, 4).astype(np.uint16) for _ in range(count)],
+        "caption": [rng.integers(1, 50, rng.integers(1, 7)).astype(np.uint16) for _ in range(count)],
+        "rgb_pixels": [rng.integers(1, 255, (4, 4, 3)).astype(np.uint8) for _ in range(count)],
+        "t5": [rng.standard_normal((rng.integers(1, 4), 5)).astype(np.float16) for _ in range(count)],
+    }
+    if lacking:
+        for number, column in enumerate(found.values()):
+            column[number % count] = None
+    return found
+
+
+def write(folder: Path, content: Values) -> Path:
+    """One shard."""
+    for name, column in content.items():
+        write_tokens(folder, name, column, f"print of {name}")
+    return folder
+
+
+def check(store: TokenStore, content: Values, wanted: list[int]) -> None:
+    """Hold the store's columns against what was written, sample by sample."""
+    columns = store.columns(np.array(wanted), [stream.name for stream in STREAMS])
+    for stream in STREAMS:
+        column = columns[stream.name]
+        expected = [content[stream.name][number] for number in wanted]
+        rows = [0 if item is None else len(item) for item in expected]
+        is_image = stream.kind is StreamKind.pixels
+        assert column.lengths.tolist() == [stream.num_tokens if is_image and n else n for n in rows]
+        for found, item, count in zip(column.values.numpy(), expected, rows, strict=True):
+            if item is not None:
+                np.testing.assert_array_equal(found[:count], item)
+            assert not found[count:].any()
+        if stream.has_ids:
+            assert column.values.dtype == torch.int64
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("lacking", [False, True])
+def test_tokens_come_back_in_any_order_from_several_shards(in_memory: bool, lacking: bool, tmp_path: Path) -> None:
+    parts = [values(seed, count, lacking=lacking) for seed, count in enumerate((4, 3, 5))]
+    folders = [write(tmp_path / str(number), part) for number, part in enumerate(parts)]
+    content: Values = {name: [item for part in parts for item in part[name]] for name in parts[0]}
+    store = TokenStore(folders, STREAMS, in_memory=in_memory)
+    assert len(store) == 12
+    for wanted in (list(range(12)), [11, 0, 6, 6, 3], [5], [4, 3]):
+        check(store, content, wanted)
+    one = TokenStore(folders[:1], STREAMS, in_memory=in_memory)
+    check(one, parts[0], [3, 0, 1, 2])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_shard_whose_samples_all_lack_a_stream(which: int, in_memory: bool, tmp_path: Path) -> None:
+    parts = [values(0, 3, lacking=False), values(1, 3, lacking=False)]
+    for name in ("depth", "caption", "rgb_pixels", "t5"):
+        parts[which][name] = [None] * 3
+    folders = [write(tmp_path / str(number), part) for number, part in enumerate(parts)]
+    content: Values = {name: [*parts[0][name], *parts[1][name]] for name in parts[0]}
+    store = TokenStore(folders, STREAMS, in_memory=in_memory)
+    assert len(store) == 6
+    check(store, content, [5, 1, 0, 4])
+
+
+def test_all_ids_that_occur(tmp_path: Path) -> None:
+    ids = [[3, 9, 3], [7], [40, 3]]
+    for number, part in enumerate((ids, [[1], [9], [9]])):
+        write_tokens(tmp_path / str(number), "caption", [np.array(item, np.uint16) for item in part], "f")
+    for in_memory in (True, False):
+        store = TokenStore([tmp_path / "0", tmp_path / "1"], [CAPTION], in_memory=in_memory)
+        assert store.used_ids("caption") == (1, 3, 7, 9, 40)
+
+
+def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "0", values(0, 2, lacking=False))
+    write_tokens(tmp_path / "1", "depth", values(0, 2, lacking=False)["depth"], "another")
+    TokenStore([tmp_path / "0"], [DEPTH], fingerprints={"depth": "print of depth"})
+    with pytest.raises(CheckpointError) as caught:
+        TokenStore([tmp_path / "0", tmp_path / "1"], [DEPTH], fingerprints={"depth": "print of depth"})
+    assert str(caught.value) == (
+        f"{tmp_path / '1' / 'depth'} holds tokens of tokenizer another, expected print of depth: "
+        "the tokenizer was trained again; make the tokens again too."
+    )
+
+
+def test_streams_with_unequal_counts(tmp_path: Path) -> None:
+    write(tmp_path, {**values(0, 4, lacking=False), "caption": values(0, 3, lacking=False)["caption"]})
+    with pytest.raises(DataError) as caught:
+        TokenStore([tmp_path], [DEPTH, CAPTION])
+    assert str(caught.value) == (
+        "Streams have unequal counts of samples: depth 4, caption 3. Make the token store again."
+    )
+
+
+def test_a_count_that_is_not_the_manifests(tmp_path: Path) -> None:
+    write(tmp_path, values(0, 4, lacking=False))
+    place = tmp_path / "depth" / "manifest.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "count": 9}))
+    with pytest.raises(DataError, match="has 4 samples, expected 9"):
+        TokenStore([tmp_path], [DEPTH])
+
+
+def test_a_stream_that_is_not_there(tmp_path: Path) -> None:
+    write_tokens(tmp_path, "depth", values(0, 2, lacking=False)["depth"], "f")
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'caption'} has no manifest.json")):
+        TokenStore([tmp_path], [DEPTH, CAPTION])
+
+
+@pytest.mark.parametrize("file", ["tokens.npy", "tokens.offsets.npy"])
+def test_a_truncated_file(file: str, tmp_path: Path) -> None:
+    write(tmp_path, values(0, 4, lacking=False))
+    place = tmp_path / "caption" / file
+    os.truncate(place, place.stat().st_size - 1)
+    with pytest.raises(DataError, match="it is truncated or was changed") as caught:
+        TokenStore([tmp_path], [CAPTION])
+    assert str(place) in str(caught.value)
+
+
+def test_a_corrupt_file_of_the_same_size(tmp_path: Path) -> None:
+    write(tmp_path, values(0, 4, lacking=False))
+    place = tmp_path / "depth" / "tokens.npy"
+    place.write_bytes(bytes(place.stat().st_size))
+    with pytest.raises(DataError, match=r"tokens\.npy is damaged") as caught:
+        TokenStore([tmp_path], [DEPTH])
+    assert "\n" not in str(caught.value)
+
+
+def test_writing_a_stream_leaves_the_others(tmp_path: Path) -> None:
+    write(tmp_path, values(0, 4, lacking=False))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "caption").iterdir()}
+    write_tokens(tmp_path, "depth", values(5, 4, lacking=False)["depth"], "new")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "caption").iterdir()} == before
+    found = TokenStore([tmp_path], [DEPTH], fingerprints={"depth": "new"}).columns(np.arange(4), ["depth"])
+    np.testing.assert_array_equal(found["depth"].values.numpy(), np.stack(values(5, 4, lacking=False)["depth"]))  # type: ignore[arg-type]
