@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -88,25 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path("prediction"), help="folder of the results")
     predict.set_defaults(command=_predict)
 
-    taken = commands.add_parser("import-checkpoint", help="make a model's folder out of a published 4M checkpoint")
-    taken.add_argument("checkpoint", help="a .safetensors file, a folder, or a Hugging Face repository id")
-    taken.add_argument("out", type=Path, help="the folder to make")
-    taken.add_argument("--text-tokenizer", type=Path, help="the published tokenizer.json of the text vocabulary")
-    taken.add_argument(
-        "--tokenizer",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="a published tokenizer, by the name of its modality; as often as there are",
-    )
-    taken.set_defaults(command=_import)
-
-    given = commands.add_parser("export-checkpoint", help="write a model in the published format")
-    given.add_argument("model", type=Path, help="a model's folder, or an ablation's (runs/quickstart)")
-    given.add_argument("out", type=Path, help="the folder to make")
-    given.add_argument("--arm", help="arm of an ablation; its last, if not given")
-    given.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
-    given.set_defaults(command=_export)
+    _add_checkpoint_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on held-out scenes")
     evaluate.add_argument(
@@ -130,6 +113,29 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=5000)
     ui.set_defaults(command=_ui)
     return parser
+
+
+def _add_checkpoint_commands(commands: Any) -> None:
+    """The commands that exchange models with the published format; argparse has no public type for ``commands``."""
+    taken = commands.add_parser("import-checkpoint", help="make a model's folder out of a published 4M checkpoint")
+    taken.add_argument("checkpoint", help="a .safetensors file, a folder, or a Hugging Face repository id")
+    taken.add_argument("out", type=Path, help="the folder to make")
+    taken.add_argument("--text-tokenizer", type=Path, help="the published tokenizer.json of the text vocabulary")
+    taken.add_argument(
+        "--tokenizer",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a published tokenizer, by the name of its modality; as often as there are",
+    )
+    taken.set_defaults(command=_import)
+
+    given = commands.add_parser("export-checkpoint", help="write a model in the published format")
+    given.add_argument("model", type=Path, help="a model's folder, or an ablation's (runs/quickstart)")
+    given.add_argument("out", type=Path, help="the folder to make")
+    given.add_argument("--arm", help="arm of an ablation; its last, if not given")
+    given.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
+    given.set_defaults(command=_export)
 
 
 def _ablate(arguments: argparse.Namespace, console: Console) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from evaluation.crossentropy import Who
 from evaluation.held_out import Codecs, Split
-from evaluation.records import write_scores
+from evaluation.records import Score, write_scores
 from evaluation.report import ReportInput, summary
 from evaluation.roundtrip import measure_baselines
 from evaluation.transfer import measure_model
@@ -91,17 +91,24 @@ def evaluate_model(
     scores = [*baselines.scores, *measured.scores]
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out / "scores.json", scores)
-    report = ReportInput(
-        title=str(model),
+    report = _report(str(model), config, chosen, who, scores)
+    return Evaluated(table=summary(report), scores=out / "scores.json", lines=lines)
+
+
+def _report(
+    title: str, config: ExperimentConfig, modalities: Mapping[str, Modality], who: Who, scores: list[Score]
+) -> ReportInput:
+    """One model's scores in the form of an ablation's."""
+    return ReportInput(
+        title=title,
         command="fourm evaluate",
         data=f"{config.data.validation} held-out procedural scenes",
-        arms={who.arm: list(chosen)},
+        arms={who.arm: list(modalities)},
         seeds=[who.seed],
-        modalities=chosen,
+        modalities=modalities,
         scores=scores,
         resamples=config.evaluation.resamples,
     )
-    return Evaluated(table=summary(report), scores=out / "scores.json", lines=lines)
 
 
 def _measurable(
