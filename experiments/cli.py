@@ -254,6 +254,8 @@ def _ui(arguments: argparse.Namespace, console: Console) -> None:
 
     uri = ledger_uri(arguments.root, arguments.uri)
     console.print(f"http://127.0.0.1:{arguments.port}   (Ctrl-C ends it)", highlight=False)
+    # MLflow opens on pages for language models, where none of our runs is.
+    console.print("The runs are under 'Model training', at the upper left.", highlight=False)
     serve(uri, "127.0.0.1", arguments.port)
 
 
