@@ -42,7 +42,7 @@ def test_a_repository_in_the_cache_is_read(tmp_path: Path) -> None:
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     save_file({"weight": torch.arange(3.0)}, snapshot / "model.safetensors")
-    (snapshot / "config.json").write_text(json.dumps({"codebook_size": 8}))
+    (snapshot / "config.json").write_text(json.dumps({"codebook_size": 8, "latent_dim": 4}))
     assert read("team/tiny", tmp_path) == "8 [0.0, 1.0, 2.0]"
 
 
