@@ -21,7 +21,7 @@ from experiments.display import Display
 from experiments.manifest import MemoryWatch, git_diff, manifest
 from experiments.scheduler import Progress, run_plan
 from experiments.stages import Plan, Stage, plan_of
-from experiments.tracking import Ledger, ledger_uri, prepare_ledger
+from experiments.tracking import Ledger, ledger_uri, open_ledger
 from lightning_modules.records import to_plain
 from lightning_modules.tokenizer_folder import load_tokenizer
 from modalities.errors import DataError
@@ -46,7 +46,7 @@ class Bookkeeper:
         """Open the stage's run."""
         self.started_at[stage.name] = time.time()
         tags = {"fourm.signature": self.plan.signatures[stage.name], "fourm.stage": stage.kind}
-        return self.ledger.start(stage.name, parent=self.parent, tags=tags, params=_short(stage.details))
+        return self.ledger.start(stage.name, parent=self.parent, tags=tags, params=_short(stage.details)) or None
 
     def moved(self, running: Mapping[str, Progress], done: int, total: int) -> None:
         """Show it."""
@@ -85,8 +85,7 @@ def run_ablation(config: ExperimentConfig, console: Console, command: str, regis
     plan = plan_of(config, modalities)
     folder = plan.root / config.name
     uri = ledger_uri(plan.root, config.tracking.uri)
-    prepare_ledger(uri, plan.root, config.tracking.experiment)
-    ledger = Ledger(uri, config.tracking.experiment)
+    ledger = open_ledger(uri, plan.root, config.tracking.experiment)
     finished = [name for name in plan.stages if plan.is_done(name)]
     parent = ledger.start(config.name, tags={"fourm.stage": "ablation"}, params=plain_values(config))
     failed = True

@@ -150,7 +150,8 @@ def _ablate(arguments: argparse.Namespace, console: Console) -> None:
     console.print(result.table)
     console.print(f"Done in {duration(result.seconds)}.", highlight=False)
     console.print(f"Report:  {result.report}", highlight=False, soft_wrap=True)
-    console.print(f"Ledger:  fourm ui --root {config.root}   ({result.uri})", highlight=False, soft_wrap=True)
+    ledger = "none (tracking.uri=none)" if result.uri == "none" else f"fourm ui --root {config.root}   ({result.uri})"
+    console.print(f"Ledger:  {ledger}", highlight=False, soft_wrap=True)
 
 
 def _modalities(arguments: argparse.Namespace, console: Console) -> None:

@@ -87,7 +87,7 @@ class TrainingConfig:
     precision: str = "32-true"
     """Lightning's name of the arithmetic: bf16-mixed on GPUs."""
     compile: bool = False
-    """Compile the model with torch.compile; pays on GPUs only."""
+    """Compile the transformer blocks with torch.compile; pays on GPUs only."""
     num_workers: int = 0
     """Loader processes."""
 
@@ -113,7 +113,7 @@ class TrackingConfig:
     """The ledger."""
 
     uri: str | None = None
-    """MLflow's tracking URI; None is a database below `root`."""
+    """MLflow's tracking URI; None is a database below `root`, and `none` is no ledger: nothing of MLflow is needed."""
     experiment: str = "fourm-lab"
 
 

@@ -21,6 +21,8 @@ from PIL import Image
 from modalities.errors import DataError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+NONE = "none"
+"""The tracking URI that stands for no ledger."""
 _LONGEST = 500
 _NAME = re.compile(r"[^A-Za-z0-9_/.\-]")
 
@@ -28,6 +30,18 @@ _NAME = re.compile(r"[^A-Za-z0-9_/.\-]")
 def ledger_uri(root: Path, uri: str | None) -> str:
     """The tracking URI: the one given, or a database below ``root``."""
     return uri or f"sqlite:///{root.absolute() / 'mlflow.db'}"
+
+
+def open_ledger(uri: str, root: Path, experiment: str) -> "Ledger":
+    """The ledger at a URI, its store and experiment made where they are missing; one that keeps nothing for `NONE`.
+
+    Raises:
+        DataError: The store cannot be made or does not answer.
+    """
+    if uri == NONE:
+        return NoLedger()
+    prepare_ledger(uri, root, experiment)
+    return Ledger(uri, experiment)
 
 
 def prepare_ledger(uri: str, root: Path, experiment: str) -> None:
@@ -152,6 +166,36 @@ class Ledger:
     def history(self, run: str, metric: str) -> list[tuple[int, float]]:
         """A metric's values by step."""
         return [(item.step, item.value) for item in self._client.get_metric_history(run, metric)]
+
+
+class NoLedger(Ledger):
+    """Keeps nothing, and needs no MLflow: what there is then is the report and the files on disk."""
+
+    def __init__(self) -> None:
+        self.uri = NONE
+
+    def start(self, name: str, **_: Any) -> str:
+        """No run."""
+        return ""
+
+    def finish(self, run: str, *, failed: bool = False) -> None:
+        """Nothing to close."""
+
+    def points(self, run: str, points: list[tuple[str, float, int]]) -> None:
+        """Nothing is stored."""
+
+    def text(self, run: str, name: str, content: str) -> None:
+        """Nothing is stored."""
+
+    def file(self, run: str, path: Path, folder: str = "") -> None:
+        """Nothing is stored."""
+
+    def picture(self, run: str, name: str, picture: Image.Image, step: int) -> None:
+        """Nothing is stored."""
+
+    def history(self, run: str, metric: str) -> list[tuple[int, float]]:
+        """Nothing."""
+        return []
 
 
 class RunLogger(Logger):

@@ -115,7 +115,7 @@ def run_model(job: Job) -> None:
     if config.training.pictures_every:
         callbacks.append(Pictures(config.training.pictures_every, _painter(job)))
     if config.training.compile:
-        module.model.compile()
+        module.model.compile_blocks()
     trainer = Trainer(
         **trainer_facts(config),
         devices=config.executor.devices,

@@ -5,6 +5,7 @@ Everything is pre-norm. Attention is `scaled_dot_product_attention`; masks are b
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
@@ -46,6 +47,30 @@ class BlockConfig:
     qk_norm: bool = False
     """True where queries and keys are normalised per head."""
     norm_eps: float = 1e-6
+
+
+FEW_ROWS = 64
+"""Up to this many rows a CPU multiplies faster by `product`: there the product waits for the weights, not for arithmetic."""
+
+
+def product(x: Float[Tensor, "*rows d"], weight: Float[Tensor, "v d"]) -> Float[Tensor, "*rows v"]:
+    """``x @ weight.T``, by way of ``(weight @ x.T).T`` for few rows on a CPU where no gradient is wanted.
+
+    The transposed product reads a large table two to four times faster for 4 to 16 rows (docs/performance.md); it is
+    what a token of a sequence costs.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled() or x.numel() > FEW_ROWS * x.shape[-1]:
+        return F.linear(x, weight)
+    return (weight @ x.reshape(-1, x.shape[-1]).T).T.contiguous().view(*x.shape[:-1], len(weight))
+
+
+class Map(nn.Linear):
+    """A linear map that is fast for few rows too."""
+
+    def forward(self, input: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:  # noqa: A002
+        """The map's answer for each row."""
+        mapped = product(input, self.weight)
+        return mapped if self.bias is None else mapped + self.bias
 
 
 def norm(config: BlockConfig) -> nn.LayerNorm:
@@ -118,8 +143,8 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.biases.queries)
-        self.out = nn.Linear(config.width, config.width, bias=config.biases.outputs)
+        self.qkv = Map(config.width, 3 * config.width, bias=config.biases.queries)
+        self.out = Map(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
     def forward(
@@ -146,9 +171,9 @@ class CrossAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width, bias=config.biases.queries)
-        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.biases.queries)
-        self.out = nn.Linear(config.width, config.width, bias=config.biases.outputs)
+        self.query = Map(config.width, config.width, bias=config.biases.queries)
+        self.key_value = Map(config.width, 2 * config.width, bias=config.biases.queries)
+        self.out = Map(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
     def keys_values(self, context: Float[Tensor, "b n d"]) -> KeyValues:
@@ -172,8 +197,8 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
-        self.up = nn.Linear(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
-        self.down = nn.Linear(hidden, config.width, bias=config.biases.mlp)
+        self.up = Map(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
+        self.down = Map(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
@@ -227,13 +252,18 @@ class DecoderBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b m d"],
-        seen: KeyValues,
+        context: KeyValues | Float[Tensor, "b n d"],
         *,
         mask: Bool[Tensor, "#b #h #m k"] | None = None,
         context_mask: Bool[Tensor, "#b #h #m n"] | None = None,
         past: Cache | None = None,
     ) -> tuple[Float[Tensor, "b m d"], KeyValues]:
-        """The tokens after the block, and the self-attention's keys and values so far."""
+        """The tokens after the block, and the self-attention's keys and values so far.
+
+        Args:
+            context: What is cross-attended to, or its keys and values from `look_at`, which any number of calls share.
+        """
+        seen = context if isinstance(context, KeyValues) else self.look_at(context)
         gathered, own = self.attention(self.attention_norm(x), mask, past)
         x = x + gathered
         x = x + self.cross(self.query_norm(x), seen, context_mask)

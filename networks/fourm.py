@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm
+from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm, product
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.initialise import initialise
@@ -94,6 +95,17 @@ class FourM(nn.Module):
             return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
         return FourMOutput(loss=self._total(losses, counts), losses=losses, counts=counts)
 
+    def compile_blocks(self) -> None:
+        """Compile every transformer block on its own, for training on GPUs.
+
+        Blocks of one kind share one graph, so that it takes as long for 48 of them as for two, and their shapes stay
+        the same from batch to batch; the embedding of packed rows and the heads, whose shapes do not, stay as they are.
+        """
+        # Putting a compiled block into autograd's cache ended the process now and then (torch 2.11 and 2.13).
+        functorch.enable_autograd_cache = False
+        for block in [*self.encoder, *self.decoder]:
+            block.compile()
+
     def logits(self, batch: TokenBatch) -> dict[str, tuple[Float[Tensor, "r v"], Int[Tensor, " r"]]]:
         """For each stream with targets: its logits, and the index of each row in the decoder's flattened slots."""
         decoded = self.decode(batch, self.encode(batch)).flatten(0, 1)
@@ -120,8 +132,7 @@ class FourM(nn.Module):
         x = self.embed_targets(batch.decoder_ids, batch.decoder_stream, batch.decoder_position)
         mask = self._decoder_mask(batch)
         for block in self.decoder:
-            seen = cast(DecoderBlock, block).look_at(context.values)
-            x, _ = block(x, seen, mask=mask, context_mask=context.mask)
+            x, _ = block(x, context.values, mask=mask, context_mask=context.mask)
         return cast(Tensor, self.decoder_norm(x))
 
     def look_at(self, context: Context) -> list[KeyValues]:
@@ -168,7 +179,7 @@ class FourM(nn.Module):
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
         """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
         facts = self.streams[self.index[stream]]
-        logits = F.linear(decoded, _head(facts, self.heads.vocabulary(facts.vocabulary))).float()
+        logits = product(decoded, _head(facts, self.heads.vocabulary(facts.vocabulary))).float()
         if not facts.predictable:
             return logits
         ids = torch.tensor(facts.predictable, device=logits.device)
