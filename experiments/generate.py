@@ -61,7 +61,7 @@ def write_results(out: Path, codecs: Codecs, request: Request, outcome: Outcome)
         for name, found in outcome.values.items():
             results[name] = _write_target(out, codecs.modalities[name], found, drawings[name])
             lines += [f"{name}: {item['text'] if 'text' in item else out / item['picture']}" for item in results[name]]
-        contact_sheet(codecs, outcome).image().save(out / "sheet.png")
+        contact_sheet(codecs, {"": outcome}).image().save(out / "sheet.png")
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
     record = {

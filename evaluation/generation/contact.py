@@ -1,6 +1,7 @@
 """The contact sheet of a request: what was given, what was hidden of it, and each variation of what was made."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -15,19 +16,37 @@ from networks.streams import PIXELS
 
 SHOWN = 16
 """Most samples on the contact sheet."""
+TRUTH = "what the scene itself has"
+"""Stands at the start of the row of the truth."""
 
 
-def contact_sheet(codecs: Codecs, outcome: Outcome, title: str = "Generated") -> Sheet:
-    """Inputs, then targets, a row for each variation."""
-    drawings = drawn_targets(codecs, outcome)
-    count = min(SHOWN, min(len(found) for found in drawings.values()))
-    columns: dict[str, list[Drawing]] = {
-        f"{codecs.modalities[name].title}, given": [drawing] * count
-        for name, drawing in drawn_inputs(codecs, outcome.taken).items()
-    }
-    for name, found in drawings.items():
-        columns[codecs.modalities[name].title] = list(found[:count])
-    return Sheet(title=title, columns=tuple(columns), rows=tuple(zip(*columns.values(), strict=True)))
+def contact_sheet(
+    codecs: Codecs, outcomes: Mapping[str, Outcome], title: str = "Generated", truth: Mapping[str, Any] | None = None
+) -> Sheet:
+    """Inputs, then targets, a row for each variation; texts that had gaps also as they are completed.
+
+    Args:
+        outcomes: Of the same inputs, by what their columns say beside the target's title; empty for nothing.
+        truth: The targets' values in a sample that the inputs are of, for a last row.
+    """
+    titles: list[str] = []
+    columns: list[list[Drawing]] = []
+    every = {label: drawn_targets(codecs, outcome) for label, outcome in outcomes.items()}
+    count = min([SHOWN, *[len(found) for drawings in every.values() for found in drawings.values()]])
+    given = drawn_inputs(codecs, next(iter(outcomes.values())).taken)
+    for number, (name, drawing) in enumerate(given.items()):
+        titles.append(f"{codecs.modalities[name].title}, given")
+        columns.append([drawing] * count + ([TRUTH if number == 0 else ""] if truth is not None else []))
+    for label, drawings in every.items():
+        for name, found in drawings.items():
+            modality = codecs.modalities[name]
+            titles.append(f"{modality.title}, {label}" if label else modality.title)
+            last = [] if truth is None else [draw(modality, truth[name]) if truth.get(name) is not None else ""]
+            columns.append([*found[:count], *last])
+            if name in outcomes[label].taken.texts:
+                titles.append(f"{modality.title}, completed")
+                columns.append([*_texts(codecs, outcomes[label], name)[:count], *([] if truth is None else [""])])
+    return Sheet(title=title, columns=tuple(titles), rows=tuple(zip(*columns, strict=True)))
 
 
 def drawn_targets(codecs: Codecs, outcome: Outcome) -> Mapping[str, Sequence[Drawing]]:
@@ -46,6 +65,12 @@ def drawn_inputs(codecs: Codecs, taken: Taken) -> dict[str, Drawing]:
                 drawings[name] = _masked(drawing, known)
                 break
     return {**drawings, **taken.texts}
+
+
+def _texts(codecs: Codecs, outcome: Outcome, name: str) -> list[Drawing]:
+    """What a text with gaps has become, word by word: the value may be of fewer words, or of none."""
+    assert codecs.text is not None
+    return [codecs.text.decode(row) for row in outcome.parts[name].rows()]
 
 
 def _masked(drawing: NDArray[np.uint8], known: Bool[Tensor, "b n"]) -> NDArray[np.uint8]:

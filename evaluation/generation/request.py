@@ -43,6 +43,19 @@ class Request:
     is_ordered: bool = True
     """True for the published order of targets, False for the order given."""
 
+    def words(self) -> list[str]:
+        """The request as ``fourm generate`` takes it, without the model and where to write."""
+        words: list[str] = []
+        for name, source in self.sources.items():
+            words += ["--from", f"{name}={source.value}"]
+            words += ["--mask", f"{name}={source.mask}"] if source.mask is not None else []
+        words += ["--to", ",".join(self.targets)]
+        words += [] if self.is_ordered else ["--in-order"]
+        words += self.settings.words()
+        for name, default in (("num", 1), ("points", 0)):
+            words += [f"--{name}", str(getattr(self, name))] if getattr(self, name) != default else []
+        return [*words, "--seed", str(self.seed)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
