@@ -134,3 +134,5 @@ def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None
     new = {"model-no_depth-0", "evaluation-no_depth-0", "generation-no_depth"}
     assert made <= {*new, "evaluation-fourm_7-0", "evaluation-fourm_21-0"}
     assert new <= made
+    log = next((finished / "stages").glob("generation-no_depth-*")) / "log.txt"
+    assert "No sheet from_caption: the model cannot predict caption." in log.read_text()
