@@ -104,7 +104,7 @@ def operations(case: Case, device: torch.device) -> float:
     trainee, batch = Trainee(small.model(device), device), small.batches(device)[0]
     with FlopCounterMode(display=False) as counter:
         trainee.forward(batch).backward()
-    return counter.get_total_flops() / small.batch
+    return float(counter.get_total_flops()) / small.batch
 
 
 def measure(case: Case, steps: int, device: torch.device, peak: float) -> str:
@@ -127,10 +127,11 @@ def measure(case: Case, steps: int, device: torch.device, peak: float) -> str:
     slots = case.batch * 2 * TOKENS[case.num]
     filled = statistics.mean(float((b.visible.float().mean() + b.decoder_visible.float().mean()) / 2) for b in batches)
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
+    rate = work / seconds / 1e12
     params = sum(item.numel() for item in trainee.model.parameters())
     return (
         f"{case.size.value:<5}{case.num:>4}{params / 1e6:>8.0f}{case.batch:>6} {case.form:<8}{seconds * 1e3:>9.1f}"
-        f"{slots / seconds / 1e3:>12.0f}{filled:>8.0%}{work / seconds / 1e12:>10.0f}{work / seconds / 1e12 / peak:>7.1%}"
+        f"{slots / seconds / 1e3:>12.0f}{filled:>8.0%}{rate:>10.0f}{rate / peak:>7.1%}"
         f"{memory:>9.1f}{ready:>9.0f}{first:>9.4f}"
     )
 

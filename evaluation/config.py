@@ -35,6 +35,8 @@ class EvaluationConfig:
     """Tokens that the encoder sees in the masked-token question."""
     num_pictures: int = 6
     """Held-out samples that are drawn."""
+    num_generated: int = 4
+    """Variations on each sheet of what an arm's model generates; 0 for no such sheets."""
     resamples: int = 2000
     """Bootstrap resamples of the held-out samples."""
     seed: int = 0
@@ -50,7 +52,8 @@ class EvaluationConfig:
                 raise ConfigError(
                     f"A chain of evaluation.chains needs three different modalities or more, got {names}."
                 )
-        if self.num_pictures < 0:
-            raise ConfigError(f"evaluation.num_pictures must be at least 0, got {self.num_pictures}.")
+        for name in ("num_pictures", "num_generated"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"evaluation.{name} must be at least 0, got {getattr(self, name)}.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"evaluation.max_tokens must be at least 1, got {self.max_tokens}.")

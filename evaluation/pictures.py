@@ -31,7 +31,7 @@ Drawing: TypeAlias = NDArray[np.uint8] | str
 
 SIDE = 128
 """Side of one picture on a sheet, in pixels."""
-_MARGIN, _HEAD, _TEXT = 10, 30, 12
+_MARGIN, _HEAD, _TEXT, _LEAST = 10, 30, 12, 8
 _PAPER, _INK, _FAINT = (255, 255, 255), (28, 30, 36), (120, 124, 134)
 
 
@@ -54,7 +54,7 @@ class Sheet:
         canvas.text((_MARGIN, 8), f"{self.title}  {self.note}".strip(), fill=_INK, font=_font(15))
         for column, title in enumerate(self.columns):
             x = _MARGIN + column * (side + _MARGIN)
-            canvas.text((x, _HEAD + 10), title, fill=_FAINT, font=_font(_TEXT))
+            canvas.text((x, _HEAD + 10), title, fill=_FAINT, font=_fitting(title, side + _MARGIN // 2))
             for row, drawings in enumerate(self.rows):
                 sheet.paste(tile(drawings[column], side), (x, 2 * _HEAD + row * (side + _MARGIN)))
         return sheet
@@ -140,7 +140,7 @@ def write_drawings(path: Path, drawings: Mapping[str, Sequence[Drawing]]) -> Non
     Raises:
         DataError: The file cannot be written.
     """
-    plain = {name: [_to_plain(item) for item in items] for name, items in drawings.items()}
+    plain = {name: [to_plain(item) for item in items] for name, items in drawings.items()}
     write_text(path, json.dumps(plain) + "\n")
 
 
@@ -152,18 +152,20 @@ def read_drawings(path: Path) -> dict[str, list[Drawing]]:
     """
     content = read_json(path)
     try:
-        return {name: [_from_plain(item) for item in items] for name, items in content.items()}
+        return {name: [from_plain(item) for item in items] for name, items in content.items()}
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise DataError(f"{path} does not hold drawings: {error}.") from error
 
 
-def _to_plain(drawing: Drawing) -> dict[str, str]:
+def to_plain(drawing: Drawing) -> dict[str, str]:
+    """A drawing in types that JSON knows: a picture as PNG in base 64, a text as it is."""
     if isinstance(drawing, str):
         return {"text": drawing}
     return {"png": base64.b64encode(png(drawing)).decode()}
 
 
-def _from_plain(item: Mapping[str, str]) -> Drawing:
+def from_plain(item: Mapping[str, str]) -> Drawing:
+    """The drawing that `to_plain` made plain."""
     if "text" in item:
         return item["text"]
     with Image.open(io.BytesIO(base64.b64decode(item["png"]))) as picture:
@@ -202,6 +204,12 @@ def _rows(columns: Sequence[Sequence[Drawing]]) -> tuple[tuple[Drawing, ...], ..
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
+
+
+def _fitting(title: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The largest font from the usual one down in which a title is no wider than that, or the smallest."""
+    sizes = range(_TEXT, _LEAST, -1)
+    return next((font for font in map(_font, sizes) if font.getlength(title) <= width), _font(_LEAST))
 
 
 def _text_tile(text: str, side: int) -> Image.Image:

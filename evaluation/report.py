@@ -1,6 +1,7 @@
 """The report of an ablation: one page that needs no other file and no network, and the same tables for a terminal."""
 
 import base64
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def render(report: ReportInput) -> str:
         spaced=spaced,
         seeds=_seeds,
         metric=metric_title,
+        shell=shlex.join,
     )
     return environment.get_template("report.html").render(**_context(report))
 
@@ -91,6 +93,7 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "loss_plots": {name: Markup(plot) for name, plot in loss_plots(report, arms).items()},
         "time_plot": Markup(time_plot(report.stages)),
         "sheets": report.sheets,
+        "generated": {arm: items for arm, items in report.generated.items() if items},
         "has_proxies": any(row.is_proxy for row in rows),
         "low": [item for item in report.tokenizers if item.is_low],
         "num_samples": max((score.num_samples for score in report.scores if score.route != ROUND_TRIP), default=0),

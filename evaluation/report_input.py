@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from evaluation.generation.exhibits import Exhibit
 from evaluation.pictures import Sheet
 from evaluation.records import Score
 from modalities.spec import Modality
@@ -73,6 +74,8 @@ class ReportInput:
     histories: Sequence[History] = ()
     tokenizers: Sequence[TokenizerFacts] = ()
     sheets: Sequence[Sheet] = ()
+    generated: Mapping[str, Sequence[Exhibit]] = field(default_factory=dict)
+    """Sheets of what each arm's model generates, the first seed's."""
     stages: Sequence[StageTime] = ()
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Facts of each arm's model in words: parameters, tokens seen, tokens per second."""

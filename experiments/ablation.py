@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from evaluation.pictures import read_drawings, sheets
 from evaluation.records import Score, read_scores
 from evaluation.report import History, ReportInput, StageTime, TokenizerFacts, summary, write_report
 from evaluation.roundtrip import Baselines
+from experiments.bookkeeper import Bookkeeper
 from experiments.config import ExperimentConfig, modalities_of, plain_values
 from experiments.context import Job, codecs_of, raw_split, split_of
 from experiments.display import Display
+from experiments.exhibits import exhibits_of, lay_out
 from experiments.manifest import MemoryWatch, git_diff, manifest
-from experiments.scheduler import Progress, run_plan
+from experiments.scheduler import run_plan
 from experiments.stages import Plan, Stage, plan_of
 from experiments.tracking import Ledger, ledger_uri, open_ledger
 from lightning_modules.records import to_plain
@@ -30,37 +32,6 @@ from modalities.spec import Modality, tokenizer_tasks
 
 RECORD = "ablation.json"
 """File in an ablation's folder that says where its models are."""
-
-
-@dataclass(kw_only=True)
-class Bookkeeper:
-    """Keeps the ledger and the display while stages run."""
-
-    ledger: Ledger
-    parent: str
-    plan: Plan
-    display: Display
-    started_at: dict[str, float] = field(default_factory=dict)
-
-    def started(self, stage: Stage) -> str | None:
-        """Open the stage's run."""
-        self.started_at[stage.name] = time.time()
-        tags = {"fourm.signature": self.plan.signatures[stage.name], "fourm.stage": stage.kind}
-        return self.ledger.start(stage.name, parent=self.parent, tags=tags, params=_short(stage.details)) or None
-
-    def moved(self, running: Mapping[str, Progress], done: int, total: int) -> None:
-        """Show it."""
-        self.display.moved(running, done, total)
-
-    def ended(self, stage: Stage, folder: Path, run: str | None, error: str | None) -> None:
-        """Close the stage's run, with what it has made that a person reads."""
-        seconds = time.time() - self.started_at[stage.name]
-        self.display.ended(stage, seconds, error)
-        if run is None:
-            return
-        if error is None:
-            _store(self.ledger, run, stage, folder, seconds)
-        self.ledger.finish(run, failed=error is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +74,7 @@ def run_ablation(config: ExperimentConfig, console: Console, command: str, regis
         wall = time.time() - began
         report = _report(config, plan, modalities, finished, facts, wall)
         folder.mkdir(parents=True, exist_ok=True)
+        lay_out(plan, folder, report.generated)
         write_report(folder / "report.html", report)
         _record(folder, config, plan, facts, report, wall)
         _keep(ledger, parent, folder, report)
@@ -148,6 +120,7 @@ def _report(
         histories=histories,
         tokenizers=_tokenizer_facts(plan, modalities),
         sheets=sheets(codecs, split_of(job, "validation", codecs), predicted, config.evaluation),
+        generated=exhibits_of(config, plan),
         stages=_times(plan, finished),
         models=models,
         manifest={name: value for name, value in facts.items() if name != "command"},
@@ -247,27 +220,6 @@ def _keep(ledger: Ledger, parent: str, folder: Path, report: ReportInput) -> Non
         if score.seed is not None
     }
     ledger.metrics(parent, values)
-
-
-def _store(ledger: Ledger, run: str, stage: Stage, folder: Path, seconds: float) -> None:
-    ledger.metrics(run, {"seconds": seconds})
-    match stage.kind:
-        case "tokenizer":
-            for name in ("card.json", "card.md", "config.json"):
-                ledger.file(run, folder / name)
-        case "model":
-            for name in ("config.json", "model.safetensors", "card.json"):
-                ledger.file(run, folder / name)
-        case "evaluation":
-            ledger.file(run, folder / "scores.json")
-            scores = read_scores(folder / "scores.json")
-            ledger.metrics(run, {f"{s.route}/{s.target}/{s.metric}".replace("->", "-to-"): s.value for s in scores})
-        case "baselines":
-            ledger.file(run, folder / "baselines.json")
-
-
-def _short(details: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in details.items() if not isinstance(value, Mapping)}
 
 
 def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> Path:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from modalities.errors import ConfigError
 
 if TYPE_CHECKING:
-    from experiments.generate import Request
+    from evaluation.generation.request import Request
 
 OPTIONS = {
     "scheme": "maskgit (surest first) or roar (random order)",
@@ -72,9 +72,9 @@ def request_of(arguments: argparse.Namespace) -> "Request":
     Raises:
         ConfigError: An option is not of the form that it takes.
     """
-    from experiments.generate import Request
-    from experiments.generation_inputs import Source
-    from experiments.generation_settings import Settings
+    from evaluation.generation.inputs import Source
+    from evaluation.generation.request import Request
+    from evaluation.generation.settings import Settings
 
     values, masks = _pairs("--from", arguments.sources), _pairs("--mask", arguments.masks)
     for name in masks:

@@ -12,6 +12,7 @@ import torch
 from evaluation.chance import START
 from evaluation.config import EvaluationConfig
 from evaluation.files import write_text
+from evaluation.generation.request import full_name
 from evaluation.held_out import Codecs
 from evaluation.pictures import draw, tile
 from evaluation.transfer import predict_values
@@ -23,9 +24,6 @@ from modalities.spec import Modality, Provenance, SequenceModality, center_view
 from networks.batch import Column
 from networks.masking import select
 from networks.streams import PIXELS, Stream, StreamKind
-
-ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
-"""Short names that a command line may use."""
 
 SIDE = 448
 """Side of the pictures written, in pixels."""
@@ -82,7 +80,7 @@ def _targets(loaded: LoadedModel) -> list[str]:
 
 
 def _target(name: str, loaded: LoadedModel) -> str:
-    full = ALIASES.get(name, name)
+    full = full_name(name)
     if full not in _targets(loaded):
         raise UnknownNameError("target of this model", name, _targets(loaded))
     return full

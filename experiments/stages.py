@@ -16,7 +16,16 @@ from modalities.spec import Modality, learnt, tokenizer_tasks
 DONE = "done.json"
 """File whose presence says that a stage's folder is complete."""
 
-VERSIONS = {"data": 1, "text": 1, "tokenizer": 1, "tokens": 1, "model": 1, "baselines": 1, "evaluation": 1}
+VERSIONS = {
+    "data": 1,
+    "text": 1,
+    "tokenizer": 1,
+    "tokens": 1,
+    "model": 1,
+    "baselines": 1,
+    "evaluation": 1,
+    "generation": 1,
+}
 """Raised when the code of a kind of stage changes what it makes, so that old results are not taken for new ones."""
 
 
@@ -108,12 +117,11 @@ def plan_of(config: ExperimentConfig, modalities: Mapping[str, Modality]) -> Pla
     stages += tokens
     made = tuple(stage.name for stage in tokens)
     data = tuple(stage.name for stage in stages if stage.kind == "data")
-    evaluation = to_plain(config.evaluation)
     stages.append(
         Stage(
             kind="baselines",
             name="baselines",
-            facts={"evaluation": evaluation, "cut_heads": config.training.cut_heads},
+            facts={"evaluation": _measured(config), "cut_heads": config.training.cut_heads},
             inputs=(*data, *made, *tokenizers),
             cost=50.0,
         )
@@ -200,12 +208,27 @@ def _model(
     evaluation = Stage(
         kind="evaluation",
         name=f"evaluation/{arm}/{seed}",
-        facts={"evaluation": to_plain(config.evaluation), "common": common},
+        facts={"evaluation": _measured(config), "common": common},
         inputs=(model.name, "baselines", *data, *tokens, *tokenizers),
         details=details,
         cost=100.0,
     )
-    return [model, evaluation]
+    if seed != config.seeds[0] or not config.evaluation.num_generated:
+        return [model, evaluation]
+    generation = Stage(
+        kind="generation",
+        name=f"generation/{arm}",
+        facts={"num": config.evaluation.num_generated},
+        inputs=(model.name, *held_out),
+        details=details,
+        cost=60.0,
+    )
+    return [model, evaluation, generation]
+
+
+def _measured(config: ExperimentConfig) -> dict[str, Any]:
+    """What decides a measurement: everything but what is only looked at."""
+    return {name: value for name, value in to_plain(config.evaluation).items() if name != "num_generated"}
 
 
 def needs(modalities: Mapping[str, Modality], names: Sequence[str]) -> list[str]:

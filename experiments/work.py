@@ -33,6 +33,7 @@ from experiments.context import (
     tokenizers,
     trainer_facts,
 )
+from experiments.exhibits import run_generation
 from experiments.resolutions import variant_of
 from experiments.start import start_of
 from experiments.tokenizer_stage import run_tokenizer
@@ -187,6 +188,7 @@ RUNNERS: dict[str, Callable[[Job], None]] = {
     "model": run_model,
     "baselines": run_baselines,
     "evaluation": run_evaluation,
+    "generation": run_generation,
 }
 
 

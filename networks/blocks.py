@@ -50,7 +50,7 @@ class BlockConfig:
 
 
 FEW_ROWS = 64
-"""Up to this many rows a CPU multiplies faster by `product`: there the product waits for the weights, not for arithmetic."""
+"""Most rows for which `product` turns itself round on a CPU: it waits for the weights there, not for arithmetic."""
 
 
 def product(x: Float[Tensor, "*rows d"], weight: Float[Tensor, "v d"]) -> Float[Tensor, "*rows v"]:
@@ -67,7 +67,7 @@ def product(x: Float[Tensor, "*rows d"], weight: Float[Tensor, "v d"]) -> Float[
 class Map(nn.Linear):
     """A linear map that is fast for few rows too."""
 
-    def forward(self, input: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:  # noqa: A002
+    def forward(self, input: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:
         """The map's answer for each row."""
         mapped = product(input, self.weight)
         return mapped if self.bias is None else mapped + self.bias

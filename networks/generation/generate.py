@@ -14,7 +14,7 @@ from networks.generation.plan import Decoding, GenerationError, Plan
 from networks.generation.unmask import unmask
 from networks.generation.write import Written, endings, write
 from networks.spans import is_sentinel, merge_spans
-from networks.streams import StreamKind
+from networks.streams import Stream, StreamKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,68 +85,86 @@ def generate_iter(
     dice = Dice.cast(generator, chosen, device)
     for target in targets:
         decoding = plan.of(target)
-        branches = branches_of(decoding, target, given, finished, plan)
-        run = _grid if model.streams[model.index[target]].kind is StreamKind.grid else _sequence
-        for state in run(model, canvas, target, decoding, branches, dice, b, prompted=plan.prompted):
+        turn = _Turn(
+            model=model,
+            canvas=canvas,
+            target=target,
+            decoding=decoding,
+            branches=branches_of(decoding, target, given, finished, plan),
+            dice=dice,
+            prompted=plan.prompted,
+            b=b,
+        )
+        for state in _grid(turn) if turn.stream.kind is StreamKind.grid else _sequence(turn):
             if state.is_finished:
                 canvas[target] = state.parts[target]
             yield state
         finished.append(target)
 
 
-def _grid(
-    model: FourM,
-    canvas: Mapping[str, Part],
-    target: str,
-    decoding: Decoding,
-    branches: Branches,
-    dice: Dice,
-    b: int,
-    *,
-    prompted: bool,
-) -> Iterator[Generated]:
+@dataclass(frozen=True, kw_only=True)
+class _Turn:
+    """One target's turn: what is known before it, and how it is generated."""
+
+    model: FourM
+    canvas: Mapping[str, Part]
+    target: str
+    decoding: Decoding
+    branches: Branches
+    dice: Dice
+    prompted: bool
+    b: int
+
+    @property
+    def stream(self) -> Stream:
+        """The target's stream."""
+        return self.model.streams[self.model.index[self.target]]
+
+    @property
+    def device(self) -> torch.device:
+        """Where all of it lies."""
+        return self.model.mask_token.device
+
+    def state(self, part: Part, step: int, written: Written | None = None, *, is_finished: bool = False) -> Generated:
+        """The state in which the target is ``part``."""
+        parts = {**self.canvas, self.target: part}
+        return Generated(target=self.target, step=step, is_finished=is_finished, parts=parts, written=written)
+
+
+def _grid(turn: _Turn) -> Iterator[Generated]:
     """One grid, state by state."""
-    device = model.mask_token.device
-    before = canvas.get(target) or empty_part(model.streams[model.index[target]], b, device)
+    before = turn.canvas.get(turn.target) or empty_part(turn.stream, turn.b, turn.device)
+    canvas = {**turn.canvas, turn.target: before}
     step, part = 0, before
-    for part in unmask(model, {**canvas, target: before}, target, decoding, branches, dice, prompted=prompted):
+    for part in unmask(
+        turn.model, canvas, turn.target, turn.decoding, turn.branches, turn.dice, prompted=turn.prompted
+    ):
         step += 1
-        yield Generated(target=target, step=step, is_finished=False, parts={**canvas, target: part})
-    yield Generated(target=target, step=step, is_finished=True, parts={**canvas, target: part})
+        yield turn.state(part, step)
+    yield turn.state(part, step, is_finished=True)
 
 
-def _sequence(
-    model: FourM,
-    canvas: Mapping[str, Part],
-    target: str,
-    decoding: Decoding,
-    branches: Branches,
-    dice: Dice,
-    b: int,
-    *,
-    prompted: bool,
-) -> Iterator[Generated]:
+def _sequence(turn: _Turn) -> Iterator[Generated]:
     """One sequence, state by state; at the end what was written goes where the gaps were."""
-    device = model.mask_token.device
+    model, canvas, target, device = turn.model, turn.canvas, turn.target, turn.device
     # Nothing known of a sample is one gap.
-    visible = [row or [FIRST_SENTINEL] for row in (canvas[target].rows() if target in canvas else [[]] * b)]
+    visible = [row or [FIRST_SENTINEL] for row in (canvas[target].rows() if target in canvas else [[]] * turn.b)]
     gaps = [sum(map(is_sentinel, row)) for row in visible]
     known = [len(row) - number for row, number in zip(visible, gaps, strict=True)]
-    limit = model.streams[model.index[target]].num_tokens
-    context = encode_branches(model, canvas, target, branches, b, device, prompted=prompted)
+    limit = turn.stream.num_tokens
+    context = encode_branches(model, canvas, target, turn.branches, turn.b, device, prompted=turn.prompted)
     written: Written | None = None
     before = canvas.get(target) or part_of_rows(visible, device)
-    for written in write(model, context, target, endings(gaps, known, limit, device), decoding, dice, branches.weights):
-        parts = {**canvas, target: before}
-        yield Generated(target=target, step=written.place, is_finished=False, parts=parts, written=written)
-    rows = written.rows() if written is not None else [[]] * b
+    assignment, weights = endings(gaps, known, limit, device), turn.branches.weights
+    for written in write(model, context, target, assignment, turn.decoding, turn.dice, weights):
+        yield turn.state(before, written.place, written)
+    rows = written.rows() if written is not None else [[]] * turn.b
     whole = [
         merge_spans(row, [FIRST_SENTINEL, *_first_words(new, limit - there)])
         for row, new, there in zip(visible, rows, known, strict=True)
     ]
     place = written.place if written is not None else 0
-    parts = {**canvas, target: part_of_rows(whole, device)}
-    yield Generated(target=target, step=place, is_finished=True, parts=parts)
+    yield turn.state(part_of_rows(whole, device), place, is_finished=True)
 
 
 def _first_words(written: list[int], room: int) -> list[int]:

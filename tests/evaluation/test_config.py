@@ -16,9 +16,15 @@ def test_a_count_below_one_is_an_error_that_names_the_setting(name: str) -> None
         replace(EvaluationConfig(), **changed)
 
 
-def test_no_pictures_are_fine_but_not_fewer() -> None:
-    assert EvaluationConfig(num_pictures=0).num_pictures == 0
-    with pytest.raises(ConfigError, match="num_pictures must be at least 0"):
-        EvaluationConfig(num_pictures=-1)
+@pytest.mark.parametrize("name", ["num_pictures", "num_generated"])
+def test_no_pictures_are_fine_but_not_fewer(name: str) -> None:
+    none: dict[str, Any] = {name: 0}
+    fewer: dict[str, Any] = {name: -1}
+    assert getattr(EvaluationConfig(**none), name) == 0
+    with pytest.raises(ConfigError, match=f"{name} must be at least 0, got -1"):
+        EvaluationConfig(**fewer)
+
+
+def test_no_tokens_are_too_few() -> None:
     with pytest.raises(ConfigError, match="max_tokens must be at least 1"):
         EvaluationConfig(max_tokens=0)

@@ -53,6 +53,13 @@ def test_a_sheet_becomes_one_picture_in_which_small_pictures_stay_sharp() -> Non
     assert (cell[32:] == 0).all()
 
 
+def test_a_long_title_does_not_run_into_the_next() -> None:
+    titles = ("ImageBind features (proxy)", "")
+    image = np.asarray(Sheet(title="T", columns=titles, rows=(("", ""),)).image())
+    assert (image[32:58, 10:138] < 250).any()
+    assert (image[32:58, 146:] == 255).all()
+
+
 def test_a_large_picture_is_made_smaller_by_averaging() -> None:
     wide = np.zeros((256, 256, 3), dtype=np.uint8)
     wide[::2] = 200

@@ -34,6 +34,7 @@ AMOUNTS = {
     "evaluation.num_chance": "16",
     "evaluation.max_tokens": "24",
     "evaluation.num_pictures": "2",
+    "evaluation.num_generated": "2",
     "evaluation.resamples": "20",
     "executor.workers": "0",
     "executor.threads": "1",

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluation.generation.settings import Settings, plan_of
 from experiments.cli import main
-from experiments.generation_settings import Settings, plan_of
 from modalities.errors import ConfigError, UnknownNameError
 from networks.generation.plan import Scheme
 from networks.streams import Stream, StreamKind

@@ -131,5 +131,8 @@ def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None
     assert ablate(finished, **arms, name="three") == 0
     made = {name.rsplit("-", 1)[0] for name in set(stages(finished)) - before}
     # Three arms have less in common than two, and so the evaluations ask another common question.
-    assert made <= {"model-no_depth-0", "evaluation-no_depth-0", "evaluation-fourm_7-0", "evaluation-fourm_21-0"}
-    assert {"model-no_depth-0", "evaluation-no_depth-0"} <= made
+    new = {"model-no_depth-0", "evaluation-no_depth-0", "generation-no_depth"}
+    assert made <= {*new, "evaluation-fourm_7-0", "evaluation-fourm_21-0"}
+    assert new <= made
+    log = next((finished / "stages").glob("generation-no_depth-*")) / "log.txt"
+    assert "No sheet from_caption: the model cannot predict caption." in log.read_text()

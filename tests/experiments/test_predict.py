@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from evaluation.generation.request import ALIASES
 from experiments.cli import main
-from experiments.predict import ALIASES, SIDE
+from experiments.predict import SIDE
 from lightning_modules.checkpoint import load_model
 from modalities.errors import CheckpointError
 

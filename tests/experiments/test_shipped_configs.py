@@ -31,6 +31,7 @@ FEW = {
     "evaluation.num_chance": "2",
     "evaluation.max_tokens": "4",
     "evaluation.num_pictures": "1",
+    "evaluation.num_generated": "1",
     "evaluation.resamples": "10",
     "executor.accelerator": "cpu",
     "executor.devices": "1",
@@ -56,8 +57,8 @@ NARROW = {
 }
 LONGER = {f"tokenizer_training.steps.{name}": "1" for name in ("dinov2_global", "imagebind_global")}
 """Tokenizers whose steps the quickstart sets one by one."""
-# The quickstart asks every route of both arms; asking them again of larger models would take a minute each.
-FEWER = {"evaluation.routes.rgb": "[depth,caption]"}
+# The quickstart asks every route of both arms and makes every sheet; larger models would take a minute each for both.
+FEWER = {"evaluation.routes.rgb": "[depth,caption]", "evaluation.num_generated": "0"}
 EXTRA: dict[str, dict[str, str]] = {
     "quickstart": LONGER,
     "superres": {},

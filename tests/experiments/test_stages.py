@@ -21,6 +21,8 @@ def test_tokenizers_are_made_once_and_models_for_each_arm_and_seed(tmp_path: Pat
     assert [stage.name for stage in plan.of("data")] == ["data/train/0000", "data/train/0001", "data/validation/0000"]
     assert len(plan.of("tokens")) == 3
     assert len(plan.of("model")) == len(plan.of("evaluation")) == 4
+    assert [stage.name for stage in plan.of("generation")] == ["generation/fourm_7", "generation/fourm_21"]
+    assert all(stage.details["seed"] == 0 for stage in plan.of("generation"))
 
 
 def test_every_stage_stands_behind_its_inputs(tmp_path: Path) -> None:
@@ -38,11 +40,22 @@ def _changed(tmp_path: Path, *overrides: str) -> set[str]:
 
 
 def test_a_setting_changes_what_depends_on_it_and_nothing_else(tmp_path: Path) -> None:
-    assert _changed(tmp_path, "optim.lr=1e-5") == {"model", "evaluation"}
+    assert _changed(tmp_path, "optim.lr=1e-5") == {"model", "evaluation", "generation"}
     assert _changed(tmp_path, "evaluation.num_samples=7") == {"baselines", "evaluation"}
-    assert _changed(tmp_path, "tokenizer_optim.lr=1e-5") == {"tokenizer", "tokens", "model", "baselines", "evaluation"}
+    assert _changed(tmp_path, "evaluation.num_generated=7") == {"generation"}
+    after_tokenizers = {"tokens", "model", "baselines", "evaluation", "generation"}
+    assert _changed(tmp_path, "tokenizer_optim.lr=1e-5") == {"tokenizer", *after_tokenizers}
     assert _changed(tmp_path, "executor.workers=7", "name=other", "tracking.experiment=x") == set()
     assert "data" in _changed(tmp_path, "data.shard=5")
+
+
+def test_no_variations_are_no_stage_and_change_no_other(tmp_path: Path) -> None:
+    _, before = _plan(tmp_path)
+    _, after = _plan(tmp_path, "evaluation.num_generated=0")
+    assert not after.of("generation")
+    assert after.signatures == {
+        name: sign for name, sign in before.signatures.items() if before.stages[name].kind != "generation"
+    }
 
 
 def test_one_tokenizers_steps_change_that_tokenizer_alone(tmp_path: Path) -> None:

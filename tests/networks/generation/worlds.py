@@ -1,15 +1,18 @@
 """A small model and inputs for the tests of generation, and the same questions asked in the plainest way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from modalities.text import EOS_ID
 from networks.batch import IGNORE, Column, Rows, TokenBatch
 from networks.fourm import FourM
+from networks.generation.canvas import Part
+from networks.generation.generate import generate
 from networks.generation.inputs import Given
-from networks.generation.plan import Decoding, Scheme
+from networks.generation.plan import Decoding, Plan, Scheme
 from networks.generation.schedules import Temperature
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
@@ -126,3 +129,56 @@ def patches_of(given: Given, sample: int) -> Tensor:
     """Every patch of one image, cut by hand, levels from -1 to 1."""
     image = given.column.values[sample].double() / 127.5 - 1
     return torch.stack([image[y : y + 2, x : x + 2].flatten() for y in range(0, 8, 2) for x in range(0, 8, 2)])
+
+
+def run(
+    inputs: Mapping[str, Given],
+    targets: list[str],
+    plan: Plan,
+    seed: int = 0,
+    made: FourM | None = None,
+    **more: object,
+) -> Mapping[str, Part]:
+    """Everything that is known at the end."""
+    generator = torch.Generator().manual_seed(seed)
+    return generate(made or model(), inputs, targets, plan, generator, **more)  # type: ignore[arg-type]
+
+
+def shown_first(made: FourM, seen: Seen, target: str) -> Callable[[list[int]], Tensor]:
+    """Logits of a sequence behind what one sample shows."""
+    return lambda ids: plain_logits(made, seen, target, range(len(ids)), ids)
+
+
+def plain_greedy(
+    logits_of: Callable[[list[int]], Tensor], end: int, limit: int, *, confined: bool = False
+) -> list[int]:
+    """Greedy writing, the whole sequence again for every token; the closing token included.
+
+    Args:
+        confined: True where the next sentinel alone can be written, and the end token in the last gap alone.
+    """
+    given, due = [S1], S2
+    while len(given) <= limit:
+        logits = logits_of(given)[-1]
+        if confined:
+            others = [mark for mark in (S1, S2, S3) if mark != due]
+            logits[others + ([EOS_ID] if due != end else [])] = -torch.inf
+        given.append(int(logits.argmax()))
+        due += given[-1] == due
+        if given[-1] == end:
+            break
+    return given[1:]
+
+
+def weighed_plainly(free: Tensor, *bound: tuple[float, Tensor]) -> Tensor:
+    """The published formula, and what cannot be said in any branch left unsaid."""
+    summed = free.clone()
+    for weight, logits in bound:
+        summed += weight * (logits - free)
+    return torch.nan_to_num(summed, nan=-torch.inf)
+
+
+def known_ids(given: Given, sample: int) -> dict[int, int]:
+    """What is known of a grid in one sample: ids by place."""
+    ids = given.column.values[sample].tolist()
+    return {place: token for place, token in enumerate(ids) if given.known is None or bool(given.known[sample, place])}

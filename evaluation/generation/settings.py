@@ -8,7 +8,7 @@ from modalities.errors import ConfigError, UnknownNameError
 from networks.generation.defaults import default_plan
 from networks.generation.plan import Condition, Decoding, Plan, Scheme
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.streams import Stream
+from networks.streams import Stream, StreamKind
 
 READERS: dict[str, Callable[[str], Any]] = {
     "scheme": Scheme,
@@ -32,6 +32,13 @@ class Settings:
     """Weighted inputs in place of guidance, as ``caption=3,depth=-1``."""
     grow: bool = True
     prompted: bool = True
+
+    def words(self) -> list[str]:
+        """The settings as they are typed."""
+        words = [word for name, value in self.options.items() for word in ("--" + name.replace("_", "-"), value)]
+        words += ["--conditions", self.conditions] if self.conditions else []
+        words += [] if self.grow else ["--no-grow"]
+        return words if self.prompted else [*words, "--no-prompt"]
 
 
 def plan_of(
@@ -69,6 +76,29 @@ def plan_of(
 def told(plan: Plan, targets: Sequence[str]) -> dict[str, Any]:
     """The plan as plain values, for a record beside the results."""
     return {name: _plain(plan.of(name)) for name in targets} | {"grow": plan.grow, "prompted": plan.prompted}
+
+
+def spoken(plan: Plan, streams: Sequence[Stream], targets: Sequence[str]) -> str:
+    """The plan for a person: targets that are generated alike together, in their order."""
+    kinds = {stream.name: stream.kind for stream in streams}
+    groups: dict[str, list[str]] = {}
+    for name in targets:
+        groups.setdefault(_spoken(plan.of(name), kinds[name]), []).append(name)
+    return "; ".join(f"{', '.join(names)}: {words}" for words, names in groups.items())
+
+
+def _spoken(decoding: Decoding, kind: StreamKind) -> str:
+    words: list[str] = []
+    if kind is StreamKind.grid:
+        count = f"{decoding.steps} step{'s' if decoding.steps > 1 else ''}"
+        words += [decoding.scheme.value, f"{count} ({decoding.tokens.value})" if decoding.steps > 1 else count]
+    words.append(f"temperature {decoding.temperature}")
+    words += [f"top-k {decoding.top_k:g}"] if decoding.top_k else []
+    words += [f"top-p {decoding.top_p:g}"] if decoding.top_p < 1 else []
+    if decoding.conditions:
+        weights = [f"{'+'.join(item.streams)} {item.weight:+g}" for item in decoding.conditions]
+        return ", ".join([*words, "weights " + " and ".join(weights)])
+    return ", ".join([*words, f"guidance {decoding.guidance:g}"] if decoding.guidance != 1 else words)
 
 
 def _plain(decoding: Decoding) -> dict[str, Any]:
