@@ -11,13 +11,14 @@ import torch
 
 from evaluation.config import EvaluationConfig
 from evaluation.crossentropy import entrance_of, on_device, token_losses
-from evaluation.decoding import device_of, is_dense
+from evaluation.decoding import is_dense
 from evaluation.held_out import Codecs, Split, batches
 from evaluation.records import WELL_FORMED, chain, route
 from evaluation.roundtrip import Baselines
 from evaluation.routes import Route, predict_values, rows_of
 from evaluation.tables import FigureRow
 from networks.batch import Column
+from networks.devices import device_of
 from networks.fourm import Context, FourM
 from networks.generation.branches import Branches, encode_branches
 from networks.generation.generate import generate

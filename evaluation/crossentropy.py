@@ -28,10 +28,10 @@ from torch import Tensor
 
 from evaluation.chance import Unigram, classes_of
 from evaluation.config import EvaluationConfig
-from evaluation.decoding import device_of
 from evaluation.held_out import Split, batches
 from evaluation.records import CROSS_ENTROPY, MASKED, Score, route
 from networks.batch import IGNORE, Samples, TokenBatch
+from networks.devices import device_of
 from networks.fourm import Context, FourM
 from networks.masking import Masker, MaskingConfig, Mixture, select
 from networks.streams import PIXELS, Stream, StreamKind

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from evaluation.held_out import Codecs
 from modalities.spec import SequenceModality, learnt
+from networks.devices import device_of
 from networks.tokenizers.tokenizer import Tokenizer
 
 
@@ -62,12 +63,6 @@ def tokenizer_of(codecs: Codecs, name: str) -> Tokenizer:
     part = learnt(codecs.modalities[name])
     assert part is not None, name
     return codecs.learnt[part.tokenizer.name]
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where a network's weights lie; the CPU where it has none."""
-    weight = next(module.parameters(), None)
-    return torch.device("cpu") if weight is None else weight.device
 
 
 def is_dense(codecs: Codecs, name: str) -> bool:

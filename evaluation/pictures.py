@@ -16,13 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.config import EvaluationConfig
 from evaluation.crossentropy import entrance_of, on_device
-from evaluation.decoding import decode_dense, decode_sequences, device_of, is_dense
+from evaluation.decoding import decode_dense, decode_sequences, is_dense
 from evaluation.files import read_json, write_text
 from evaluation.held_out import Codecs, Split
 from evaluation.tables import plain_title
 from evaluation.transfer import predict_values
 from modalities.errors import DataError
 from modalities.spec import Modality
+from networks.devices import device_of
 from networks.fourm import FourM
 from networks.masking import select
 

@@ -21,14 +21,12 @@ from evaluation.crossentropy import (
     token_losses,
     whole_cross_entropy,
 )
-from evaluation.decoding import (
-    device_of,
-    is_dense,
-)
+from evaluation.decoding import is_dense
 from evaluation.held_out import Codecs, Split, batches
 from evaluation.records import Score, route
 from evaluation.roundtrip import Baselines
 from evaluation.routes import Route, predict_values, rows_of
+from networks.devices import device_of
 from networks.fourm import FourM
 from networks.masking import select
 

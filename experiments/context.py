@@ -61,9 +61,19 @@ def text_tokenizer(job: Job) -> TextTokenizer:
 
 
 def tokenizers(job: Job, names: Sequence[str]) -> dict[str, TrainedTokenizer]:
-    """The learnt tokenizers that some modalities need, by task."""
-    tasks = tokenizer_tasks(job.modalities)
-    return {name: load_tokenizer(job.inputs[f"tokenizer/{name}"], tasks[name]) for name in needs(job.modalities, names)}
+    """The learnt tokenizers that some modalities need, by task, where the run computes."""
+    tasks, device = tokenizer_tasks(job.modalities), device_for(job.config)
+    found = {
+        name: load_tokenizer(job.inputs[f"tokenizer/{name}"], tasks[name]) for name in needs(job.modalities, names)
+    }
+    for item in found.values():
+        item.tokenizer.to(device)
+    return found
+
+
+def device_for(config: ExperimentConfig) -> torch.device:
+    """Where a run computes what no Trainer does: tokens, round trips, answers."""
+    return torch.device("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
 
 
 def fingerprints(

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from evaluation.crossentropy import Who
 from evaluation.held_out import Codecs, Split
 from evaluation.records import Score, write_scores
@@ -16,6 +14,7 @@ from evaluation.roundtrip import measure_baselines
 from evaluation.transfer import measure_model
 from experiments.ablation import find_model
 from experiments.config import ExperimentConfig
+from experiments.context import device_for
 from lightning_modules.checkpoint import LoadedModel, load_model
 from lightning_modules.data.raw import RawStore, render_shard
 from lightning_modules.data.store import TokenStore, write_tokens
@@ -69,7 +68,9 @@ def evaluate_model(
     entrances = tuple(stream for stream in loaded.streams if stream.name.endswith(PIXELS))
     streams = tuple(dict.fromkeys((*codecs.streams, *entrances)))
     who = Who(arm=str(loaded.card.get("arm", "model")), seed=int(loaded.card.get("seed", 0)))
-    device = "cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu"
+    device = device_for(config)
+    for item in codecs.learnt.values():
+        item.to(device)
     with tempfile.TemporaryDirectory() as scratch:
         sizes = {"train": min(config.data.train, config.evaluation.num_chance), "validation": config.data.validation}
         splits = {

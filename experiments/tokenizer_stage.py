@@ -12,7 +12,17 @@ import torch
 from lightning import Trainer, seed_everything
 from torch import Tensor
 
-from experiments.context import HISTORY, Job, left_alone, lift, logger_of, raw_split, strategy_of, trainer_facts
+from experiments.context import (
+    HISTORY,
+    Job,
+    device_for,
+    left_alone,
+    lift,
+    logger_of,
+    raw_split,
+    strategy_of,
+    trainer_facts,
+)
 from experiments.start import start_of
 from lightning_modules.callbacks import Reporter
 from lightning_modules.checkpoint import TOKENIZERS
@@ -20,6 +30,7 @@ from lightning_modules.data.loading import row_loader
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from lightning_modules.tokenizer_folder import Quality, TokenizerCard, save_tokenizer
 from modalities.spec import TokenizerTask, tokenizer_tasks
+from networks.devices import device_of
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 
 log = logging.getLogger(__name__)
@@ -59,7 +70,7 @@ def run_tokenizer(job: Job) -> None:
     )
     if not left_alone(trainer):
         return
-    tokenizer = module.trained.eval().cpu()
+    tokenizer = module.trained.eval().to(device_for(config))
     usage = codebook_usage(_encoded(tokenizer, held_out), task.tokenizer.vocab)
     if usage.is_low:
         log.warning(
@@ -111,7 +122,8 @@ def _rows(job: Job, task: TokenizerTask, split: str, most: int) -> Tensor:
 
 @torch.no_grad()
 def _encoded(tokenizer: Tokenizer, rows: Tensor) -> Tensor:
-    return torch.cat([tokenizer.encode(part) for part in rows.split(256)])
+    device = device_of(tokenizer)
+    return torch.cat([tokenizer.encode(part.to(device)).cpu() for part in rows.split(256)])
 
 
 @torch.no_grad()
@@ -129,7 +141,7 @@ def _quality(job: Job, task: TokenizerTask, tokenizer: Tokenizer) -> dict[str, Q
             truth = values[start : start + 64]
             rows = np.concatenate([modality.prepare(value) for value in truth])
             x = torch.from_numpy(rows.astype(np.int64 if rows.dtype.kind in "iu" else np.float32, copy=False))
-            answer = tokenizer.decode(tokenizer.encode(x)).numpy()
+            answer = tokenizer.decode(tokenizer.encode(x.to(device_of(tokenizer)))).float().cpu().numpy()
             guess = modality.batch([modality.restore(row) for row in answer])
             for measure in measures.values():
                 measure.metric.update(guess, modality.batch(truth))

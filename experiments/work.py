@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
 
 from evaluation.crossentropy import Who, common_inputs
@@ -20,6 +19,7 @@ from experiments.context import (
     TEXT,
     Job,
     codecs_of,
+    device_for,
     fingerprints,
     left_alone,
     lift,
@@ -166,7 +166,7 @@ def run_evaluation(job: Job) -> None:
     common = common_inputs(
         {name: [s for s in everything if _owner(s.name) in config.arm(name)] for name in config.arms}
     )
-    model = loaded.model.to("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
+    model = loaded.model.to(device_for(config))
     measured = measure_model(
         model,
         codecs,

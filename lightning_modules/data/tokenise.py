@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import write_tokens
 from modalities.spec import Dense, Embeddings, Modality, SequenceModality, Text, Vector, WordPiece, learnt
+from networks.devices import device_of
 from networks.streams import PIXELS
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
@@ -24,11 +25,9 @@ BATCH = 256
 def encode_rows(tokenizer: Tokenizer, rows: NDArray[Any]) -> NDArray[np.int64]:
     """Codes (rows, n) of prepared values (rows, ...)."""
     tokenizer.eval()
-    kind = np.int64 if rows.dtype.kind in "iu" else np.float32
-    parts = [
-        tokenizer.encode(torch.from_numpy(rows[start : start + BATCH].astype(kind, copy=False))).numpy()
-        for start in range(0, len(rows), BATCH)
-    ]
+    kind, device = np.int64 if rows.dtype.kind in "iu" else np.float32, device_of(tokenizer)
+    values = (torch.from_numpy(rows[start : start + BATCH].astype(kind)) for start in range(0, len(rows), BATCH))
+    parts = [tokenizer.encode(part.to(device)).cpu().numpy() for part in values]
     return np.concatenate(parts) if parts else np.zeros((0, tokenizer.num_tokens), dtype=np.int64)
 
 

@@ -1,6 +1,7 @@
 """A whole ablation through the command line, from scenes to the report, looked at from all sides."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 
 from experiments.tracking import ledger_uri
 from modalities.presets import FOURM_7, FOURM_21
-from tests.experiments.miniature import ablate, leftovers, stages
+from tests.experiments.miniature import ablate, leftovers, stages, started, words
 
 INPUT_ONLY = "t5_caption"
 
@@ -123,6 +124,18 @@ def test_the_same_command_runs_nothing_again(finished: Path, capsys: pytest.Capt
     assert stages(finished) == before
     assert scores(finished) == report
     assert f"{len(before)} of {len(before)} stages are done already" in capsys.readouterr().out
+
+
+def test_without_a_ledger_nothing_of_mlflow_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.py").write_text("raise ImportError('there is no mlflow')")
+    place = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    arguments = words(tmp_path / "runs", tracking__uri="none", arms__fourm_21="[fourm_7]", name="bare")
+    process = started(arguments, env={"PYTHONPATH": place})
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "tracking.uri=none" in out
+    assert (tmp_path / "runs" / "bare" / "report.html").is_file()
+    assert not (tmp_path / "runs" / "mlflow.db").exists()
 
 
 def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None:
