@@ -54,7 +54,7 @@ def _masked(samples: Samples, batch: TokenBatch, number: int, stream: Stream) ->
     position = batch.position[sample, slot]
     wanted_sample, wanted_slot = asked_slots.nonzero(as_tuple=True)
     wanted = batch.decoder_position[wanted_sample, wanted_slot]
-    width = 2 * (2 * stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
+    width = 2 * (stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
     seen, asked = (torch.zeros(b, width, dtype=torch.bool) for _ in range(2))
     seen[sample, position] = True
     match stream.kind:
@@ -159,7 +159,7 @@ class PlainFourM(nn.Module):
             elif item.grid:
                 self.register_buffer("places_" + item.name, sincos_2d(item.grid, width), persistent=False)
             else:
-                places = sincos_1d(2 * item.num_tokens + 2, width)
+                places = sincos_1d(2 * (item.num_tokens + 2), width)
                 self.register_buffer("places_" + item.name, places, persistent=False)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.encoder = nn.ModuleList([Layer(width, heads, cross=False) for _ in range(encoder)])

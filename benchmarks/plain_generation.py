@@ -96,7 +96,7 @@ def _logits(model: PlainFourM, decoded: Float[Tensor, "*rows d"], target: str) -
 
 
 def _hidden(stream: Stream, b: int) -> Masked:
-    width = 2 * (2 * stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
+    width = 2 * (stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
     shape = (b, width, stream.channels) if not stream.has_ids else (b, width)
     flags = torch.zeros(b, width, dtype=torch.bool)
     return Masked(
