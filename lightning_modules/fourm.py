@@ -47,6 +47,12 @@ class FourMModule(LightningModule):
         """
         return bool((self.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0)
 
+    def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
+        """Forget what earlier steps have logged: a modality without targets in this one has no loss here."""
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            # Lightning would write the old value again under this step.
+            cast(Any, self.trainer.fit_loop.epoch_loop)._results.reset()  # noqa: SLF001
+
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         output: FourMOutput = self.model(batch)
