@@ -49,7 +49,7 @@ class FourMModule(LightningModule):
 
     def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
         """Forget what earlier steps have logged: a modality without targets in this one has no loss here."""
-        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+        if self._is_logged and batch_idx % self.trainer.accumulate_grad_batches == 0:
             # Lightning would write the old value again under this step.
             cast(Any, self.trainer.fit_loop.epoch_loop)._results.reset()  # noqa: SLF001
 
