@@ -149,6 +149,7 @@ def _histories(folder: Path, arm: str, seed: int) -> list[History]:
 
 def _model_facts(folder: Path, seconds: float) -> dict[str, str]:
     told = json.loads((folder / "facts.json").read_text())
+    seconds += told.get("earlier_seconds", 0.0)
     return {
         "parameters": f"{told['parameters']:,}",
         "steps": f"{told['steps']:,}",

@@ -90,6 +90,8 @@ class TrainingConfig:
     """Compile the transformer blocks with torch.compile; pays on GPUs only."""
     num_workers: int = 0
     """Loader processes."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints that an interrupted training goes on from; 0 writes none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,8 @@ class ExperimentConfig:
             raise ConfigError("An experiment needs at least one arm and one seed: set arms and seeds.")
         if len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds must differ from each other, got {self.seeds}.")
+        if not (minutes := self.training.checkpoint_minutes) >= 0:
+            raise ConfigError(f"training.checkpoint_minutes must be at least 0, got {minutes}.")
 
     def arm(self, name: str) -> tuple[str, ...]:
         """The modalities of an arm, presets spelled out, each once."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.execution import execute
-from experiments.order import Order, Report, StageError, log_file, write_order
+from experiments.order import NEWS, Order, Report, StageError, log_file, write_order
 from modalities.errors import UserError
 from modalities.spec import Modality
 
@@ -42,6 +42,8 @@ def _run_apart(order: Order, report: Report) -> None:
             kind, content = _said(line)
             if kind == "progress":
                 report(*content)
+            elif kind == "news":
+                NEWS.warning("%s", content)
             elif kind:
                 ended = (kind, content)
         status = process.wait()

@@ -1,6 +1,7 @@
 """An order: a stage with all that a process needs to run it, be it another one than wrote it."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,23 @@ from modalities.errors import UserError
 
 Report = Callable[[float, float, str], None]
 """Takes the share done, the rate per second, and the rate's unit."""
+
+
+NEWS = logging.getLogger("fourm.news")
+"""Events that a person at the terminal should hear of, in whichever process they happen."""
+
+
+class Forward(logging.Handler):
+    """Passes events on to the process that started this one."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        """Take who passes on a line."""
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass it on."""
+        self._send(record.getMessage())
 
 
 class StageError(UserError):

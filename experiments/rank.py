@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.config import modalities_of
 from experiments.execution import execute, failure, follow
-from experiments.order import read_order
+from experiments.order import NEWS, Forward, read_order
 from modalities.registry import default_registry
 
 
@@ -21,6 +21,8 @@ def main(order_file: Path) -> int:
     """Run this process's part of the order; answers with the exit status."""
     order = read_order(order_file)
     is_first = getattr(rank_zero_only, "rank", 0) == 0
+    if is_first:
+        NEWS.addHandler(Forward(lambda text: _tell("news", text)))
     try:
         modalities = modalities_of(order.config, default_registry())
         if is_first:

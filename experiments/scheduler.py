@@ -1,7 +1,8 @@
 """Runs the stages of a plan: those that are not there yet, several at once, each when its inputs are done.
 
 Worker processes live as long as the run, so that each imports torch once. A stage writes to a temporary folder, which
-takes its place when the stage has ended well: whatever interrupts a run, the next one goes on from whole results.
+takes its place when the stage has ended well: whatever interrupts a run, the next one goes on from whole results,
+and with a model in training from its checkpoint.
 """
 
 import multiprocessing
@@ -17,11 +18,14 @@ from typing import Any, Protocol, runtime_checkable
 from experiments.config import ExperimentConfig, modalities_of
 from experiments.execution import failure
 from experiments.launch import run_order
-from experiments.order import Order, StageError, log_file
+from experiments.order import NEWS, Forward, Order, StageError, log_file
 from experiments.stages import Plan, Stage
 from modalities.errors import UserError
 from modalities.registry import default_registry
 from modalities.spec import Modality
+
+PATIENCE = 30.0
+"""Seconds that workers get to put things away, of which a model's checkpoint takes the longest."""
 
 
 @dataclass(kw_only=True)
@@ -185,6 +189,9 @@ def _take(worker: _Worker, pipe: Any, stage: Stage, plan: Plan, state: _State, w
         progress = state.running[stage.name]
         progress.share, progress.rate, progress.unit = content
         return
+    if kind == "news":
+        NEWS.warning("%s", content)
+        return
     del state.running[stage.name]
     watcher.ended(stage, plan.folder(stage.name), worker.run, None if kind == "done" else str(content))
     worker.order, worker.run = None, None
@@ -229,7 +236,7 @@ def _stop_workers(workers: list[_Worker]) -> None:
         else:
             worker.process.terminate()
     for worker in workers:
-        worker.process.join(timeout=10)
+        worker.process.join(timeout=PATIENCE)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
@@ -241,6 +248,7 @@ def _work(pipe: Any, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    NEWS.addHandler(Forward(lambda text: pipe.send(("news", text))))
     modalities: dict[str, Modality] | None = None
     while (order := _next(pipe)) is not None:
         said = 0.0

@@ -16,6 +16,9 @@ from modalities.spec import Modality, learnt, tokenizer_tasks
 DONE = "done.json"
 """File whose presence says that a stage's folder is complete."""
 
+CHECKPOINT, PICTURES = "checkpoint.ckpt", "pictures"
+"""What a stage in the making leaves for the next start when it is interrupted: where it was, and what it had drawn."""
+
 VERSIONS = {
     "data": 1,
     "text": 1,
@@ -43,6 +46,11 @@ class Stage:
     """What the work needs to know beside; decides nothing."""
     cost: float = 1.0
     """How long it takes, in any unit: long ones start first."""
+
+
+def working_folder(folder: Path) -> Path:
+    """Where a stage's result is made, before it takes its place."""
+    return folder.with_name(f".{folder.name}.partial")
 
 
 class Plan:
@@ -74,9 +82,10 @@ class Plan:
         return [stage for stage in self.stages.values() if stage.kind == kind]
 
     def clean(self) -> None:
-        """Remove what interrupted runs have left half-written."""
+        """Remove what interrupted runs have left half-written, but for what a stage can go on from."""
         for path in (self.root / "stages").glob(".*.partial"):
-            shutil.rmtree(path, ignore_errors=True)
+            if not (path / CHECKPOINT).is_file():
+                shutil.rmtree(path, ignore_errors=True)
         for name in self.stages:
             if self.folder(name).exists() and not self.is_done(name):
                 shutil.rmtree(self.folder(name), ignore_errors=True)
@@ -192,8 +201,11 @@ def _model(
         "model": to_plain(config.model),
         "masking": to_plain(config.masking),
         "optim": to_plain(config.optim),
-        # What the folder holds decides, not where it lies.
-        "training": {**to_plain(config.training), "start_from": start.weights if start else None},
+        # What the folder holds decides, not where it lies; interruptions change no result.
+        "training": {
+            **{name: value for name, value in to_plain(config.training).items() if name != "checkpoint_minutes"},
+            "start_from": start.weights if start else None,
+        },
         "devices": config.executor.devices,
     }
     details = {"arm": arm, "seed": seed}

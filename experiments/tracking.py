@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,12 @@ class RunLogger(Logger):
                 self._waiting.append((name, float(value), step or 0))
         if len(self._waiting) > 400 or time.monotonic() - self._written > 10:
             self._write()
+
+    @rank_zero_only
+    def restore(self, history: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """Take over the metrics of a training before its interruption, whose run in the ledger was another."""
+        self.history = {name: list(points) for name, points in history.items()}
+        self._waiting = [(name, value, step) for name, points in self.history.items() for step, value in points]
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

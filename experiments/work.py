@@ -35,9 +35,9 @@ from experiments.context import (
 )
 from experiments.exhibits import run_generation
 from experiments.resolutions import variant_of
+from experiments.resume import keep_picture, resumption_of
 from experiments.start import start_of
 from experiments.tokenizer_stage import run_tokenizer
-from experiments.tracking import Ledger
 from lightning_modules.callbacks import Pictures, Reporter
 from lightning_modules.checkpoint import load_model, save_model
 from lightning_modules.data.loading import FourMDataModule
@@ -112,7 +112,8 @@ def run_model(job: Job) -> None:
         seed=seed,
     )
     logger, width = logger_of(job), config.masking.num_inputs + config.masking.num_targets
-    callbacks: list[Callback] = [Reporter(job.report, "tokens", config.training.batch_size * width)]
+    going_on = resumption_of(job, module, logger)
+    callbacks: list[Callback] = [going_on.callback, Reporter(job.report, "tokens", config.training.batch_size * width)]
     if config.training.pictures_every:
         callbacks.append(Pictures(config.training.pictures_every, _painter(job)))
     if config.training.compile:
@@ -129,12 +130,13 @@ def run_model(job: Job) -> None:
         check_val_every_n_epoch=None,
         limit_val_batches=config.training.val_batches,
         callbacks=callbacks,
+        plugins=going_on.plugin,
         precision=cast(Any, config.training.precision),
         use_distributed_sampler=False,
     )
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module, datamodule=data, ckpt_path=going_on.path)
     if left_alone(trainer):
-        _keep_model(job, module, text, logger.history)
+        _keep_model(job, module, text, logger.history, going_on.earlier_seconds)
 
 
 def _start(job: Job, module: FourMModule) -> None:
@@ -205,18 +207,12 @@ def _painter(job: Job) -> Callable[[LightningModule, int], None]:
     def paint(module: LightningModule, step: int) -> None:
         model = cast(FourMModule, module).trained
         picture = validation_sheet(model, codecs, held_out, targets, job.config.evaluation).image()
-        folder = job.folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        picture.save(folder / f"step-{step:07d}.png")
-        if job.tracking is not None:
-            Ledger(job.tracking[0], job.config.tracking.experiment).picture(
-                job.tracking[1], "validation", picture, step
-            )
+        keep_picture(job, picture, step)
 
     return paint
 
 
-def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any) -> None:
+def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any, earlier_seconds: float) -> None:
     names = job.config.arm(job.stage.details["arm"])
     learnt_ones = tokenizers(job, names)
     chosen = {name: job.modalities[name] for name in names}
@@ -247,4 +243,4 @@ def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any
     )
     lift(job, "model")
     (job.folder / HISTORY).write_text(json.dumps(history))
-    (job.folder / FACTS).write_text(json.dumps(card))
+    (job.folder / FACTS).write_text(json.dumps({**card, "earlier_seconds": earlier_seconds}))

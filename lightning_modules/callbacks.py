@@ -45,6 +45,10 @@ class Pictures(Callback):
         """Take the interval in optimizer steps, and the painter."""
         self._every, self._paint, self._last = every, paint, 0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A training that goes on has drawn the step that it goes on from."""
+        self._last = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

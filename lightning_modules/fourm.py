@@ -39,11 +39,25 @@ class FourMModule(LightningModule):
         """The model to be used after training: the averaged weights where there are any."""
         return self.model if self.averaged is None else cast(FourM, self.averaged.module)
 
+    @property
+    def _is_logged(self) -> bool:
+        """True in the steps whose metrics Lightning writes, which are the last of every so many.
+
+        What is logged in another step would be written under that later step, or lost if training were interrupted.
+        """
+        return bool((self.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0)
+
+    def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
+        """Forget what earlier steps have logged: a modality without targets in this one has no loss here."""
+        if self._is_logged and batch_idx % self.trainer.accumulate_grad_batches == 0:
+            # Lightning would write the old value again under this step.
+            cast(Any, self.trainer.fit_loop.epoch_loop)._results.reset()  # noqa: SLF001
+
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         output: FourMOutput = self.model(batch)
         self.tokens_seen += batch.num_tokens * self.trainer.world_size
-        if self.global_step % cast(Any, self.trainer).log_every_n_steps == 0:
+        if self._is_logged:
             if not torch.isfinite(output.loss):
                 raise DivergedError(
                     f"The loss is {output.loss.item()} at step {self.global_step}. Lower optim.lr, or set optim.clip."
@@ -73,7 +87,7 @@ class FourMModule(LightningModule):
         told: dict[str, Any] = {"train/lr": lr}
         if self.optim.clip:
             told["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
-        if self.global_step % cast(Any, self.trainer).log_every_n_steps == 0:
+        if self._is_logged:
             self.log_dict(told)
 
     def on_train_batch_end(self, outputs: Any, batch: TokenBatch, batch_idx: int) -> None:

@@ -91,13 +91,15 @@ class FourMDataModule(LightningDataModule):
         super().__init__()
         self.train, self.validation, self.masker = train, validation, masker
         self.batch_size, self.val_batches, self.num_workers, self.seed = batch_size, val_batches, num_workers, seed
-        self._start = 0
+        self._start = self._epoch = 0
 
     def train_dataloader(self) -> DataLoader[TokenBatch]:
         """Shuffled, masked batches of this rank."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = BatchSampler(len(self.train), self.batch_size, seed=self.seed, rank=rank, world_size=world)
         sampler.start, self._start = self._start, 0
+        # Loader processes ask for batches before Lightning tells the epoch.
+        sampler.set_epoch(self._epoch)
         return self._loader(self.train, sampler)
 
     def val_dataloader(self) -> DataLoader[TokenBatch]:
@@ -110,17 +112,17 @@ class FourMDataModule(LightningDataModule):
         return self._loader(self.validation, draws)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the epoch are done."""
+        """How many batches of which epoch are done."""
         if self.trainer is None:
-            return {"done": 0}
+            return {"done": 0, "epoch": 0}
         # `completed` is counted only after checkpoints are written.
-        progress = cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.current)
-        in_epoch = len(self.train) // (self.batch_size * self.trainer.world_size)
-        return {"done": progress.processed % max(1, in_epoch)}
+        done = cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.total).processed
+        in_epoch = max(1, len(self.train) // (self.batch_size * self.trainer.world_size))
+        return {"done": done % in_epoch, "epoch": done // in_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where `state_dict` stood."""
-        self._start = int(state_dict["done"])
+        self._start, self._epoch = int(state_dict["done"]), int(state_dict["epoch"])
 
     def _loader(self, store: TokenStore, sampler: Sampler[Draw] | Sequence[Draw]) -> DataLoader[TokenBatch]:
         return DataLoader(

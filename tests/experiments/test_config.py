@@ -37,6 +37,7 @@ def test_arms_are_replaced_and_presets_spelled_out() -> None:
         ("model.size=huge", "expected one of \\[nano, tiny, small, B, L, XL\\]"),
         ("optim.lr=-1", "optim.lr must be positive, got -1"),
         ("data.train=0", "data.train must be at least 1, got 0"),
+        ("training.checkpoint_minutes=-1", "training.checkpoint_minutes must be at least 0, got -1"),
         ("seeds=[1,1]", "seeds must differ"),
         ("nonsense", "not of the form key=value"),
     ],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.config import ExperimentConfig, load_config, modalities_of
-from experiments.stages import DONE, Plan, plan_of
+from experiments.stages import CHECKPOINT, DONE, Plan, plan_of
 from modalities import default_registry
 
 SMALL = ["scale.size=64", "scale.patch=8", "data.train=20", "data.validation=8", "data.shard=10", "seeds=[0,1]"]
@@ -46,6 +46,7 @@ def test_a_setting_changes_what_depends_on_it_and_nothing_else(tmp_path: Path) -
     after_tokenizers = {"tokens", "model", "baselines", "evaluation", "generation"}
     assert _changed(tmp_path, "tokenizer_optim.lr=1e-5") == {"tokenizer", *after_tokenizers}
     assert _changed(tmp_path, "executor.workers=7", "name=other", "tracking.experiment=x") == set()
+    assert _changed(tmp_path, "training.checkpoint_minutes=3") == set()
     assert "data" in _changed(tmp_path, "data.shard=5")
 
 
@@ -74,7 +75,10 @@ def test_half_written_folders_do_not_count_and_are_removed(tmp_path: Path) -> No
     (whole / DONE).write_text("{}")
     half.mkdir()
     (plan.root / "stages" / ".text-abc.partial").mkdir()
+    resumable = plan.root / "stages" / ".model-abc.partial"
+    resumable.mkdir()
+    (resumable / CHECKPOINT).write_bytes(b"anything")
     plan.clean()
     assert plan.is_done("text")
     assert not half.exists()
-    assert not list((plan.root / "stages").glob(".*"))
+    assert list((plan.root / "stages").glob(".*")) == [resumable]
