@@ -33,6 +33,13 @@ def known_grid(ids: Int[Tensor, "b n"]) -> Masked:
     )
 
 
+def known_text(nothing: Masked, ids: Int[Tensor, "b n"]) -> Masked:
+    """A sequence that is known whole, in place of one of which ``nothing`` is."""
+    values, seen = nothing.values.clone(), nothing.seen.clone()
+    values[:, : ids.shape[1]], seen[:, : ids.shape[1]] = ids, True
+    return Masked(values=values, seen=seen, asked=torch.zeros_like(seen))
+
+
 @torch.no_grad()
 def write_plainly(
     model: PlainFourM, batch: Mapping[str, Masked], target: str, num: int, *, encodes_once: bool = False

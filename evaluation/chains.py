@@ -74,7 +74,8 @@ def _context(model: FourM, column: Column, entrance: str, between: Sequence[str]
     # Nothing is drawn at temperature 0; the generator is asked for its seed all the same.
     parts = generate(model, {entrance: Given(column=column)}, between, PLAN, torch.Generator().manual_seed(0))
     device = column.lengths.device
-    return encode_branches(model, parts, target, WHOLE, len(column.lengths), device, prompted=False)
+    (context,) = encode_branches(model, parts, target, WHOLE, len(column.lengths), device, prompted=False)
+    return context
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 Everything is pre-norm. Attention is `scaled_dot_product_attention`; masks are boolean, True where a query may look.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,7 @@ class BlockConfig:
     norm_eps: float = 1e-6
 
 
-FEW_ROWS = 64
+FEW_ROWS = 96
 """Most rows for which `product` turns itself round on a CPU: it waits for the weights there, not for arithmetic."""
 
 
@@ -111,6 +112,18 @@ class KeyValues:
     def among(self, rows: Int[Tensor, " r"]) -> "KeyValues":
         """Those of some of the samples."""
         return KeyValues(key=self.key[rows], value=self.value[rows])
+
+    @classmethod
+    def under(cls, parts: Sequence["KeyValues"]) -> "KeyValues":
+        """Those of several batches, one under another, with zeros behind the shorter ones."""
+        if len(parts) == 1:
+            return parts[0]
+        n = max(part.key.shape[2] for part in parts)
+        key, value = (
+            torch.cat([F.pad(item, (0, 0, 0, n - item.shape[2])) for item in items])
+            for items in ([part.key for part in parts], [part.value for part in parts])
+        )
+        return cls(key=key, value=value)
 
 
 @dataclass(kw_only=True)

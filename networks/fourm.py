@@ -135,9 +135,26 @@ class FourM(nn.Module):
             x, _ = block(x, context.values, mask=mask, context_mask=context.mask)
         return cast(Tensor, self.decoder_norm(x))
 
-    def look_at(self, context: Context) -> list[KeyValues]:
-        """Every decoder block's keys and values of the context, for any number of `step`s."""
-        return [cast(DecoderBlock, block).look_at(context.values) for block in self.decoder]
+    def look_at(self, *contexts: Context) -> tuple[list[KeyValues], Bool[Tensor, "b 1 1 n"] | None]:
+        """Every decoder block's keys and values of the contexts, one under another, for any number of `step`s.
+
+        Returns:
+            Them, and the mask of where there is something; None where that is everywhere.
+        """
+        seen = [
+            KeyValues.under([cast(DecoderBlock, block).look_at(context.values) for context in contexts])
+            for block in self.decoder
+        ]
+        n = max(context.values.shape[1] for context in contexts)
+        if all(context.mask is None and context.values.shape[1] == n for context in contexts):
+            return seen, None
+        masks = [
+            context.values.new_ones(len(context.values), 1, 1, context.values.shape[1], dtype=torch.bool)
+            if context.mask is None
+            else context.mask
+            for context in contexts
+        ]
+        return seen, torch.cat([F.pad(mask, (0, n - mask.shape[-1])) for mask in masks])
 
     def step(
         self,

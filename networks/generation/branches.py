@@ -1,4 +1,4 @@
-"""The branches of guidance: what each may see of the inputs, all encoded as one batch."""
+"""The branches of guidance: what each may see of the inputs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 
 from networks.fourm import Context, FourM
-from networks.generation.canvas import FIRST_SENTINEL, Canvas, Part, part_of_rows, shown, without
+from networks.generation.canvas import FIRST_SENTINEL, Canvas, Part, num_shown, part_of_rows, shown, without
 from networks.generation.plan import Decoding, GenerationError, Plan
 from networks.streams import StreamKind
+
+ALIKE = 0.75
+"""Branches of which one shows at least this share of what the other shows are encoded together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +67,22 @@ def _weighted(decoding: Decoding, target: str, there: set[str], grown: set[str])
 
 def encode_branches(
     model: FourM, canvas: Canvas, target: str, branches: Branches, b: int, device: torch.device, *, prompted: bool
-) -> Context:
-    """What the decoder looks at, all branches one under another."""
+) -> list[Context]:
+    """What the decoder looks at: contexts that hold all branches, one under another.
+
+    Branches that show about as much are encoded as one batch. One that shows much less, as the unconditional one does,
+    is encoded by itself: as one batch it would be as wide as the others, and most of it padding.
+    """
     views = [_view(model, canvas, target, hidden, b, device, prompted=prompted) for hidden in branches.hidden]
-    return model.encode(shown(views, model.streams, b, device))
+    groups: list[list[Canvas]] = []
+    for view in views:
+        if groups and ALIKE * max(num_shown(groups[-1][-1]), num_shown(view)) <= min(
+            num_shown(groups[-1][-1]), num_shown(view)
+        ):
+            groups[-1].append(view)
+        else:
+            groups.append([view])
+    return [model.encode(shown(group, model.streams, b, device)) for group in groups]
 
 
 def _view(

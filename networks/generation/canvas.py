@@ -85,6 +85,11 @@ def without(part: Part, stream: Stream, *, prompted: bool) -> Part | None:
     return None
 
 
+def num_shown(canvas: Canvas) -> int:
+    """The most tokens that a sample shows, which is the width of the encoder's input."""
+    return max(1, sum(part.most for part in canvas.values()))
+
+
 def shown(canvases: Sequence[Canvas], streams: Sequence[Stream], b: int, device: torch.device) -> TokenBatch:
     """The encoder's input for several canvases of ``b`` samples, one under another; known slots first in each row."""
     batches = [_batch(canvas, streams, b, device) for canvas in canvases]
@@ -134,7 +139,7 @@ def _batch(canvas: Canvas, streams: Sequence[Stream], b: int, device: torch.devi
         empty = torch.zeros(b, 1, dtype=torch.int64, device=device)
         return _Shown(ids=empty, stream=empty, position=empty, visible=empty.bool(), rows={})
     known = torch.cat([part.known for _, part in parts], dim=1)
-    width = max(1, min(sum(part.most for _, part in parts), known.shape[1]))
+    width = min(num_shown(canvas), known.shape[1])
     order = known.int().argsort(dim=1, descending=True, stable=True)[:, :width]
     ids = torch.cat([part.ids for _, part in parts], dim=1)
     number = torch.cat([torch.full_like(part.ids, number) for number, part in parts], dim=1)

@@ -10,23 +10,23 @@ COLD = 1e-4
 """Temperatures below this take the likeliest token."""
 
 
-def guided(logits: Float[Tensor, "kb *m v"], weights: tuple[float, ...]) -> Float[Tensor, "b *m v"]:
-    """The logits of all branches as one: the unconditional ones plus each condition's weighted difference from them.
+def guided(decoded: Float[Tensor, "kb *m d"], weights: tuple[float, ...]) -> Float[Tensor, "b *m d"]:
+    """The answers of all branches as one: the unconditional one plus each condition's weighted difference from it.
 
     Args:
-        logits: Branches one under another, the unconditional one first; a single one where there are no ``weights``.
+        decoded: What heads read, or logits without infinities: branches one under another, the unconditional one
+            first; a single one where there are no ``weights``.
 
     Source: classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), summed over conditions (Liu et al. 2022,
     arXiv:2206.01714).
     """
     if not weights:
-        return logits
-    free, *bound = logits.chunk(len(weights) + 1)
+        return decoded
+    free, *bound = decoded.chunk(len(weights) + 1)
     summed = free
     for weight, part in zip(weights, bound, strict=True):
         summed = summed + weight * (part - free)
-    # What the head cannot say is minus infinity in every branch, and a difference of those is not a number.
-    return torch.where(torch.isneginf(free), free, summed)
+    return summed
 
 
 def truncated(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Float[Tensor, "*m v"]:
@@ -52,20 +52,30 @@ def truncated(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Floa
 
 
 def draw(
-    logits: Float[Tensor, "b m v"], temperature: Float[Tensor, " b"], uniform: Float[Tensor, "b m"]
+    logits: Float[Tensor, "b m v"],
+    temperature: Float[Tensor, " b"],
+    uniform: Float[Tensor, "b m"],
+    *,
+    is_cold: bool = False,
 ) -> tuple[Int[Tensor, "b m"], Float[Tensor, "b m"]]:
     """A token at each place, and the probability it was drawn with; where the temperature is 0, the likeliest.
 
     The probability of the likeliest is that at temperature 1. Ties go to the lower id.
+
+    Args:
+        is_cold: True where every temperature is known to be 0, which spares the draw.
     """
-    is_cold = (temperature < COLD)[:, None]
-    heat = torch.where(is_cold, 1.0, temperature[:, None])
+    if is_cold:
+        ids = logits.argmax(dim=-1)
+        return ids, (logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(dim=-1)).exp()
+    cold = (temperature < COLD)[:, None]
+    heat = torch.where(cold, 1.0, temperature[:, None])
     probability = (logits / heat[..., None]).softmax(dim=-1)
     summed = probability.cumsum(dim=-1)
     total = summed[..., -1]
     point = torch.minimum(uniform * total, total.nextafter(torch.zeros_like(total)))
     drawn = torch.searchsorted(summed, point[..., None], right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
-    ids = torch.where(is_cold, logits.argmax(dim=-1), drawn)
+    ids = torch.where(cold, logits.argmax(dim=-1), drawn)
     return ids, probability.gather(-1, ids[..., None])[..., 0]
 
 

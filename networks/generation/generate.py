@@ -152,11 +152,11 @@ def _sequence(turn: _Turn) -> Iterator[Generated]:
     gaps = [sum(map(is_sentinel, row)) for row in visible]
     known = [len(row) - number for row, number in zip(visible, gaps, strict=True)]
     limit = turn.stream.num_tokens
-    context = encode_branches(model, canvas, target, turn.branches, turn.b, device, prompted=turn.prompted)
+    contexts = encode_branches(model, canvas, target, turn.branches, turn.b, device, prompted=turn.prompted)
     written: Written | None = None
     before = canvas.get(target) or part_of_rows(visible, device)
     assignment, weights = endings(gaps, known, limit, device), turn.branches.weights
-    for written in write(model, context, target, assignment, turn.decoding, turn.dice, weights):
+    for written in write(model, contexts, target, assignment, turn.decoding, turn.dice, weights):
         yield turn.state(before, written.place, written)
     rows = written.rows() if written is not None else [[]] * turn.b
     whole = [

@@ -45,7 +45,7 @@ def predict_dense(model: FourM, context: Context, stream: str) -> Prediction:
     """
     n = model.streams[model.index[stream]].num_tokens
     places = torch.arange(n, device=context.values.device).expand(len(context.values), n)
-    probabilities = grid_logits(model, context, stream, places, None, ()).softmax(dim=-1)
+    probabilities = grid_logits(model, [context], stream, places, None, ()).softmax(dim=-1)
     return Prediction(ids=probabilities.argmax(dim=-1), probabilities=probabilities)
 
 
@@ -70,6 +70,6 @@ def predict_sequence(
         most=limit + 1,
         opening=start,
     )
-    *_, last = write(model, context, stream, assignment, GREEDY, Dice(keys=torch.zeros_like(assignment.ends)))
+    *_, last = write(model, [context], stream, assignment, GREEDY, Dice(keys=torch.zeros_like(assignment.ends)))
     ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
     return Text(ids=ids, log_probability=last.log_probability / last.lengths)

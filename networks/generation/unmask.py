@@ -1,6 +1,6 @@
 """Grids, a few places at a time: in random order, or those that the model is surest of first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from networks.fourm import Context, FourM
 from networks.generation.branches import Branches, encode_branches
 from networks.generation.canvas import Part, with_known
-from networks.generation.choosing import draw, guided, truncated
+from networks.generation.choosing import COLD, draw, guided, truncated
 from networks.generation.dice import Dice
 from networks.generation.plan import Decoding, Scheme
 from networks.generation.schedules import tokens_per_step
@@ -28,6 +28,8 @@ class _Timetable:
     left: list[list[int]]
     """Tokens that are undecided before each step."""
     temperatures: Float[Tensor, "steps b"]
+    is_cold: list[bool]
+    """True for steps that take the likeliest token of every sample."""
 
 
 def unmask(
@@ -52,7 +54,7 @@ def unmask(
     for step, tokens in enumerate(table.tokens):
         if not any(tokens):
             continue
-        context = encode_branches(
+        contexts = encode_branches(
             model, {**canvas, target: part}, target, branches, b, part.ids.device, prompted=prompted
         )
         is_surest = decoding.scheme is Scheme.maskgit
@@ -60,9 +62,11 @@ def unmask(
         keys = part.known.float() * 2 + (0.0 if is_surest else priority)
         places = keys.argsort(dim=1, stable=True)[:, : max(asked)]
         there = rank[:, : max(asked)] < _column(asked, part.ids)
-        logits = grid_logits(model, context, target, places, there if len(set(asked)) > 1 else None, branches.weights)
+        logits = grid_logits(model, contexts, target, places, there if len(set(asked)) > 1 else None, branches.weights)
         logits = truncated(logits, decoding.top_k, decoding.top_p)
-        ids, confidence = draw(logits, table.temperatures[step], dice.uniform(number, step, places))
+        ids, confidence = draw(
+            logits, table.temperatures[step], dice.uniform(number, step, places), is_cold=table.is_cold[step]
+        )
         accepted = _surest(confidence, there, tokens) if is_surest else there
         part = with_known(part, places, ids, accepted, max(tokens))
         yield part
@@ -70,13 +74,16 @@ def unmask(
 
 def grid_logits(
     model: FourM,
-    context: Context,
+    contexts: Sequence[Context],
     target: str,
     places: Int[Tensor, "b m"],
     there: Bool[Tensor, "b m"] | None,
     weights: tuple[float, ...],
 ) -> Float[Tensor, "b m v"]:
-    """Logits at some places of a grid, which the decoder sees all at once; ``there`` is False for padding."""
+    """Logits at some places of a grid, which the decoder sees all at once; ``there`` is False for padding.
+
+    Heads are linear, so that guidance can be summed before them: one product with the table does for all branches.
+    """
     rows = places.repeat(1 + len(weights), 1)
     x = model.embed_targets(torch.zeros_like(rows), torch.full_like(rows, model.index[target]), rows)
     mask = None
@@ -84,8 +91,9 @@ def grid_logits(
         # A sample without any place looks at padding, whose answer nobody uses.
         looked = (there | ~there.any(dim=1, keepdim=True)).repeat(1 + len(weights), 1)
         mask = looked[:, None, None, :]
-    decoded, _ = model.step(x, model.look_at(context), context.mask, None, mask)
-    return guided(model.logits_of(decoded, target), weights)
+    seen, seen_mask = model.look_at(*contexts)
+    decoded, _ = model.step(x, seen, seen_mask, None, mask)
+    return model.logits_of(guided(decoded, weights), target)
 
 
 def _timetable(decoding: Decoding, left: list[int], device: torch.device) -> _Timetable:
@@ -103,7 +111,10 @@ def _timetable(decoding: Decoding, left: list[int], device: torch.device) -> _Ti
         before.append(now)
         now = [undecided - taken for undecided, taken in zip(now, row, strict=True)]
     return _Timetable(
-        tokens=tokens_by_step, left=before, temperatures=torch.tensor(temperatures, device=device).view(len(left), -1).T
+        tokens=tokens_by_step,
+        left=before,
+        temperatures=torch.tensor(temperatures, device=device).view(len(left), -1).T,
+        is_cold=[max(row) < COLD for row in zip(*temperatures, strict=True)],
     )
 
 

@@ -1,6 +1,6 @@
 """Sequences, from left to right, with the keys and values of what is written kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from modalities.text import EOS_ID, NUM_SENTINELS, SENTINEL_0
 from networks.fourm import Context, FourM
 from networks.generation.canvas import FIRST_SENTINEL
-from networks.generation.choosing import draw, guided, truncated
+from networks.generation.choosing import COLD, draw, guided, truncated
 from networks.generation.dice import Dice
 from networks.generation.plan import Decoding
 
@@ -55,7 +55,7 @@ class Written:
 @torch.no_grad()
 def write(
     model: FourM,
-    context: Context,
+    contexts: Sequence[Context],
     stream: str,
     assignment: Assignment,
     decoding: Decoding,
@@ -67,15 +67,15 @@ def write(
     Samples that have ended leave the batch when that is noticed: at once on a CPU, every `GLANCE` tokens elsewhere.
 
     Args:
-        context: From `FourM.encode`: the branches of guidance one under another.
+        contexts: From `FourM.encode`: the branches of guidance one under another.
         weights: Of the branches behind the first.
     """
-    number, device, branches = model.index[stream], context.values.device, 1 + len(weights)
+    number, device, branches = model.index[stream], contexts[0].values.device, 1 + len(weights)
     b, room = len(assignment.ends), assignment.most
     ids = torch.zeros(b, room, dtype=torch.int64, device=device)
     lengths, total = torch.zeros(b, dtype=torch.int64, device=device), torch.zeros(b, device=device)
     live, ended = torch.arange(b, device=device), assignment.limits <= 0
-    seen, mask, past = model.look_at(context), context.mask, model.caches(branches * b, room)
+    (seen, mask), past = model.look_at(*contexts), model.caches(branches * b, room)
     given = torch.full((b,), assignment.opening, device=device)
     due = torch.full((b,), FIRST_SENTINEL + 1, device=device)
     for place in range(room):
@@ -92,7 +92,7 @@ def write(
         row = given.repeat(branches)[:, None]
         x = model.embed_targets(row, torch.full_like(row, number), torch.full_like(row, place))
         decoded, _ = model.step(x, seen, mask, past)
-        logits = guided(model.logits_of(decoded, stream), weights)
+        logits = model.logits_of(guided(decoded, weights), stream)
         if assignment.fills is not None:
             logits = torch.where(
                 assignment.fills[live, None, None], confined(logits, due, assignment.ends[live]), logits
@@ -122,7 +122,8 @@ def _next(
     places = torch.zeros(b, 1, dtype=torch.int64, device=device)
     temperature = torch.full((b,), decoding.temperature.start, device=device)
     cut = truncated(logits, decoding.top_k, decoding.top_p)
-    ids, _ = draw(cut, temperature, dice.uniform(number, place, places))
+    is_cold = decoding.temperature.start < COLD
+    ids, _ = draw(cut, temperature, dice.uniform(number, place, places), is_cold=is_cold)
     likely = logits.log_softmax(dim=-1).gather(-1, ids[..., None])
     return ids[:, 0], likely[:, 0, 0]
 

@@ -1,5 +1,7 @@
 """Guidance, truncation and drawing against the formulas and against counted draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from networks.generation.choosing import draw, guided, truncated
+from tests.networks.small import INDEX, small_model
 
 
 def test_guidance_is_the_weighted_sum_of_differences() -> None:
@@ -19,9 +22,26 @@ def test_guidance_is_the_weighted_sum_of_differences() -> None:
     assert guided(free, ()) is free
 
 
-def test_what_no_branch_can_say_stays_unsaid() -> None:
-    logits = torch.tensor([[0.0, -torch.inf], [1.0, -torch.inf]])
-    assert guided(logits[:, None], (2.0,)).tolist() == [[[2.0, -torch.inf]]]
+def test_guidance_before_a_head_is_that_of_its_logits_and_what_it_cannot_say_stays_unsaid() -> None:
+    model = small_model()
+    made = replace(model.streams[INDEX["caption"]], predictable=(4, 5, 9))
+    model.streams = tuple(made if stream.name == "caption" else stream for stream in model.streams)
+    decoded = torch.randn(6, 4, 16, dtype=torch.float64)
+    free, first, second = model.logits_of(decoded, "caption")[..., [4, 5, 9]].chunk(3)
+    answer = model.logits_of(guided(decoded, (2.0, -0.5)), "caption")
+    torch.testing.assert_close(
+        answer[..., [4, 5, 9]], free + 2.0 * (first - free) - 0.5 * (second - free), atol=1e-4, rtol=1e-4
+    )
+    assert torch.isneginf(answer).sum() == 2 * 4 * (20 - 3)
+
+
+def test_what_is_known_to_be_cold_is_drawn_as_what_is_found_to_be() -> None:
+    torch.manual_seed(0)
+    logits, cold, uniform = torch.randn(3, 5, 7), torch.zeros(3), torch.rand(3, 5)
+    ids, likely = draw(logits, cold, uniform, is_cold=True)
+    expected, share = draw(logits, cold, uniform)
+    assert torch.equal(ids, expected)
+    torch.testing.assert_close(likely, share)
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 0.99))

@@ -76,7 +76,7 @@ def test_logits_of_a_grid_known_in_part_are_the_published_ones() -> None:
     with torch.no_grad():
         canvas = lay(made, inputs, [target])
         everything = Branches(hidden=(frozenset(),))
-        context = encode_branches(made, canvas, target, everything, b, torch.device("cpu"), prompted=True)
+        contexts = encode_branches(made, canvas, target, everything, b, torch.device("cpu"), prompted=True)
         rows = places if places.ndim == 2 else places.expand(b, -1)
-        logits = grid_logits(made, context, target, rows, None, ())
+        logits = grid_logits(made, contexts, target, rows, None, ())
     torch.testing.assert_close(logits, io["output/semseg_logits"], atol=1e-4, rtol=0)
