@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -74,18 +75,14 @@ class Bench:
 
     def sequence(self, num: int, repetitions: int) -> tuple[float, float, float]:
         """Median seconds of ours, of the plain form, and of the plain form with one run of the encoder."""
-        ours = [
-            seconds(lambda: write_ours(self.ours, self.given["depth"], self.b, num)) for _ in range(repetitions + 1)
-        ][1:]
-        plain, spared = (
-            [
-                seconds(
-                    lambda once=once: write_plainly(self.plain, self.batch["depth"], "caption", num, encodes_once=once)
-                )  # type: ignore[misc]
-                for _ in range(repetitions)
-            ]
-            for once in (False, True)
-        )
+        given, batch = self.given["depth"], self.batch["depth"]
+
+        def spent(*, encodes_once: bool) -> list[float]:
+            write = partial(write_plainly, self.plain, batch, "caption", num, encodes_once=encodes_once)
+            return [seconds(write) for _ in range(repetitions)]
+
+        ours = [seconds(partial(write_ours, self.ours, given, self.b, num)) for _ in range(repetitions + 1)][1:]
+        plain, spared = spent(encodes_once=False), spent(encodes_once=True)
         return statistics.median(ours), statistics.median(plain), statistics.median(spared)
 
     def grid(self, route: tuple[str, str], steps: int, guidance: float, repetitions: int) -> tuple[float, float]:
