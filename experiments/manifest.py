@@ -48,7 +48,7 @@ class MemoryWatch:
 
     def __init__(self, every: float = 0.5) -> None:
         self.peak = 0
-        """In bytes: private memory, and shared memory once per process that maps it."""
+        """In bytes. On Linux what is shared is counted once; elsewhere once per process that maps it."""
         self._every, self._stop = every, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -68,7 +68,7 @@ class MemoryWatch:
             total = 0
             for process in (own, *own.children(recursive=True)):
                 try:
-                    total += process.memory_info().rss
+                    total += process.memory_full_info().pss if psutil.LINUX else process.memory_info().rss
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, total)
