@@ -144,13 +144,14 @@ def _ablate(arguments: argparse.Namespace, console: Console) -> None:
 
     config = load_config(find_config(arguments.config), arguments.overrides)
     from experiments.ablation import run_ablation
+    from experiments.tracking import NONE
 
     command = " ".join(["fourm ablate", arguments.config, *arguments.overrides])
     result = run_ablation(config, console, command)
     console.print(result.table)
     console.print(f"Done in {duration(result.seconds)}.", highlight=False)
     console.print(f"Report:  {result.report}", highlight=False, soft_wrap=True)
-    ledger = "none (tracking.uri=none)" if result.uri == "none" else f"fourm ui --root {config.root}   ({result.uri})"
+    ledger = f"none (tracking.uri={NONE})" if result.uri == NONE else f"fourm ui --root {config.root}   ({result.uri})"
     console.print(f"Ledger:  {ledger}", highlight=False, soft_wrap=True)
 
 

@@ -27,6 +27,7 @@ from experiments.start import start_of
 from lightning_modules.callbacks import Reporter
 from lightning_modules.checkpoint import TOKENIZERS
 from lightning_modules.data.loading import row_loader
+from lightning_modules.data.tokenise import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from lightning_modules.tokenizer_folder import Quality, TokenizerCard, save_tokenizer
 from modalities.spec import TokenizerTask, tokenizer_tasks
@@ -71,7 +72,7 @@ def run_tokenizer(job: Job) -> None:
     if not left_alone(trainer):
         return
     tokenizer = module.trained.eval().to(device_for(config))
-    usage = codebook_usage(_encoded(tokenizer, held_out), task.tokenizer.vocab)
+    usage = codebook_usage(torch.from_numpy(encode_rows(tokenizer, held_out.numpy())), task.tokenizer.vocab)
     if usage.is_low:
         log.warning(
             "Tokenizer %s uses %.1f %% of its codes: its codebook has collapsed or is too large.",
@@ -118,12 +119,6 @@ def _rows(job: Job, task: TokenizerTask, split: str, most: int) -> Tensor:
             count += len(rows)
     rows = np.concatenate(parts)
     return torch.from_numpy(rows.astype(np.int64 if rows.dtype.kind in "iu" else np.float32, copy=False))
-
-
-@torch.no_grad()
-def _encoded(tokenizer: Tokenizer, rows: Tensor) -> Tensor:
-    device = device_of(tokenizer)
-    return torch.cat([tokenizer.encode(part.to(device)).cpu() for part in rows.split(256)])
 
 
 @torch.no_grad()

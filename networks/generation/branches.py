@@ -76,9 +76,8 @@ def encode_branches(
     views = [_view(model, canvas, target, hidden, b, device, prompted=prompted) for hidden in branches.hidden]
     groups: list[list[Canvas]] = []
     for view in views:
-        if groups and ALIKE * max(num_shown(groups[-1][-1]), num_shown(view)) <= min(
-            num_shown(groups[-1][-1]), num_shown(view)
-        ):
+        last, now = num_shown(groups[-1][-1]) if groups else 0, num_shown(view)
+        if min(last, now) >= ALIKE * max(last, now):
             groups[-1].append(view)
         else:
             groups.append([view])

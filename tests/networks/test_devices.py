@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from networks.devices import device_of
+from tests.ports import free_port
 
 SHARDED = """
 import os
@@ -46,7 +46,7 @@ def test_the_device_of_a_network_without_weights_is_the_cpu() -> None:
 
 
 def test_two_processes_that_share_the_weights_train_as_one_does() -> None:
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": "2"}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     started = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", SHARDED],
@@ -89,10 +89,3 @@ def test_compiled_blocks_share_a_graph_of_each_kind_and_compute_the_same() -> No
         timeout=300,
     )
     assert done.stdout.strip() == "equal", done.stderr[-2000:]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
