@@ -255,8 +255,10 @@ def _ui(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.tracking import ledger_uri, serve
 
     uri = ledger_uri(arguments.root, arguments.uri)
-    console.print(f"http://127.0.0.1:{arguments.port}   (Ctrl-C ends it)", highlight=False)
-    # MLflow opens on pages for language models, where none of our runs is.
+    # MLflow opens on pages for language models, where none of our runs is. The first experiment made has number 1.
+    runs = "/#/experiments/1/runs?workflowType=machine_learning" if arguments.uri is None else ""
+    place = f"http://127.0.0.1:{arguments.port}{runs}"
+    console.print(f"{place}   (Ctrl-C ends it)", highlight=False, soft_wrap=True)
     console.print("The runs are under 'Model training', at the upper left.", highlight=False)
     serve(uri, "127.0.0.1", arguments.port)
 
