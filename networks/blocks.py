@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 
@@ -77,6 +77,60 @@ class Map(nn.Linear):
 def norm(config: BlockConfig) -> nn.LayerNorm:
     """A layer norm over the block's width."""
     return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.biases.norms)
+
+
+WORTH_PACKING = 0.875
+"""Share of slots that hold something above which padding costs less than laying rows out for attention and back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """Samples of different lengths as rows one behind another, so that padding costs nothing but in attention.
+
+    Linear maps, norms and MLPs take rows (r, d); attention lays them out as (b, n, d) and back.
+    """
+
+    kept: Bool[Tensor, "b n"]
+    """The slots that have a row: those that hold something, and the first of a sample that has none."""
+    slots: Int[Tensor, " r"]
+    """Of each row its index into the flattened slots."""
+
+    @classmethod
+    def of(cls, there: Bool[Tensor, "b n"]) -> "Packing | None":
+        """The packing of slots of which those that hold something are ``there``; None where little would be gained.
+
+        That is where nearly all are, and on a GPU, which would have to be waited for and wants equal shapes from step
+        to step.
+        """
+        if there.device.type != "cpu" or int(there.sum()) > WORTH_PACKING * there.numel():
+            return None
+        kept = there.clone()
+        kept[:, 0] |= ~there.any(dim=1)
+        return cls(kept=kept, slots=kept.flatten().nonzero()[:, 0])
+
+    @property
+    def mask(self) -> Bool[Tensor, "b 1 1 n"]:
+        """True at keys that have a row."""
+        return self.kept[:, None, None, :]
+
+    def rows(self, padded: Shaped[Tensor, "b n *c"]) -> Shaped[Tensor, "r *c"]:
+        """The rows of what is laid out in slots."""
+        return padded.flatten(0, 1).index_select(0, self.slots)
+
+    def padded(self, rows: Shaped[Tensor, "r *c"]) -> Shaped[Tensor, "b n *c"]:
+        """The rows in their slots, zeros in the others."""
+        empty = rows.new_zeros(self.kept.numel(), *rows.shape[1:])
+        return empty.index_copy(0, self.slots, rows).view(*self.kept.shape, *rows.shape[1:])
+
+
+def in_slots(x: Float[Tensor, "*slots d"], packing: Packing | None) -> Float[Tensor, "b n d"]:
+    """Rows in their slots; what is in slots already stays."""
+    return x if packing is None else packing.padded(x)
+
+
+def in_rows(x: Shaped[Tensor, "b n *c"], packing: Packing | None) -> Shaped[Tensor, "*slots"]:
+    """Slots as rows where they are packed."""
+    return x if packing is None else packing.rows(x)
 
 
 def attend(
@@ -162,20 +216,24 @@ class SelfAttention(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "b n d"],
+        x: Float[Tensor, "*slots d"],
         mask: Bool[Tensor, "#b #h #n k"] | None = None,
         past: Cache | None = None,
-    ) -> tuple[Float[Tensor, "b n d"], KeyValues]:
+        packing: Packing | None = None,
+    ) -> tuple[Float[Tensor, "*slots d"], KeyValues]:
         """What each token gathers from the others, and the keys and values so far.
 
         Args:
+            x: (b, n, d), or rows of ``packing``.
             past: Keys and values of earlier tokens, which are looked at too.
         """
-        query, key, value = rearrange(self.qkv(x), "b n (three h e) -> three b h n e", three=3, h=self.heads)
+        mapped = in_slots(self.qkv(x), packing)
+        query, key, value = rearrange(mapped, "b n (three h e) -> three b h n e", three=3, h=self.heads)
         seen = KeyValues(key=self.norms.key(key), value=value)
         if past is not None:
             seen = past.extend(seen.key, seen.value)
-        return self.out(attend(self.norms.query(query), seen.key, seen.value, mask)), seen
+        gathered = attend(self.norms.query(query), seen.key, seen.value, mask)
+        return self.out(in_rows(gathered, packing)), seen
 
 
 class CrossAttention(nn.Module):
@@ -195,11 +253,16 @@ class CrossAttention(nn.Module):
         return KeyValues(key=self.norms.key(key), value=value)
 
     def forward(
-        self, x: Float[Tensor, "b m d"], seen: KeyValues, mask: Bool[Tensor, "#b #h #m n"] | None = None
-    ) -> Float[Tensor, "b m d"]:
+        self,
+        x: Float[Tensor, "*slots d"],
+        seen: KeyValues,
+        mask: Bool[Tensor, "#b #h #m n"] | None = None,
+        packing: Packing | None = None,
+    ) -> Float[Tensor, "*slots d"]:
         """What each token of ``x`` gathers from the context."""
-        query = rearrange(self.query(x), "b m (h e) -> b h m e", h=self.heads)
-        out: Tensor = self.out(attend(self.norms.query(query), seen.key, seen.value, mask))
+        query = rearrange(in_slots(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads)
+        gathered = attend(self.norms.query(query), seen.key, seen.value, mask)
+        out: Tensor = self.out(in_rows(gathered, packing))
         return out
 
 
@@ -236,10 +299,13 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "#b #h #n n"] | None = None
-    ) -> Float[Tensor, "b n d"]:
-        """The tokens after the block."""
-        gathered, _ = self.attention(self.attention_norm(x), mask)
+        self,
+        x: Float[Tensor, "*slots d"],
+        mask: Bool[Tensor, "#b #h #n n"] | None = None,
+        packing: Packing | None = None,
+    ) -> Float[Tensor, "*slots d"]:
+        """The tokens after the block: (b, n, d), or rows of ``packing``."""
+        gathered, _ = self.attention(self.attention_norm(x), mask, packing=packing)
         x = x + gathered
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
@@ -264,20 +330,22 @@ class DecoderBlock(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "b m d"],
+        x: Float[Tensor, "*slots d"],
         context: KeyValues | Float[Tensor, "b n d"],
         *,
         mask: Bool[Tensor, "#b #h #m k"] | None = None,
         context_mask: Bool[Tensor, "#b #h #m n"] | None = None,
         past: Cache | None = None,
-    ) -> tuple[Float[Tensor, "b m d"], KeyValues]:
+        packing: Packing | None = None,
+    ) -> tuple[Float[Tensor, "*slots d"], KeyValues]:
         """The tokens after the block, and the self-attention's keys and values so far.
 
         Args:
+            x: (b, m, d), or rows of ``packing``.
             context: What is cross-attended to, or its keys and values from `look_at`, which any number of calls share.
         """
         seen = context if isinstance(context, KeyValues) else self.look_at(context)
-        gathered, own = self.attention(self.attention_norm(x), mask, past)
+        gathered, own = self.attention(self.attention_norm(x), mask, past, packing)
         x = x + gathered
-        x = x + self.cross(self.query_norm(x), seen, context_mask)
+        x = x + self.cross(self.query_norm(x), seen, context_mask, packing)
         return x + self.mlp(self.mlp_norm(x)), own

@@ -66,7 +66,7 @@ class Places(nn.Module):
         self.learnt = nn.Parameter(torch.zeros(num_learnt + 1, width)) if num_learnt else None
         self.stream = nn.Parameter(torch.zeros(len(streams), width))
 
-    def forward(self, stream: Int[Tensor, "b n"], position: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+    def forward(self, stream: Int[Tensor, "*slots"], position: Int[Tensor, "*slots"]) -> Float[Tensor, "*slots d"]:
         """The sum of each slot's position code and stream code."""
         codes = F.embedding(self.first[stream] + position, self.fixed) + F.embedding(stream, self.stream)
         if self.learnt is None:
@@ -91,7 +91,7 @@ class Tokens(nn.Module):
         self.register_buffer("first", torch.tensor(first), persistent=False)
         self.table = nn.Parameter(torch.zeros(total + 1, width))
 
-    def forward(self, ids: Int[Tensor, "b n"], stream: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+    def forward(self, ids: Int[Tensor, "*slots"], stream: Int[Tensor, "*slots"]) -> Float[Tensor, "*slots d"]:
         """The vector of each id in its stream's vocabulary; zero for streams without ids."""
         row = (self.first[stream] + ids).clamp(max=self.padding)
         return F.embedding(row, self.table, padding_idx=self.padding)

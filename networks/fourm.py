@@ -4,7 +4,7 @@ Source: Mizrahi et al. 2023 (arXiv:2312.06647) and Bachmann et al. 2024 (arXiv:2
 the tokens that matter are chosen before they are embedded (see `networks.batch.TokenBatch`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch._functorch import config as functorch
 
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm, product
+from networks.blocks import Block, Cache, DecoderBlock, KeyValues, Packing, in_rows, in_slots, norm, product
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
+from networks.heads import head_of, stream_losses
 from networks.initialise import initialise
 from networks.streams import Stream, StreamKind
 
@@ -84,15 +85,13 @@ class FourM(nn.Module):
 
     def forward(self, batch: TokenBatch) -> FourMOutput:
         """The loss over every target of the batch: cross-entropy, mean over modalities (or over tokens)."""
-        decoded = self.decode(batch, self.encode(batch))
-        losses: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
-        flat, targets, tables = decoded.flatten(0, 1), batch.targets.flatten(), self.heads.vocabularies()
-        for name, rows in self._rows_by_stream(batch).items():
-            losses[name] = self._loss_of(flat[rows], targets[rows], name, tables)
-            counts[name] = rows.numel()
-        if not losses:
+        decoded = self.decode(batch, self.encode(batch)).flatten(0, 1)
+        rows = self._rows_by_stream(batch)
+        if not rows:
             return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
+        streams = {stream.name: stream for stream in self.streams}
+        losses = stream_losses(decoded, batch.targets.flatten(), rows, streams, self.heads.vocabularies())
+        counts = {name: own.numel() for name, own in rows.items()}
         return FourMOutput(loss=self._total(losses, counts), losses=losses, counts=counts)
 
     def compile_blocks(self) -> None:
@@ -121,19 +120,24 @@ class FourM(nn.Module):
             x = torch.cat([self.registers.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
             visible = F.pad(visible, (self.config.registers, 0), value=True)
             places = F.pad(places, (0, 0, self.config.registers, 0))
-        mask = key_mask(visible)
+        packing = Packing.of(visible)
+        mask = key_mask(visible) if packing is None else packing.mask
+        x = in_rows(x, packing)
         for block in self.encoder:
-            x = block(x, mask)
-        context: Tensor = self.context_projection(self.encoder_norm(x)) + places
+            x = block(x, mask, packing)
+        # Slots again: the decoder's keys and values are a fifteenth of the work, and everyone else takes slots.
+        context: Tensor = in_slots(self.context_projection(self.encoder_norm(x)), packing) + places
         return Context(values=torch.where(visible[..., None], context, 0.0), mask=mask)
 
     def decode(self, batch: TokenBatch, context: Context) -> Float[Tensor, "b m d"]:
-        """The decoder's answer at every slot, normed."""
-        x = self.embed_targets(batch.decoder_ids, batch.decoder_stream, batch.decoder_position)
+        """The decoder's answer at every slot, normed; of no use where there is padding."""
+        packing = Packing.of(batch.decoder_visible)
+        asked = (batch.decoder_ids, batch.decoder_stream, batch.decoder_position)
+        x = self.embed_targets(*(in_rows(item, packing) for item in asked))
         mask = self._decoder_mask(batch)
         for block in self.decoder:
-            x, _ = block(x, context.values, mask=mask, context_mask=context.mask)
-        return cast(Tensor, self.decoder_norm(x))
+            x, _ = block(x, context.values, mask=mask, context_mask=context.mask, packing=packing)
+        return in_slots(self.decoder_norm(x), packing)
 
     def look_at(self, *contexts: Context) -> tuple[list[KeyValues], Bool[Tensor, "b 1 1 n"] | None]:
         """Every decoder block's keys and values of the contexts, one under another, for any number of `step`s.
@@ -185,8 +189,8 @@ class FourM(nn.Module):
         return [Cache(key=like.new_empty(shape), value=like.new_empty(shape)) for _ in range(depth)]
 
     def embed_targets(
-        self, ids: Int[Tensor, "b m"], stream: Int[Tensor, "b m"], position: Int[Tensor, "b m"]
-    ) -> Float[Tensor, "b m d"]:
+        self, ids: Int[Tensor, "*slots"], stream: Int[Tensor, "*slots"], position: Int[Tensor, "*slots"]
+    ) -> Float[Tensor, "*slots d"]:
         """What the decoder is given: the known id for sequences, the mask token for grids, and the place."""
         known: Tensor = self.decoder_tokens(ids, stream)
         given = torch.where(self.is_sequence[stream][..., None], known, self.mask_token.to(known.dtype))
@@ -196,7 +200,7 @@ class FourM(nn.Module):
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
         """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
         facts = self.streams[self.index[stream]]
-        logits = product(decoded, _head(facts, self.heads.vocabulary(facts.vocabulary))).float()
+        logits = product(decoded, head_of(self.heads.vocabulary(facts.vocabulary), facts.predictable)).float()
         if not facts.predictable:
             return logits
         ids = torch.tensor(facts.predictable, device=logits.device)
@@ -226,18 +230,6 @@ class FourM(nn.Module):
         weights = stacked.new_tensor([counts[name] * vocab[name] for name in losses])
         return (stacked * weights).sum() / weights.sum()
 
-    def _loss_of(
-        self, decoded: Float[Tensor, "r d"], targets: Int[Tensor, " r"], stream: str, tables: Mapping[str, Tensor]
-    ) -> Float[Tensor, ""]:
-        """The mean cross-entropy of one stream's targets, in nats."""
-        facts = self.streams[self.index[stream]]
-        predictable = facts.predictable
-        if predictable:
-            ids = torch.tensor(predictable, device=targets.device)
-            row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
-            targets = torch.where(ids[row] == targets, row, 0)
-        return F.cross_entropy(F.linear(decoded, _head(facts, tables[facts.vocabulary])).float(), targets)
-
     def _decoder_mask(self, batch: TokenBatch) -> Bool[Tensor, "b 1 m m"]:
         """True where a slot may look: at its own stream, and in sequences not ahead. Padding looks at padding."""
         stream = torch.where(batch.decoder_visible, batch.decoder_stream, -1)
@@ -254,11 +246,6 @@ class FourM(nn.Module):
         counts = torch.bincount(wanted, minlength=len(self.streams) + 1).tolist()
         parts = torch.split(order, counts)
         return {stream.name: rows for stream, rows in zip(self.streams, parts, strict=False) if rows.numel()}
-
-
-def _head(stream: Stream, table: Float[Tensor, "v d"]) -> Float[Tensor, "k d"]:
-    """The rows of a vocabulary that a stream chooses among."""
-    return table[torch.tensor(stream.predictable, device=table.device)] if stream.predictable else table
 
 
 def key_mask(visible: Bool[Tensor, "b n"]) -> Bool[Tensor, "b 1 1 n"] | None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from modalities.errors import ConfigError
 from networks.batch import IGNORE, TokenBatch
+from networks.blocks import Packing
 from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
 from tests.networks.plain_fourm import plain_logits
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
@@ -76,6 +77,42 @@ def test_padding_changes_nothing() -> None:
     padded = replace(bare, rows=rows, **pad)
     for name in ("depth", "sam", "caption"):
         torch.testing.assert_close(_logits_of(model, bare, name), _logits_of(model, padded, name))
+
+
+def _loss_and_gradients(model: FourM, batch: TokenBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    loss = model(batch).loss
+    loss.backward()
+    return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("registers", [0, 2])
+def test_packed_rows_give_what_padded_slots_give(registers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = small_model(registers=registers, bias=True), small_batch(padding=0)
+    shown, asked = batch.visible.clone(), batch.decoder_visible.clone()
+    # The second sample sees nothing, the first two thirds; of the second's targets the last stream is gone.
+    shown[1], shown[0, 2 * shown.shape[1] // 3 :] = False, False
+    asked[1, -4:] = False
+    ragged = replace(
+        batch, visible=shown, decoder_visible=asked, targets=torch.where(asked, batch.targets, IGNORE), rows={}
+    )
+    packings: list[Packing | None] = []
+    made = Packing.of
+
+    def noted(there: torch.Tensor) -> Packing | None:
+        packings.append(made(there))
+        return packings[-1]
+
+    monkeypatch.setattr(Packing, "of", noted)
+    monkeypatch.setattr("networks.blocks.WORTH_PACKING", 1.0)
+    packed, packed_gradients = _loss_and_gradients(model, ragged)
+    monkeypatch.setattr("networks.blocks.WORTH_PACKING", -1.0)
+    padded, gradients = _loss_and_gradients(model, ragged)
+    assert [item is None for item in packings] == [False, False, True, True]
+    torch.testing.assert_close(packed, padded)
+    assert gradients.keys() == packed_gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(packed_gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
 def test_a_modality_is_decoded_independently_of_the_other_targets() -> None:

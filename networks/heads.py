@@ -1,0 +1,58 @@
+"""From the decoder's answers to logits and losses."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from networks.streams import Stream
+
+
+def head_of(table: Float[Tensor, "v d"], predictable: tuple[int, ...]) -> Float[Tensor, "k d"]:
+    """The rows of a vocabulary's ``table`` that are chosen among; all where none are named."""
+    return table[torch.tensor(predictable, device=table.device)] if predictable else table
+
+
+def cross_entropies(
+    decoded: Float[Tensor, "r d"],
+    targets: Int[Tensor, " r"],
+    head: Float[Tensor, "k d"],
+    predictable: tuple[int, ...],
+) -> Float[Tensor, " r"]:
+    """Each row's cross-entropy among what its head chooses among, in nats; a target that is none of it is the first."""
+    if predictable:
+        ids = torch.tensor(predictable, device=targets.device)
+        row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
+        targets = torch.where(ids[row] == targets, row, 0)
+    return F.cross_entropy(F.linear(decoded, head).float(), targets, reduction="none")
+
+
+def stream_losses(
+    decoded: Float[Tensor, "slots d"],
+    targets: Int[Tensor, " slots"],
+    rows: Mapping[str, Int[Tensor, " _"]],
+    streams: Mapping[str, Stream],
+    tables: Mapping[str, Tensor],
+) -> dict[str, Float[Tensor, ""]]:
+    """The mean cross-entropy of each stream's targets, in nats.
+
+    Streams of one head go through it together: one product, and one gradient of its weights, however many they are.
+
+    Args:
+        rows: The slots that have a target, by stream.
+        tables: The rows of every vocabulary.
+    """
+    heads: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for name in rows:
+        heads.setdefault((streams[name].vocabulary, streams[name].predictable), []).append(name)
+    order = torch.cat([rows[name] for names in heads.values() for name in names])
+    sizes = [[rows[name].numel() for name in names] for names in heads.values()]
+    given, wanted = (x.index_select(0, order).split([sum(own) for own in sizes]) for x in (decoded, targets))
+    losses: dict[str, Tensor] = {}
+    for number, ((vocabulary, predictable), names) in enumerate(heads.items()):
+        head = head_of(tables[vocabulary], predictable)
+        each = cross_entropies(given[number], wanted[number], head, predictable)
+        losses.update({name: own.mean() for name, own in zip(names, each.split(sizes[number]), strict=True)})
+    return {name: losses[name] for name in rows}
