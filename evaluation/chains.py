@@ -20,14 +20,13 @@ from evaluation.tables import FigureRow
 from networks.batch import Column
 from networks.devices import device_of
 from networks.fourm import Context, FourM
-from networks.generation.branches import Branches, encode_branches
+from networks.generation.canvas import shown
 from networks.generation.generate import generate
 from networks.generation.inputs import Given
 from networks.generation.plan import Plan
 from networks.generation.predict import GREEDY
 from networks.masking import select
 
-WHOLE = Branches(hidden=(frozenset(),))
 PLAN = Plan(default=GREEDY, prompted=False)
 
 
@@ -54,7 +53,7 @@ def _measure(
     measured = Route(codecs, chain(names), target, config, count)
     for indices in batches(count, config.batch_size):
         samples = on_device(held_out.tokens.columns(indices, [entrance, target]), device)
-        context = _context(model, samples[entrance], entrance, between, target)
+        context = _context(model, samples[entrance], entrance, between)
         asked = select({target: samples[target]}, model.streams, inputs=[], targets=[target])
         losses = token_losses(model, asked, context, target, baselines.unigrams[target])
         measured.tally.add(losses, int(indices[0]))
@@ -69,13 +68,11 @@ def _measure(
     return measured
 
 
-def _context(model: FourM, column: Column, entrance: str, between: Sequence[str], target: str) -> Context:
+def _context(model: FourM, column: Column, entrance: str, between: Sequence[str]) -> Context:
     """What the decoder looks at when all that comes before the target has been generated."""
     # Nothing is drawn at temperature 0; the generator is asked for its seed all the same.
     parts = generate(model, {entrance: Given(column=column)}, between, PLAN, torch.Generator().manual_seed(0))
-    device = column.lengths.device
-    (context,) = encode_branches(model, parts, target, WHOLE, len(column.lengths), device, prompted=False)
-    return context
+    return model.encode(shown([parts], model.streams, len(column.lengths), column.lengths.device))
 
 
 @dataclass(frozen=True, kw_only=True)
