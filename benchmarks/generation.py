@@ -1,6 +1,6 @@
 """Tokens per second of generation against its plain form: sequences of 64 and 256 tokens, grids in 8 and 25 steps.
 
-    python -m benchmarks.generation [--repetitions 3] [--threads 2] [--batch 4] [--arm 21]
+    python -m benchmarks.generation [--repetitions 3] [--threads 2] [--batch 8] [--arm 21]
 
 Tiny size (6 + 6 layers, width 384), 21 modalities at the published vocabularies and grids, fp32: a caption from 196
 depth tokens, images from a caption of 32 tokens, normals from depth; greedy, so that both forms can be compared.
@@ -110,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--arm", type=int, default=21, choices=sorted(ARMS), help="modalities that the model knows")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

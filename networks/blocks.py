@@ -12,6 +12,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from networks.devices import is_mkl_on_amd
+
 
 @dataclass(frozen=True, kw_only=True)
 class Biases:
@@ -51,16 +53,18 @@ class BlockConfig:
 
 
 FEW_ROWS = 96
-"""Most rows for which `product` turns itself round on a CPU: it waits for the weights there, not for arithmetic."""
+"""Most rows for which `product` may turn itself round: it waits for the weights there, not for arithmetic."""
 
 
 def product(x: Float[Tensor, "*rows d"], weight: Float[Tensor, "v d"]) -> Float[Tensor, "*rows v"]:
-    """``x @ weight.T``, by way of ``(weight @ x.T).T`` for few rows on a CPU where no gradient is wanted.
+    """``x @ weight.T``, where that is faster by way of ``(weight @ x.T).T``.
 
-    The transposed product reads a large table two to four times faster for 4 to 16 rows (docs/performance.md); it is
-    what a token of a sequence costs.
+    It is for few rows where no gradient is wanted and MKL runs on a processor of AMD's, where it reads a large table
+    two to four times faster that way for 4 to 16 rows; on Intel's it is half as fast (docs/performance.md). It is what
+    a token of a sequence costs.
     """
-    if x.device.type != "cpu" or torch.is_grad_enabled() or x.numel() > FEW_ROWS * x.shape[-1]:
+    is_few = x.device.type == "cpu" and not torch.is_grad_enabled() and x.numel() <= FEW_ROWS * x.shape[-1]
+    if not (is_few and is_mkl_on_amd()):
         return F.linear(x, weight)
     return (weight @ x.reshape(-1, x.shape[-1]).T).T.contiguous().view(*x.shape[:-1], len(weight))
 

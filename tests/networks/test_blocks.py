@@ -84,7 +84,11 @@ def test_a_block_adds_to_what_it_is_given() -> None:
 
 @pytest.mark.parametrize("rows", [(1,), (5, 1), (2, 3, 4), (FEW_ROWS,), (FEW_ROWS + 1,), (0, 2)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_map_of_few_rows_is_torchs_linear_map_and_contiguous(rows: tuple[int, ...], bias: bool) -> None:
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_map_of_few_rows_is_torchs_linear_map_and_contiguous(
+    rows: tuple[int, ...], bias: bool, is_turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("networks.blocks.is_mkl_on_amd", lambda: is_turned)
     torch.manual_seed(0)
     ours, x = Map(12, 20, bias=bias), torch.randn(*rows, 12)
     with torch.no_grad():
