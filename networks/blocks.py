@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from networks.devices import is_mkl_on_amd
+from networks.linear import Map
+from networks.packing import Packing, in_rows, in_slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,89 +53,9 @@ class BlockConfig:
     norm_eps: float = 1e-6
 
 
-FEW_ROWS = 96
-"""Most rows for which `product` may turn itself round: it waits for the weights there, not for arithmetic."""
-
-
-def product(x: Float[Tensor, "*rows d"], weight: Float[Tensor, "v d"]) -> Float[Tensor, "*rows v"]:
-    """``x @ weight.T``, where that is faster by way of ``(weight @ x.T).T``.
-
-    It is for few rows where no gradient is wanted and MKL runs on a processor of AMD's, where it reads a large table
-    two to four times faster that way for 4 to 16 rows; on Intel's it is half as fast (docs/performance.md). It is what
-    a token of a sequence costs.
-    """
-    is_few = x.device.type == "cpu" and not torch.is_grad_enabled() and x.numel() <= FEW_ROWS * x.shape[-1]
-    if not (is_few and is_mkl_on_amd()):
-        return F.linear(x, weight)
-    return (weight @ x.reshape(-1, x.shape[-1]).T).T.contiguous().view(*x.shape[:-1], len(weight))
-
-
-class Map(nn.Linear):
-    """A linear map that is fast for few rows too."""
-
-    def forward(self, input: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:
-        """The map's answer for each row."""
-        mapped = product(input, self.weight)
-        return mapped if self.bias is None else mapped + self.bias
-
-
 def norm(config: BlockConfig) -> nn.LayerNorm:
     """A layer norm over the block's width."""
     return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.biases.norms)
-
-
-WORTH_PACKING = 0.875
-"""Share of slots that hold something above which padding costs less than laying rows out for attention and back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Packing:
-    """Samples of different lengths as rows one behind another, so that padding costs nothing but in attention.
-
-    Linear maps, norms and MLPs take rows (r, d); attention lays them out as (b, n, d) and back.
-    """
-
-    kept: Bool[Tensor, "b n"]
-    """The slots that have a row: those that hold something, and the first of a sample that has none."""
-    slots: Int[Tensor, " r"]
-    """Of each row its index into the flattened slots."""
-
-    @classmethod
-    def of(cls, there: Bool[Tensor, "b n"]) -> "Packing | None":
-        """The packing of slots of which those that hold something are ``there``; None where little would be gained.
-
-        That is where nearly all are, and on a GPU, which would have to be waited for and wants equal shapes from step
-        to step.
-        """
-        if there.device.type != "cpu" or int(there.sum()) > WORTH_PACKING * there.numel():
-            return None
-        kept = there.clone()
-        kept[:, 0] |= ~there.any(dim=1)
-        return cls(kept=kept, slots=kept.flatten().nonzero()[:, 0])
-
-    @property
-    def mask(self) -> Bool[Tensor, "b 1 1 n"]:
-        """True at keys that have a row."""
-        return self.kept[:, None, None, :]
-
-    def rows(self, padded: Shaped[Tensor, "b n *c"]) -> Shaped[Tensor, "r *c"]:
-        """The rows of what is laid out in slots."""
-        return padded.flatten(0, 1).index_select(0, self.slots)
-
-    def padded(self, rows: Shaped[Tensor, "r *c"]) -> Shaped[Tensor, "b n *c"]:
-        """The rows in their slots, zeros in the others."""
-        empty = rows.new_zeros(self.kept.numel(), *rows.shape[1:])
-        return empty.index_copy(0, self.slots, rows).view(*self.kept.shape, *rows.shape[1:])
-
-
-def in_slots(x: Float[Tensor, "*slots d"], packing: Packing | None) -> Float[Tensor, "b n d"]:
-    """Rows in their slots; what is in slots already stays."""
-    return x if packing is None else packing.padded(x)
-
-
-def in_rows(x: Shaped[Tensor, "b n *c"], packing: Packing | None) -> Shaped[Tensor, "*slots"]:
-    """Slots as rows where they are packed."""
-    return x if packing is None else packing.rows(x)
 
 
 def attend(

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch._functorch import config as functorch
 
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, Cache, DecoderBlock, KeyValues, Packing, in_rows, in_slots, norm, product
+from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.heads import head_of, stream_losses
 from networks.initialise import initialise
+from networks.linear import product
+from networks.packing import Packing, in_rows, in_slots
 from networks.streams import Stream, StreamKind
 
 __all__ = ["Context", "FourM", "FourMConfig", "FourMOutput", "Init", "Sharing", "Size"]
@@ -80,6 +82,7 @@ class FourM(nn.Module):
         self.decoder_norm = norm(block)
         kinds = [stream.kind is StreamKind.sequence for stream in self.streams]
         self.register_buffer("is_sequence", torch.tensor(kinds), persistent=False)
+        self._has_fixed_shapes = False
         if initialised:
             initialise(self)
 
@@ -102,6 +105,7 @@ class FourM(nn.Module):
         """
         # Putting a compiled block into autograd's cache ended the process now and then (torch 2.11 and 2.13).
         functorch.enable_autograd_cache = False
+        self._has_fixed_shapes = True
         for block in [*self.encoder, *self.decoder]:
             block.compile()
 
@@ -120,18 +124,18 @@ class FourM(nn.Module):
             x = torch.cat([self.registers.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
             visible = F.pad(visible, (self.config.registers, 0), value=True)
             places = F.pad(places, (0, 0, self.config.registers, 0))
-        packing = Packing.of(visible)
+        packing = self._packing(visible)
         mask = key_mask(visible) if packing is None else packing.mask
         x = in_rows(x, packing)
         for block in self.encoder:
             x = block(x, mask, packing)
         # Slots again: the decoder's keys and values are a fifteenth of the work, and everyone else takes slots.
-        context: Tensor = in_slots(self.context_projection(self.encoder_norm(x)), packing) + places
+        context: Tensor = self.context_projection(self.encoder_norm(in_slots(x, packing))) + places
         return Context(values=torch.where(visible[..., None], context, 0.0), mask=mask)
 
     def decode(self, batch: TokenBatch, context: Context) -> Float[Tensor, "b m d"]:
         """The decoder's answer at every slot, normed; of no use where there is padding."""
-        packing = Packing.of(batch.decoder_visible)
+        packing = self._packing(batch.decoder_visible)
         asked = (batch.decoder_ids, batch.decoder_stream, batch.decoder_position)
         x = self.embed_targets(*(in_rows(item, packing) for item in asked))
         mask = self._decoder_mask(batch)
@@ -205,6 +209,10 @@ class FourM(nn.Module):
             return logits
         ids = torch.tensor(facts.predictable, device=logits.device)
         return logits.new_full((*logits.shape[:-1], facts.vocab), -torch.inf).index_copy(-1, ids, logits)
+
+    def _packing(self, there: Bool[Tensor, "b n"]) -> Packing | None:
+        """How samples are packed; compiled blocks would be compiled again for every number of rows."""
+        return None if self._has_fixed_shapes else Packing.of(there)
 
     def _places(self) -> Places:
         config = self.config

@@ -1,12 +1,10 @@
 """Blocks against torch's own attention, and the rules of keeping keys and values."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from networks.blocks import (
-    FEW_ROWS,
     MLP,
     Biases,
     Block,
@@ -14,7 +12,6 @@ from networks.blocks import (
     Cache,
     CrossAttention,
     DecoderBlock,
-    Map,
     SelfAttention,
 )
 
@@ -80,28 +77,3 @@ def test_a_block_adds_to_what_it_is_given() -> None:
     nn.init.zeros_(block.attention.out.weight)
     nn.init.zeros_(block.mlp.down.weight)
     torch.testing.assert_close(block(x), x)
-
-
-@pytest.mark.parametrize("rows", [(1,), (5, 1), (2, 3, 4), (FEW_ROWS,), (FEW_ROWS + 1,), (0, 2)])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("is_turned", [False, True])
-def test_a_map_of_few_rows_is_torchs_linear_map_and_contiguous(
-    rows: tuple[int, ...], bias: bool, is_turned: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("networks.blocks.is_mkl_on_amd", lambda: is_turned)
-    torch.manual_seed(0)
-    ours, x = Map(12, 20, bias=bias), torch.randn(*rows, 12)
-    with torch.no_grad():
-        answer = ours(x)
-    expected = x.double() @ ours.weight.double().T + (ours.bias.double() if bias else 0)
-    torch.testing.assert_close(answer.double(), expected, atol=1e-5, rtol=1e-5)
-    assert answer.is_contiguous()
-
-
-def test_a_map_takes_gradients_as_torchs_linear_map_does() -> None:
-    torch.manual_seed(0)
-    ours, theirs, x = Map(12, 20), nn.Linear(12, 20), torch.randn(3, 12)
-    theirs.load_state_dict(ours.state_dict())
-    for item in (ours, theirs):
-        item(x).square().sum().backward()
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)

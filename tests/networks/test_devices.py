@@ -63,14 +63,19 @@ def test_two_processes_that_share_the_weights_train_as_one_does() -> None:
 
 
 COMPILED = """
+from dataclasses import replace
 import torch
 from torch._dynamo.utils import counters
 from tests.networks.small import small_batch, small_model
 
-batch, plain, compiled = small_batch(), small_model(), small_model()
+batch, plain, compiled = small_batch(padding=4), small_model(), small_model()
+fewer = batch.visible.clone()
+fewer[:, 4] = False
 compiled.compile_blocks()
 for model in (plain, compiled):
     model(batch).loss.backward()
+    # More padding in the same shape compiles nothing new.
+    model(replace(batch, visible=fewer)).loss.backward()
 assert counters["stats"]["unique_graphs"] == 2, counters["stats"]
 for name, weight in compiled.named_parameters():
     torch.testing.assert_close(weight.grad, plain.get_parameter(name).grad, msg=name)

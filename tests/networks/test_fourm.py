@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from modalities.errors import ConfigError
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Packing
 from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
+from networks.packing import Packing
 from tests.networks.plain_fourm import plain_logits
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
 
@@ -104,9 +104,9 @@ def test_packed_rows_give_what_padded_slots_give(registers: int, monkeypatch: py
         return packings[-1]
 
     monkeypatch.setattr(Packing, "of", noted)
-    monkeypatch.setattr("networks.blocks.WORTH_PACKING", 1.0)
+    monkeypatch.setattr("networks.packing.WORTH_PACKING", 1.0)
     packed, packed_gradients = _loss_and_gradients(model, ragged)
-    monkeypatch.setattr("networks.blocks.WORTH_PACKING", -1.0)
+    monkeypatch.setattr("networks.packing.WORTH_PACKING", -1.0)
     padded, gradients = _loss_and_gradients(model, ragged)
     assert [item is None for item in packings] == [False, False, True, True]
     torch.testing.assert_close(packed, padded)
