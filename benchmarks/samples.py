@@ -1,7 +1,6 @@
 """What benchmarks run on: the papers' streams at 224 x 224, random samples of them, and the machine's description."""
 
 import os
-import platform
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +8,7 @@ import torch
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
 from networks.batch import Column, Samples
+from networks.devices import processor
 from networks.streams import Stream, StreamKind, streams_of
 
 TEXT_VOCAB = 30_000
@@ -76,13 +76,5 @@ def random_samples(
 
 def machine() -> str:
     """What this runs on, and how busy it is: figures of a busy machine are worth little."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass
-    load = os.getloadavg()[0]
-    return (
-        f"{name}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
+    load, threads = os.getloadavg()[0], torch.get_num_threads()
+    return f"{processor()}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, {threads} threads"

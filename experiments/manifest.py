@@ -5,10 +5,11 @@ import platform
 import subprocess
 import threading
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 
 import psutil
+
+from networks.devices import processor
 
 PACKAGES = (
     "fourm-lab",
@@ -24,7 +25,7 @@ PACKAGES = (
 
 def manifest() -> dict[str, str]:
     """Commit, versions and hardware, in words."""
-    facts = {"python": platform.python_version(), "platform": platform.platform(), "processor": _processor()}
+    facts = {"python": platform.python_version(), "platform": platform.platform(), "processor": processor()}
     facts["cores"] = str(os.cpu_count())
     facts["memory"] = f"{psutil.virtual_memory().total / 2**30:.1f} GiB"
     for name in PACKAGES:
@@ -81,14 +82,3 @@ def _git(*words: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _processor() -> str:
-    try:
-        with Path("/proc/cpuinfo").open() as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

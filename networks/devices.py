@@ -21,10 +21,14 @@ def is_mkl_on_amd() -> bool:
     It is asked by name, not by timing: the form of a product decides its last bits, and those must not change from one
     run to the next.
     """
-    return torch.backends.mkl.is_available() and "AuthenticAMD" in processor()
+    return torch.backends.mkl.is_available() and "AuthenticAMD" in processor("vendor_id")
 
 
-def processor() -> str:
-    """What the system says of its first processor."""
-    told = Path("/proc/cpuinfo")
-    return told.read_text(errors="replace").split("\n\n")[0] if told.exists() else platform.processor()
+def processor(line: str = "model name") -> str:
+    """What the system says of its first processor: a line of Linux's, or what Python knows where there is none."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as told:
+            named = next((item.partition(":")[2].strip() for item in told if item.startswith(line)), "")
+    except OSError:
+        named = ""
+    return named or platform.processor() or platform.machine()

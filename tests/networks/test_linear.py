@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from networks.devices import is_mkl_on_amd, processor
 from networks.linear import FEW_ROWS, Map
 
 
@@ -30,3 +31,19 @@ def test_a_map_takes_gradients_as_torchs_linear_map_does() -> None:
     for item in (ours, theirs):
         item(x).square().sum().backward()
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+
+
+@pytest.mark.parametrize(("maker", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False), ("aarch64", False)])
+def test_the_processors_maker_decides_how_few_rows_are_multiplied(
+    maker: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("networks.devices.processor", lambda line: maker if line == "vendor_id" else "")
+    monkeypatch.setattr("torch.backends.mkl.is_available", lambda: True)
+    assert is_mkl_on_amd.__wrapped__() is expected
+    monkeypatch.setattr("torch.backends.mkl.is_available", lambda: False)
+    assert is_mkl_on_amd.__wrapped__() is False
+
+
+def test_a_processor_has_a_name_even_without_the_line_that_is_asked_for() -> None:
+    assert processor()
+    assert processor("no such line")
