@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from networks.linear import Map
+from networks.linear import Map, swiglu
 from networks.packing import Packing, in_rows, in_slots
 
 
@@ -87,22 +87,13 @@ class KeyValues:
 
     key: Float[Tensor, "b h n e"]
     value: Float[Tensor, "b h n e"]
+    mask: Bool[Tensor, "b 1 1 n"] | None = None
+    """True where there is something to look at; None where that is everywhere."""
 
     def among(self, rows: Int[Tensor, " r"]) -> "KeyValues":
         """Those of some of the samples."""
-        return KeyValues(key=self.key[rows], value=self.value[rows])
-
-    @classmethod
-    def under(cls, parts: Sequence["KeyValues"]) -> "KeyValues":
-        """Those of several batches, one under another, with zeros behind the shorter ones."""
-        if len(parts) == 1:
-            return parts[0]
-        n = max(part.key.shape[2] for part in parts)
-        key, value = (
-            torch.cat([F.pad(item, (0, 0, 0, n - item.shape[2])) for item in items])
-            for items in ([part.key for part in parts], [part.value for part in parts])
-        )
-        return cls(key=key, value=value)
+        mask = None if self.mask is None else self.mask[rows]
+        return KeyValues(key=self.key[rows], value=self.value[rows], mask=mask)
 
 
 @dataclass(kw_only=True)
@@ -172,22 +163,26 @@ class CrossAttention(nn.Module):
         self.out = Map(config.width, config.width, bias=config.biases.outputs)
         self.norms = _HeadNorms(config)
 
-    def keys_values(self, context: Float[Tensor, "b n d"]) -> KeyValues:
+    def keys_values(self, context: Float[Tensor, "b n d"], mask: Bool[Tensor, "b 1 1 n"] | None = None) -> KeyValues:
         """The context's keys and values, computed once for any number of queries."""
         key, value = rearrange(self.key_value(context), "b n (two h e) -> two b h n e", two=2, h=self.heads)
-        return KeyValues(key=self.norms.key(key), value=value)
+        return KeyValues(key=self.norms.key(key), value=value, mask=mask)
 
     def forward(
         self,
         x: Float[Tensor, "*slots d"],
-        seen: KeyValues,
-        mask: Bool[Tensor, "#b #h #m n"] | None = None,
+        seen: Sequence[KeyValues],
         packing: Packing | None = None,
     ) -> Float[Tensor, "*slots d"]:
-        """What each token of ``x`` gathers from the context."""
+        """What each token of ``x`` gathers from the context.
+
+        Args:
+            seen: Of one or more batches one under another, each as long as it is: a short one costs no padding.
+        """
         query = rearrange(in_slots(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads)
-        gathered = attend(self.norms.query(query), seen.key, seen.value, mask)
-        out: Tensor = self.out(in_rows(gathered, packing))
+        queries = self.norms.query(query).split([len(part.key) for part in seen])
+        parts = [attend(own, part.key, part.value, part.mask) for own, part in zip(queries, seen, strict=True)]
+        out: Tensor = self.out(in_rows(torch.cat(parts) if len(parts) > 1 else parts[0], packing))
         return out
 
 
@@ -203,12 +198,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
-        hidden: Tensor = self.up(x)
-        if self.gated:
-            gate, hidden = hidden.chunk(2, dim=-1)
-            hidden = F.silu(gate) * hidden
-        else:
-            hidden = F.gelu(hidden)
+        hidden = swiglu(x, self.up.weight, self.up.bias) if self.gated else F.gelu(self.up(x))
         out: Tensor = self.down(hidden)
         return out
 
@@ -249,17 +239,17 @@ class DecoderBlock(nn.Module):
         self.mlp_norm = norm(config)
         self.mlp = MLP(config)
 
-    def look_at(self, context: Float[Tensor, "b n d"]) -> KeyValues:
+    def look_at(self, context: Float[Tensor, "b n d"], mask: Bool[Tensor, "b 1 1 n"] | None = None) -> KeyValues:
         """The context's keys and values for this block."""
-        return self.cross.keys_values(self.context_norm(context))
+        return self.cross.keys_values(self.context_norm(context), mask)
 
     def forward(
         self,
         x: Float[Tensor, "*slots d"],
-        context: KeyValues | Float[Tensor, "b n d"],
+        context: Sequence[KeyValues] | Float[Tensor, "b n d"],
         *,
         mask: Bool[Tensor, "#b #h #m k"] | None = None,
-        context_mask: Bool[Tensor, "#b #h #m n"] | None = None,
+        context_mask: Bool[Tensor, "b 1 1 n"] | None = None,
         past: Cache | None = None,
         packing: Packing | None = None,
     ) -> tuple[Float[Tensor, "*slots d"], KeyValues]:
@@ -267,10 +257,12 @@ class DecoderBlock(nn.Module):
 
         Args:
             x: (b, m, d), or rows of ``packing``.
-            context: What is cross-attended to, or its keys and values from `look_at`, which any number of calls share.
+            context: What is cross-attended to, or keys and values from `look_at`, which any number of calls share, of
+                one or more batches one under another.
+            context_mask: True where there is something to look at in a context that is given itself.
         """
-        seen = context if isinstance(context, KeyValues) else self.look_at(context)
+        seen = [self.look_at(context, context_mask)] if isinstance(context, Tensor) else context
         gathered, own = self.attention(self.attention_norm(x), mask, past, packing)
         x = x + gathered
-        x = x + self.cross(self.query_norm(x), seen, context_mask, packing)
+        x = x + self.cross(self.query_norm(x), seen, packing)
         return x + self.mlp(self.mlp_norm(x)), own

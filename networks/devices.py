@@ -16,12 +16,16 @@ def device_of(module: nn.Module) -> torch.device:
 
 @cache
 def is_mkl_on_amd() -> bool:
-    """True where torch multiplies by Intel's MKL on a processor of AMD's.
+    """True where torch multiplies by Intel's MKL on a processor of AMD's, and has oneDNN too.
 
     It is asked by name, not by timing: the form of a product decides its last bits, and those must not change from one
     run to the next.
     """
-    return torch.backends.mkl.is_available() and "AuthenticAMD" in processor("vendor_id")
+    return (
+        torch.backends.mkl.is_available()
+        and torch.backends.mkldnn.is_available()
+        and "AuthenticAMD" in processor("vendor_id")
+    )
 
 
 def processor(line: str = "model name") -> str:

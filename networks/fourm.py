@@ -20,7 +20,7 @@ from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.heads import head_of, stream_losses
 from networks.initialise import initialise
-from networks.linear import product
+from networks.linear import Map, product
 from networks.packing import Packing, in_rows, in_slots
 from networks.streams import Stream, StreamKind
 
@@ -76,7 +76,7 @@ class FourM(nn.Module):
         self.registers = nn.Parameter(torch.zeros(config.registers, width)) if config.registers else None
         self.encoder = nn.ModuleList([Block(block) for _ in range(encoder_depth)])
         self.encoder_norm = norm(block)
-        self.context_projection = nn.Linear(width, width, bias=config.each_bias.context)
+        self.context_projection = Map(width, width, bias=config.each_bias.context)
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.decoder = nn.ModuleList([DecoderBlock(block) for _ in range(decoder_depth)])
         self.decoder_norm = norm(block)
@@ -143,45 +143,31 @@ class FourM(nn.Module):
             x, _ = block(x, context.values, mask=mask, context_mask=context.mask, packing=packing)
         return in_slots(self.decoder_norm(x), packing)
 
-    def look_at(self, *contexts: Context) -> tuple[list[KeyValues], Bool[Tensor, "b 1 1 n"] | None]:
-        """Every decoder block's keys and values of the contexts, one under another, for any number of `step`s.
-
-        Returns:
-            Them, and the mask of where there is something; None where that is everywhere.
-        """
-        seen = [
-            KeyValues.under([cast(DecoderBlock, block).look_at(context.values) for context in contexts])
+    def look_at(self, *contexts: Context) -> list[list[KeyValues]]:
+        """Every decoder block's keys and values of the contexts, one under another, for any number of `step`s."""
+        return [
+            [cast(DecoderBlock, block).look_at(context.values, context.mask) for context in contexts]
             for block in self.decoder
         ]
-        n = max(context.values.shape[1] for context in contexts)
-        if all(context.mask is None and context.values.shape[1] == n for context in contexts):
-            return seen, None
-        masks = [
-            context.values.new_ones(len(context.values), 1, 1, context.values.shape[1], dtype=torch.bool)
-            if context.mask is None
-            else context.mask
-            for context in contexts
-        ]
-        return seen, torch.cat([F.pad(mask, (0, n - mask.shape[-1])) for mask in masks])
 
     def step(
         self,
         x: Float[Tensor, "b m d"],
-        seen: list[KeyValues],
-        context_mask: Bool[Tensor, "b 1 1 n"] | None,
+        seen: Sequence[Sequence[KeyValues]],
         past: list[Cache] | None,
         mask: Bool[Tensor, "#b #h #m own"] | None = None,
     ) -> tuple[Float[Tensor, "b m d"], list[KeyValues]]:
         """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before.
 
         Args:
+            seen: From `look_at`.
             past: Takes in the new slots.
             mask: True where a slot may look, where not all may.
         """
         own: list[KeyValues] = []
         for number, block in enumerate(self.decoder):
             before = past[number] if past else None
-            x, kept = block(x, seen[number], mask=mask, context_mask=context_mask, past=before)
+            x, kept = block(x, seen[number], mask=mask, past=before)
             own.append(kept)
         return cast(Tensor, self.decoder_norm(x)), own
 

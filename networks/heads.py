@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from networks.linear import product
 from networks.streams import Stream
 
 
@@ -26,7 +27,7 @@ def cross_entropies(
         ids = torch.tensor(predictable, device=targets.device)
         row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
         targets = torch.where(ids[row] == targets, row, 0)
-    return F.cross_entropy(F.linear(decoded, head).float(), targets, reduction="none")
+    return F.cross_entropy(product(decoded, head).float(), targets, reduction="none")
 
 
 def stream_losses(

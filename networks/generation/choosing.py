@@ -67,7 +67,7 @@ def draw(
     """
     if is_cold:
         ids = logits.argmax(dim=-1)
-        return ids, (logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(dim=-1)).exp()
+        return ids, (logits.gather(-1, ids[..., None])[..., 0] - _logsumexp(logits)).exp()
     cold = (temperature < COLD)[:, None]
     heat = torch.where(cold, 1.0, temperature[:, None])
     probability = (logits / heat[..., None]).softmax(dim=-1)
@@ -77,6 +77,13 @@ def draw(
     drawn = torch.searchsorted(summed, point[..., None], right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
     ids = torch.where(cold, logits.argmax(dim=-1), drawn)
     return ids, probability.gather(-1, ids[..., None])[..., 0]
+
+
+def _logsumexp(logits: Float[Tensor, "b m v"]) -> Float[Tensor, "b m"]:
+    """Over the vocabulary; on a CPU a sample at a time, in memory that it has rather than in fresh pages."""
+    if logits.device.type != "cpu":
+        return logits.logsumexp(dim=-1)
+    return torch.stack([sample.logsumexp(dim=-1) for sample in logits])
 
 
 def check_truncation(top_k: float, top_p: float) -> str | None:

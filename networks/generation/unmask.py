@@ -91,8 +91,7 @@ def grid_logits(
         # A sample without any place looks at padding, whose answer nobody uses.
         looked = (there | ~there.any(dim=1, keepdim=True)).repeat(1 + len(weights), 1)
         mask = looked[:, None, None, :]
-    seen, seen_mask = model.look_at(*contexts)
-    decoded, _ = model.step(x, seen, seen_mask, None, mask)
+    decoded, _ = model.step(x, model.look_at(*contexts), None, mask)
     return model.logits_of(guided(decoded, weights), target)
 
 

@@ -75,7 +75,7 @@ def write(
     ids = torch.zeros(b, room, dtype=torch.int64, device=device)
     lengths, total = torch.zeros(b, dtype=torch.int64, device=device), torch.zeros(b, device=device)
     live, ended = torch.arange(b, device=device), assignment.limits <= 0
-    (seen, mask), past = model.look_at(*contexts), model.caches(branches * b, room)
+    seen, past = model.look_at(*contexts), model.caches(branches * b, room)
     given = torch.full((b,), assignment.opening, device=device)
     due = torch.full((b,), FIRST_SENTINEL + 1, device=device)
     for place in range(room):
@@ -85,13 +85,12 @@ def write(
                 return
             if not going.all():
                 kept = going.nonzero()[:, 0]
-                rows = (torch.arange(branches, device=device)[:, None] * len(live) + kept).flatten()
-                seen, past = [item.among(rows) for item in seen], [item.among(rows) for item in past]
-                mask = mask[rows] if mask is not None else None
+                seen = [[item.among(_of_branches(kept, len(item.key), len(live))) for item in own] for own in seen]
+                past = [item.among(_of_branches(kept, branches * len(live), len(live))) for item in past]
                 live, ended, given, due, dice = live[kept], ended[kept], given[kept], due[kept], dice.among(kept)
         row = given.repeat(branches)[:, None]
         x = model.embed_targets(row, torch.full_like(row, number), torch.full_like(row, place))
-        decoded, _ = model.step(x, seen, mask, past)
+        decoded, _ = model.step(x, seen, past)
         logits = model.logits_of(guided(decoded, weights), stream)
         if assignment.fills is not None:
             logits = torch.where(
@@ -104,6 +103,11 @@ def write(
         ended = ended | (given == assignment.ends[live]) | (place + 1 >= assignment.limits[live])
         due = due + (given == due)
         yield Written(ids=ids, lengths=lengths, log_probability=total, place=place + 1)
+
+
+def _of_branches(kept: Int[Tensor, " k"], rows: int, b: int) -> Int[Tensor, " r"]:
+    """Among ``rows``, which are branches of ``b`` samples one under another, those of the samples ``kept``."""
+    return (torch.arange(0, rows, b, device=kept.device)[:, None] + kept).flatten()
 
 
 def confined(logits: Float[Tensor, "b 1 v"], due: Int[Tensor, " b"], ends: Int[Tensor, " b"]) -> Float[Tensor, "b 1 v"]:

@@ -43,7 +43,7 @@ def test_cross_attention_is_torchs_multihead_attention_with_the_same_weights() -
         theirs.out_proj.weight.copy_(ours.out.weight)
     x, context = torch.randn(2, 4, 24), torch.randn(2, 7, 24)
     expected, _ = theirs(x, context, context)
-    torch.testing.assert_close(ours(x, ours.keys_values(context)), expected)
+    torch.testing.assert_close(ours(x, [ours.keys_values(context)]), expected)
 
 
 def test_the_gated_mlp_is_swiglu_and_the_plain_one_gelu() -> None:
@@ -65,11 +65,22 @@ def test_queries_and_keys_are_normed_per_head_when_asked() -> None:
 def test_kept_keys_give_what_the_causal_mask_gives() -> None:
     torch.manual_seed(0)
     block, x, context = DecoderBlock(CONFIG), torch.randn(2, 6, 24), torch.randn(2, 5, 24)
-    seen = block.look_at(context)
+    seen = [block.look_at(context)]
     whole, _ = block(x, seen, mask=torch.ones(6, 6, dtype=torch.bool).tril()[None, None])
     past = Cache(key=torch.empty(2, 3, 6, 8), value=torch.empty(2, 3, 6, 8))
     parts = [block(x[:, place : place + 1], seen, past=past)[0] for place in range(6)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+
+
+def test_contexts_of_different_lengths_are_looked_at_as_each_would_be_alone() -> None:
+    torch.manual_seed(0)
+    block, x, mask = DecoderBlock(CONFIG), torch.randn(5, 3, 24), torch.ones(3, 1, 1, 4, dtype=torch.bool)
+    mask[0, ..., 2:] = False
+    contexts = [torch.randn(2, 7, 24), torch.randn(3, 4, 24)]
+    together, _ = block(x, [block.look_at(contexts[0]), block.look_at(contexts[1], mask)])
+    torch.testing.assert_close(together[:2], block(x[:2], contexts[0])[0])
+    torch.testing.assert_close(together[2:], block(x[2:], contexts[1], context_mask=mask)[0])
+    torch.testing.assert_close(together[2:3], block(x[2:3], contexts[1][:1, :2])[0])
 
 
 def test_a_block_adds_to_what_it_is_given() -> None:

@@ -1,47 +1,111 @@
-"""Linear maps against torch's."""
+"""Linear maps against torch's, by either library."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from networks.devices import is_mkl_on_amd, processor
-from networks.linear import FEW_ROWS, Map
+from networks.linear import Map, product, swiglu
+
+SHAPES = [(1,), (5, 1), (2, 3, 4), (97,), (0, 2)]
 
 
-@pytest.mark.parametrize("rows", [(1,), (5, 1), (2, 3, 4), (FEW_ROWS,), (FEW_ROWS + 1,), (0, 2)])
+@pytest.fixture(params=[False, True], ids=["mkl", "onednn"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """True where oneDNN multiplies, whatever the processor."""
+    is_onednn = bool(request.param)
+    if is_onednn and not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
+    return is_onednn
+
+
+def _swiglu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    gate, up = F.linear(x, weight, bias).chunk(2, dim=-1)
+    return gate * torch.sigmoid(gate) * up
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("rows", SHAPES)
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("is_turned", [False, True])
-def test_a_map_of_few_rows_is_torchs_linear_map_and_contiguous(
-    rows: tuple[int, ...], bias: bool, is_turned: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_turned)
+def test_a_map_is_torchs_linear_map_and_contiguous(rows: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
     ours, x = Map(12, 20, bias=bias), torch.randn(*rows, 12)
+    expected = x.double() @ ours.weight.double().T + (ours.bias.double() if bias else 0)
     with torch.no_grad():
         answer = ours(x)
-    expected = x.double() @ ours.weight.double().T + (ours.bias.double() if bias else 0)
-    torch.testing.assert_close(answer.double(), expected, atol=1e-5, rtol=1e-5)
-    assert answer.is_contiguous()
+    for item in (answer, ours(x)):
+        torch.testing.assert_close(item.double(), expected, atol=1e-5, rtol=1e-5)
+        assert item.is_contiguous()
 
 
-def test_a_map_takes_gradients_as_torchs_linear_map_does() -> None:
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("ours", "theirs"), [(product, F.linear), (swiglu, _swiglu)], ids=["product", "swiglu"])
+@pytest.mark.parametrize("rows", SHAPES)
+def test_answers_and_gradients_are_those_of_the_formula_in_double_precision(
+    library: bool,
+    rows: tuple[int, ...],
+    ours: Callable[..., Tensor],
+    theirs: Callable[..., Tensor],
+    bias: bool,
+) -> None:
     torch.manual_seed(0)
+    # Every other column of what lies there, as a view of a larger tensor would be.
+    x, weight, shift = torch.randn(*rows, 24)[..., ::2], torch.randn(20, 12), torch.randn(20)
+    given = [x, weight, shift] if bias else [x, weight]
+    single = [item.clone().requires_grad_() for item in given]
+    double = [item.double().requires_grad_() for item in given]
+    answer, expected = ours(*single), theirs(*[*double, None][:3])
+    torch.testing.assert_close(answer.double(), expected, atol=1e-4, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(*given).double(), expected, atol=1e-4, rtol=1e-5)
+    upstream = torch.randn_like(answer)
+    answer.backward(upstream)
+    expected.backward(upstream.double())
+    for found, wanted in zip(single, double, strict=True):
+        assert found.grad is not None
+        assert wanted.grad is not None
+        torch.testing.assert_close(found.grad.double(), wanted.grad, atol=1e-4, rtol=1e-5)
+    if library and x.numel():
+        assert "_Product" in str(product(*single).grad_fn)
+
+
+@pytest.mark.usefixtures("library")
+def test_what_needs_no_gradient_gets_none() -> None:
+    x, weight = torch.randn(3, 12), torch.randn(20, 12, requires_grad=True)
+    product(x, weight).sum().backward()
+    assert x.grad is None
+    assert weight.grad is not None
+    x, weight = x.requires_grad_(), weight.detach()
+    product(x, weight).sum().backward()
+    assert x.grad is not None
+    assert weight.grad is None
+
+
+@pytest.mark.usefixtures("library")
+def test_autocast_decides_in_which_precision_is_multiplied() -> None:
     ours, theirs, x = Map(12, 20), nn.Linear(12, 20), torch.randn(3, 12)
     theirs.load_state_dict(ours.state_dict())
-    for item in (ours, theirs):
-        item(x).square().sum().backward()
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ours(x), theirs(x))
+        assert ours(x).dtype is torch.bfloat16
 
 
 @pytest.mark.parametrize(("maker", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False), ("aarch64", False)])
-def test_the_processors_maker_decides_how_few_rows_are_multiplied(
+def test_the_processors_maker_decides_which_library_multiplies(
     maker: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("networks.devices.processor", lambda line: maker if line == "vendor_id" else "")
-    monkeypatch.setattr("torch.backends.mkl.is_available", lambda: True)
+    for library in ("mkl", "mkldnn"):
+        monkeypatch.setattr(f"torch.backends.{library}.is_available", lambda: True)
     assert is_mkl_on_amd.__wrapped__() is expected
-    monkeypatch.setattr("torch.backends.mkl.is_available", lambda: False)
-    assert is_mkl_on_amd.__wrapped__() is False
+    for library in ("mkl", "mkldnn"):
+        with monkeypatch.context() as without:
+            without.setattr(f"torch.backends.{library}.is_available", lambda: False)
+            assert is_mkl_on_amd.__wrapped__() is False
 
 
 def test_a_processor_has_a_name_even_without_the_line_that_is_asked_for() -> None:

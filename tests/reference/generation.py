@@ -89,7 +89,7 @@ def _one_step(
     x = model.embed_targets(
         torch.zeros_like(positions), torch.full_like(positions, model.index[stream.name]), positions
     )
-    decoded, _ = model.step(x, *model.look_at(context), None)
+    decoded, _ = model.step(x, model.look_at(context), None)
     logits = model.logits_of(decoded, stream.name)
     return compared(case, f"{stream.published} logits of one step", logits, expected, ACTIVATION)
 
