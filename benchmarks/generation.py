@@ -48,6 +48,7 @@ def seconds(run: Callable[[], object]) -> float:
 @torch.no_grad()
 def write_ours(model: FourM, given: dict[str, Given], b: int, num: int) -> None:
     """Write ``num`` tokens of a caption, whatever they are."""
+    model = model.frozen()
     canvas, device = lay(model, given, ["caption"]), torch.device("cpu")
     contexts = encode_branches(model, canvas, "caption", Branches(hidden=(frozenset(),)), b, device, prompted=True)
     # No token has this id, so that nothing ends early.

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from networks.linear import Map, swiglu
+from networks.linear import Map
 from networks.packing import Packing, in_rows, in_slots
 
 
@@ -173,14 +173,16 @@ class CrossAttention(nn.Module):
         x: Float[Tensor, "*slots d"],
         seen: Sequence[KeyValues],
         packing: Packing | None = None,
-    ) -> Float[Tensor, "*slots d"]:
+    ) -> Float[Tensor, "*answers d"]:
         """What each token of ``x`` gathers from the context.
 
         Args:
-            seen: Of one or more batches one under another, each as long as it is: a short one costs no padding.
+            seen: Of one or more batches one under another, each as long as it is: a short one costs no padding. They
+                may be a multiple of ``x``, which is then the same for all of them.
         """
-        query = rearrange(in_slots(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads)
-        queries = self.norms.query(query).split([len(part.key) for part in seen])
+        query = self.norms.query(rearrange(in_slots(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads))
+        rows = [len(part.key) for part in seen]
+        queries = _repeated(query, sum(rows)).split(rows)
         parts = [attend(own, part.key, part.value, part.mask) for own, part in zip(queries, seen, strict=True)]
         out: Tensor = self.out(in_rows(torch.cat(parts) if len(parts) > 1 else parts[0], packing))
         return out
@@ -193,13 +195,14 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
-        self.up = Map(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
+        outputs = 2 * hidden if config.gated else hidden
+        self.up = Map(config.width, outputs, bias=config.biases.mlp, gated=config.gated)
         self.down = Map(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
-        hidden = swiglu(x, self.up.weight, self.up.bias) if self.gated else F.gelu(self.up(x))
-        out: Tensor = self.down(hidden)
+        hidden: Tensor = self.up(x)
+        out: Tensor = self.down(hidden if self.gated else F.gelu(hidden))
         return out
 
 
@@ -224,6 +227,11 @@ class Block(nn.Module):
         x = x + gathered
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
+
+
+def _repeated(x: Tensor, rows: int) -> Tensor:
+    """``x`` under itself until there are that many rows."""
+    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.dim() - 1))
 
 
 class DecoderBlock(nn.Module):
@@ -252,17 +260,18 @@ class DecoderBlock(nn.Module):
         context_mask: Bool[Tensor, "b 1 1 n"] | None = None,
         past: Cache | None = None,
         packing: Packing | None = None,
-    ) -> tuple[Float[Tensor, "*slots d"], KeyValues]:
+    ) -> tuple[Float[Tensor, "*answers d"], KeyValues]:
         """The tokens after the block, and the self-attention's keys and values so far.
 
         Args:
             x: (b, m, d), or rows of ``packing``.
             context: What is cross-attended to, or keys and values from `look_at`, which any number of calls share, of
-                one or more batches one under another.
+                one or more batches one under another. Of those there may be a multiple of ``x``, as of the answer.
             context_mask: True where there is something to look at in a context that is given itself.
         """
         seen = [self.look_at(context, context_mask)] if isinstance(context, Tensor) else context
         gathered, own = self.attention(self.attention_norm(x), mask, past, packing)
         x = x + gathered
-        x = x + self.cross(self.query_norm(x), seen, packing)
+        crossed = self.cross(self.query_norm(x), seen, packing)
+        x = _repeated(x, len(crossed)) + crossed
         return x + self.mlp(self.mlp_norm(x)), own

@@ -20,7 +20,7 @@ from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.heads import head_of, stream_losses
 from networks.initialise import initialise
-from networks.linear import Map, product
+from networks.linear import Fixed, Map, packed_copy, product
 from networks.packing import Packing, in_rows, in_slots
 from networks.streams import Stream, StreamKind
 
@@ -83,6 +83,8 @@ class FourM(nn.Module):
         kinds = [stream.kind is StreamKind.sequence for stream in self.streams]
         self.register_buffer("is_sequence", torch.tensor(kinds), persistent=False)
         self._has_fixed_shapes = False
+        # Of a `frozen` copy, those that were asked for.
+        self.fixed_heads: dict[str, Fixed] | None = None
         if initialised:
             initialise(self)
 
@@ -108,6 +110,15 @@ class FourM(nn.Module):
         self._has_fixed_shapes = True
         for block in [*self.encoder, *self.decoder]:
             block.compile()
+
+    def frozen(self) -> "FourM":
+        """This model for many calls without gradients while its weights stay as they are: a copy that shares them.
+
+        It lays out once what every call would lay out anew: the weights of maps and heads.
+        """
+        twin = packed_copy(self)
+        twin.fixed_heads = {}
+        return twin
 
     def logits(self, batch: TokenBatch) -> dict[str, tuple[Float[Tensor, "r v"], Int[Tensor, " r"]]]:
         """For each stream with targets: its logits, and the index of each row in the decoder's flattened slots."""
@@ -156,10 +167,11 @@ class FourM(nn.Module):
         seen: Sequence[Sequence[KeyValues]],
         past: list[Cache] | None,
         mask: Bool[Tensor, "#b #h #m own"] | None = None,
-    ) -> tuple[Float[Tensor, "b m d"], list[KeyValues]]:
+    ) -> tuple[Float[Tensor, "rows m d"], list[KeyValues]]:
         """The decoder's answer for new slots behind those in ``past``; the new slots see each other and all before.
 
         Args:
+            x: Of each sample, or, where all branches are given the same, of those of one branch.
             seen: From `look_at`.
             past: Takes in the new slots.
             mask: True where a slot may look, where not all may.
@@ -169,6 +181,8 @@ class FourM(nn.Module):
             before = past[number] if past else None
             x, kept = block(x, seen[number], mask=mask, past=before)
             own.append(kept)
+            if mask is not None and len(mask) not in (1, len(x)):
+                mask = mask.repeat(len(x) // len(mask), 1, 1, 1)
         return cast(Tensor, self.decoder_norm(x)), own
 
     def caches(self, rows: int, room: int) -> list[Cache]:
@@ -190,7 +204,13 @@ class FourM(nn.Module):
     def logits_of(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
         """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
         facts = self.streams[self.index[stream]]
-        logits = product(decoded, head_of(self.heads.vocabulary(facts.vocabulary), facts.predictable)).float()
+        table = self.heads.vocabulary(facts.vocabulary)
+        if self.fixed_heads is None:
+            logits = product(decoded, head_of(table, facts.predictable)).float()
+        else:
+            if stream not in self.fixed_heads:
+                self.fixed_heads[stream] = Fixed(head_of(table, facts.predictable))
+            logits = self.fixed_heads[stream](decoded).float()
         if not facts.predictable:
             return logits
         ids = torch.tensor(facts.predictable, device=logits.device)

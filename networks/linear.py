@@ -1,6 +1,8 @@
 """Linear maps by the library that multiplies fastest on the processor at hand."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from networks.devices import is_mkl_on_amd
+
+M = TypeVar("M", bound=nn.Module)
+
+MOST_PACKED = 2**30
+"""Bytes of weights above which a `packed_copy` keeps no second form of them."""
 
 
 def product(
@@ -33,11 +40,7 @@ def swiglu(
 ) -> Float[Tensor, "*rows hidden"]:
     """``silu(gate) * up``, where gate and up are the halves of `product` (Shazeer 2020, arXiv:2002.05202)."""
     if not torch.is_grad_enabled() and _is_for_onednn(x, weight):
-        gate, up = weight.chunk(2)
-        gate_bias, up_bias = (None, None) if bias is None else bias.chunk(2)
-        opened = _by_onednn(x, gate, gate_bias, "swish")
-        answer: Tensor = _onednn().binary(x, opened, up, up_bias, "mul")
-        return answer
+        return _swiglu_by_onednn(x, weight.chunk(2), bias)
     both = product(x, weight, bias)
     if torch.compiler.is_compiling():
         gate, up = both.chunk(2, dim=-1)
@@ -47,11 +50,67 @@ def swiglu(
 
 
 class Map(nn.Linear):
-    """A linear map by `product`."""
+    """A linear map by `product`, or with ``gated`` one by `swiglu`, whose weights are those of gate and up."""
+
+    packed: tuple[Tensor, ...] = ()
+    """The weights, or gate and up, in the order in which oneDNN reads them; none but in a `packed_copy`."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool, gated: bool = False) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        self.gated = gated
 
     def forward(self, input: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:
         """The map's answer for each row."""
-        return product(input, self.weight, self.bias)
+        if self.packed and not torch.is_grad_enabled() and _is_for_onednn(input, self.weight):
+            if self.gated:
+                return _swiglu_by_onednn(input, self.packed, self.bias)
+            return _by_onednn(input, self.packed[0], self.bias)
+        return (swiglu if self.gated else product)(input, self.weight, self.bias)
+
+
+def packed_copy(module: M) -> M:
+    """The module for many calls without gradients while its weights stay as they are: a copy that shares them.
+
+    Where oneDNN multiplies, its maps hold their weights a second time, in the order in which oneDNN reads them, which
+    it would otherwise produce at every call. For few rows that takes longer than the product.
+    """
+    maps = [item for item in module.modules() if isinstance(item, Map)]
+    small = sum(item.weight.nbytes for item in maps) <= MOST_PACKED
+    return _copied(module, {id(item): _packed(item.weight, 1 + item.gated) for item in maps} if small else {})
+
+
+class Fixed:
+    """`product` with a weight that stays as it is, for many calls without gradients."""
+
+    def __init__(self, weight: Float[Tensor, "v d"]) -> None:
+        self.weight = weight.detach()
+        self.packed = _packed(self.weight, 1)
+
+    def __call__(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:
+        """The product for each row."""
+        if self.packed and _is_for_onednn(x, self.weight):
+            return _by_onednn(x, self.packed[0], None)
+        return product(x, self.weight)
+
+
+def _packed(weight: Float[Tensor, "v d"], parts: int) -> tuple[Tensor, ...]:
+    """Equal parts of a weight as oneDNN reads them; none where it is not what multiplies."""
+    if weight.device.type != "cpu" or weight.dtype is not torch.float32 or not is_mkl_on_amd():
+        return ()
+    reorder = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001
+    with torch.no_grad():
+        return tuple(reorder(part) for part in weight.detach().chunk(parts))
+
+
+def _copied(module: M, packs: Mapping[int, tuple[Tensor, ...]]) -> M:
+    twin = copy(module)
+    twin._modules = {  # noqa: SLF001  torch has no public way to a copy that shares its weights.
+        name: None if child is None else _copied(child, packs)
+        for name, child in module._modules.items()  # noqa: SLF001
+    }
+    if isinstance(twin, Map):
+        twin.packed = packs.get(id(module), ())
+    return twin
 
 
 class _Product(torch.autograd.Function):
@@ -111,6 +170,13 @@ def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None, after: str = "none") -> Tensor:
     answer: Tensor = _onednn()(x, weight, bias, after, [], "")
+    return answer
+
+
+def _swiglu_by_onednn(x: Tensor, halves: Sequence[Tensor], bias: Tensor | None) -> Tensor:
+    gate_bias, up_bias = (None, None) if bias is None else bias.chunk(2)
+    opened = _by_onednn(x, halves[0], gate_bias, "swish")
+    answer: Tensor = _onednn().binary(x, opened, halves[1], up_bias, "mul")
     return answer
 
 

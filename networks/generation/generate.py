@@ -73,7 +73,8 @@ def generate_iter(
     num_samples: int = 1,
     numbers: Sequence[int] | None = None,
 ) -> Iterator[Generated]:
-    """`generate`, and every state on the way."""
+    """`generate`, and every state on the way; the model's weights must stay as they are until the last."""
+    model = model.frozen()
     device = model.mask_token.device
     canvas = lay(model, inputs, targets)
     given, finished = list(canvas), list[str]()

@@ -84,13 +84,12 @@ def grid_logits(
 
     Heads are linear, so that guidance can be summed before them: one product with the table does for all branches.
     """
-    rows = places.repeat(1 + len(weights), 1)
-    x = model.embed_targets(torch.zeros_like(rows), torch.full_like(rows, model.index[target]), rows)
+    # What is asked is the same in all branches; they part where the decoder looks at what they show.
+    x = model.embed_targets(torch.zeros_like(places), torch.full_like(places, model.index[target]), places)
     mask = None
     if there is not None:
         # A sample without any place looks at padding, whose answer nobody uses.
-        looked = (there | ~there.any(dim=1, keepdim=True)).repeat(1 + len(weights), 1)
-        mask = looked[:, None, None, :]
+        mask = (there | ~there.any(dim=1, keepdim=True))[:, None, None, :]
     decoded, _ = model.step(x, model.look_at(*contexts), None, mask)
     return model.logits_of(guided(decoded, weights), target)
 

@@ -83,6 +83,14 @@ def test_contexts_of_different_lengths_are_looked_at_as_each_would_be_alone() ->
     torch.testing.assert_close(together[2:3], block(x[2:3], contexts[1][:1, :2])[0])
 
 
+def test_branches_that_are_given_the_same_are_told_apart_by_what_they_look_at() -> None:
+    torch.manual_seed(0)
+    block, x, contexts = DecoderBlock(CONFIG), torch.randn(2, 3, 24), [torch.randn(2, 7, 24), torch.randn(4, 4, 24)]
+    seen = [block.look_at(context) for context in contexts]
+    apart, _ = block(x.repeat(3, 1, 1), seen)
+    torch.testing.assert_close(block(x, seen)[0], apart)
+
+
 def test_a_block_adds_to_what_it_is_given() -> None:
     block, x = Block(CONFIG), torch.randn(2, 5, 24)
     nn.init.zeros_(block.attention.out.weight)

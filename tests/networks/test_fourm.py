@@ -180,6 +180,28 @@ def test_a_head_can_be_cut_to_the_ids_that_occur() -> None:
     torch.testing.assert_close(cut(batch).losses["caption"], expected)
 
 
+@pytest.mark.parametrize("is_onednn", [False, True])
+def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
+    is_onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = tuple(
+        replace(stream, predictable=(3, 5, 6)) if stream.name == "caption" else stream for stream in STREAMS
+    )
+    torch.manual_seed(0)
+    model, batch = FourM(streams, small_model().config), small_batch()
+    batch = replace(batch, rows={name: replace(rows, values=rows.values.float()) for name, rows in batch.rows.items()})
+    with torch.no_grad():
+        expected = model.logits(batch)
+        monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
+        twin = model.frozen()
+        for _ in range(2):
+            for name, (logits, rows) in twin.logits(batch).items():
+                torch.testing.assert_close(logits, expected[name][0])
+                assert torch.equal(rows, expected[name][1])
+    assert [id(item) for item in twin.parameters()] == [id(item) for item in model.parameters()]
+    assert model.fixed_heads is None
+
+
 @pytest.mark.parametrize("init", list(Init))
 def test_one_batch_is_learnt_by_heart(init: Init) -> None:
     torch.manual_seed(0)

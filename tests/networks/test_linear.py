@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.devices import is_mkl_on_amd, processor
-from networks.linear import Map, product, swiglu
+from networks.linear import Fixed, Map, packed_copy, product, swiglu
 
 SHAPES = [(1,), (5, 1), (2, 3, 4), (97,), (0, 2)]
 
@@ -87,11 +87,42 @@ def test_what_needs_no_gradient_gets_none() -> None:
 
 @pytest.mark.usefixtures("library")
 def test_autocast_decides_in_which_precision_is_multiplied() -> None:
-    ours, theirs, x = Map(12, 20), nn.Linear(12, 20), torch.randn(3, 12)
+    ours, theirs, x = Map(12, 20, bias=True), nn.Linear(12, 20), torch.randn(3, 12)
     theirs.load_state_dict(ours.state_dict())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(ours(x), theirs(x))
         assert ours(x).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("rows", SHAPES)
+def test_a_packed_copy_shares_its_weights_and_answers_as_the_formula_does(
+    library: bool, rows: tuple[int, ...], gated: bool, bias: bool
+) -> None:
+    torch.manual_seed(0)
+    norm, own, x = nn.LayerNorm(12), Map(12, 20, bias=bias, gated=gated), torch.randn(*rows, 12)
+    module = nn.Sequential(norm, own)
+    twin = packed_copy(module)
+    assert [id(item) for item in twin.parameters()] == [id(item) for item in module.parameters()]
+    assert [bool(item.packed) for item in twin.modules() if isinstance(item, Map)] == [library]
+    assert own.packed == ()
+    with torch.no_grad():
+        normed, weight = norm(x).double(), own.weight.double()
+        shift = own.bias.double() if bias else None
+        expected = _swiglu(normed, weight, shift) if gated else F.linear(normed, weight, shift)
+        torch.testing.assert_close(twin(x).double(), expected, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(Fixed(own.weight)(x), F.linear(x, own.weight), atol=1e-5, rtol=1e-5)
+    twin(x).sum().backward()
+    assert own.weight.grad is not None
+
+
+def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
+    monkeypatch.setattr("networks.linear.MOST_PACKED", 2 * 12 * 20 * 4 - 1)
+    module = nn.Sequential(Map(12, 20, bias=False), Map(20, 12, bias=False))
+    assert all(item.packed == () for item in packed_copy(module).modules() if isinstance(item, Map))
+    assert packed_copy(module[0]).packed
 
 
 @pytest.mark.parametrize(("maker", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False), ("aarch64", False)])
