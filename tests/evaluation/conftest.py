@@ -51,5 +51,5 @@ def baselines(codecs: Codecs, training: Split, held_out: Split, config: Evaluati
 def learned(codecs: Codecs, training: Split) -> FourM:
     """A model that has learnt the world."""
     model = world.model_of(codecs.streams)
-    world.train(model, training, steps=240)
+    world.train(model, training, steps=400)
     return model.eval()

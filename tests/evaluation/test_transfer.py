@@ -36,7 +36,7 @@ def test_a_model_that_has_learnt_the_world_reaches_the_tokenizers_bound(measured
     assert caption.value > 2 * max(caption.chance, 0.05)
     assert find(measured, "rgb->caption", "caption", WELL_FORMED).value == 1
     assert score.chance is not None
-    assert find(measured, "caption->shade", "shade", "rmse").value < score.chance
+    assert find(measured, "caption->shade", "shade", "rmse").value < 0.7 * score.chance
 
 
 def test_every_figure_stands_beside_its_chance_and_its_bound(measured: Measured, baselines: Baselines) -> None:
