@@ -18,6 +18,10 @@ MOST_PACKED = 2**30
 """Bytes of weights above which a `packed_copy` keeps no second form of them."""
 
 
+NARROW = 128
+"""Inputs or outputs of a map below which torch multiplies: oneDNN gains nothing there, and Python costs something."""
+
+
 def product(
     x: Float[Tensor, "*rows d"], weight: Float[Tensor, "v d"], bias: Float[Tensor, " v"] | None = None
 ) -> Float[Tensor, "*rows v"]:
@@ -42,7 +46,7 @@ def swiglu(
     if not torch.is_grad_enabled() and _is_for_onednn(x, weight):
         return _swiglu_by_onednn(x, weight.chunk(2), bias)
     both = product(x, weight, bias)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or min(weight.shape) < NARROW:
         gate, up = both.chunk(2, dim=-1)
         return F.silu(gate) * up
     gated: Tensor = _Gated.apply(both)  # type: ignore[no-untyped-call]
@@ -95,7 +99,8 @@ class Fixed:
 
 def _packed(weight: Float[Tensor, "v d"], parts: int) -> tuple[Tensor, ...]:
     """Equal parts of a weight as oneDNN reads them; none where it is not what multiplies."""
-    if weight.device.type != "cpu" or weight.dtype is not torch.float32 or not is_mkl_on_amd():
+    is_wide = min(weight.shape) >= NARROW
+    if not (is_wide and weight.device.type == "cpu" and weight.dtype is torch.float32 and is_mkl_on_amd()):
         return ()
     reorder = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001
     with torch.no_grad():
@@ -162,6 +167,7 @@ def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
         and x.numel() > 0
+        and min(weight.shape) >= NARROW
         and is_mkl_on_amd()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")

@@ -20,6 +20,7 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if is_onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
+    monkeypatch.setattr("networks.linear.NARROW", 0)
     return is_onednn
 
 
@@ -119,10 +120,19 @@ def test_a_packed_copy_shares_its_weights_and_answers_as_the_formula_does(
 
 def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
+    monkeypatch.setattr("networks.linear.NARROW", 0)
     monkeypatch.setattr("networks.linear.MOST_PACKED", 2 * 12 * 20 * 4 - 1)
     module = nn.Sequential(Map(12, 20, bias=False), Map(20, 12, bias=False))
     assert all(item.packed == () for item in packed_copy(module).modules() if isinstance(item, Map))
     assert packed_copy(module[0]).packed
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((127, 300), False), ((300, 127), False), ((128, 128), True)])
+def test_narrow_maps_are_left_to_torch(shape: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
+    weight = torch.randn(*shape, requires_grad=True)
+    assert ("_Product" in str(product(torch.randn(2, shape[1]), weight).grad_fn)) is expected
+    assert bool(Fixed(weight).packed) is expected
 
 
 @pytest.mark.parametrize(("maker", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False), ("aarch64", False)])
