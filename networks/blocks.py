@@ -182,7 +182,7 @@ class CrossAttention(nn.Module):
         """
         query = self.norms.query(rearrange(in_slots(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads))
         rows = [len(part.key) for part in seen]
-        queries = _repeated(query, sum(rows)).split(rows)
+        queries = repeated(query, sum(rows)).split(rows)
         parts = [attend(own, part.key, part.value, part.mask) for own, part in zip(queries, seen, strict=True)]
         out: Tensor = self.out(in_rows(torch.cat(parts) if len(parts) > 1 else parts[0], packing))
         return out
@@ -193,7 +193,6 @@ class MLP(nn.Module):
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
-        self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
         outputs = 2 * hidden if config.gated else hidden
         self.up = Map(config.width, outputs, bias=config.biases.mlp, gated=config.gated)
@@ -202,7 +201,7 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
         hidden: Tensor = self.up(x)
-        out: Tensor = self.down(hidden if self.gated else F.gelu(hidden))
+        out: Tensor = self.down(hidden if self.up.gated else F.gelu(hidden))
         return out
 
 
@@ -229,7 +228,7 @@ class Block(nn.Module):
         return out
 
 
-def _repeated(x: Tensor, rows: int) -> Tensor:
+def repeated(x: Tensor, rows: int) -> Tensor:
     """``x`` under itself until there are that many rows."""
     return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.dim() - 1))
 
@@ -273,5 +272,5 @@ class DecoderBlock(nn.Module):
         gathered, own = self.attention(self.attention_norm(x), mask, past, packing)
         x = x + gathered
         crossed = self.cross(self.query_norm(x), seen, packing)
-        x = _repeated(x, len(crossed)) + crossed
+        x = repeated(x, len(crossed)) + crossed
         return x + self.mlp(self.mlp_norm(x)), own

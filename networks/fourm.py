@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._functorch import config as functorch
 
 from networks.batch import IGNORE, TokenBatch
-from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm
+from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm, repeated
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
 from networks.heads import head_of, stream_losses
@@ -181,8 +181,8 @@ class FourM(nn.Module):
             before = past[number] if past else None
             x, kept = block(x, seen[number], mask=mask, past=before)
             own.append(kept)
-            if mask is not None and len(mask) not in (1, len(x)):
-                mask = mask.repeat(len(x) // len(mask), 1, 1, 1)
+            if mask is not None and len(mask) > 1:
+                mask = repeated(mask, len(x))
         return cast(Tensor, self.decoder_norm(x)), own
 
     def caches(self, rows: int, room: int) -> list[Cache]:

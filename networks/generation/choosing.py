@@ -83,7 +83,7 @@ def _logsumexp(logits: Float[Tensor, "b m v"]) -> Float[Tensor, "b m"]:
     """Over the vocabulary; on a CPU a sample at a time, in memory that it has rather than in fresh pages."""
     if logits.device.type != "cpu":
         return logits.logsumexp(dim=-1)
-    return torch.stack([sample.logsumexp(dim=-1) for sample in logits])
+    return torch.cat([sample.logsumexp(dim=-1) for sample in logits.split(1)])
 
 
 def check_truncation(top_k: float, top_p: float) -> str | None:
