@@ -47,6 +47,15 @@ class FourMModule(LightningModule):
         """
         return bool((self.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0)
 
+    def on_fit_start(self) -> None:
+        """On one CPU keep the gradients of the token tables; who gathers gradients wants them from autograd."""
+        if self.trainer.world_size == 1 and self.device.type == "cpu":
+            self.model.keep_gradients()
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Begin a new step."""
+        self.model.forget_gradients()
+
     def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
         """Forget what earlier steps have logged: a modality without targets in this one has no loss here."""
         if self._is_logged and batch_idx % self.trainer.accumulate_grad_batches == 0:

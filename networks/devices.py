@@ -28,6 +28,12 @@ def is_mkl_on_amd() -> bool:
     )
 
 
+@cache
+def has_avx512() -> bool:
+    """True where torch may use vectors of 512 bits, of which MKL uses half on a processor of AMD's."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def processor(line: str = "model name") -> str:
     """What the system says of its first processor: a line of Linux's, or what Python knows where there is none."""
     try:

@@ -5,11 +5,13 @@ however many streams there are.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from networks.batch import TokenBatch
 from networks.positions import sincos_1d, sincos_2d
@@ -81,6 +83,13 @@ class Tokens(nn.Module):
     """One table for the ids of every vocabulary."""
 
     first: Tensor
+    keeps_gradient: bool = False
+    """True where a gradient is added to the table's, in place, and `forget_gradient` fills that with zeros.
+
+    A batch touches few rows of a large table. As autograd does it, each use of the table makes a gradient of its whole
+    size, in memory that a CPU must first be given page by page. What this gives up is `torch.autograd.grad` and hooks
+    on the table.
+    """
 
     def __init__(self, streams: Sequence[Stream], width: int) -> None:
         super().__init__()
@@ -94,6 +103,9 @@ class Tokens(nn.Module):
     def forward(self, ids: Int[Tensor, "*slots"], stream: Int[Tensor, "*slots"]) -> Float[Tensor, "*slots d"]:
         """The vector of each id in its stream's vocabulary; zero for streams without ids."""
         row = (self.first[stream] + ids).clamp(max=self.padding)
+        if self.keeps_gradient and torch.is_grad_enabled():
+            looked_up: Tensor = _LookUp.apply(self.table, row, self.padding)  # type: ignore[no-untyped-call]
+            return looked_up
         return F.embedding(row, self.table, padding_idx=self.padding)
 
     def vocabulary(self, name: str) -> Float[Tensor, "v d"]:
@@ -103,8 +115,58 @@ class Tokens(nn.Module):
 
     def vocabularies(self) -> dict[str, Float[Tensor, "_ d"]]:
         """The rows of every vocabulary, cut in one operation, whose gradient fills the table once and not once each."""
+        if self.keeps_gradient and torch.is_grad_enabled():
+            return {name: _Part.apply(self.table, *span) for name, span in self.spans.items()}  # type: ignore[no-untyped-call]
         parts = self.table.split([*(size for _, size in self.spans.values()), 1])
         return dict(zip(self.spans, parts, strict=False))
+
+    def forget_gradient(self) -> None:
+        """Begin a new step."""
+        if self.keeps_gradient and self.table.grad is not None:
+            self.table.grad.zero_()
+        else:
+            self.table.grad = None
+
+
+class _LookUp(torch.autograd.Function):
+    """Rows of a table, whose gradients are added to the table's own."""
+
+    @staticmethod
+    def forward(ctx: Any, table: nn.Parameter, row: Tensor, padding: int) -> Tensor:
+        ctx.table, ctx.padding = table, padding
+        ctx.save_for_backward(row)
+        return F.embedding(row, table)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, wanted: Tensor) -> tuple[None, None, None]:
+        (row,) = ctx.saved_tensors
+        kept = _gradient_of(ctx.table)
+        kept.index_add_(0, row.flatten(), wanted.reshape(-1, wanted.shape[-1]).to(kept.dtype))
+        kept[ctx.padding] = 0.0
+        return None, None, None
+
+
+class _Part(torch.autograd.Function):
+    """A run of a table's rows, whose gradient is added to the table's own."""
+
+    @staticmethod
+    def forward(ctx: Any, table: nn.Parameter, first: int, size: int) -> Tensor:
+        ctx.table, ctx.span = table, slice(first, first + size)
+        return table[ctx.span]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, wanted: Tensor) -> tuple[None, None, None]:
+        _gradient_of(ctx.table)[ctx.span].add_(wanted)
+        return None, None, None
+
+
+def _gradient_of(table: nn.Parameter) -> Tensor:
+    """The table's gradient, zeros where it has none yet."""
+    if table.grad is None:
+        table.grad = torch.zeros_like(table)
+    return table.grad
 
 
 class Stem(nn.Module):

@@ -18,7 +18,7 @@ from networks.batch import IGNORE, TokenBatch
 from networks.blocks import Block, Cache, DecoderBlock, KeyValues, norm, repeated
 from networks.embedding import Places, Stem, Tokens, add_rows
 from networks.fourm_config import FourMConfig, Init, Sharing, Size
-from networks.heads import head_of, stream_losses
+from networks.heads import head_of, ids_of, stream_losses
 from networks.initialise import initialise
 from networks.linear import Fixed, Map, packed_copy, product
 from networks.packing import Packing, in_rows, in_slots
@@ -110,6 +110,23 @@ class FourM(nn.Module):
         self._has_fixed_shapes = True
         for block in [*self.encoder, *self.decoder]:
             block.compile()
+
+    def keep_gradients(self) -> None:
+        """Let steps on one CPU add to the gradients of the token tables in place (see `Tokens.keeps_gradient`).
+
+        From then on `forget_gradients` must begin each step, in place of the optimizer's ``zero_grad``.
+        """
+        for table in self._tables():
+            table.keeps_gradient = True
+
+    def forget_gradients(self) -> None:
+        """Begin a new step, as an optimizer's ``zero_grad`` does."""
+        tables = {id(table.table): table for table in self._tables()}
+        for weight in self.parameters():
+            if id(weight) in tables:
+                tables[id(weight)].forget_gradient()
+            else:
+                weight.grad = None
 
     def frozen(self) -> "FourM":
         """This model for many calls without gradients while its weights stay as they are: a copy that shares them.
@@ -213,8 +230,11 @@ class FourM(nn.Module):
             logits = self.fixed_heads[stream](decoded).float()
         if not facts.predictable:
             return logits
-        ids = torch.tensor(facts.predictable, device=logits.device)
+        ids = ids_of(facts.predictable, logits.device)
         return logits.new_full((*logits.shape[:-1], facts.vocab), -torch.inf).index_copy(-1, ids, logits)
+
+    def _tables(self) -> list[Tokens]:
+        return [self.tokens, self.heads, self.decoder_tokens]
 
     def _packing(self, there: Bool[Tensor, "b n"]) -> Packing | None:
         """How samples are packed; compiled blocks would be compiled again for every number of rows."""

@@ -1,19 +1,26 @@
 """From the decoder's answers to logits and losses."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from networks.linear import product
+from networks.linear import product, rounded
 from networks.streams import Stream
 
 
 def head_of(table: Float[Tensor, "v d"], predictable: tuple[int, ...]) -> Float[Tensor, "k d"]:
     """The rows of a vocabulary's ``table`` that are chosen among; all where none are named."""
-    return table[torch.tensor(predictable, device=table.device)] if predictable else table
+    return table.index_select(0, ids_of(predictable, table.device)) if predictable else table
+
+
+@lru_cache
+def ids_of(predictable: tuple[int, ...], device: torch.device) -> Int[Tensor, " k"]:
+    """The ids that are chosen among, on a device."""
+    return torch.tensor(predictable, device=device)
 
 
 def cross_entropies(
@@ -24,7 +31,7 @@ def cross_entropies(
 ) -> Float[Tensor, " r"]:
     """Each row's cross-entropy among what its head chooses among, in nats; a target that is none of it is the first."""
     if predictable:
-        ids = torch.tensor(predictable, device=targets.device)
+        ids = ids_of(predictable, targets.device)
         row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
         targets = torch.where(ids[row] == targets, row, 0)
     return F.cross_entropy(product(decoded, head).float(), targets, reduction="none")
@@ -48,12 +55,18 @@ def stream_losses(
     heads: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name in rows:
         heads.setdefault((streams[name].vocabulary, streams[name].predictable), []).append(name)
-    order = torch.cat([rows[name] for names in heads.values() for name in names])
-    sizes = [[rows[name].numel() for name in names] for names in heads.values()]
+    parts, sizes = [], []
+    for names in heads.values():
+        own = torch.cat([rows[name] for name in names])
+        # The last row again, for a round number of them; what is made of it is left out.
+        filler = own[-1:].expand(rounded(len(own)) - len(own))
+        parts += [own, filler]
+        sizes.append([*(len(rows[name]) for name in names), len(filler)])
+    order = torch.cat(parts)
     given, wanted = (x.index_select(0, order).split([sum(own) for own in sizes]) for x in (decoded, targets))
     losses: dict[str, Tensor] = {}
     for number, ((vocabulary, predictable), names) in enumerate(heads.items()):
         head = head_of(tables[vocabulary], predictable)
         each = cross_entropies(given[number], wanted[number], head, predictable)
-        losses.update({name: own.mean() for name, own in zip(names, each.split(sizes[number]), strict=True)})
+        losses.update({name: own.mean() for name, own in zip(names, each.split(sizes[number]), strict=False)})
     return {name: losses[name] for name in rows}

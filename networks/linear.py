@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from networks.devices import is_mkl_on_amd
+from networks.devices import has_avx512, is_mkl_on_amd
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -18,8 +18,21 @@ MOST_PACKED = 2**30
 """Bytes of weights above which a `packed_copy` keeps no second form of them."""
 
 
-NARROW = 128
-"""Inputs or outputs of a map below which torch multiplies: oneDNN gains nothing there, and Python costs something."""
+def narrow() -> int:
+    """Inputs or outputs of a map below which torch multiplies: oneDNN gains too little there for what Python costs."""
+    return 32 if has_avx512() else 128
+
+
+def rounded(rows: int) -> int:
+    """The number of rows to be multiplied in place of ``rows``, up to an eighth more.
+
+    oneDNN writes a program for every new shape, which takes longer than many a product (docs/performance.md), and keeps
+    the last thousand of them: numbers that differ from batch to batch are best made few. With others it is ``rows``.
+    """
+    if not is_mkl_on_amd():
+        return rows
+    step = 1 << max(0, rows.bit_length() - 4)
+    return -(-rows // step) * step
 
 
 def product(
@@ -46,7 +59,7 @@ def swiglu(
     if not torch.is_grad_enabled() and _is_for_onednn(x, weight):
         return _swiglu_by_onednn(x, weight.chunk(2), bias)
     both = product(x, weight, bias)
-    if torch.compiler.is_compiling() or min(weight.shape) < NARROW:
+    if torch.compiler.is_compiling() or min(weight.shape) < narrow():
         gate, up = both.chunk(2, dim=-1)
         return F.silu(gate) * up
     gated: Tensor = _Gated.apply(both)  # type: ignore[no-untyped-call]
@@ -99,7 +112,7 @@ class Fixed:
 
 def _packed(weight: Float[Tensor, "v d"], parts: int) -> tuple[Tensor, ...]:
     """Equal parts of a weight as oneDNN reads them; none where it is not what multiplies."""
-    is_wide = min(weight.shape) >= NARROW
+    is_wide = min(weight.shape) >= narrow()
     if not (is_wide and weight.device.type == "cpu" and weight.dtype is torch.float32 and is_mkl_on_amd()):
         return ()
     reorder = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001
@@ -134,10 +147,20 @@ class _Product(torch.autograd.Function):
         rows = wanted.reshape(-1, wanted.shape[-1])
         return (
             _by_onednn(wanted, weight.T, None) if of_x else None,
-            # MKL: over many rows, which is what is summed here, it is as fast, and oneDNN would first copy both.
-            rows.T @ x.reshape(-1, x.shape[-1]) if of_weight else None,
+            _sum_of_outer_products(rows, x.reshape(-1, x.shape[-1])) if of_weight else None,
             rows.sum(dim=0) if of_bias else None,
         )
+
+
+def _sum_of_outer_products(rows: Float[Tensor, "r v"], x: Float[Tensor, "r d"]) -> Float[Tensor, "v d"]:
+    """``rows.T @ x``, a weight's gradient."""
+    if not has_avx512():
+        # MKL: over many rows, which is what is summed here, it is as fast, and oneDNN would first copy both.
+        return rows.T @ x
+    # oneDNN copies what comes first, so that is the smaller of the two.
+    if x.shape[1] < rows.shape[1]:
+        return _by_onednn(x.T, rows.T, None).T
+    return _by_onednn(rows.T, x.T, None)
 
 
 class _Gated(torch.autograd.Function):
@@ -167,7 +190,7 @@ def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
         and x.numel() > 0
-        and min(weight.shape) >= NARROW
+        and min(weight.shape) >= narrow()
         and is_mkl_on_amd()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")

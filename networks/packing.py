@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+from networks.linear import rounded
 
 WORTH_PACKING = 0.875
 """Share of slots that hold something above which padding costs less than laying rows out for attention and back."""
@@ -17,9 +20,9 @@ class Packing:
     """
 
     kept: Bool[Tensor, "b n"]
-    """The slots that have a row: those that hold something, and the first of a sample that has none."""
+    """The slots that must have a row: those that hold something, and the first of a sample that has none."""
     slots: Int[Tensor, " r"]
-    """Of each row its index into the flattened slots."""
+    """Of each row its index into the flattened slots: those of ``kept``, and some more that make a round number."""
 
     @classmethod
     def of(cls, there: Bool[Tensor, "b n"]) -> "Packing | None":
@@ -28,15 +31,21 @@ class Packing:
         That is where nearly all are, and on a GPU, which would have to be waited for and wants equal shapes from step
         to step.
         """
-        if there.device.type != "cpu" or int(there.sum()) > WORTH_PACKING * there.numel():
+        if there.device.type != "cpu":
             return None
         kept = there.clone()
         kept[:, 0] |= ~there.any(dim=1)
-        return cls(kept=kept, slots=kept.flatten().nonzero()[:, 0])
+        slots = kept.flatten().nonzero()[:, 0]
+        wanted = rounded(len(slots))
+        if wanted > WORTH_PACKING * there.numel():
+            return None
+        if wanted > len(slots):
+            slots = torch.cat([slots, (~kept).flatten().nonzero()[: wanted - len(slots), 0]])
+        return cls(kept=kept, slots=slots)
 
     @property
     def mask(self) -> Bool[Tensor, "b 1 1 n"]:
-        """True at keys that have a row."""
+        """True at keys that must have a row."""
         return self.kept[:, None, None, :]
 
     def rows(self, padded: Shaped[Tensor, "b n ..."]) -> Shaped[Tensor, "r ..."]:

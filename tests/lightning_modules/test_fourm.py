@@ -93,6 +93,22 @@ def test_it_learns_one_batch_by_heart(tmp_path: Path) -> None:
     assert watch.losses[-1] < 0.02
 
 
+def test_on_one_cpu_gradients_of_tables_stay_where_they_are_and_are_those_of_autograd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping, plain = module(clip=1e6), module(clip=1e6)
+    watch = fit(keeping, 5, tmp_path, accumulate=2)
+    assert keeping.model.heads.keeps_gradient
+    monkeypatch.setattr(FourMModule, "on_fit_start", lambda self: None)
+    expected = fit(plain, 5, tmp_path, accumulate=2)
+    assert not plain.model.heads.keeps_gradient
+    assert watch.norms == pytest.approx(expected.norms, rel=1e-4)
+    assert watch.losses == pytest.approx(expected.losses, rel=1e-4)
+    table = keeping.model.heads.table.grad
+    assert table is not None
+    assert float(table.abs().sum()) > 0
+
+
 def test_the_rate_follows_the_tokens_seen(tmp_path: Path) -> None:
     made = module(lr=1.0e-3, min_lr=0.0, warmup_tokens=2 * TOKENS, total_tokens=4 * TOKENS)
     watch = fit(made, 4, tmp_path)

@@ -86,8 +86,11 @@ def _loss_and_gradients(model: FourM, batch: TokenBatch) -> tuple[torch.Tensor, 
     return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("is_rounded", [False, True])
 @pytest.mark.parametrize("registers", [0, 2])
-def test_packed_rows_give_what_padded_slots_give(registers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_rows_give_what_padded_slots_give(
+    registers: int, is_rounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, batch = small_model(registers=registers, bias=True), small_batch(padding=0)
     shown, asked = batch.visible.clone(), batch.decoder_visible.clone()
     # The second sample sees nothing, the first two thirds; of the second's targets the last stream is gone.
@@ -104,8 +107,17 @@ def test_packed_rows_give_what_padded_slots_give(registers: int, monkeypatch: py
         return packings[-1]
 
     monkeypatch.setattr(Packing, "of", noted)
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: False)
     monkeypatch.setattr("networks.packing.WORTH_PACKING", 1.0)
+    if is_rounded:
+        monkeypatch.setattr("networks.packing.rounded", lambda rows: rows + 1)
+        monkeypatch.setattr("networks.heads.rounded", lambda rows: rows + 3)
     packed, packed_gradients = _loss_and_gradients(model, ragged)
+    rows = [len(item.slots) - int(item.kept.sum()) for item in packings if item is not None]
+    assert rows == [int(is_rounded)] * 2
+    monkeypatch.undo()
+    monkeypatch.setattr(Packing, "of", noted)
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: False)
     monkeypatch.setattr("networks.packing.WORTH_PACKING", -1.0)
     padded, gradients = _loss_and_gradients(model, ragged)
     assert [item is None for item in packings] == [False, False, True, True]
@@ -113,6 +125,35 @@ def test_packed_rows_give_what_padded_slots_give(registers: int, monkeypatch: py
     assert gradients.keys() == packed_gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(packed_gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_gradients_that_are_kept_are_those_of_autograd(sharing: Sharing) -> None:
+    plain, keeping = small_model(sharing=sharing), small_model(sharing=sharing)
+    keeping.load_state_dict(plain.state_dict())
+    keeping.keep_gradients()
+    batches = [small_batch(seed=seed) for seed in range(3)]
+    place = None
+    for first, second in ((0, 1), (1, 2)):
+        plain.zero_grad()
+        # Two batches add up, and what was learnt before `forget_gradients` is gone, whenever it is called.
+        loss = keeping(batches[first]).loss
+        keeping.forget_gradients()
+        loss.backward()
+        keeping(batches[second]).loss.backward()
+        for number in (first, second):
+            plain(batches[number]).loss.backward()
+        for (name, found), expected in zip(keeping.named_parameters(), plain.parameters(), strict=True):
+            assert (found.grad is None) == (expected.grad is None), name
+            if expected.grad is not None:
+                torch.testing.assert_close(found.grad, expected.grad, msg=name)
+        kept = keeping.heads.table.grad
+        assert kept is not None
+        assert place in (None, kept.data_ptr())
+        place = kept.data_ptr()
+    keeping.forget_gradients()
+    assert float(kept.abs().sum()) == 0
+    assert keeping.mask_token.grad is None
 
 
 def test_a_modality_is_decoded_independently_of_the_other_targets() -> None:
@@ -193,7 +234,7 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
     with torch.no_grad():
         expected = model.logits(batch)
         monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
-        monkeypatch.setattr("networks.linear.NARROW", 0)
+        monkeypatch.setattr("networks.linear.narrow", lambda: 0)
         twin = model.frozen()
         for _ in range(2):
             for name, (logits, rows) in twin.logits(batch).items():

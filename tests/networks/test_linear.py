@@ -8,19 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.devices import is_mkl_on_amd, processor
-from networks.linear import Fixed, Map, packed_copy, product, swiglu
+from networks.linear import Fixed, Map, packed_copy, product, rounded, swiglu
 
 SHAPES = [(1,), (5, 1), (2, 3, 4), (97,), (0, 2)]
 
 
-@pytest.fixture(params=[False, True], ids=["mkl", "onednn"])
+@pytest.fixture(params=["mkl", "onednn", "onednn by 512 bits"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """True where oneDNN multiplies, whatever the processor."""
-    is_onednn = bool(request.param)
+    is_onednn: bool = request.param != "mkl"
     if is_onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
-    monkeypatch.setattr("networks.linear.NARROW", 0)
+    monkeypatch.setattr("networks.linear.has_avx512", lambda: "512" in request.param)
+    monkeypatch.setattr("networks.linear.narrow", lambda: 0)
     return is_onednn
 
 
@@ -120,19 +121,32 @@ def test_a_packed_copy_shares_its_weights_and_answers_as_the_formula_does(
 
 def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
-    monkeypatch.setattr("networks.linear.NARROW", 0)
+    monkeypatch.setattr("networks.linear.narrow", lambda: 0)
     monkeypatch.setattr("networks.linear.MOST_PACKED", 2 * 12 * 20 * 4 - 1)
     module = nn.Sequential(Map(12, 20, bias=False), Map(20, 12, bias=False))
     assert all(item.packed == () for item in packed_copy(module).modules() if isinstance(item, Map))
     assert packed_copy(module[0]).packed
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((127, 300), False), ((300, 127), False), ((128, 128), True)])
-def test_narrow_maps_are_left_to_torch(shape: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [128, 32])
+@pytest.mark.parametrize(("less", "expected"), [(1, False), (0, True)])
+def test_narrow_maps_are_left_to_torch(limit: int, less: int, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
-    weight = torch.randn(*shape, requires_grad=True)
-    assert ("_Product" in str(product(torch.randn(2, shape[1]), weight).grad_fn)) is expected
-    assert bool(Fixed(weight).packed) is expected
+    monkeypatch.setattr("networks.linear.has_avx512", lambda: limit == 32)
+    for shape in ((limit - less, 300), (300, limit - less)):
+        weight = torch.randn(*shape, requires_grad=True)
+        assert ("_Product" in str(product(torch.randn(2, shape[1]), weight).grad_fn)) is expected
+        assert bool(Fixed(weight).packed) is expected
+
+
+def test_rows_are_rounded_up_by_an_eighth_at_most_and_to_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = range(5000)
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: False)
+    assert [rounded(number) for number in numbers] == list(numbers)
+    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
+    found = [rounded(number) for number in numbers]
+    assert all(number <= more <= number * 9 / 8 for number, more in zip(numbers, found, strict=True))
+    assert len({more for more in found if 1024 < more <= 2048}) == 8
 
 
 @pytest.mark.parametrize(("maker", "expected"), [("AuthenticAMD", True), ("GenuineIntel", False), ("aarch64", False)])
