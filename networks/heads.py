@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from networks.linear import product, rounded
+from networks.linear import NARROW, product, rounded
 from networks.streams import Stream
 
 
@@ -34,7 +34,9 @@ def cross_entropies(
         ids = ids_of(predictable, targets.device)
         row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
         targets = torch.where(ids[row] == targets, row, 0)
-    return F.cross_entropy(product(decoded, head).float(), targets, reduction="none")
+    # Each head has its own numbers of rows: a narrow one is not worth a program of oneDNN's for each of them.
+    multiply = product if decoded.shape[1] >= NARROW else F.linear
+    return F.cross_entropy(multiply(decoded, head).float(), targets, reduction="none")
 
 
 def stream_losses(
@@ -59,7 +61,7 @@ def stream_losses(
     for names in heads.values():
         own = torch.cat([rows[name] for name in names])
         # The last row again, for a round number of them; what is made of it is left out.
-        filler = own[-1:].expand(rounded(len(own)) - len(own))
+        filler = own[-1:].expand(rounded(len(own)) - len(own) if decoded.shape[1] >= NARROW else 0)
         parts += [own, filler]
         sizes.append([*(len(rows[name]) for name in names), len(filler)])
     order = torch.cat(parts)

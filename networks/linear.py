@@ -18,9 +18,16 @@ MOST_PACKED = 2**30
 """Bytes of weights above which a `packed_copy` keeps no second form of them."""
 
 
+NARROW = 128
+"""Inputs or outputs of a map below which torch multiplies: oneDNN gains too little there for what Python costs."""
+
+NARROW_IN_TRAINING = 32
+"""The same where vectors have 512 bits, in training, whose shapes come again and again."""
+
+
 def narrow() -> int:
-    """Inputs or outputs of a map below which torch multiplies: oneDNN gains too little there for what Python costs."""
-    return 32 if has_avx512() else 128
+    """Inputs or outputs of a map below which torch multiplies, here and now."""
+    return NARROW_IN_TRAINING if torch.is_grad_enabled() and has_avx512() else NARROW
 
 
 def rounded(rows: int) -> int:
@@ -112,7 +119,7 @@ class Fixed:
 
 def _packed(weight: Float[Tensor, "v d"], parts: int) -> tuple[Tensor, ...]:
     """Equal parts of a weight as oneDNN reads them; none where it is not what multiplies."""
-    is_wide = min(weight.shape) >= narrow()
+    is_wide = min(weight.shape) >= NARROW
     if not (is_wide and weight.device.type == "cpu" and weight.dtype is torch.float32 and is_mkl_on_amd()):
         return ()
     reorder = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001

@@ -112,6 +112,7 @@ def test_packed_rows_give_what_padded_slots_give(
     if is_rounded:
         monkeypatch.setattr("networks.packing.rounded", lambda rows: rows + 1)
         monkeypatch.setattr("networks.heads.rounded", lambda rows: rows + 3)
+        monkeypatch.setattr("networks.heads.NARROW", 0)
     packed, packed_gradients = _loss_and_gradients(model, ragged)
     rows = [len(item.slots) - int(item.kept.sum()) for item in packings if item is not None]
     assert rows == [int(is_rounded)] * 2
@@ -152,6 +153,8 @@ def test_gradients_that_are_kept_are_those_of_autograd(sharing: Sharing) -> None
         assert place in (None, kept.data_ptr())
         place = kept.data_ptr()
     keeping.forget_gradients()
+    kept = keeping.heads.table.grad
+    assert kept is not None
     assert float(kept.abs().sum()) == 0
     assert keeping.mask_token.grad is None
 
@@ -234,7 +237,7 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
     with torch.no_grad():
         expected = model.logits(batch)
         monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
-        monkeypatch.setattr("networks.linear.narrow", lambda: 0)
+        monkeypatch.setattr("networks.linear.NARROW", 0)
         twin = model.frozen()
         for _ in range(2):
             for name, (logits, rows) in twin.logits(batch).items():
