@@ -20,7 +20,9 @@ def head_of(table: Float[Tensor, "v d"], predictable: tuple[int, ...]) -> Float[
 @lru_cache
 def ids_of(predictable: tuple[int, ...], device: torch.device) -> Int[Tensor, " k"]:
     """The ids that are chosen among, on a device."""
-    return torch.tensor(predictable, device=device)
+    # What is made in inference mode could not be used in training, if that comes later.
+    with torch.inference_mode(mode=False):
+        return torch.tensor(predictable, device=device)
 
 
 def cross_entropies(

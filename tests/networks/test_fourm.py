@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from modalities.errors import ConfigError
 from networks.batch import IGNORE, TokenBatch
 from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
+from networks.heads import ids_of
 from networks.packing import Packing
 from tests.networks.plain_fourm import plain_logits
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
@@ -245,6 +246,20 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
                 assert torch.equal(rows, expected[name][1])
     assert [id(item) for item in twin.parameters()] == [id(item) for item in model.parameters()]
     assert model.fixed_heads is None
+
+
+def test_a_head_that_was_first_used_in_inference_mode_can_be_trained() -> None:
+    ids_of.cache_clear()
+    streams = tuple(
+        replace(stream, predictable=tuple(range(9))) if stream.name == "caption" else stream for stream in STREAMS
+    )
+    model, batch = FourM(streams, small_model().config).double(), small_batch()
+    with torch.inference_mode():
+        expected = model(batch).loss
+    loss = model(batch).loss
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item())
+    assert model.heads.table.grad is not None
 
 
 @pytest.mark.parametrize("init", list(Init))
