@@ -14,6 +14,7 @@ from evaluation.meter import Figure, Meter
 from modalities.spec import Modality
 from modalities.text import sentinel_id
 from networks.batch import Column
+from networks.heads import classes_of
 from networks.streams import Stream, StreamKind
 
 PRIOR_COUNTS = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0))
@@ -50,15 +51,6 @@ class Unigram:
         return -self.log_probability[positions.cpu().clamp(max=last), classes.cpu()]
 
 
-def classes_of(ids: Int[Tensor, "*shape"], stream: Stream) -> Int[Tensor, "*shape"]:
-    """Ids as numbers of the classes that the stream's head chooses among; any other id counts as the first."""
-    if not stream.predictable:
-        return ids
-    known = torch.tensor(stream.predictable, device=ids.device)
-    place = torch.searchsorted(known, ids).clamp(max=len(known) - 1)
-    return torch.where(known[place] == ids, place, 0)
-
-
 def unigram(stream: Stream, split: Split, count: int) -> Unigram:
     """The positional unigram of the first ``count`` samples: by place in grids, by target index in sequences."""
     classes = len(stream.predictable) or stream.vocab
@@ -68,7 +60,7 @@ def unigram(stream: Stream, split: Split, count: int) -> Unigram:
         column = split.tokens.columns(indices, [stream.name])[stream.name]
         ids, present = _targets(column, stream)
         place = torch.arange(ids.shape[1]).expand(ids.shape)
-        flat = (place * classes + classes_of(ids, stream))[present]
+        flat = (place * classes + classes_of(ids, stream.predictable))[present]
         counts += torch.bincount(flat, minlength=len(counts)).double()
     return Unigram.of(counts.view(positions, classes))
 

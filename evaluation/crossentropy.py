@@ -26,13 +26,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from evaluation.chance import Unigram, classes_of
+from evaluation.chance import Unigram
 from evaluation.config import EvaluationConfig
 from evaluation.held_out import Split, batches
 from evaluation.records import CROSS_ENTROPY, MASKED, Score, route
 from networks.batch import IGNORE, Samples, TokenBatch
 from networks.devices import device_of
 from networks.fourm import Context, FourM
+from networks.heads import classes_of, ids_of
 from networks.masking import Masker, MaskingConfig, Mixture, select
 from networks.streams import PIXELS, Stream, StreamKind
 
@@ -100,8 +101,8 @@ def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, u
     stream = model.streams[model.index[name]]
     decoded = model.decode(batch, context)
     wanted = (batch.targets != IGNORE) & (batch.decoder_stream == model.index[name])
-    rows, targets = decoded[wanted], classes_of(batch.targets[wanted], stream)
-    kept = torch.tensor(stream.predictable, device=rows.device) if stream.predictable else None
+    rows, targets = decoded[wanted], classes_of(batch.targets[wanted], stream.predictable)
+    kept = ids_of(stream.predictable, rows.device) if stream.predictable else None
     losses = []
     for part, target in zip(torch.split(rows, ROWS), torch.split(targets, ROWS), strict=True):
         logits = model.logits_of(part, name)

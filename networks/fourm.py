@@ -114,7 +114,7 @@ class FourM(nn.Module):
     def keep_gradients(self) -> None:
         """Let steps on one CPU add to the gradients of the token tables in place (see `Tokens.keeps_gradient`).
 
-        From then on `forget_gradients` must begin each step, in place of the optimizer's ``zero_grad``.
+        From then on `forget_gradients` should begin each step: an optimizer's ``zero_grad`` would give the memory away.
         """
         for table in self._tables():
             table.keeps_gradient = True

@@ -25,6 +25,15 @@ def ids_of(predictable: tuple[int, ...], device: torch.device) -> Int[Tensor, " 
         return torch.tensor(predictable, device=device)
 
 
+def classes_of(ids: Int[Tensor, "*shape"], predictable: tuple[int, ...]) -> Int[Tensor, "*shape"]:
+    """Ids as numbers of the classes that a head chooses among; any other id counts as the first."""
+    if not predictable:
+        return ids
+    known = ids_of(predictable, ids.device)
+    place = torch.searchsorted(known, ids).clamp(max=len(known) - 1)
+    return torch.where(known[place] == ids, place, 0)
+
+
 def cross_entropies(
     decoded: Float[Tensor, "r d"],
     targets: Int[Tensor, " r"],
@@ -32,13 +41,13 @@ def cross_entropies(
     predictable: tuple[int, ...],
 ) -> Float[Tensor, " r"]:
     """Each row's cross-entropy among what its head chooses among, in nats; a target that is none of it is the first."""
-    if predictable:
-        ids = ids_of(predictable, targets.device)
-        row = torch.searchsorted(ids, targets).clamp(max=len(ids) - 1)
-        targets = torch.where(ids[row] == targets, row, 0)
-    # Each head has its own numbers of rows: a narrow one is not worth a program of oneDNN's for each of them.
-    multiply = product if decoded.shape[1] >= NARROW else F.linear
-    return F.cross_entropy(multiply(decoded, head).float(), targets, reduction="none")
+    multiply = product if _is_wide(decoded) else F.linear
+    return F.cross_entropy(multiply(decoded, head).float(), classes_of(targets, predictable), reduction="none")
+
+
+def _is_wide(decoded: Float[Tensor, "r d"]) -> bool:
+    """Each head has its own numbers of rows: a narrow one is not worth a program of oneDNN's for each of them."""
+    return decoded.shape[1] >= NARROW
 
 
 def stream_losses(
@@ -63,7 +72,7 @@ def stream_losses(
     for names in heads.values():
         own = torch.cat([rows[name] for name in names])
         # The last row again, for a round number of them; what is made of it is left out.
-        filler = own[-1:].expand(rounded(len(own)) - len(own) if decoded.shape[1] >= NARROW else 0)
+        filler = own[-1:].expand(rounded(len(own)) - len(own) if _is_wide(decoded) else 0)
         parts += [own, filler]
         sizes.append([*(len(rows[name]) for name in names), len(filler)])
     order = torch.cat(parts)

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.special import xlogy
 
-from evaluation.chance import END, PRIOR_COUNTS, Unigram, chance_figures, classes_of, unigram
+from evaluation.chance import END, PRIOR_COUNTS, Unigram, chance_figures, unigram
 from evaluation.held_out import Codecs, Split
 from modalities.text import EOS_ID
+from networks.heads import classes_of
 from tests.evaluation import world
 
 
@@ -83,7 +84,7 @@ def test_a_hidden_sequence_ends_with_the_sentinel_that_closes_it(codecs: Codecs,
 
 def test_ids_that_the_head_does_not_choose_among_count_as_its_first(codecs: Codecs) -> None:
     stream = replace(codecs.stream("caption"), predictable=(2, 5, 9))
-    assert classes_of(torch.tensor([[2, 5], [9, 7], [0, 11]]), stream).tolist() == [[0, 1], [2, 0], [0, 0]]
+    assert classes_of(torch.tensor([[2, 5], [9, 7], [0, 11]]), stream.predictable).tolist() == [[0, 1], [2, 0], [0, 0]]
 
 
 def test_the_chance_of_values_is_the_training_mean(codecs: Codecs, training: Split, held_out: Split) -> None:

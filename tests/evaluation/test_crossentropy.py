@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.chance import classes_of
 from evaluation.config import EvaluationConfig
 from evaluation.crossentropy import (
     Who,
@@ -20,6 +19,7 @@ from evaluation.records import Score
 from evaluation.roundtrip import Baselines
 from networks.batch import IGNORE
 from networks.fourm import FourM
+from networks.heads import classes_of
 from networks.masking import Masker, select
 from tests.evaluation import world
 
@@ -167,7 +167,7 @@ def test_ids_beyond_the_heads_classes_count_as_in_the_models_own_loss(
         )
     assert found.model.mean() == pytest.approx(float(own), rel=1e-5)
     assert found.chance.mean() == pytest.approx(np.log(len(fewer.predictable)), rel=1e-5)
-    assert int((classes_of(batch.targets[batch.targets != IGNORE], fewer) == 0).sum()) > 0
+    assert int((classes_of(batch.targets[batch.targets != IGNORE], fewer.predictable) == 0).sum()) > 0
 
 
 def _copy(source: FourM, target: FourM) -> None:

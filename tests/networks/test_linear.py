@@ -13,6 +13,11 @@ from networks.linear import Fixed, Map, packed_copy, product, rounded, swiglu
 SHAPES = [(1,), (5, 1), (2, 3, 4), (97,), (0, 2)]
 
 
+def _take_every_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("NARROW", "NARROW_IN_TRAINING"):
+        monkeypatch.setattr(f"networks.linear.{limit}", 0)
+
+
 @pytest.fixture(params=["mkl", "onednn", "onednn by 512 bits"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """True where oneDNN multiplies, whatever the processor."""
@@ -21,8 +26,7 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip("this torch has no oneDNN")
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
     monkeypatch.setattr("networks.linear.has_avx512", lambda: "512" in request.param)
-    for limit in ("NARROW", "NARROW_IN_TRAINING"):
-        monkeypatch.setattr(f"networks.linear.{limit}", 0)
+    _take_every_width(monkeypatch)
     return is_onednn
 
 
@@ -122,8 +126,7 @@ def test_a_packed_copy_shares_its_weights_and_answers_as_the_formula_does(
 
 def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: True)
-    for limit in ("NARROW", "NARROW_IN_TRAINING"):
-        monkeypatch.setattr(f"networks.linear.{limit}", 0)
+    _take_every_width(monkeypatch)
     monkeypatch.setattr("networks.linear.MOST_PACKED", 2 * 12 * 20 * 4 - 1)
     module = nn.Sequential(Map(12, 20, bias=False), Map(20, 12, bias=False))
     assert all(item.packed == () for item in packed_copy(module).modules() if isinstance(item, Map))
