@@ -156,6 +156,12 @@ def test_proxies_are_marked_wherever_they_are_shown(report: ReportInput) -> None
     assert "stand in for an expert network" in html
 
 
+def test_a_wall_time_says_what_was_taken_from_an_earlier_run(report: ReportInput) -> None:
+    assert f"wall time, 1 of {len(report.stages)} stages reused" in page_of(report).text
+    fresh = replace(report, stages=tuple(replace(stage, reused=False) for stage in report.stages))
+    assert "wall time, " not in page_of(fresh).text
+
+
 def test_a_codebook_of_which_little_is_used_is_warned_of(report: ReportInput) -> None:
     assert "Under 10 % of the codes are used" in page_of(report).text
     fine = replace(report, tokenizers=report.tokenizers[:1])
