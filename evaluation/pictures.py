@@ -106,7 +106,7 @@ def sheets(
 
 @torch.no_grad()
 def validation_sheet(
-    model: FourM, codecs: Codecs, held_out: Split, targets: Sequence[str], config: EvaluationConfig, source: str = "rgb"
+    model: FourM, codecs: Codecs, held_out: Split, targets: Sequence[str], config: EvaluationConfig, source: str
 ) -> Sheet:
     """What a model says in the middle of its training: the source, then truth and prediction of each target."""
     was_training, device = model.training, device_of(model)

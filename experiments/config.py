@@ -91,7 +91,7 @@ class TrainingConfig:
     num_workers: int = 0
     """Loader processes."""
     checkpoint_minutes: float = 10.0
-    """Minutes between checkpoints that an interrupted training goes on from; 0 writes none."""
+    """Minutes between checkpoints that an interrupted training, a tokenizer's too, goes on from; 0 writes none."""
 
 
 @dataclass(frozen=True, kw_only=True)

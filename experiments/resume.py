@@ -1,4 +1,4 @@
-"""Going on with a model stage that was interrupted: its checkpoint, its metrics and its pictures."""
+"""Going on with a training that was interrupted: its checkpoint, its metrics and its pictures."""
 
 import shutil
 from dataclasses import dataclass

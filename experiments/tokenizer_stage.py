@@ -23,10 +23,11 @@ from experiments.context import (
     strategy_of,
     trainer_facts,
 )
+from experiments.resume import resumption_of
 from experiments.start import start_of
 from lightning_modules.callbacks import Reporter
 from lightning_modules.checkpoint import TOKENIZERS
-from lightning_modules.data.loading import row_loader
+from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.tokenise import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from lightning_modules.tokenizer_folder import Quality, TokenizerCard, save_tokenizer
@@ -53,6 +54,7 @@ def run_tokenizer(job: Job) -> None:
         optim = _with_steps(job, training.steps[name])
     module = TokenizerModule(task, config.tokenizer, optim)
     logger = logger_of(job)
+    going_on = resumption_of(job, module, logger)
     trainer = Trainer(
         **trainer_facts(config),
         devices=training.devices,
@@ -60,15 +62,14 @@ def run_tokenizer(job: Job) -> None:
         max_steps=optim.steps,
         logger=logger,
         log_every_n_steps=max(1, optim.steps // 40),
-        callbacks=[Reporter(job.report, "images", training.batch_size)],
+        callbacks=[going_on.callback, Reporter(job.report, "images", training.batch_size)],
+        plugins=going_on.plugin,
         precision=cast(Any, training.precision),
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
-    rank, world = trainer.global_rank, trainer.world_size
-    trainer.fit(
-        module, row_loader(rows, training.batch_size, seed=config.tokenizer_optim.seed, rank=rank, world_size=world)
-    )
+    data = RowDataModule(rows, training.batch_size, world_size=trainer.world_size, seed=optim.seed)
+    trainer.fit(module, datamodule=data, ckpt_path=going_on.path)
     if not left_alone(trainer):
         return
     tokenizer = module.trained.eval().to(device_for(config))

@@ -46,7 +46,7 @@ from lightning_modules.data.tokenise import tokenise
 from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError
 from modalities.sequences import Prose
-from modalities.spec import Provenance
+from modalities.spec import Dense, Provenance
 from networks.adopt import adopt
 from networks.masking import Masker
 from networks.tokenizers.text import TextTokenizer
@@ -114,8 +114,8 @@ def run_model(job: Job) -> None:
     logger, width = logger_of(job), config.masking.num_inputs + config.masking.num_targets
     going_on = resumption_of(job, module, logger)
     callbacks: list[Callback] = [going_on.callback, Reporter(job.report, "tokens", config.training.batch_size * width)]
-    if config.training.pictures_every:
-        callbacks.append(Pictures(config.training.pictures_every, _painter(job)))
+    if config.training.pictures_every and (paint := _painter(job)):
+        callbacks.append(Pictures(config.training.pictures_every, paint))
     if config.training.compile:
         module.model.compile_blocks()
     trainer = Trainer(
@@ -198,15 +198,22 @@ def _owner(stream: str) -> str:
     return stream.removesuffix("_pixels")
 
 
-def _painter(job: Job) -> Callable[[LightningModule, int], None]:
-    """A function that draws validation predictions into the job's folder and into the ledger."""
+def _painter(job: Job) -> Callable[[LightningModule, int], None] | None:
+    """A function that draws validation predictions into the job's folder and into the ledger; None if there is nothing.
+
+    They are made from RGB, or in an arm without it from the first grid.
+    """
     codecs = codecs_of(job, list(job.config.arm(job.stage.details["arm"])))
     held_out = split_of(job, "validation", codecs)
-    targets = [name for name in job.config.training.pictures_of if name in codecs.modalities]
+    grids = [name for name, item in codecs.modalities.items() if isinstance(item.layout, Dense)]
+    source = "rgb" if "rgb" in grids else next(iter(grids), None)
+    targets = [name for name in job.config.training.pictures_of if name in codecs.modalities and name != source]
+    if source is None or not targets:
+        return None
 
     def paint(module: LightningModule, step: int) -> None:
         model = cast(FourMModule, module).trained
-        picture = validation_sheet(model, codecs, held_out, targets, job.config.evaluation).image()
+        picture = validation_sheet(model, codecs, held_out, targets, job.config.evaluation, source).image()
         keep_picture(job, picture, step)
 
     return paint

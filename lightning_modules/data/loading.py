@@ -74,7 +74,38 @@ class MaskedBatches(Dataset[TokenBatch]):
         return self.masker(samples, torch.Generator().manual_seed(draw.seed))
 
 
-class FourMDataModule(LightningDataModule):
+class _Resumable(LightningDataModule):
+    """Shuffled batches that go on, after an interruption, where they were."""
+
+    def __init__(self, num_samples: int, batch_size: int, *, seed: int) -> None:
+        super().__init__()
+        self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
+        self._start = self._epoch = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches of which epoch are done."""
+        if self.trainer is None:
+            return {"done": 0, "epoch": 0}
+        # `completed` is counted only after checkpoints are written.
+        done = cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.total).processed
+        in_epoch = max(1, self.num_samples // (self.batch_size * self.trainer.world_size))
+        return {"done": done % in_epoch, "epoch": done // in_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` stood."""
+        self._start, self._epoch = int(state_dict["done"]), int(state_dict["epoch"])
+
+    def _sampler(self) -> BatchSampler:
+        """The batches of this rank that are left."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = BatchSampler(self.num_samples, self.batch_size, seed=self.seed, rank=rank, world_size=world)
+        sampler.start, self._start = self._start, 0
+        # Loader processes ask for batches before Lightning tells the epoch.
+        sampler.set_epoch(self._epoch)
+        return sampler
+
+
+class FourMDataModule(_Resumable):
     """Masked batches of a token store. Validation draws the same samples and the same masks every time."""
 
     def __init__(
@@ -88,19 +119,13 @@ class FourMDataModule(LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(len(train), batch_size, seed=seed)
         self.train, self.validation, self.masker = train, validation, masker
-        self.batch_size, self.val_batches, self.num_workers, self.seed = batch_size, val_batches, num_workers, seed
-        self._start = self._epoch = 0
+        self.val_batches, self.num_workers = val_batches, num_workers
 
     def train_dataloader(self) -> DataLoader[TokenBatch]:
         """Shuffled, masked batches of this rank."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        sampler = BatchSampler(len(self.train), self.batch_size, seed=self.seed, rank=rank, world_size=world)
-        sampler.start, self._start = self._start, 0
-        # Loader processes ask for batches before Lightning tells the epoch.
-        sampler.set_epoch(self._epoch)
-        return self._loader(self.train, sampler)
+        return self._loader(self.train, self._sampler())
 
     def val_dataloader(self) -> DataLoader[TokenBatch]:
         """The first samples in order, with fixed masks."""
@@ -110,19 +135,6 @@ class FourMDataModule(LightningDataModule):
             for number in range(min(self.val_batches, len(self.validation) // size))
         ]
         return self._loader(self.validation, draws)
-
-    def state_dict(self) -> dict[str, Any]:
-        """How many batches of which epoch are done."""
-        if self.trainer is None:
-            return {"done": 0, "epoch": 0}
-        # `completed` is counted only after checkpoints are written.
-        done = cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.total).processed
-        in_epoch = max(1, len(self.train) // (self.batch_size * self.trainer.world_size))
-        return {"done": done % in_epoch, "epoch": done // in_epoch}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` stood."""
-        self._start, self._epoch = int(state_dict["done"]), int(state_dict["epoch"])
 
     def _loader(self, store: TokenStore, sampler: Sampler[Draw] | Sequence[Draw]) -> DataLoader[TokenBatch]:
         return DataLoader(
@@ -136,7 +148,7 @@ class FourMDataModule(LightningDataModule):
 
 
 class RowBatches(Dataset[Tensor]):
-    """Rows of a tensor, a batch at a time, for the training of a tokenizer."""
+    """Rows of a tensor, a batch at a time."""
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
@@ -145,16 +157,17 @@ class RowBatches(Dataset[Tensor]):
         return self.rows[draw.indices]
 
 
-def row_loader(
-    rows: Tensor, batch_size: int, *, seed: int = 0, shuffle: bool = True, rank: int = 0, world_size: int = 1
-) -> DataLoader[Tensor]:
-    """Batches of rows: shuffled ones of this rank for training, or all in order."""
-    if shuffle:
-        size = max(1, min(batch_size, len(rows) // world_size))
-        sampler: Any = BatchSampler(len(rows), size, seed=seed, rank=rank, world_size=world_size)
-    else:
-        sampler = [Draw(indices=part, seed=0) for part in torch.arange(len(rows)).split(batch_size)]
-    return DataLoader(RowBatches(rows), batch_size=None, sampler=sampler)
+class RowDataModule(_Resumable):
+    """Shuffled rows of a tensor, for the training of a tokenizer."""
+
+    def __init__(self, rows: Tensor, batch_size: int, *, world_size: int = 1, seed: int = 0) -> None:
+        """Take the rows; batches are smaller where each of ``world_size`` ranks has fewer than ``batch_size``."""
+        super().__init__(len(rows), max(1, min(batch_size, len(rows) // world_size)), seed=seed)
+        self.rows = rows
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Batches of this rank."""
+        return DataLoader(RowBatches(self.rows), batch_size=None, sampler=self._sampler())
 
 
 def _mix(*parts: int) -> int:

@@ -89,7 +89,7 @@ def test_the_round_trip_of_a_text_is_the_text(codecs: Codecs, held_out: Split) -
 def test_a_picture_of_the_validation_shows_truth_beside_prediction(
     codecs: Codecs, held_out: Split, config: EvaluationConfig, learned: FourM
 ) -> None:
-    sheet = validation_sheet(learned, codecs, held_out, ["shade", "caption"], config)
+    sheet = validation_sheet(learned, codecs, held_out, ["shade", "caption"], config, "rgb")
     assert sheet.columns == ("RGB", "Shade", "predicted", "Caption", "predicted")
     assert len(sheet.rows) == 3
     assert [row[3] for row in sheet.rows] == held_out.first("caption", 3)

@@ -1,4 +1,4 @@
-"""A model in training that is killed goes on from its checkpoint, and becomes what it would have become."""
+"""A training that is killed goes on from its checkpoint, and ends in what it would have ended in."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from safetensors.torch import load_file
 
-from experiments.stages import CHECKPOINT
+from experiments.execution import LOG
+from experiments.stages import CHECKPOINT, DONE
 from experiments.tracking import ledger_uri
 from tests.experiments.miniature import leftovers, started, words
 
@@ -30,6 +31,7 @@ SETTINGS = {
 }
 """Epochs of six steps; neither epochs nor validations nor logged steps nor pictures go along with each other."""
 OFTEN, NEVER = 1e-9, 0
+TWIN = "model-twin"
 
 
 @pytest.fixture
@@ -58,42 +60,42 @@ def train(root: Path, **changes: Any) -> str:
     return out + err
 
 
-def cut_off(root: Path, sign: signal.Signals, *, least: int, **changes: Any) -> int:
-    """Run the command until a checkpoint of at least that step, or the stage's folder for 0, is there; then kill it.
+def cut_off(root: Path, sign: signal.Signals, *, least: int, stage: str = TWIN, **changes: Any) -> int:
+    """Run the command until a checkpoint of at least that step, or a picture for 0, is there; then kill it.
 
     Answers with the step of the checkpoint that is left.
     """
     process = started(words(root, **{**SETTINGS, **changes}), start_new_session=True)
     deadline = time.monotonic() + 120
-    while not begun(root, least) and time.monotonic() < deadline:
+    while not begun(root, least, stage) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     os.killpg(process.pid, sign)
     process.communicate(timeout=60)
-    (place,) = checkpoints(root)
+    (place,) = checkpoints(root, stage)
     step = step_of(place)
     assert least <= step < STEPS
-    assert not models(root)
+    assert not done(root, stage)
     return step
 
 
-def begun(root: Path, least: int) -> bool:
-    """True where a model trains, and has a checkpoint of at least that step."""
+def begun(root: Path, least: int, stage: str) -> bool:
+    """True where a stage trains, and has a checkpoint of at least that step."""
     if least:
-        return any(step_of(place) >= least for place in checkpoints(root))
-    return bool(list((root / "stages").glob(".model-twin-*.partial/pictures/*.png")))
+        return any(step_of(place) >= least for place in checkpoints(root, stage))
+    return bool(list((root / "stages").glob(f".{stage}-*.partial/pictures/*.png")))
 
 
-def checkpoints(root: Path) -> list[Path]:
-    return list((root / "stages").glob(f".model-twin-*.partial/{CHECKPOINT}"))
+def checkpoints(root: Path, stage: str = TWIN) -> list[Path]:
+    return list((root / "stages").glob(f".{stage}-*.partial/{CHECKPOINT}"))
 
 
 def step_of(place: Path) -> int:
     return int(torch.load(place, weights_only=True)["global_step"])
 
 
-def models(root: Path) -> list[Path]:
-    return list((root / "stages").glob("model-twin-*"))
+def done(root: Path, stage: str = TWIN) -> list[Path]:
+    return list((root / "stages").glob(f"{stage}-*"))
 
 
 def runs(root: Path) -> list[Run]:
@@ -119,7 +121,7 @@ def ledger(root: Path) -> tuple[dict[str, list[tuple[int, float]]], list[int]]:
 
 def same_model(one: Path, other: Path) -> None:
     """Both runs' models, metrics, pictures and ledgers agree to the last bit."""
-    (ours,), (theirs,) = models(one), models(other)
+    (ours,), (theirs,) = done(one), done(other)
     assert ours.name == theirs.name
     found, expected = load_file(ours / "model.safetensors"), load_file(theirs / "model.safetensors")
     assert found.keys() == expected.keys()
@@ -147,7 +149,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(copy: Path, uninterru
     said = train(copy, training__checkpoint_minutes=OFTEN)
     assert said.count(f"model/twin/0 goes on from its checkpoint of step {again}.") == 1
     same_model(copy, uninterrupted)
-    (folder,) = models(copy)
+    (folder,) = done(copy)
     facts = json.loads((folder / "facts.json").read_text())
     assert facts["tokens_seen"] == STEPS * 640
     assert facts["earlier_seconds"] > 0
@@ -185,3 +187,43 @@ def test_two_processes_go_on_together(copy: Path, finished: Path, tmp_path: Path
     said = train(copy, training__checkpoint_minutes=OFTEN, **both)
     assert said.count(f"model/twin/0 goes on from its checkpoint of step {step}.") == 1
     same_model(copy, other)
+
+
+WITHOUT_RGB: dict[str, Any] = {
+    "arms__fourm_7": "[semseg,depth,caption]",
+    "arms__fourm_21": "[rgb,depth,caption]",
+    "tokenizer_optim__steps": STEPS,
+    "optim__total_tokens": 1280,
+}
+DEPTH = "tokenizer-depth"
+
+
+@pytest.fixture(scope="session")
+def without_rgb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a run whose tokenizers nobody interrupts."""
+    root = tmp_path_factory.mktemp("without_rgb")
+    assert "goes on from" not in train(root, training__checkpoint_minutes=NEVER, **WITHOUT_RGB)
+    return root
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_tokenizer_goes_on_too_and_ends_as_the_same(sign: signal.Signals, without_rgb: Path, tmp_path: Path) -> None:
+    step = cut_off(tmp_path, sign, least=8, stage=DEPTH, training__checkpoint_minutes=OFTEN, **WITHOUT_RGB)
+    said = train(tmp_path, training__checkpoint_minutes=OFTEN, **WITHOUT_RGB)
+    assert said.count(f"tokenizer/depth goes on from its checkpoint of step {step}.") == 1
+    (ours,), (theirs,) = done(tmp_path, DEPTH), done(without_rgb, DEPTH)
+    assert ours.name == theirs.name
+    found, expected = (
+        {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (DONE, LOG)}
+        for folder in (ours, theirs)
+    )
+    assert "history.json" in expected
+    assert found == expected
+    assert leftovers(tmp_path) == []
+
+
+def test_an_arm_without_rgb_is_drawn_from_its_first_grid(without_rgb: Path) -> None:
+    (model,) = done(without_rgb, "model-fourm_7")
+    assert list((model / "pictures").glob("step-*.png"))
+    routes = {score["route"] for score in json.loads((without_rgb / "mini" / "scores.json").read_text())}
+    assert "caption->semseg" in routes

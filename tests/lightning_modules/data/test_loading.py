@@ -11,7 +11,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from lightning_modules.data.loading import BatchSampler, FourMDataModule, row_loader
+from lightning_modules.data.loading import BatchSampler, FourMDataModule, RowDataModule
 from lightning_modules.data.store import TokenStore, write_tokens
 from modalities.errors import ConfigError
 from networks.batch import TokenBatch
@@ -101,14 +101,13 @@ def test_too_few_samples_for_one_step(world: int, said: str) -> None:
     )
 
 
-def test_rows_come_in_order_or_shuffled() -> None:
+def test_rows_come_shuffled_and_in_smaller_batches_where_they_are_few() -> None:
     rows = torch.arange(10.0)[:, None]
-    in_order = list(row_loader(rows, 4, shuffle=False))
-    assert [len(part) for part in in_order] == [4, 4, 2]
-    assert torch.equal(torch.cat(in_order), rows)
-    shuffled = torch.cat(list(row_loader(rows, 5)))
+    shuffled = torch.cat(list(RowDataModule(rows, 5).train_dataloader()))
     assert not torch.equal(shuffled, rows)
     assert torch.equal(shuffled.sort(dim=0).values, rows)
+    assert [len(part) for part in RowDataModule(rows, 16).train_dataloader()] == [10]
+    assert [len(part) for part in RowDataModule(rows, 16, world_size=2).train_dataloader()] == [5, 5]
 
 
 class Watcher(LightningModule):
