@@ -179,7 +179,7 @@ def test_a_checkpoint_of_no_use_is_told_and_the_model_starts_anew(copy: Path, un
 
 
 def test_two_processes_go_on_together(copy: Path, finished: Path, tmp_path: Path) -> None:
-    both = {"executor__devices": 2, "optim__total_tokens": 30 * 1280}
+    both: dict[str, Any] = {"executor__devices": 2, "optim__total_tokens": 30 * 1280}
     other = tmp_path / "other"
     shutil.copytree(finished / "stages", other / "stages")
     train(other, training__checkpoint_minutes=NEVER, **both)
