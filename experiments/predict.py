@@ -18,12 +18,15 @@ from evaluation.pictures import draw, tile
 from evaluation.transfer import predict_values
 from experiments.ablation import find_model
 from lightning_modules.checkpoint import LoadedModel, load_model
-from modalities.errors import DataError, UnknownNameError
+from modalities.errors import CheckpointError, DataError, UnknownNameError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, Provenance, SequenceModality, center_view
 from networks.batch import Column
 from networks.masking import select
 from networks.streams import PIXELS, Stream, StreamKind
+
+ENTRANCE = "rgb" + PIXELS
+"""The stream by which a photograph enters."""
 
 SIDE = 448
 """Side of the pictures written, in pixels."""
@@ -52,9 +55,11 @@ def predict_image(
     Raises:
         UnknownNameError: The model has no such target.
         DataError: The image cannot be read, or the results cannot be written.
-        CheckpointError: The model's folder is incomplete.
+        CheckpointError: The model's folder is incomplete, or it does not take images.
     """
     loaded = load_model(find_model(model, arm, seed))
+    if ENTRANCE not in loaded.model.index:
+        raise CheckpointError(f"This model does not take images: it has {', '.join(loaded.modalities)}, not rgb.")
     registry = registry or default_registry()
     modalities = loaded.modalities_from(registry)
     chosen = [_target(name, loaded) for name in targets]
@@ -89,22 +94,19 @@ def _target(name: str, loaded: LoadedModel) -> str:
 def _predicted(
     loaded: LoadedModel, modalities: Mapping[str, Modality], seen: np.ndarray, targets: Sequence[str]
 ) -> dict[str, Any]:
-    entrance = "rgb" + PIXELS
-    if entrance not in loaded.model.index:
-        raise DataError("This model does not take images: it was trained without rgb.")
     codecs = Codecs(
         modalities=modalities,
         streams=loaded.streams,
         learnt={name: item.tokenizer for name, item in loaded.tokenizers.items()},
         text=loaded.text,
     )
-    patches = loaded.model.streams[loaded.model.index[entrance]].num_tokens
+    patches = loaded.model.streams[loaded.model.index[ENTRANCE]].num_tokens
     pixels = Column(values=torch.from_numpy(np.array(seen))[None], lengths=torch.tensor([patches]))
     loaded.model.eval()
     values: dict[str, Any] = {}
     with torch.no_grad():
         for name in targets:
-            shown = {entrance: pixels, **_prompt(loaded.streams[loaded.model.index[name]])}
+            shown = {ENTRANCE: pixels, **_prompt(loaded.streams[loaded.model.index[name]])}
             context = loaded.model.encode(select(shown, loaded.streams, inputs=list(shown), targets=[]))
             values[name] = predict_values(loaded.model, codecs, context, name, EvaluationConfig())[0][0]
     return values

@@ -13,8 +13,10 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from PIL import Image
 from safetensors.torch import load_file
 
+from experiments.cli import main
 from experiments.execution import LOG
 from experiments.stages import CHECKPOINT, DONE
 from experiments.tracking import ledger_uri
@@ -222,8 +224,16 @@ def test_a_tokenizer_goes_on_too_and_ends_as_the_same(sign: signal.Signals, with
     assert leftovers(tmp_path) == []
 
 
-def test_an_arm_without_rgb_is_drawn_from_its_first_grid(without_rgb: Path) -> None:
+def test_an_arm_without_rgb_is_drawn_from_its_first_grid_and_takes_no_photographs(
+    without_rgb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (model,) = done(without_rgb, "model-fourm_7")
     assert list((model / "pictures").glob("step-*.png"))
+    photograph = without_rgb / "photo.png"
+    Image.new("RGB", (64, 48), "red").save(photograph)
+    assert main(["predict", str(photograph), "--model", str(model), "--to", "depth", "--out", str(tmp_path / "o")]) == 1
+    said = capsys.readouterr().err
+    assert said == "fourm: This model does not take images: it has semseg, depth, caption, not rgb.\n"
+    assert not (tmp_path / "o").exists()
     routes = {score["route"] for score in json.loads((without_rgb / "mini" / "scores.json").read_text())}
     assert "caption->semseg" in routes
