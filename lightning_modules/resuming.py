@@ -158,11 +158,14 @@ class Checkpoints(Callback):
         return bool(trainer.strategy.broadcast(time.monotonic() - self._written >= self._interval))
 
     def _wait(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal until the step is over; the second one is in a hurry."""
-        if self._received is not None:
-            self._let_go()
-        else:
+        """Remember a signal until the step is over; a second Ctrl-C is in a hurry.
+
+        A second SIGTERM is not: schedulers of clusters send one to every process, and the launcher passes its own on.
+        """
+        if self._received is None:
             self._received = number
+        elif number == signal.SIGINT:
+            self._let_go()
 
     def _let_go(self) -> None:
         """Give signals back to whom they belong to, and send the one that waits on its way."""

@@ -157,7 +157,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(copy: Path, uninterru
     assert facts["earlier_seconds"] > 0
 
 
-@pytest.mark.parametrize(("sign", "workers"), [(signal.SIGTERM, 0), (signal.SIGINT, 1)])
+@pytest.mark.parametrize(("sign", "workers"), [(signal.SIGTERM, 0), (signal.SIGTERM, 1), (signal.SIGINT, 1)])
 def test_a_signal_leaves_a_checkpoint_whatever_the_interval(
     sign: signal.Signals, workers: int, copy: Path, uninterrupted: Path
 ) -> None:
