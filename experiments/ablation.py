@@ -21,8 +21,9 @@ from experiments.context import Job, codecs_of, raw_split, split_of
 from experiments.display import Display
 from experiments.exhibits import exhibits_of, lay_out
 from experiments.manifest import MemoryWatch, git_diff, manifest
+from experiments.planning import plan_of
 from experiments.scheduler import run_plan
-from experiments.stages import Plan, Stage, plan_of
+from experiments.stages import Plan, Stage
 from experiments.tracking import Ledger, ledger_uri, open_ledger
 from lightning_modules.records import to_plain
 from lightning_modules.tokenizer_folder import load_tokenizer

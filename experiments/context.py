@@ -11,7 +11,8 @@ from lightning import Trainer
 
 from evaluation.held_out import Codecs, Split
 from experiments.config import ExperimentConfig
-from experiments.stages import Stage, needs
+from experiments.planning import needs
+from experiments.stages import Stage
 from experiments.tracking import RunLogger
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore

@@ -18,7 +18,8 @@ from experiments.cli import _parser, main
 from experiments.config import ExperimentConfig, load_config, modalities_of
 from experiments.exhibits import exhibits_of, lay_out
 from experiments.generate_command import request_of
-from experiments.stages import Plan, plan_of
+from experiments.planning import plan_of
+from experiments.stages import Plan
 from experiments.tracking import ledger_uri
 from modalities.registry import default_registry
 from tests.experiments.miniature import ROOT, words

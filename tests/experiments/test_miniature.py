@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,18 @@ def test_without_a_ledger_nothing_of_mlflow_is_needed(tmp_path: Path) -> None:
     assert "tracking.uri=none" in out
     assert (tmp_path / "runs" / "bare" / "report.html").is_file()
     assert not (tmp_path / "runs" / "mlflow.db").exists()
+
+
+def test_fewer_modalities_take_the_tokenizers_and_models_that_are_there(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "stages", tmp_path / "stages")
+    before = set(stages(tmp_path))
+    arms = {"arms__fourm_7": "[fourm_7]", "arms__fourm_21": "[fourm_7,t5_caption,web_text]"}
+    assert ablate(tmp_path, **arms, name="fewer") == 0
+    made = {name.rsplit("-", 1)[0] for name in set(stages(tmp_path)) - before}
+    assert {name for name in made if name.startswith(("model", "tokenizer", "text", "generation"))} == {
+        "model-fourm_21-0",
+        "generation-fourm_21",
+    }
 
 
 def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None:

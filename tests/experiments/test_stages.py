@@ -1,10 +1,15 @@
 """Stages: what makes a result another one, and what does not."""
 
+import importlib
 from pathlib import Path
 
+import pytest
+
 from experiments.config import ExperimentConfig, load_config, modalities_of
-from experiments.stages import CHECKPOINT, DONE, Plan, plan_of
+from experiments.planning import plan_of, sources_of
+from experiments.stages import CHECKPOINT, DONE, Plan
 from modalities import default_registry
+from modalities.sequences import Prose
 
 SMALL = ["scale.size=64", "scale.patch=8", "data.train=20", "data.validation=8", "data.shard=10", "seeds=[0,1]"]
 
@@ -82,3 +87,44 @@ def test_half_written_folders_do_not_count_and_are_removed(tmp_path: Path) -> No
     assert plan.is_done("text")
     assert not half.exists()
     assert list((plan.root / "stages").glob(".*")) == [resumable]
+
+
+def _kept(tmp_path: Path, before: str, after: str) -> set[str]:
+    """The stages that stay the same when the arm ``a`` stands and others change."""
+    plans = [_plan(tmp_path, "arms.fourm_7=[rgb,depth]", f"arms.fourm_21={arm}")[1] for arm in (before, after)]
+    return {name for name, sign in plans[0].signatures.items() if plans[1].signatures.get(name) == sign}
+
+
+def test_a_modality_more_or_less_leaves_what_has_nothing_to_do_with_it(tmp_path: Path) -> None:
+    mine = {"tokenizer/rgb", "tokenizer/depth", "model/fourm_7/0", "model/fourm_7/1", "generation/fourm_7", "text"}
+    grid = _kept(tmp_path, "[rgb,depth,caption]", "[rgb,depth,caption,normals]")
+    assert grid == mine
+    assert _kept(tmp_path, "[rgb,depth,caption,normals]", "[rgb,depth,caption]") == mine
+    # Boxes are no prose: the words that the text tokenizer learns from are the same, and so are captions' tokens.
+    assert _kept(tmp_path, "[rgb,depth,caption]", "[rgb,depth,caption,bounding_boxes]") == mine
+    # A web text is, and a model is trained on other word pieces then.
+    words = _kept(tmp_path, "[rgb,depth,caption]", "[rgb,depth,caption,web_text]")
+    assert words == {"tokenizer/rgb", "tokenizer/depth"}
+
+
+def test_what_decides_a_modality_changes_what_reads_it(tmp_path: Path) -> None:
+    _, before = _plan(tmp_path)
+    _, after = _plan(tmp_path, "tokenizer_training.steps.normals=7")
+    changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
+    assert {"tokenizer/normals", "tokens/train/0000", "model/fourm_7/0", "baselines"} <= changed
+    _, after = _plan(tmp_path, "tokenizer_training.steps.human_poses=7", "tokenizer_training.steps.body_pose=7")
+    changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
+    assert {"tokenizer/body_pose", "model/fourm_21/0", "tokens/train/0000"} <= changed
+    assert not {"model/fourm_7/0", "text", "tokenizer/depth"} & changed
+
+
+def test_the_code_of_a_modality_from_elsewhere_decides_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "brightness_kit_1.py"
+    file.write_text("from modalities.sequences import Prose\nclass Mood(Prose):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    mood = importlib.import_module("brightness_kit_1").Mood
+    before = sources_of(mood)
+    assert len(before) == 1
+    file.write_text(file.read_text() + "    title = 'Mood'\n")
+    assert sources_of(mood) != before
+    assert sources_of(Prose) == []
