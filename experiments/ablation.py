@@ -16,7 +16,7 @@ from evaluation.records import Score, read_scores
 from evaluation.report import History, ReportInput, StageTime, TokenizerFacts, summary, write_report
 from evaluation.roundtrip import Baselines
 from experiments.bookkeeper import Bookkeeper
-from experiments.config import ExperimentConfig, modalities_of, plain_values
+from experiments.config import ExperimentConfig, check_names, modalities_of, plain_values
 from experiments.context import Job, codecs_of, raw_split, split_of
 from experiments.display import Display
 from experiments.exhibits import exhibits_of, lay_out
@@ -53,7 +53,9 @@ def run_ablation(config: ExperimentConfig, console: Console, command: str, regis
         UserError: A modality is unknown, a stage failed, or nothing can be written.
     """
     began = time.time()
-    modalities = modalities_of(config, registry or default_registry())
+    registry = registry or default_registry()
+    check_names(config, registry)
+    modalities = modalities_of(config, registry)
     plan = plan_of(config, modalities)
     folder = plan.root / config.name
     uri = ledger_uri(plan.root, config.tracking.uri)

@@ -1,7 +1,7 @@
 """An experiment in one record: the sections that live beside what they configure, a YAML file, and overrides."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -11,112 +11,21 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from evaluation.config import EvaluationConfig
 from experiments.resolutions import ResolutionConfig
+from experiments.sections import DataConfig, ExecutorConfig, TokenizerTrainingConfig, TrackingConfig, TrainingConfig
 from lightning_modules.optim import OptimConfig
 from lightning_modules.records import from_plain
 from lightning_modules.tokenizer import TokenizerOptimConfig
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.presets import PRESETS
 from modalities.registry import Registry
-from modalities.spec import Modality, Scale
+from modalities.spec import Modality, Scale, tokenizer_tasks
 from networks.fourm_config import FourMConfig
 from networks.masking import MaskingConfig
+from networks.streams import PIXELS
 from networks.tokenizers.config import TokenizerConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the shipped configs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """How much of the embedded world is rendered."""
-
-    train: int = 100_000
-    """Training scenes."""
-    validation: int = 1_000
-    """Held-out scenes, on which everything is measured."""
-    shard: int = 512
-    """Scenes in one shard: the unit of work and of resuming."""
-
-    def __post_init__(self) -> None:
-        for name in ("train", "validation", "shard"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"data.{name} must be at least 1, got {getattr(self, name)}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerTrainingConfig:
-    """How each tokenizer is trained."""
-
-    batch_size: int = 256
-    max_rows: int = 100_000
-    """Most training values a tokenizer keeps in memory."""
-    val_rows: int = 1_000
-    """Held-out values that its codebook's use is measured on."""
-    devices: int = 1
-    """Devices that one tokenizer trains on."""
-    steps: dict[str, int] = field(default_factory=dict)
-    """Optimizer steps of single tokenizers, by name, in place of `tokenizer_optim.steps`."""
-    precision: str = "32-true"
-    """Lightning's name of the arithmetic."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How the 4M model is trained, beside the optimizer. Its length is `optim.total_tokens`."""
-
-    batch_size: int = 128
-    """Samples per process and step."""
-    accumulate: int = 1
-    """Batches per optimizer step."""
-    val_every: int = 1_000
-    """Steps between validations."""
-    val_batches: int = 16
-    """Validation batches, the same ones with the same masks each time."""
-    log_every: int = 50
-    """Steps between logged metrics."""
-    pictures_every: int = 0
-    """Steps between pictures of validation predictions; 0 for none but the last."""
-    pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
-    """What those pictures show, where the arm has it."""
-    cut_heads: bool = True
-    """Heads of sequences choose among the ids that occur in their training data only."""
-    start_from: str | None = None
-    """Folder of a model whose weights, text tokenizer and fitting tokenizers are where training begins."""
-    shared_text: bool = True
-    """One table of tokens for all sequences; false gives each its own, as published models have."""
-    precision: str = "32-true"
-    """Lightning's name of the arithmetic: bf16-mixed on GPUs."""
-    compile: bool = False
-    """Compile the transformer blocks with torch.compile; pays on GPUs only."""
-    num_workers: int = 0
-    """Loader processes."""
-    checkpoint_minutes: float = 10.0
-    """Minutes between checkpoints that an interrupted training, a tokenizer's too, goes on from; 0 writes none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExecutorConfig:
-    """Where stages run."""
-
-    workers: int = 1
-    """Stages at once, each in a process of its own; 0 runs them in this process."""
-    threads: int = 0
-    """Threads of each; 0 shares the cores out evenly."""
-    accelerator: str = "auto"
-    """Lightning's name of the device: cpu, gpu, auto."""
-    devices: int = 1
-    """Devices that one model trains on."""
-    strategy: str = "auto"
-    """Lightning's name of the strategy: auto, ddp."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackingConfig:
-    """The ledger."""
-
-    uri: str | None = None
-    """MLflow's tracking URI; None is a database below `root`, and `none` is no ledger: nothing of MLflow is needed."""
-    experiment: str = "fourm-lab"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +59,11 @@ class ExperimentConfig:
             raise ConfigError("An experiment needs at least one arm and one seed: set arms and seeds.")
         if len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds must differ from each other, got {self.seeds}.")
-        if not (minutes := self.training.checkpoint_minutes) >= 0:
-            raise ConfigError(f"training.checkpoint_minutes must be at least 0, got {minutes}.")
+        if min(self.seeds) < 0:
+            raise ConfigError(f"seeds must be at least 0, got {self.seeds}.")
+        for name, given in self.arms.items():
+            if not given:
+                raise ConfigError(f"arms.{name} has no modality: name some, or a preset ({', '.join(PRESETS)}).")
 
     def arm(self, name: str) -> tuple[str, ...]:
         """The modalities of an arm, presets spelled out, each once."""
@@ -229,6 +141,37 @@ def modalities_of(config: ExperimentConfig, registry: Registry) -> dict[str, Mod
         else registry[name].at(config.scale)
         for name in config.every_modality
     }
+
+
+def check_names(config: ExperimentConfig, registry: Registry) -> None:
+    """See whether all that settings name exists; that an arm lacks it is no mistake.
+
+    Raises:
+        UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
+    """
+    known = {*registry, *config.resolutions}
+    measured, streams = config.evaluation, known | {name + PIXELS for name in known}
+    _expect("modality in evaluation.routes", measured.routes, known)
+    _expect("modality in evaluation.probes", [*measured.probes, *measured.probes.values()], known)
+    for source, targets in measured.routes.items():
+        _expect(f"modality in evaluation.routes.{source}", targets, known)
+    for chain in measured.chains:
+        _expect("modality in evaluation.chains", chain, known)
+    _expect("modality in evaluation.argmax", measured.argmax, known)
+    _expect("modality in training.pictures_of", config.training.pictures_of, known)
+    for mixture in config.masking.mixtures:
+        for part in (mixture.input_overrides, mixture.target_overrides, mixture.keep_overrides):
+            _expect("stream in masking.mixtures", part, streams)
+    if config.tokenizer_training.steps:
+        everything = {name: item.at(config.scale) for name, item in registry.items()}
+        everything |= modalities_of(config, registry)
+        _expect("tokenizer in tokenizer_training.steps", config.tokenizer_training.steps, tokenizer_tasks(everything))
+
+
+def _expect(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 def describe(kind: type = ExperimentConfig, prefix: str = "") -> list[tuple[str, str, str]]:

@@ -33,6 +33,8 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise ConfigError(f"optim.lr must be positive, got {self.lr}.")
+        if not self.total_tokens > 0:
+            raise ConfigError(f"optim.total_tokens must be positive, got {self.total_tokens:g}.")
         if not 0 <= self.warmup_tokens <= self.total_tokens:
             raise ConfigError(f"optim.warmup_tokens must lie in 0..{self.total_tokens:g}, got {self.warmup_tokens:g}.")
         if not 0 <= self.ema_decay < 1:

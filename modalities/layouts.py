@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias, assert_never
 
+from modalities.errors import ConfigError
+
 
 class Keep(Enum):
     """How the share of a sequence that stays visible is drawn (4M's span masking)."""
@@ -30,6 +32,13 @@ class Scale:
     """Most codes in one codebook; None leaves the published sizes."""
     max_tokens: int | None = None
     """Longest sequence, in tokens; None leaves the published lengths."""
+
+    def __post_init__(self) -> None:
+        if self.patch < 1 or self.size < self.patch or self.size % self.patch:
+            raise ConfigError(f"scale.size must be a multiple of scale.patch, got {self.size} and {self.patch}.")
+        for name in ("max_channels", "max_vocab", "max_tokens"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"scale.{name} must be at least 1, or null for no limit, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)

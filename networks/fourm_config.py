@@ -98,7 +98,11 @@ class FourMConfig:
     weighted by the size of their vocabulary."""
 
     def __post_init__(self) -> None:
-        width, heads, _, _ = self.shape
+        width, heads, *depths = self.shape
+        if min(width, heads) < 1 or min(depths) < 0:
+            raise ConfigError(
+                f"model.width and model.heads must be positive and depths not negative, got {self.shape}."
+            )
         if width % heads or width % 4:
             raise ConfigError(f"model.width must be a multiple of model.heads and of 4, got {width} and {heads}.")
 

@@ -132,7 +132,7 @@ class RawStore(Mapping[str, RawColumn]):
     columns: dict[str, RawColumn]
     num_samples: int
     fingerprint: str
-    """Changes when any value does."""
+    """Changes when any value of these modalities does."""
 
     @classmethod
     def open(cls, folders: Sequence[Path], modalities: Mapping[str, Modality]) -> "RawStore":
@@ -159,7 +159,12 @@ class RawStore(Mapping[str, RawColumn]):
                     )
                 parts.append(part)
             columns[name] = RawColumn(parts)
-        sums = [str(item["crc32"]) for told in facts for _, item in sorted(told["files"].items())]
+        sums = [
+            str(item["crc32"])
+            for told in facts
+            for file, item in sorted(told["files"].items())
+            if file.partition(".")[0] in modalities
+        ]
         return cls(
             folders=tuple(folders),
             modalities=modalities,

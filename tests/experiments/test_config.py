@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import CONFIGS, ExperimentConfig, describe, find_config, load_config, modalities_of
+from experiments.config import CONFIGS, ExperimentConfig, check_names, describe, find_config, load_config, modalities_of
 from modalities import FOURM_7, FOURM_21, default_registry
 from modalities.errors import ConfigError, UnknownNameError
 from networks.fourm_config import Size
@@ -37,6 +37,18 @@ def test_arms_are_replaced_and_presets_spelled_out() -> None:
         ("model.size=huge", "expected one of \\[nano, tiny, small, B, L, XL\\]"),
         ("optim.lr=-1", "optim.lr must be positive, got -1"),
         ("data.train=0", "data.train must be at least 1, got 0"),
+        ("training.batch_size=0", "training.batch_size must be at least 1, got 0"),
+        ("training.val_every=0", "training.val_every must be at least 1, got 0"),
+        ("training.log_every=0", "training.log_every must be at least 1, got 0"),
+        ("executor.devices=0", "executor.devices must be at least 1, got 0"),
+        ("tokenizer_training.steps.depth=0", "tokenizer_training.steps.depth must be at least 1, got 0"),
+        ("training.precision=float7", "training.precision must be one of 16-mixed, .*, got 'float7'"),
+        ("arms.a=[]", "arms.a has no modality: name some, or a preset"),
+        ("seeds=[-1]", "seeds must be at least 0"),
+        ("scale.size=0", "scale.size must be a multiple of scale.patch, got 0 and 16"),
+        ("scale.max_vocab=0", "scale.max_vocab must be at least 1, or null for no limit, got 0"),
+        ("model.encoder_depth=-1", "depths not negative, got"),
+        ("optim.total_tokens=0", "optim.total_tokens must be positive, got 0"),
         ("training.checkpoint_minutes=-1", "training.checkpoint_minutes must be at least 0, got -1"),
         ("seeds=[1,1]", "seeds must differ"),
         ("nonsense", "not of the form key=value"),
@@ -55,6 +67,30 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     broken.write_text("a: [1, 2\n")
     with pytest.raises(ConfigError, match=r"broken\.yaml is not YAML"):
         load_config(broken)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluation.routes.rgb=[dpeth]",
+        "evaluation.routes.dpeth=[rgb]",
+        "evaluation.chains=[[rgb,dpeth,normals]]",
+        "evaluation.probes.rgb=dpeth",
+        "evaluation.argmax=[dpeth]",
+        "training.pictures_of=[dpeth]",
+        "tokenizer_training.steps.dpeth=3",
+        "masking.mixtures=[{target_overrides: {dpeth: 1.0}}]",
+    ],
+)
+def test_a_setting_that_names_what_does_not_exist_is_a_mistake(override: str) -> None:
+    config = load_config(None, [override])
+    with pytest.raises(UnknownNameError, match=r"named 'dpeth'\. Did you mean 'depth'\?"):
+        check_names(config, default_registry())
+
+
+@pytest.mark.parametrize("name", ["quickstart", "lab", "fourm_7", "fourm_21", "superres"])
+def test_shipped_settings_name_what_exists(name: str) -> None:
+    check_names(load_config(find_config(name)), default_registry())
 
 
 def test_an_unknown_modality_is_named_with_the_nearest() -> None:

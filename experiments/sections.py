@@ -1,0 +1,137 @@
+"""The sections of an experiment's settings that are not a layer's own: data, training, execution, the ledger."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from modalities.errors import ConfigError
+
+PRECISIONS = (
+    "16-mixed",
+    "16-true",
+    "32-true",
+    "64-true",
+    "bf16-mixed",
+    "bf16-true",
+    "transformer-engine",
+    "transformer-engine-float16",
+)
+"""Lightning's names of the arithmetic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How much of the embedded world is rendered."""
+
+    train: int = 100_000
+    """Training scenes."""
+    validation: int = 1_000
+    """Held-out scenes, on which everything is measured."""
+    shard: int = 512
+    """Scenes in one shard: the unit of work and of resuming."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, "data", self, "train", "validation", "shard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerTrainingConfig:
+    """How each tokenizer is trained."""
+
+    batch_size: int = 256
+    max_rows: int = 100_000
+    """Most training values a tokenizer keeps in memory."""
+    val_rows: int = 1_000
+    """Held-out values that its codebook's use is measured on."""
+    devices: int = 1
+    """Devices that one tokenizer trains on."""
+    steps: dict[str, int] = field(default_factory=dict)
+    """Optimizer steps of single tokenizers, by name, in place of `tokenizer_optim.steps`."""
+    precision: str = "32-true"
+    """Lightning's name of the arithmetic."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, "tokenizer_training", self, "batch_size", "max_rows", "val_rows", "devices")
+        _check_precision("tokenizer_training", self.precision)
+        for name, steps in self.steps.items():
+            if steps < 1:
+                raise ConfigError(f"tokenizer_training.steps.{name} must be at least 1, got {steps}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the 4M model is trained, beside the optimizer. Its length is `optim.total_tokens`."""
+
+    batch_size: int = 128
+    """Samples per process and step."""
+    accumulate: int = 1
+    """Batches per optimizer step."""
+    val_every: int = 1_000
+    """Steps between validations."""
+    val_batches: int = 16
+    """Validation batches, the same ones with the same masks each time."""
+    log_every: int = 50
+    """Steps between logged metrics."""
+    pictures_every: int = 0
+    """Steps between pictures of validation predictions; 0 for none but the last."""
+    pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
+    """What those pictures show, where the arm has it."""
+    cut_heads: bool = True
+    """Heads of sequences choose among the ids that occur in their training data only."""
+    start_from: str | None = None
+    """Folder of a model whose weights, text tokenizer and fitting tokenizers are where training begins."""
+    shared_text: bool = True
+    """One table of tokens for all sequences; false gives each its own, as published models have."""
+    precision: str = "32-true"
+    """Lightning's name of the arithmetic: bf16-mixed on GPUs."""
+    compile: bool = False
+    """Compile the transformer blocks with torch.compile; pays on GPUs only."""
+    num_workers: int = 0
+    """Loader processes."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints that an interrupted training, a tokenizer's too, goes on from; 0 writes none."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, "training", self, "batch_size", "accumulate", "val_every", "val_batches", "log_every")
+        _at_least(0, "training", self, "pictures_every", "num_workers", "checkpoint_minutes")
+        _check_precision("training", self.precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorConfig:
+    """Where stages run."""
+
+    workers: int = 1
+    """Stages at once, each in a process of its own; 0 runs them in this process."""
+    threads: int = 0
+    """Threads of each; 0 shares the cores out evenly."""
+    accelerator: str = "auto"
+    """Lightning's name of the device: cpu, gpu, auto."""
+    devices: int = 1
+    """Devices that one model trains on."""
+    strategy: str = "auto"
+    """Lightning's name of the strategy: auto, ddp."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, "executor", self, "devices")
+        _at_least(0, "executor", self, "workers", "threads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """The ledger."""
+
+    uri: str | None = None
+    """MLflow's tracking URI; None is a database below `root`, and `none` is no ledger: nothing of MLflow is needed."""
+    experiment: str = "fourm-lab"
+
+
+def _at_least(least: int, section: str, config: Any, *names: str) -> None:
+    for name in names:
+        # Not a number is not at least anything.
+        if not (value := getattr(config, name)) >= least:
+            raise ConfigError(f"{section}.{name} must be at least {least}, got {value}.")
+
+
+def _check_precision(section: str, value: str) -> None:
+    if value not in PRECISIONS:
+        raise ConfigError(f"{section}.precision must be one of {', '.join(PRECISIONS)}, got {value!r}.")
