@@ -16,7 +16,7 @@ from experiments.stages import Stage
 from experiments.tracking import RunLogger
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore
-from lightning_modules.tokenizer_folder import TrainedTokenizer, load_tokenizer
+from lightning_modules.tokenizer_folder import TrainedTokenizer, fingerprint_of, load_tokenizer
 from modalities.errors import DataError
 from modalities.spec import Modality, SequenceModality, learnt, tokenizer_tasks
 from modalities.text import SENTINEL_0, UNK
@@ -77,16 +77,20 @@ def device_for(config: ExperimentConfig) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
 
 
-def fingerprints(
-    modalities: Mapping[str, Modality], learnt_ones: Mapping[str, TrainedTokenizer], text: str
-) -> dict[str, str]:
-    """What the tokens of each stream depend on: its tokenizer's fingerprint, the text tokenizer's, or both."""
+def fingerprints(job: Job, names: Sequence[str]) -> dict[str, str]:
+    """What the tokens of each stream depend on: its tokenizer's fingerprint, the text tokenizer's, or both.
+
+    Raises:
+        CheckpointError: A tokenizer's folder is not whole.
+    """
+    own = {task: fingerprint_of(job.inputs[f"tokenizer/{task}"]) for task in needs(job.modalities, names)}
     prints: dict[str, str] = {}
-    for name, modality in modalities.items():
+    for name in names:
+        modality = job.modalities[name]
         codes = learnt(modality)
-        parts = [learnt_ones[codes.tokenizer.name].fingerprint] if codes else []
+        parts = [own[codes.tokenizer.name]] if codes else []
         if isinstance(modality, SequenceModality):
-            parts.append(text)
+            parts.append(job.inputs["text"].name)
         prints[name] = "+".join(parts) or "raw"
         if modality.pixels:
             prints[name + PIXELS] = "raw"
@@ -94,8 +98,17 @@ def fingerprints(
 
 
 def token_store(job: Job, split: str, streams: Sequence[Stream]) -> TokenStore:
-    """The tokens of a split."""
-    return TokenStore(job.among(f"tokens/{split}"), streams)
+    """The tokens of a split, which must be of the job's own tokenizers.
+
+    Raises:
+        CheckpointError: They are of others.
+        DataError: A file is missing or damaged.
+    """
+    return TokenStore(job.among(f"tokens/{split}"), streams, fingerprints=_prints_of(job, streams))
+
+
+def _prints_of(job: Job, streams: Sequence[Stream]) -> dict[str, str]:
+    return fingerprints(job, list(dict.fromkeys(stream.name.removesuffix(PIXELS) for stream in streams)))
 
 
 def streams_for(job: Job, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
@@ -109,7 +122,8 @@ def streams_for(job: Job, names: Sequence[str], text: TextTokenizer) -> tuple[St
 
 def _cut(job: Job, stream: Stream) -> Stream:
     """A sequence's stream whose head knows what occurs, the unknown token, and every sentinel that masking can set."""
-    used = TokenStore(job.among("tokens/train"), [stream], in_memory=False).used_ids(stream.name)
+    shards, prints = job.among("tokens/train"), _prints_of(job, [stream])
+    used = TokenStore(shards, [stream], fingerprints=prints, in_memory=False).used_ids(stream.name)
     sentinels = range(SENTINEL_0 + 1, SENTINEL_0 + 3 + (stream.num_tokens + 1) // 2)
     return replace(stream, predictable=tuple(sorted({UNK_ID, *sentinels, *used})))
 

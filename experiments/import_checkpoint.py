@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.variants import check_fit, members_of, tokenizer_name, variants_of, with_tokenizer
-from lightning_modules.checkpoint import Variant, save_model
+from lightning_modules.checkpoint import UNKNOWN, Variant, save_model
 from lightning_modules.published import (
     ReadModel,
     Source,
@@ -88,7 +88,7 @@ def _import_model(source: Source, out: Path, wanted: Wanted, registry: Registry)
             modalities=names,
             scale=scale,
             text=text,
-            fingerprints={stream.name: prints.get(stream.name, "published") for stream in streams},
+            fingerprints={stream.name: prints.get(stream.name, UNKNOWN) for stream in streams},
             tokenizers=folders,
             card=_model_card(source, read),
             variants=variants,

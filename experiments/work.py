@@ -36,6 +36,7 @@ from experiments.context import (
 from experiments.exhibits import run_generation
 from experiments.resolutions import variant_of
 from experiments.resume import keep_picture, resumption_of
+from experiments.stages import needs
 from experiments.start import start_of
 from experiments.tokenizer_stage import run_tokenizer
 from lightning_modules.callbacks import Pictures, Reporter
@@ -82,7 +83,7 @@ def run_tokens(job: Job) -> None:
     """Turn one shard of raw values into tokens."""
     raw = RawStore.open([next(path for name, path in job.inputs.items() if name.startswith("data/"))], job.modalities)
     text, learnt_ones = text_tokenizer(job), tokenizers(job, list(job.modalities))
-    prints = fingerprints(job.modalities, learnt_ones, job.inputs["text"].name)
+    prints = fingerprints(job, list(job.modalities))
     tokenise(
         job.folder,
         raw,
@@ -221,8 +222,6 @@ def _painter(job: Job) -> Callable[[LightningModule, int], None] | None:
 
 def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any, earlier_seconds: float) -> None:
     names = job.config.arm(job.stage.details["arm"])
-    learnt_ones = tokenizers(job, names)
-    chosen = {name: job.modalities[name] for name in names}
     proxies = [name for name in names if job.modalities[name].provenance is Provenance.proxy]
     card = {
         "arm": job.stage.details["arm"],
@@ -239,8 +238,8 @@ def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any
         modalities=names,
         scale=job.config.scale,
         text=text,
-        fingerprints=fingerprints(chosen, learnt_ones, job.inputs["text"].name),
-        tokenizers={name: job.inputs[f"tokenizer/{name}"] for name in learnt_ones},
+        fingerprints=fingerprints(job, names),
+        tokenizers={name: job.inputs[f"tokenizer/{name}"] for name in needs(job.modalities, names)},
         card=card,
         variants={
             name: variant_of(job.config.resolutions[name], job.modalities[name])

@@ -32,6 +32,9 @@ WEIGHTS, CONFIG, TEXT, CARD, TOKENIZERS = (
     "tokenizers",
 )
 
+UNKNOWN = "published"
+"""Stands for the fingerprint of a tokenizer that an imported model came without."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -156,7 +159,8 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         expected: Modalities that it must be of; None takes any.
 
     Raises:
-        CheckpointError: A file is missing or damaged, or the model is of other modalities; the message names which.
+        CheckpointError: A file is missing or damaged, the model is of other modalities, or a tokenizer is not the one
+            that it was trained with; the message names which.
     """
     config = _config(folder)
     if expected is not None and set(expected) != set(config.modalities):
@@ -170,7 +174,6 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete: {error}.") from error
-    found = sorted((folder / TOKENIZERS).iterdir()) if (folder / TOKENIZERS).is_dir() else []
     return LoadedModel(
         model=model.eval(),
         streams=config.streams,
@@ -178,10 +181,30 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         scale=config.scale,
         variants=config.variants,
         text=text,
-        tokenizers={path.name: load_tokenizer(path) for path in found},
+        tokenizers=_tokenizers(folder / TOKENIZERS, config.fingerprints),
         fingerprints=config.fingerprints,
         card=card,
     )
+
+
+def _tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, TrainedTokenizer]:
+    """The tokenizers that lie in ``folder``, each held against what the model was trained with."""
+    found = {path.name: load_tokenizer(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+    for name, item in found.items():
+        if item.task.name != name:
+            raise CheckpointError(
+                f"{folder / name} holds the tokenizer {item.task.name!r} ({item.fingerprint}), expected {name!r}: "
+                "copy the model's own back."
+            )
+        for member in item.task.members:
+            # A sequence's is followed by its text tokenizer's; of what was imported without tokenizers none is known.
+            expected = fingerprints.get(member, UNKNOWN).split("+")[0]
+            if expected not in (UNKNOWN, item.fingerprint):
+                raise CheckpointError(
+                    f"{folder / name} holds a tokenizer {name!r} with the fingerprint {item.fingerprint}, expected "
+                    f"{expected}, with which the model was trained: copy the model's own back."
+                )
+    return found
 
 
 def _config(folder: Path) -> _Config:

@@ -145,8 +145,11 @@ def unseal(folder: Path, *, thorough: bool = False) -> dict[str, Any]:
             raise DataError(f"{path} is missing. Delete {folder} and make it again.")
         if found != expected["bytes"]:
             raise DataError(f"{path} has {found} bytes, expected {expected['bytes']}: it is truncated or was changed.")
-        if thorough and checksum(path) != expected["crc32"]:
-            raise DataError(f"{path} has another checksum than its manifest: it was changed or is damaged.")
+        if thorough and (own := checksum(path)) != expected["crc32"]:
+            raise DataError(
+                f"{path} is damaged: its checksum is {own}, expected {expected['crc32']}. "
+                f"Delete {folder} and make it again."
+            )
     return facts
 
 

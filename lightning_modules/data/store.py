@@ -56,7 +56,7 @@ class TokenStore:
 
         Args:
             fingerprints: Of the tokenizers that the tokens must be of, by stream.
-            in_memory: Read everything now; otherwise map the files.
+            in_memory: Read everything now, and compare checksums; otherwise map the files, and compare sizes.
 
         Raises:
             DataError: A stream is missing or damaged, or streams have unequal counts.
@@ -89,7 +89,7 @@ class TokenStore:
         return tuple(int(i) for i in np.unique(np.concatenate([np.unique(p.values) for p in self._held[stream].parts])))
 
     def _open(self, folder: Path, stream: Stream, fingerprints: Mapping[str, str], *, in_memory: bool) -> ArrayColumn:
-        facts = unseal(folder / stream.name)
+        facts = unseal(folder / stream.name, thorough=in_memory)
         expected = fingerprints.get(stream.name)
         if expected is not None and facts["fingerprint"] != expected:
             raise CheckpointError(

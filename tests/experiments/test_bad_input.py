@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from experiments.cli import main
+from lightning_modules.tokenizer_folder import fingerprint_of
 from tests.experiments.miniature import ablate, leftovers, stages
 
 
@@ -66,6 +68,32 @@ def test_a_truncated_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) 
     assert "truncated" in said
     assert stages(copy) == before
     assert leftovers(copy) == []
+
+
+def test_two_flipped_bytes_of_a_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = next(copy.glob("stages/tokens-train-0000-*/depth/tokens.npy"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-2] + bytes(255 - byte for byte in content[-2:]))
+    assert ablate(copy, training__val_every=2) == 1
+    assert f"{file} is damaged: its checksum is" in line_of(capsys)
+
+
+def test_a_tokenizer_that_is_not_the_one_that_made_the_tokens(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = next(copy.glob("stages/tokenizer-depth-*"))
+    before = fingerprint_of(folder)
+    change_weights(folder)
+    assert ablate(copy, training__val_every=2) == 1
+    said = line_of(capsys)
+    assert f"depth holds tokens of tokenizer {before}, expected {fingerprint_of(folder)}: " in said
+
+
+def change_weights(folder: Path) -> None:
+    """Make a tokenizer another one of the same sizes."""
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: 2 * item if item.is_floating_point() else item for name, item in weights.items()},
+        folder / "model.safetensors",
+    )
 
 
 def test_token_streams_with_unequal_counts(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

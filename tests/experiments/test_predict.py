@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from skimage import data
 
 from evaluation.generation.request import ALIASES
 from experiments.cli import main
 from experiments.predict import SIDE
 from lightning_modules.checkpoint import load_model
+from lightning_modules.tokenizer_folder import fingerprint_of
 from modalities.errors import CheckpointError
 
 
@@ -132,6 +134,32 @@ def test_folders_that_are_no_model(
     shutil.copy(model / "model.safetensors", weights)
     assert predict(photograph, broken, tmp_path / "out") == 1
     assert "dpeth" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("same_task", [False, True], ids=["of another task", "trained again"])
+def test_a_tokenizer_that_the_model_was_not_trained_with(
+    same_task: bool, finished: Path, photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(next((finished / "stages").glob("model-fourm_7-0-*")), model)
+    depth, normals = model / "tokenizers" / "depth", model / "tokenizers" / "normals"
+    before = fingerprint_of(depth)
+    if same_task:
+        weights = load_file(depth / "model.safetensors")
+        save_file(
+            {name: 2 * item if item.is_floating_point() else item for name, item in weights.items()},
+            depth / "model.safetensors",
+        )
+        expected = f"with the fingerprint {fingerprint_of(depth)}, expected {before}, with which the model was trained"
+    else:
+        shutil.rmtree(depth)
+        shutil.copytree(normals, depth)
+        expected = f"holds the tokenizer 'normals' ({fingerprint_of(normals)}), expected 'depth'"
+    assert predict(photograph, model, tmp_path / "out", "depth") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert expected in lines[0]
     assert not (tmp_path / "out").exists()
 
 

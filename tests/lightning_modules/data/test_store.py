@@ -134,6 +134,16 @@ def test_a_stream_that_is_not_there(tmp_path: Path) -> None:
         TokenStore([tmp_path], [DEPTH, CAPTION])
 
 
+def test_two_flipped_bytes_are_found_where_everything_is_read(tmp_path: Path) -> None:
+    write(tmp_path, values(0, 4, lacking=False))
+    place = tmp_path / "depth" / "tokens.npy"
+    content = place.read_bytes()
+    place.write_bytes(content[:-2] + bytes(255 - byte for byte in content[-2:]))
+    TokenStore([tmp_path], [DEPTH], in_memory=False)
+    with pytest.raises(DataError, match=r"depth/tokens\.npy is damaged: its checksum is \d+, expected \d+\. Delete"):
+        TokenStore([tmp_path], [DEPTH])
+
+
 @pytest.mark.parametrize("file", ["tokens.npy", "tokens.offsets.npy"])
 def test_a_truncated_file(file: str, tmp_path: Path) -> None:
     write(tmp_path, values(0, 4, lacking=False))
