@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--arm", help="arm of an ablation; its last, if not given")
     evaluate.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
     evaluate.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
+    evaluate.add_argument(
+        "--split", choices=("test", "validation"), default="test", help="scenes of test, or those that arms compare by"
+    )
     evaluate.set_defaults(command=_evaluate)
 
     generate = commands.add_parser("generate", help="generate any modalities from any others, whole or in part")
@@ -226,6 +229,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
             arguments.out,
             arm=arguments.arm,
             seed=arguments.seed,
+            split=arguments.split,
             progress=lambda word: status.update(f"{word} ..."),
         )
     for line in found.lines:

@@ -43,12 +43,16 @@ def evaluate_model(
     *,
     arm: str | None = None,
     seed: int | None = None,
+    split: str = "test",
     registry: Registry | None = None,
     progress: Progress = lambda _: None,
 ) -> Evaluated:
     """Measure a model by `ExperimentConfig.evaluation` on `data.validation` scenes, and write ``scores.json``.
 
     Chance comes from training scenes: `evaluation.num_chance` of them, at most `data.train`.
+
+    Args:
+        split: ``test``, which nothing else looks at, or ``validation``, by which an ablation compares its arms.
 
     Raises:
         CheckpointError: The model's folder is incomplete.
@@ -72,18 +76,18 @@ def evaluate_model(
     for item in codecs.learnt.values():
         item.to(device)
     with tempfile.TemporaryDirectory() as scratch:
-        sizes = {"train": min(config.data.train, config.evaluation.num_chance), "validation": config.data.validation}
+        sizes = {"train": min(config.data.train, config.evaluation.num_chance), split: config.data.validation}
         splits = {
-            split: _split(Path(scratch) / split, split, count, shown, streams, loaded, codecs, progress)
-            for split, count in sizes.items()
+            name: _split(Path(scratch) / name, name, count, shown, streams, loaded, codecs, progress)
+            for name, count in sizes.items()
         }
         progress("chance and round trips")
-        baselines = measure_baselines(codecs, splits["train"], splits["validation"], config.evaluation)
+        baselines = measure_baselines(codecs, splits["train"], splits[split], config.evaluation)
         progress("the model")
         measured = measure_model(
             loaded.model.to(device),
             codecs,
-            splits["validation"],
+            splits[split],
             baselines,
             sorted(stream.name for stream in streams if stream.is_input),
             who,
@@ -92,18 +96,18 @@ def evaluate_model(
     scores = [*baselines.scores, *measured.scores]
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out / "scores.json", scores)
-    report = _report(str(model), config, chosen, who, scores)
+    report = _report(str(model), f"{config.data.validation} {split} scenes", config, chosen, who, scores)
     return Evaluated(table=summary(report), scores=out / "scores.json", lines=lines)
 
 
 def _report(
-    title: str, config: ExperimentConfig, modalities: Mapping[str, Modality], who: Who, scores: list[Score]
+    title: str, data: str, config: ExperimentConfig, modalities: Mapping[str, Modality], who: Who, scores: list[Score]
 ) -> ReportInput:
     """One model's scores in the form of an ablation's."""
     return ReportInput(
         title=title,
         command="fourm evaluate",
-        data=f"{config.data.validation} held-out procedural scenes",
+        data=data,
         arms={who.arm: list(modalities)},
         seeds=[who.seed],
         modalities=modalities,

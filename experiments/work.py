@@ -34,9 +34,9 @@ from experiments.context import (
     trainer_facts,
 )
 from experiments.exhibits import run_generation
+from experiments.planning import needs
 from experiments.resolutions import variant_of
 from experiments.resume import keep_picture, resumption_of
-from experiments.stages import needs
 from experiments.start import start_of
 from experiments.tokenizer_stage import run_tokenizer
 from lightning_modules.callbacks import Pictures, Reporter

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from skimage import data
 
 from experiments.cli import main
 from lightning_modules.checkpoint import load_model
-from tests.experiments.miniature import ablate
+from tests.experiments.miniature import AMOUNTS, ablate
 from tests.experiments.published import SCALE, setting, text_tokenizer, write_published
 
 
@@ -56,6 +57,29 @@ def test_an_imported_model_is_measured(imported: Path, tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]
     routes = {(score["route"], score["target"]) for score in scores}
     assert {("tokenizer", "depth"), ("rgb->depth", "depth"), ("masked", "depth"), ("rgb->caption", "caption")} <= routes
+
+
+def test_a_model_of_an_ablation_is_measured_again_and_on_scenes_that_nobody_has_seen(
+    finished: Path, tmp_path: Path
+) -> None:
+    """On validation scenes the figures are the ablation's own; on test scenes they are others."""
+    model = str(next((finished / "stages").glob("model-fourm_7-0-*")))
+    settings = [f"{key}={value}" for key, value in AMOUNTS.items() if key.startswith(("data.", "evaluation."))]
+    found: dict[str, dict[tuple[str, str, str], float]] = {}
+    for split in ("validation", "test"):
+        out = tmp_path / split
+        assert main(["evaluate", *settings, "--split", split, "--model", model, "--out", str(out)]) == 0
+        found[split] = figures(json.loads((out / "scores.json").read_text()), "fourm_7")
+    before = figures(json.loads((finished / "mini" / "scores.json").read_text()), "fourm_7")
+    whole = {key: value for key, value in before.items() if key[0] == "rgb->depth"}
+    assert whole
+    assert {key: found["validation"][key] for key in whole} == pytest.approx(whole, rel=1e-4)
+    assert all(found["test"][key] != value for key, value in whole.items() if value)
+
+
+def figures(told: Any, arm: str) -> dict[tuple[str, str, str], float]:
+    scores = told["scores"] if isinstance(told, dict) else told
+    return {(item["route"], item["target"], item["metric"]): item["value"] for item in scores if item["arm"] == arm}
 
 
 def test_training_starts_from_an_imported_model(imported: Path, tmp_path: Path) -> None:
