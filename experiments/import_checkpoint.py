@@ -19,7 +19,7 @@ from lightning_modules.records import from_plain
 from lightning_modules.tokenizer_folder import TokenizerCard, save_tokenizer
 from modalities.errors import CheckpointError, DataError
 from modalities.registry import Registry, default_registry
-from modalities.spec import Scale, learnt
+from modalities.spec import PREPARED, Scale, learnt, normalisations
 from networks.pretrained.fourm_layout import is_fourm
 from networks.streams import PIXELS, Stream, StreamKind
 from networks.tokenizers.text import TextTokenizer
@@ -53,7 +53,7 @@ def import_checkpoint(place: str, out: Path, wanted: Wanted, registry: Registry 
     if is_fourm(source.config):
         return _import_model(source, out, _with_neighbours(wanted, Path(place)), registry or default_registry())
     read = read_published_tokenizer(source, out.name)
-    save_tokenizer(out, read.tokenizer, read.task, read.config, _card(source))
+    save_tokenizer(out, read.tokenizer, read.task, read.config, _card(source, PREPARED))
     return [
         f"Tokenizer of {read.task.layout.num_tokens} tokens out of {read.task.tokenizer.vocab} in {out}.",
         *([] if source.own else [LICENCE]),
@@ -150,12 +150,13 @@ def _tokenizer(
     task = replace(read.task, members=tuple(members))
     for stream in own:
         check_fit(task, stream)
-    return task, save_tokenizer(folder, read.tokenizer, task, read.config, _card(source))
+    card = _card(source, normalisations({member: registry[variants[member].base] for member in members}))
+    return task, save_tokenizer(folder, read.tokenizer, task, read.config, card)
 
 
-def _card(source: Source) -> TokenizerCard:
+def _card(source: Source, normalisation: str) -> TokenizerCard:
     return TokenizerCard(
-        normalisation="values as Modality.prepare gives them",
+        normalisation=normalisation,
         usage=None,
         data_fingerprint="unknown",
         provenance=f"imported from {source.origin}" + ("" if source.own else f". {LICENCE}"),

@@ -31,11 +31,15 @@ from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.tokenise import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from lightning_modules.tokenizer_folder import Quality, TokenizerCard, save_tokenizer
-from modalities.spec import TokenizerTask, tokenizer_tasks
+from modalities.row_metrics import row_measures
+from modalities.spec import Measure, Modality, SequenceModality, TokenizerTask, normalisations, tokenizer_tasks
 from networks.devices import device_of
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 64
+"""Rows in one round trip."""
 
 
 def run_tokenizer(job: Job) -> None:
@@ -81,7 +85,7 @@ def run_tokenizer(job: Job) -> None:
             100 * usage.used,
         )
     card = TokenizerCard(
-        normalisation="values as Modality.prepare gives them",
+        normalisation=normalisations({member: job.modalities[member] for member in task.members}),
         quality=_quality(job, task, tokenizer),
         usage=usage,
         data_fingerprint=raw_split(job, "train", list(task.members)).fingerprint,
@@ -107,43 +111,72 @@ def _with_steps(job: Job, steps: int) -> TokenizerOptimConfig:
 
 def _rows(job: Job, task: TokenizerTask, split: str, most: int) -> Tensor:
     """The values of all modalities that share a tokenizer, as it reads them; at most ``most``, evenly from each."""
-    raw = raw_split(job, split, list(task.members))
     share = -(-most // len(task.members))
+    return _tensor([part for name in task.members for part in _parts(job, name, split, share)])
+
+
+def _parts(job: Job, name: str, split: str, most: int) -> list[np.ndarray]:
+    """What one modality prepares of each of its values, at most ``most`` rows in all."""
     parts: list[np.ndarray] = []
-    for name in task.members:
-        count = 0
-        for value in raw[name][:]:
-            if value is None or count >= share:
-                continue
-            rows = job.modalities[name].prepare(value)
-            parts.append(rows[: share - count])
-            count += len(rows)
+    count = 0
+    for value in raw_split(job, split, [name])[name][:]:
+        if value is None or count >= most:
+            continue
+        rows = job.modalities[name].prepare(value)
+        parts.append(rows[: most - count])
+        count += len(rows)
+    return parts
+
+
+def _tensor(parts: list[np.ndarray]) -> Tensor:
     rows = np.concatenate(parts)
     return torch.from_numpy(rows.astype(np.int64 if rows.dtype.kind in "iu" else np.float32, copy=False))
 
 
 @torch.no_grad()
 def _quality(job: Job, task: TokenizerTask, tokenizer: Tokenizer) -> dict[str, Quality]:
-    """The round trip by each modality's own metrics, for those whose whole value the tokenizer spells."""
+    """The round trip of held-out values: by the modality's own metrics, or of rows where they are parts of a value."""
     quality: dict[str, Quality] = {}
     for name in task.members:
         modality = job.modalities[name]
-        if modality.data_type != "dense":
-            continue
-        raw = raw_split(job, "validation", [name])
-        values = [value for value in raw[name][: job.config.evaluation.num_samples] if value is not None]
-        measures = modality.metrics()
-        for start in range(0, len(values), 64):
-            truth = values[start : start + 64]
-            rows = np.concatenate([modality.prepare(value) for value in truth])
-            x = torch.from_numpy(rows.astype(np.int64 if rows.dtype.kind in "iu" else np.float32, copy=False))
-            answer = tokenizer.decode(tokenizer.encode(x.to(device_of(tokenizer)))).float().cpu().numpy()
-            guess = modality.batch([modality.restore(row) for row in answer])
-            for measure in measures.values():
-                measure.metric.update(guess, modality.batch(truth))
+        if isinstance(modality, SequenceModality):
+            measures = _row_quality(job, modality, tokenizer)
+        else:
+            measures = _value_quality(job, modality, tokenizer)
         for key, measure in measures.items():
             value = float(measure.metric.compute())
             quality[f"{name}/{key}"] = Quality(
                 value=value, unit=measure.unit, higher_is_better=measure.higher_is_better
             )
     return quality
+
+
+def _value_quality(job: Job, modality: Modality, tokenizer: Tokenizer) -> dict[str, Measure]:
+    """The modality's metrics, fed with whole values."""
+    raw = raw_split(job, "validation", [modality.name])
+    values = [value for value in raw[modality.name][: job.config.evaluation.num_samples] if value is not None]
+    measures = modality.metrics()
+    for start in range(0, len(values), AT_ONCE):
+        truth = values[start : start + AT_ONCE]
+        answer = _round_trip(tokenizer, _tensor([modality.prepare(value) for value in truth])).numpy()
+        guess = modality.batch([modality.restore(row) for row in answer])
+        for measure in measures.values():
+            measure.metric.update(guess, modality.batch(truth))
+    return measures
+
+
+def _row_quality(job: Job, modality: SequenceModality, tokenizer: Tokenizer) -> dict[str, Measure]:
+    """The modality's metrics of rows, fed with the parts of its values; none where no held-out value has any."""
+    parts = _parts(job, modality.name, "validation", job.config.tokenizer_training.val_rows)
+    if not any(len(part) for part in parts):
+        return {}
+    measures = modality.row_measures() or row_measures()
+    for rows in _tensor(parts).split(AT_ONCE):
+        answer = _round_trip(tokenizer, rows)
+        for measure in measures.values():
+            measure.metric.update(answer, rows.float())
+    return measures
+
+
+def _round_trip(tokenizer: Tokenizer, rows: Tensor) -> Tensor:
+    return tokenizer.decode(tokenizer.encode(rows.to(device_of(tokenizer)))).float().cpu()

@@ -98,6 +98,11 @@ class ClassMap(DenseModality):
         guess: UInt8[np.ndarray, "h w"] = counts[: len(self.classes)].argmax(axis=0).astype(np.uint8)
         return guess.reshape(first(values).shape)
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "class indices as they are, levels that are no class as 0"
+
     def prepare(self, value: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "1 h w"]:
         """The class indices."""
         classes: Int64[np.ndarray, "1 h w"] = np.where(value < len(self.classes), value, 0).astype(np.int64)[None]
@@ -149,6 +154,11 @@ class EdgeMap(DenseModality):
         limit = often[int(scores.argmax())]
         edges: UInt8[np.ndarray, "h w"] = ((share >= limit) & (share > 0)).astype(np.uint8)
         return edges
+
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "edges as 1, all else as -1"
 
     def prepare(self, value: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "1 1 h w"]:
         """-1 for none, 1 for an edge."""

@@ -57,6 +57,11 @@ class FeatureMap(ArrayModality):
         """The mean vector of each patch."""
         return mean(values).astype(np.float32)
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "feature vectors as they are, one for each patch"
+
     def prepare(self, value: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "1 c h w"]:
         """The vectors as they are, channels first."""
         return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None])
@@ -104,6 +109,11 @@ class FeatureVector(ArrayModality):
     def typical(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, " c"]:
         """The mean vector."""
         return mean(values).astype(np.float32)
+
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "the feature vector as it is"
 
     def prepare(self, value: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, "1 c"]:
         """The vector as it is."""

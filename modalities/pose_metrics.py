@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from modalities.boxes import box_iou, stacked
 from modalities.detection_metrics import matched
-from modalities.poses import Pose, rest_pose
-from modalities.scene.body import JOINT_NAMES
+from modalities.metrics import MeanOver
+from modalities.poses import Pose, rest_pose, rotations
+from modalities.row_metrics import row_error
+from modalities.scene.body import JOINT_NAMES, forward_kinematics
 from modalities.sequence_metrics import Ratio
 from modalities.spec import Measure
 
@@ -86,4 +90,28 @@ def pose_measures() -> dict[str, Measure]:
         "pck": Measure(metric=Ratio(pck_terms), unit="share", higher_is_better=True),
         "joint_error": Measure(metric=Ratio(error_terms), unit="mm", higher_is_better=False),
         "people_f1": Measure(metric=Ratio(people_terms, empty=1.0), unit="share", higher_is_better=True),
+    }
+
+
+def body_terms(decoded: Float[Tensor, "k 207"], prepared: Float[Tensor, "k 207"]) -> tuple[Tensor, Tensor]:
+    """Return the sum of joint errors in millimetres, and the count of joints, of body poses on a body of mean shape."""
+    one, other = (_joints_of(rows) for rows in (decoded, prepared))
+    return torch.from_numpy(1000 * np.linalg.norm(one - other, axis=-1)).sum(), torch.tensor(one.size // 3)
+
+
+def _joints_of(rows: Float[Tensor, "k 207"]) -> Float[np.ndarray, "k 17 3"]:
+    """The joints of bodies that face the camera, each matrix made the nearest rotation, pelvises on each other."""
+    bodies = rotations(rows.double().numpy().reshape(-1, 23, 3, 3))
+    upright = np.tile(np.eye(3, dtype=np.float32), (len(bodies), 1, 1))
+    joints = forward_kinematics(upright, bodies, np.zeros((len(bodies), 10), dtype=np.float32))
+    return np.asarray(joints - joints[:, _PELVIS : _PELVIS + 1])
+
+
+def body_measures() -> dict[str, Measure]:
+    """Return fresh metrics of body poses as rows: mean joint error, mean absolute error of the matrices' entries."""
+    return {
+        "joint_error": Measure(metric=MeanOver("joint_error", body_terms), unit="mm", higher_is_better=False),
+        "entry_error": Measure(
+            metric=MeanOver("entry_error", row_error), unit="rotation matrix entries", higher_is_better=False
+        ),
     }

@@ -56,10 +56,14 @@ __all__ = [
     "WordPiece",
     "center_view",
     "learnt",
+    "normalisations",
     "tokenizer_tasks",
 ]
 
 M = TypeVar("M", bound="Modality")
+
+PREPARED = "values as Modality.prepare gives them"
+"""Stands for the normalisation of a modality that does not tell."""
 
 Value: TypeAlias = Any
 """One raw sample of one modality, in the form that the modality documents (an array, a string, a list of records)."""
@@ -154,6 +158,11 @@ class Modality(abc.ABC):
             case _:
                 assert_never(self.layout)
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does to values, in words, with units and range: tokenizers' cards quote it."""
+        return PREPARED
+
     def at(self: M, scale: Scale) -> M:
         """The same modality at another scale of resolution, codebook and sequence length."""
         return replace(self, layout=layout_at(self.layout, scale), tokenizer=tokenizer_at(self.tokenizer, scale))
@@ -227,9 +236,21 @@ class SequenceModality(Modality):
     def parse(self, text: str) -> Parsed:
         """What ``text`` means; never raises: what does not fit the grammar is left out and told by `well_formed`."""
 
+    def row_measures(self) -> "dict[str, Measure]":
+        """Fresh metrics of the learnt tokenizer's own rows, by name; where there are none, the mean absolute error is.
+
+        They are updated with what the tokenizer decodes (rows, ...) and what `prepare` gave, as float tensors.
+        """
+        return {}
+
     def with_codes(self, value: Value, rows: NDArray[np.float32]) -> Value:
         """``value`` with its coded parts replaced by the tokenizer's reconstructions (parts, ...)."""
         return value
+
+
+def normalisations(modalities: Mapping[str, Modality]) -> str:
+    """What becomes of the values of each modality before its tokenizer reads them, in one line for a person."""
+    return "; ".join(f"{name}: {modality.normalisation}" for name, modality in modalities.items()) or PREPARED
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:

@@ -92,6 +92,11 @@ class Depth(ImageModality):
         guess: Meters = np.divide(total, count, out=np.full(count.shape, overall), where=count > 0).astype(np.float32)
         return guess
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return f"metres cut to {self.near:g}..{self.far:g}, missing ones as {self.far:g}, linearly to -1..1"
+
     def prepare(self, value: Meters) -> Float32[np.ndarray, "1 1 h w"]:
         """Metres from near to far as -1 to 1, so that errors are in proportion to metres."""
         meters = np.clip(np.where(_is_there(value), value, self.far), self.near, self.far)

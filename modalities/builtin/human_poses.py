@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from modalities.boxes import area, draw_box, from_bins, is_box, to_bins
-from modalities.pose_metrics import pck, pose_measures
+from modalities.pose_metrics import body_measures, pck, pose_measures
 from modalities.poses import NUM_ENTRIES, Pose, rest_pose, rotations, rows_of, seen_pose, to_camera
 from modalities.sequences import Reader, RecordModality, medoid
 from modalities.spec import Codes, Loss, Measure, Parsed, ProductMLP, Text, Vector, View, WordPiece
@@ -57,6 +57,11 @@ class HumanPoses(RecordModality):
     def augment(self, value: Sequence[Pose], view: View) -> tuple[Pose, ...]:
         """The people that the view shows, mirrored with it."""
         return tuple(pose for pose in (seen_pose(pose, view) for pose in value) if pose is not None)
+
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "entries of the 23 rotation matrices as they are, -1..1, a row for each person"
 
     def prepare(self, value: Sequence[Pose]) -> NDArray[np.float32]:
         """The entries of each person's rotation matrices, (people, 207)."""
@@ -112,6 +117,10 @@ class HumanPoses(RecordModality):
     def metrics(self) -> dict[str, Measure]:
         """Share of right joints, mean joint error, and F1 of people."""
         return pose_measures()
+
+    def row_measures(self) -> dict[str, Measure]:
+        """Errors of the body pose: of joints, and of the matrices' entries."""
+        return body_measures()
 
     def typical(self, values: Sequence[Sequence[Pose]]) -> tuple[Pose, ...]:
         """Of the samples with people, the one whose joints are right most often in the others."""

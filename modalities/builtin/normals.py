@@ -69,6 +69,11 @@ class Normals(ImageModality):
         filled: Directions = np.where(_is_there(guess)[..., None], guess, np.array([0, 0, 1], dtype=np.float32))
         return filled
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "unit vectors as they are, each component -1..1"
+
     def prepare(self, value: Directions) -> Float32[np.ndarray, "1 3 h w"]:
         """Channels first."""
         return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None], dtype=np.float32)

@@ -49,6 +49,11 @@ class Rgb(ImageModality):
         """The mean of each pixel."""
         return np.rint(mean(values)).astype(np.uint8)
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return "levels 0..255 / 127.5 - 1, so -1..1"
+
     def prepare(self, value: Picture) -> Float32[np.ndarray, "1 3 h w"]:
         """Levels from -1 to 1, channels first."""
         return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None]).astype(np.float32) / np.float32(127.5) - 1

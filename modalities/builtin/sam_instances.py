@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from modalities.boxes import Corners
 from modalities.detection_metrics import mask_measures, panoptic_quality
 from modalities.masks import bounds, crop, filled, from_runs, paste, resampled, to_runs
+from modalities.row_metrics import mask_row_measures
 from modalities.sequences import Reader, RecordModality, medoid
 from modalities.spec import Codes, Dense, Loss, Measure, Parsed, Scale, Text, View, ViTVQ, WordPiece
 from modalities.text import coordinates, spell_codes
@@ -69,6 +70,11 @@ class SamInstances(RecordModality):
         columns = ((view.left + across * view.width) * width).astype(int).clip(0, width - 1)
         return _largest_first(value[:, rows[:, None], columns[None, :]])
 
+    @property
+    def normalisation(self) -> str:
+        """What `prepare` does."""
+        return f"each mask cut to its box and resized to {MASK_SIDE} x {MASK_SIDE} shares, 0 outside to 1 inside"
+
     def prepare(self, value: Masks) -> NDArray[np.float32]:
         """Each mask cut to its box and resized, 0 outside and 1 inside: (instances, 1, 64, 64)."""
         parts = [crop(mask, _box(box), MASK_SIDE) for mask, box in zip(value, bounds(value), strict=True)]
@@ -125,6 +131,10 @@ class SamInstances(RecordModality):
     def metrics(self) -> dict[str, Measure]:
         """Average precision and panoptic quality, without classes."""
         return mask_measures()
+
+    def row_measures(self) -> dict[str, Measure]:
+        """Intersection over union of masks inside their boxes."""
+        return mask_row_measures()
 
     def typical(self, values: Sequence[Masks]) -> Masks:
         """The set of masks that agrees best with the others, by panoptic quality."""

@@ -1,6 +1,7 @@
 """A whole ablation through the command line, from scenes to the report, looked at from all sides."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from PIL import Image
 
 from experiments.tracking import ledger_uri
 from modalities.presets import FOURM_7, FOURM_21
+from modalities.spec import PREPARED
 from tests.experiments.miniature import ablate, leftovers, stages, started, words
 
 INPUT_ONLY = "t5_caption"
@@ -53,6 +55,26 @@ def test_every_modality_is_measured_by_its_round_trip_its_cross_entropy_and_from
     assert all(score["unit"] for score in measured)
     # An answer that guesses nothing is well-formed or not: that has no level of chance.
     assert {score["metric"] for score in measured if score["chance"] is None} == {"well_formed"}
+
+
+def test_every_tokenizers_card_tells_its_normalisation_and_its_quality(finished: Path) -> None:
+    cards = {}
+    for path in (finished / "stages").glob("tokenizer-*/card.json"):
+        told = json.loads(path.read_text())
+        cards[told["name"]] = told["card"]
+        assert told["card"]["quality"], told["name"]
+        for member in told["members"]:
+            assert f"{member}: " in told["card"]["normalisation"]
+            assert any(name.startswith(f"{member}/") for name in told["card"]["quality"])
+        assert PREPARED not in told["card"]["normalisation"]
+        assert all(math.isfinite(item["value"]) and item["unit"] for item in told["card"]["quality"].values())
+    assert len(cards) == 12
+    assert len({card["normalisation"] for card in cards.values()}) == len(cards)
+    assert cards["rgb"]["normalisation"] == "rgb: levels 0..255 / 127.5 - 1, so -1..1"
+    assert not cards["body_pose"]["quality"]["human_poses/joint_error"]["higher_is_better"]
+    assert cards["body_pose"]["quality"]["human_poses/joint_error"]["unit"] == "mm"
+    assert cards["instance_mask"]["quality"]["sam_instances/iou"]["higher_is_better"]
+    assert 0 <= cards["instance_mask"]["quality"]["sam_instances/iou"]["value"] <= 1
 
 
 def test_the_record_says_where_the_models_are(finished: Path) -> None:
