@@ -68,10 +68,15 @@ def run_ablation(config: ExperimentConfig, console: Console, command: str, regis
             parent, "reused.json", json.dumps({name: plan.told(name).get("run") for name in finished}, indent=1)
         )
         with Display(console, plan) as display, MemoryWatch() as memory:
-            display.reused(len(finished), len(plan.stages))
+            display.reused(finished)
             keeper = Bookkeeper(ledger=ledger, parent=parent, plan=plan, display=display)
             run_plan(config, plan, keeper, uri)
-        facts = {**manifest(), "peak memory": f"{memory.peak / 2**30:.2f} GiB", "command": command}
+        facts = {
+            **manifest(),
+            "seeds": ", ".join(map(str, config.seeds)),
+            "peak memory": f"{memory.peak / 2**30:.2f} GiB",
+            "command": command,
+        }
         reading = _reading_job(config, plan, modalities)
         facts["training data"] = raw_split(reading, "train", list(modalities)[:1]).fingerprint
         wall = time.time() - began
@@ -238,8 +243,12 @@ def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> P
         raise DataError(
             f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD} in it."
         )
-    told = json.loads((path / RECORD).read_text())
-    models: dict[str, str] = told["models"]
+    try:
+        models: dict[str, str] = json.loads((path / RECORD).read_text())["models"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path / RECORD} is damaged, expected a record of models: {type(error).__name__}. Run its ablation again."
+        ) from error
     chosen = [
         name
         for name in models

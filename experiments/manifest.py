@@ -2,14 +2,20 @@
 
 import os
 import platform
+import shutil
 import subprocess
+import sys
 import threading
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import TracebackType
 
 import psutil
 
 from networks.devices import processor
+
+ROOT = Path(__file__).resolve().parents[1]
+"""Where this package's code lies."""
 
 PACKAGES = (
     "fourm-lab",
@@ -33,15 +39,38 @@ def manifest() -> dict[str, str]:
             facts[name] = version(name)
         except PackageNotFoundError:
             continue
-    commit = _git("rev-parse", "HEAD")
-    if commit:
-        facts["commit"] = commit + (" with uncommitted changes" if _git("status", "--porcelain") else "")
+    if devices := graphics():
+        facts["graphics"] = devices
+    if found := commit():
+        facts["commit"] = found
     return facts
 
 
-def git_diff() -> str:
-    """What is not committed, or nothing where there is no repository."""
-    return _git("diff", "HEAD")
+def commit(root: Path = ROOT) -> str:
+    """The commit that the code below ``root`` is of, and whether it was changed since; empty outside a repository.
+
+    A repository that an installed package merely lies in, as an environment's, is not the code's own.
+    """
+    if not _git(root, "ls-files", "--", "experiments/manifest.py"):
+        return ""
+    return _git(root, "rev-parse", "HEAD") + (
+        " with uncommitted changes" if _git(root, "status", "--porcelain") else ""
+    )
+
+
+def git_diff(root: Path = ROOT) -> str:
+    """What is not committed of the code below ``root``, or nothing where it has no repository."""
+    return _git(root, "diff", "HEAD") if commit(root) else ""
+
+
+def graphics() -> str:
+    """The names of this machine's GPUs, as torch sees them; empty where there is none."""
+    # Torch takes seconds to import, and where there is no driver there is nothing to ask it.
+    if not shutil.which("nvidia-smi") and "torch" not in sys.modules:
+        return ""
+    import torch
+
+    return ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
 
 
 class MemoryWatch:
@@ -76,9 +105,9 @@ class MemoryWatch:
             self._stop.wait(self._every)
 
 
-def _git(*words: str) -> str:
+def _git(root: Path, *words: str) -> str:
     try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

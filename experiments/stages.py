@@ -81,7 +81,10 @@ class Plan:
 
     def is_done(self, name: str) -> bool:
         """True where the result is there, whole."""
-        return (self.folder(name) / DONE).is_file()
+        try:
+            return isinstance(self.told(name), dict)
+        except (OSError, ValueError):
+            return False
 
     def told(self, name: str) -> dict[str, Any]:
         """What was noted when the stage ended: its seconds, its ledger run."""

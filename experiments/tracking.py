@@ -23,7 +23,8 @@ from modalities.errors import DataError
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 NONE = "none"
 """The tracking URI that stands for no ledger."""
-_LONGEST = 500
+_LONGEST = 6000
+"""Characters of a parameter that MLflow stores."""
 _NAME = re.compile(r"[^A-Za-z0-9_/.\-]")
 
 

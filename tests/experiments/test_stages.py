@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments.ablation import find_model
 from experiments.config import ExperimentConfig, load_config, modalities_of
 from experiments.planning import plan_of, sources_of
 from experiments.stages import CHECKPOINT, DONE, Plan
 from modalities import default_registry
+from modalities.errors import DataError
 from modalities.sequences import Prose
 
 SMALL = ["scale.size=64", "scale.patch=8", "data.train=20", "data.validation=8", "data.shard=10", "seeds=[0,1]"]
@@ -128,3 +130,26 @@ def test_the_code_of_a_modality_from_elsewhere_decides_too(tmp_path: Path, monke
     file.write_text(file.read_text() + "    title = 'Mood'\n")
     assert sources_of(mood) != before
     assert sources_of(Prose) == []
+
+
+def test_a_stage_whose_record_is_damaged_is_not_done(tmp_path: Path) -> None:
+    _, plan = _plan(tmp_path)
+    folder = plan.folder("text")
+    folder.mkdir(parents=True)
+    (folder / DONE).write_text("{}")
+    assert plan.is_done("text")
+    for content in ("", '{"stage": "te', "\x00", "[]"):
+        (folder / DONE).write_text(content)
+        assert not plan.is_done("text")
+    plan.clean()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"models": '])
+def test_a_damaged_record_of_an_ablation_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "ablation.json").write_text(content)
+    with pytest.raises(
+        DataError, match=r"ablation\.json is damaged, expected a record of models: \w+\. Run its"
+    ) as caught:
+        find_model(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,82 @@
+"""What is said while stages run: the stage, its rate, and the time left, of each and of all."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from experiments import display as displays
+from experiments.display import Display
+from experiments.scheduler import Progress
+from experiments.stages import Plan, Stage
+
+STAGES = [
+    Stage(kind="data", name="data/train/0000", facts={}, cost=500.0),
+    Stage(kind="text", name="text", facts={}, cost=100.0),
+    Stage(kind="model", name="model/a/0", facts={}, cost=300.0),
+    Stage(kind="model", name="model/b/0", facts={}, cost=600.0),
+]
+
+
+class Clock:
+    """A time that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The display's clock."""
+    made = Clock()
+    monkeypatch.setattr(displays, "time", made)
+    return made
+
+
+def shown(clock: Clock, tmp_path: object, *, terminal: bool) -> str:
+    """What stands there after 100 s: data is reused, text is done, a third of one model is, none of the other."""
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=160, color_system=None)
+    display = Display(console, Plan(tmp_path, STAGES))  # type: ignore[arg-type]
+    display.reused(["data/train/0000"])
+    clock.now += 60
+    display.ended(STAGES[1], 60.0, None)
+    clock.now += 40
+    running = {
+        "model/a/0": Progress(stage=STAGES[2], started=clock.now - 40, share=1 / 3, rate=51_234.0, unit="tokens"),
+        "model/b/0": Progress(stage=STAGES[3], started=clock.now - 40),
+    }
+    if terminal:
+        console.print(display._table(running, 2, 4))
+    else:
+        display.moved(running, 2, 4)
+    told: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return told
+
+
+def test_a_terminal_shows_the_rate_and_the_time_left(clock: Clock, tmp_path: object) -> None:
+    lines = [" ".join(line.split()) for line in shown(clock, tmp_path, terminal=True).splitlines()]
+    assert lines[0] == "1 of 4 stages are done already and are not run again."
+    assert lines[-3].startswith("model/a/0")
+    assert lines[-3].endswith("33 % 51,234 tokens/s 80 s left")
+    assert lines[-2].endswith("0 % ? left")
+    # 200 of 1,000 units took 100 s; the 500 of what was there already count for nothing.
+    assert lines[-1] == "all 2 of 4 stages 1 min 40 s so far about 6 min 40 s left"
+
+
+def test_a_file_gets_the_same_in_a_line(clock: Clock, tmp_path: object) -> None:
+    last = shown(clock, tmp_path, terminal=False).splitlines()[-1]
+    assert last == (
+        "2/4 stages, 1 min 40 s so far, about 6 min 40 s left: "
+        "model/a/0 33 %, 51,234 tokens/s, 80 s left; model/b/0 0 %, ? left"
+    )
+
+
+def test_nothing_is_foretold_before_anything_is_done(clock: Clock, tmp_path: object) -> None:
+    console = Console(file=io.StringIO(), width=160)
+    display = Display(console, Plan(tmp_path, STAGES))  # type: ignore[arg-type]
+    clock.now += 5
+    display.moved({"text": Progress(stage=STAGES[1], started=clock.now)}, 0, 4)
+    assert console.file.getvalue() == "0/4 stages, 5.0 s so far, ? left: text 0 %, ? left\n"  # type: ignore[attr-defined]
