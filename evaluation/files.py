@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,33 @@ def write_bytes(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def written_together(folder: Path, last: str) -> Iterator[Path]:
+    """A folder to write into, whose files take their places in ``folder`` when all are written, ``last`` as the last.
+
+    What else lies in ``folder`` stays, and where not all can be written, all of it does.
+
+    Raises:
+        DataError: Something cannot be written.
+    """
+    place = folder.resolve()
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        place.mkdir(exist_ok=True)
+        for path in sorted(partial.iterdir(), key=lambda path: (path.name == last, path.name)):
+            path.replace(place / path.name)
+    except (OSError, DataError) as error:
+        reason = error.__cause__ if isinstance(error, DataError) else error
+        if not isinstance(reason, OSError):
+            raise
+        # Whoever asked knows nothing of the folder beside.
+        raise DataError(f"{folder} cannot be written: {reason.strerror or reason}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

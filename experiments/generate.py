@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.files import write_text
+from evaluation.files import written_together
 from evaluation.generation.contact import contact_sheet, drawn_targets
 from evaluation.generation.request import Outcome, Progress, Request, fulfil, full_name, known_target
 from evaluation.generation.settings import told
@@ -14,7 +14,6 @@ from evaluation.pictures import Drawing, tile
 from experiments.ablation import find_model
 from experiments.predict import Answer
 from lightning_modules.checkpoint import LoadedModel, load_model
-from modalities.errors import DataError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, Provenance, SequenceModality
 
@@ -56,24 +55,21 @@ def write_results(out: Path, codecs: Codecs, request: Request, outcome: Outcome)
     lines: list[str] = []
     drawings = drawn_targets(codecs, outcome)
     results: dict[str, Any] = {}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with written_together(out, "generation.json") as partial:
         for name, found in outcome.values.items():
-            results[name] = _write_target(out, codecs.modalities[name], found, drawings[name])
+            results[name] = _write_target(partial, codecs.modalities[name], found, drawings[name])
             lines += [f"{name}: {item['text'] if 'text' in item else out / item['picture']}" for item in results[name]]
-        contact_sheet(codecs, {"": outcome}).image().save(out / "sheet.png")
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
-    record = {
-        "seed": request.seed,
-        "num": request.num,
-        "targets": outcome.targets,
-        "settings": told(outcome.plan, outcome.targets),
-        "inputs": {full_name(name): source.value for name, source in request.sources.items()},
-        "tokens": {name: outcome.parts[name].rows() for name in outcome.targets if name in outcome.parts},
-        "results": results,
-    }
-    write_text(out / "generation.json", json.dumps(record, indent=1) + "\n")
+        contact_sheet(codecs, {"": outcome}).image().save(partial / "sheet.png")
+        record = {
+            "seed": request.seed,
+            "num": request.num,
+            "targets": outcome.targets,
+            "settings": told(outcome.plan, outcome.targets),
+            "inputs": {full_name(name): source.value for name, source in request.sources.items()},
+            "tokens": {name: outcome.parts[name].rows() for name in outcome.targets if name in outcome.parts},
+            "results": results,
+        }
+        (partial / "generation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return [*lines, f"{out / 'sheet.png'}"]
 
 

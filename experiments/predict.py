@@ -11,14 +11,14 @@ import torch
 
 from evaluation.chance import START
 from evaluation.config import EvaluationConfig
-from evaluation.files import write_text
+from evaluation.files import written_together
 from evaluation.generation.request import full_name
 from evaluation.held_out import Codecs
 from evaluation.pictures import draw, tile
 from evaluation.transfer import predict_values
 from experiments.ablation import find_model
 from lightning_modules.checkpoint import LoadedModel, load_model
-from modalities.errors import CheckpointError, DataError, UnknownNameError
+from modalities.errors import CheckpointError, UnknownNameError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, Provenance, SequenceModality, center_view
 from networks.batch import Column
@@ -120,14 +120,13 @@ def _prompt(target: Stream) -> dict[str, Column]:
 
 
 def _write(out: Path, modalities: Mapping[str, Modality], seen: np.ndarray, values: Mapping[str, Any]) -> list[str]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        tile(draw(modalities["rgb"], seen), SIDE).save(out / "input.png")
-        told: dict[str, Any] = {}
-        lines: list[str] = []
+    told: dict[str, Any] = {}
+    lines: list[str] = []
+    with written_together(out, "prediction.json") as partial:
+        tile(draw(modalities["rgb"], seen), SIDE).save(partial / "input.png")
         for name, value in values.items():
             modality = modalities[name]
-            file = out / f"{name}{modality.suffix}"
+            file = partial / f"{name}{modality.suffix}"
             modality.write(file, value)
             drawing = draw(modality, value)
             entry: dict[str, Any] = {"file": file.name, "labels": modality.provenance.value}
@@ -135,14 +134,11 @@ def _write(out: Path, modalities: Mapping[str, Modality], seen: np.ndarray, valu
                 entry["text"] = drawing
                 lines.append(f"{name}: {drawing}")
             else:
-                picture = out / f"{name}_picture.png"
-                tile(drawing, SIDE).save(picture)
-                entry["picture"] = picture.name
-                lines.append(f"{name}: {picture}")
+                entry["picture"] = f"{name}_picture.png"
+                tile(drawing, SIDE).save(partial / entry["picture"])
+                lines.append(f"{name}: {out / entry['picture']}")
             if isinstance(modality, SequenceModality) and hasattr(modality, "to_json"):
                 entry["value"] = modality.to_json(value)
             told[name] = entry
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
-    write_text(out / "prediction.json", json.dumps(told, indent=1) + "\n")
+        (partial / "prediction.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return lines
