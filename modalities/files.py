@@ -35,15 +35,22 @@ def check_suffix(path: Path, known: tuple[str, ...]) -> str:
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """The colours of any image file, upright: cameras note in the file how they were held.
+    """The colours of any image file, whatever its name, upright: cameras note in the file how they were held.
+
+    Of 16 bits of gray the upper 8 are taken.
 
     Raises:
-        DataError: The file is missing, no image, damaged, or has more than 8 bits a channel.
+        DataError: The file is missing, no image, damaged, or has numbers that are no 8 or 16 bits.
     """
-    check_suffix(path, IMAGES)
+    if path.suffix.lower() not in IMAGES and not _is_image(path):
+        check_suffix(path, IMAGES)
     image = _load(path, upright=True)
     if image.mode.startswith(("I", "F")):
-        raise DataError(f"{path} has pixels of kind {image.mode}, expected 8 bits a channel.")
+        levels = np.asarray(image)
+        if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
+            raise DataError(f"{path} has pixels of kind {image.mode}, expected 8 or 16 bits a channel.")
+        gray = (levels.astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=-1)
     return np.asarray(image.convert("RGB"))
 
 
@@ -175,6 +182,15 @@ def _bilinear(value: Shaped[np.ndarray, "h w *c"], view: View, side: int) -> NDA
     if value.ndim == 2 or (value.dtype == np.uint8 and value.shape[2] == 3):
         return resized(value)
     return np.stack([resized(value[..., channel]) for channel in range(value.shape[2])], axis=-1)
+
+
+def _is_image(path: Path) -> bool:
+    """True where a file begins as an image does, whatever its name."""
+    try:
+        with Image.open(path):
+            return True
+    except _BROKEN:
+        return False
 
 
 def _load(path: Path, *, upright: bool) -> Image.Image:

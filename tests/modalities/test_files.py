@@ -42,13 +42,21 @@ def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
     assert read_rgb(path).shape == (8, 6, 3)
 
 
-def test_sixteen_bits_come_back_as_levels_and_are_refused_as_colours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["photo.jfif", "photo", "photo.data"])
+def test_an_image_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    Image.fromarray(picture()).save(tmp_path / name, format="PNG")
+    np.testing.assert_array_equal(read_rgb(tmp_path / name), picture())
+
+
+def test_sixteen_bits_come_back_as_levels_and_lose_half_of_them_as_colours(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     levels = np.array([[0, 1, 65535], [300, 40000, 7]], dtype=np.uint16)
     write_image(path, levels)
     np.testing.assert_array_equal(read_levels(path), levels)
-    with pytest.raises(DataError, match=r"a\.png has pixels of kind I;16, expected 8 bits"):
-        read_rgb(path)
+    np.testing.assert_array_equal(read_rgb(path)[..., 1], [[0, 0, 255], [1, 156, 0]])
+    Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif has pixels of kind F, expected 8 or 16 bits"):
+        read_rgb(tmp_path / "a.tif")
 
 
 def test_a_palette_image_gives_its_indices(tmp_path: Path) -> None:
