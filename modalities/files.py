@@ -42,7 +42,7 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         DataError: The file is missing, no image, damaged, or has numbers that are no 8 or 16 bits.
     """
-    if path.suffix.lower() not in IMAGES and not _is_image(path):
+    if path.suffix.lower() not in IMAGES and path.exists() and not _is_image(path):
         check_suffix(path, IMAGES)
     image = _load(path, upright=True)
     if image.mode.startswith(("I", "F")):

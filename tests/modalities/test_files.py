@@ -48,6 +48,12 @@ def test_an_image_is_known_by_its_content(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read_rgb(tmp_path / name), picture())
 
 
+@pytest.mark.parametrize("name", ["photo.jpg", "photo", "photo.data"])
+def test_a_missing_image_is_said_to_be_missing_whatever_its_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"^There is no file .*{name}\.$"):
+        read_rgb(tmp_path / name)
+
+
 def test_sixteen_bits_come_back_as_levels_and_lose_half_of_them_as_colours(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     levels = np.array([[0, 1, 65535], [300, 40000, 7]], dtype=np.uint16)
@@ -80,6 +86,7 @@ def test_bad_images_are_named_with_what_is_wrong(tmp_path: Path, read: object) -
         with pytest.raises(DataError, match=r"a\.png is not a whole image") as caught:
             read(path)
         assert "\n" not in str(caught.value)
+    (tmp_path / "a.xyz").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"a\.xyz has type '\.xyz', expected one of \.png"):
         read(tmp_path / "a.xyz")
 
