@@ -244,8 +244,8 @@ def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> P
             f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD} in it."
         )
     try:
-        models: dict[str, str] = json.loads((path / RECORD).read_text())["models"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        models = {str(name): Path(place) for name, place in json.loads((path / RECORD).read_text())["models"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path / RECORD} is damaged, expected a record of models: {type(error).__name__}. Run its ablation again."
         ) from error
@@ -256,4 +256,4 @@ def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> P
     ]
     if not chosen:
         raise DataError(f"{path} has no model of arm {arm!r} and seed {seed!r}; it has {', '.join(models)}.")
-    return Path(models[chosen[-1]])
+    return models[chosen[-1]]

@@ -145,7 +145,9 @@ def test_a_stage_whose_record_is_damaged_is_not_done(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"models": '])
+@pytest.mark.parametrize(
+    "content", ["", "{", "{}", "[]", '{"models": ', '{"models": null}', '{"models": {"all/0": 3}}']
+)
 def test_a_damaged_record_of_an_ablation_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "ablation.json").write_text(content)
     with pytest.raises(DataError, match=r"ablation\.json is damaged, expected a record of models: \w+\. Run") as caught:
