@@ -16,7 +16,7 @@ class EvaluationConfig:
     num_chance: int = 4096
     """Training samples from which chance is computed."""
     batch_size: int = 64
-    """Samples per forward pass. Masks are drawn for a batch at a time: figures of masked tokens compare at one size."""
+    """Samples per forward pass, at most 64 for masked tokens. It changes nothing but speed and memory."""
     max_tokens: int | None = None
     """Longest sequence that is written, in tokens; each modality's own limit where None."""
     routes: dict[str, list[str]] = field(default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]})

@@ -11,8 +11,9 @@ Two questions are asked of every model, on the same samples, with the same masks
             predicted; a sequence is hidden whole.
 
 `networks.masking.Masker` draws the masks over a list of streams that does not depend on the arm, from a seed that
-depends on X and the batch alone: arms that know more modalities are asked exactly the same. A modality that is an input
-only (t5_caption) is measured by how well it lets another be predicted: ``t5_caption->caption``.
+depends on X and the chunk of `DRAWN` samples alone: arms that know more modalities are asked exactly the same, at any
+batch size. A modality that is an input only (t5_caption) is measured by how well it lets another be predicted:
+``t5_caption->caption``.
 
 The number is a mean over tokens. Per sample it is the sum over the sample's tokens divided by the mean number of
 tokens, so that the mean over samples is that same number. The unigram is measured on the very same tokens.
@@ -36,6 +37,9 @@ from networks.fourm import Context, FourM
 from networks.heads import classes_of, ids_of
 from networks.masking import Masker, MaskingConfig, Mixture, select
 from networks.streams import PIXELS, Stream, StreamKind
+
+DRAWN = 64
+"""Samples whose masks are drawn together, whatever the batch size: the draw depends on how many there are."""
 
 ROWS = 4096
 """Tokens whose logits are held at a time."""
@@ -134,13 +138,15 @@ def masked_cross_entropy(
     own = torch.tensor([model.index[item.name] for item in asked], device=device_of(model))
     count = min(config.num_samples, split.num_samples)
     tally = Tally(count)
-    for indices in batches(count, config.batch_size):
+    for indices in batches(count, DRAWN):
+        first = int(indices[0])
         samples = split.tokens.columns(indices, list(number))
-        generator = torch.Generator().manual_seed(mask_seed(config.seed, target, int(indices[0])))
-        drawn = masker(samples, generator).to(device_of(model))
-        batch = replace(drawn, stream=own[drawn.stream], decoder_stream=own[drawn.decoder_stream])
-        context = model.encode(batch)
-        tally.add(token_losses(model, batch, context, target, unigram), int(indices[0]))
+        generator = torch.Generator().manual_seed(mask_seed(config.seed, target, first))
+        for part in masker(samples, generator).split(config.batch_size):
+            drawn = part.to(device_of(model))
+            batch = replace(drawn, stream=own[drawn.stream], decoder_stream=own[drawn.decoder_stream])
+            tally.add(token_losses(model, batch, model.encode(batch), target, unigram), first)
+            first += len(batch.ids)
     return tally.score(target, MASKED, who.arm, who.seed)
 
 
@@ -194,7 +200,7 @@ def masking_of(target: Stream, streams: Sequence[Stream], config: EvaluationConf
 
 
 def mask_seed(seed: int, target: str, first: int) -> int:
-    """The seed of one batch's masks."""
+    """The seed of the masks of the `DRAWN` samples from ``first`` on."""
     return zlib.crc32(f"{seed}/{target}/{first}".encode())
 
 

@@ -1,6 +1,6 @@
 """What crosses from data to masking, and from masking to the model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -77,6 +77,20 @@ class TokenBatch:
     def num_tokens(self) -> int:
         """Slots in the encoder and the decoder together, padding included."""
         return self.ids.numel() + self.targets.numel()
+
+    def split(self, size: int) -> Iterator["TokenBatch"]:
+        """The batch in parts of ``size`` samples, in order; the last may be smaller."""
+        b, n = self.ids.shape
+        for first in range(0, b, size):
+            last = min(first + size, b)
+            changed: dict[str, Any] = {
+                item.name: getattr(self, item.name)[first:last] for item in fields(self) if item.name != "rows"
+            }
+            rows = {}
+            for name, packed in self.rows.items():
+                own = (packed.slots >= first * n) & (packed.slots < last * n)
+                rows[name] = Rows(values=packed.values[own], slots=packed.slots[own] - first * n)
+            yield replace(self, rows=rows, **changed)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "TokenBatch":
         changed: dict[str, Any] = {

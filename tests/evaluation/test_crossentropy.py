@@ -6,6 +6,7 @@ import torch
 
 from evaluation.config import EvaluationConfig
 from evaluation.crossentropy import (
+    DRAWN,
     Who,
     canonical,
     common_inputs,
@@ -138,6 +139,28 @@ def test_the_same_question_twice_has_the_same_answer(
 
     assert ask(config) == ask(config)
     assert ask(config).value != ask(replace(config, seed=1)).value
+
+
+@pytest.mark.parametrize("target", ["shade", "caption", "rgb"])
+def test_the_batch_size_changes_neither_masks_nor_figures(
+    codecs: Codecs, baselines: Baselines, config: EvaluationConfig, learned: FourM, target: str
+) -> None:
+    """More samples than masks are drawn for at once, in batches that divide a chunk, do not, and exceed it."""
+    held_out, count = world.split(codecs, DRAWN + 9, seed=300, noise=0.05), DRAWN + 9
+
+    def ask(size: int) -> Score:
+        given = replace(config, num_samples=count, batch_size=size)
+        return masked_cross_entropy(
+            learned, held_out, target, baselines.unigrams[target], common_inputs({"": codecs.streams}), WHO, given
+        )
+
+    whole = ask(DRAWN)
+    assert len(whole.samples) == count
+    for size in (2, 7, 100):
+        score = ask(size)
+        np.testing.assert_allclose(score.samples, whole.samples, rtol=1e-3, atol=1e-5)
+        assert score.value == pytest.approx(whole.value, rel=1e-4)
+        assert score.chance == pytest.approx(whole.chance, rel=1e-6)
 
 
 def test_an_arm_that_shares_nothing_is_asked_all_the_same(

@@ -94,15 +94,17 @@ def test_argmax_gives_levels_and_the_mean_of_codes_gives_values_between(measured
     assert distance("rgb->glow") > 1e-6
 
 
-def test_batches_change_nothing_but_the_masks(
+def test_the_batch_size_changes_no_figure(
     codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM, measured: Measured
 ) -> None:
     other = replace(config, batch_size=40)
     again = measure_model(learned, codecs, held_out, baselines, common_inputs({"all": codecs.streams}), WHO, other)
     for one, two in zip(measured.scores, again.scores, strict=True):
         assert one.key == two.key
-        if one.route != MASKED:
-            assert one.value == pytest.approx(two.value, rel=1e-3, abs=1e-4), one.key
+        assert one.value == pytest.approx(two.value, rel=1e-3, abs=1e-4), one.key
+        assert (one.chance is None) == (two.chance is None), one.key
+        if one.chance is not None and two.chance is not None:
+            assert one.chance == pytest.approx(two.chance, rel=1e-6), one.key
 
 
 def test_a_route_whose_source_an_arm_lacks_is_not_asked(
