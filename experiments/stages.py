@@ -23,7 +23,7 @@ VERSIONS = {
     "tokens": 1,
     "model": 1,
     "baselines": 1,
-    "evaluation": 1,
+    "evaluation": 2,
     "generation": 1,
 }
 """Raised when the code of a kind of stage changes what it makes, so that old results are not taken for new ones."""
