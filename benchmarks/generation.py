@@ -18,27 +18,33 @@ from functools import partial
 import torch
 
 from benchmarks.plain import PlainFourM
-from benchmarks.plain_generation import known_grid, known_text, nothing_known, unmask_plainly, write_plainly
-from benchmarks.samples import ARMS, machine, published_streams
-from networks.batch import Column
+from benchmarks.plain_generation import (
+    generate_grid_plain,
+    generate_sequence_plain,
+    hidden_modalities,
+    known_grid,
+    known_text,
+)
+from benchmarks.samples import MODALITY_SETS, describe_machine, published_streams
+from networks.batch import PaddedTokens
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig, Size
-from networks.generation.branches import Branches, encode_branches
-from networks.generation.dice import Dice
+from networks.generation.branches import GuidanceBranches, encode_branches
+from networks.generation.dice import CounterRng
 from networks.generation.generate import generate
-from networks.generation.inputs import Given, lay
-from networks.generation.plan import Decoding, Plan, Scheme
+from networks.generation.inputs import ConditionInput, prepare_inputs
+from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.generation.write import Assignment, write
+from networks.generation.write import InfillingSpec, generate_sequence_tokens
 
 SEQUENCES, STEPS, GUIDANCE = (64, 256), (8, 25), 3.0
 ROUTES = (("caption", "rgb"), ("depth", "normals"))
 CAPTION = 32
 """Tokens of the caption that images are generated from."""
-GREEDY = Decoding(scheme=Scheme.maskgit, tokens=TokenSchedule.cosine, temperature=Temperature(start=0.0))
+GREEDY = DecodingConfig(scheme=DecodingScheme.maskgit, tokens=TokenSchedule.cosine, temperature=Temperature(start=0.0))
 
 
-def seconds(run: Callable[[], object]) -> float:
+def elapsed_seconds(run: Callable[[], object]) -> float:
     """Wall time of one call."""
     begin = time.perf_counter()
     run()
@@ -46,55 +52,62 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 @torch.no_grad()
-def write_ours(model: FourM, given: dict[str, Given], b: int, num: int) -> None:
+def generate_sequence_ours(model: FourM, given: dict[str, ConditionInput], b: int, num: int) -> None:
     """Write ``num`` tokens of a caption, whatever they are."""
-    model = model.frozen()
-    canvas, device = lay(model, given, ["caption"]), torch.device("cpu")
-    contexts = encode_branches(model, canvas, "caption", Branches(hidden=(frozenset(),)), b, device, prompted=True)
+    model = model.inference_copy()
+    known_streams, device = prepare_inputs(model, given, ["caption"]), torch.device("cpu")
+    contexts = encode_branches(
+        model, known_streams, "caption", GuidanceBranches(excluded=(frozenset(),)), b, device, prompt_with_sentinel=True
+    )
     # No token has this id, so that nothing ends early.
-    assignment = Assignment(ends=torch.full((b,), -1), limits=torch.full((b,), num), most=num)
-    for _ in write(model, contexts, "caption", assignment, GREEDY, Dice(keys=torch.arange(b))):
+    spec = InfillingSpec(end_ids=torch.full((b,), -1), max_lengths=torch.full((b,), num), longest=num)
+    for _ in generate_sequence_tokens(model, contexts, "caption", spec, GREEDY, CounterRng(keys=torch.arange(b))):
         pass
 
 
-class Bench:
+class GenerationBenchmark:
     """Both models and what they generate from: depth, or a caption of `CAPTION` tokens."""
 
     def __init__(self, b: int, num: int = 21) -> None:
         torch.manual_seed(0)
-        self.b, self.streams = b, published_streams(ARMS[num], shared_text=False)
+        self.b, self.streams = b, published_streams(MODALITY_SETS[num], shared_text=False)
         config = FourMConfig(size=Size.tiny)
         self.ours = FourM(self.streams, config).eval()
         self.plain = PlainFourM(self.streams, config, 256, 256).eval()
         depth, caption = torch.randint(0, 8192, (b, 196)), torch.randint(300, 30_000, (b, CAPTION))
-        nothing = nothing_known(self.streams, b)
+        hidden = hidden_modalities(self.streams, b)
         self.given = {name: {name: _given(ids)} for name, ids in (("depth", depth), ("caption", caption))}
         self.batch = {
-            "depth": {**nothing, "depth": known_grid(depth)},
-            "caption": {**nothing, "caption": known_text(nothing["caption"], caption)},
+            "depth": {**hidden, "depth": known_grid(depth)},
+            "caption": {**hidden, "caption": known_text(hidden["caption"], caption)},
         }
 
     def sequence(self, num: int, repetitions: int) -> tuple[float, float, float]:
         """Median seconds of ours, of the plain form, and of the plain form with one run of the encoder."""
         given, batch = self.given["depth"], self.batch["depth"]
 
-        def spent(*, encodes_once: bool) -> list[float]:
-            write = partial(write_plainly, self.plain, batch, "caption", num, encodes_once=encodes_once)
-            return [seconds(write) for _ in range(repetitions)]
+        def timings(*, encode_once: bool) -> list[float]:
+            write = partial(generate_sequence_plain, self.plain, batch, "caption", num, encode_once=encode_once)
+            return [elapsed_seconds(write) for _ in range(repetitions)]
 
-        ours = [seconds(partial(write_ours, self.ours, given, self.b, num)) for _ in range(repetitions + 1)][1:]
-        plain, spared = spent(encodes_once=False), spent(encodes_once=True)
-        return statistics.median(ours), statistics.median(plain), statistics.median(spared)
+        ours = [
+            elapsed_seconds(partial(generate_sequence_ours, self.ours, given, self.b, num))
+            for _ in range(repetitions + 1)
+        ][1:]
+        plain, encoder_once = timings(encode_once=False), timings(encode_once=True)
+        return statistics.median(ours), statistics.median(plain), statistics.median(encoder_once)
 
     def grid(self, route: tuple[str, str], steps: int, guidance: float, repetitions: int) -> tuple[float, float]:
         """Median seconds of ours and of the plain form."""
         source, target = route
-        plan = Plan(decodings={target: Decoding(**{**vars(GREEDY), "steps": steps, "guidance": guidance})})
+        plan = GenerationConfig(
+            decodings={target: DecodingConfig(**{**vars(GREEDY), "steps": steps, "guidance": guidance})}
+        )
         times: tuple[list[float], list[float]] = ([], [])
         for number in range(repetitions + 1):
             pair = (
-                seconds(lambda: generate(self.ours, self.given[source], [target], plan, torch.Generator())),
-                seconds(lambda: unmask_plainly(self.plain, self.batch[source], target, steps, guidance)),
+                elapsed_seconds(lambda: generate(self.ours, self.given[source], [target], plan, torch.Generator())),
+                elapsed_seconds(lambda: generate_grid_plain(self.plain, self.batch[source], target, steps, guidance)),
             )
             if number:
                 for kept, value in zip(times, pair, strict=True):
@@ -102,8 +115,8 @@ class Bench:
         return statistics.median(times[0]), statistics.median(times[1])
 
 
-def _given(ids: torch.Tensor) -> Given:
-    return Given(column=Column(values=ids, lengths=torch.full((len(ids),), ids.shape[1])))
+def _given(ids: torch.Tensor) -> ConditionInput:
+    return ConditionInput(tokens=PaddedTokens(values=ids, lengths=torch.full((len(ids),), ids.shape[1])))
 
 
 def main() -> None:
@@ -112,18 +125,20 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--arm", type=int, default=21, choices=sorted(ARMS), help="modalities that the model knows")
+    parser.add_argument(
+        "--arm", type=int, default=21, choices=sorted(MODALITY_SETS), help="modalities that the model knows"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    bench, b = Bench(arguments.batch, arguments.arm), arguments.batch
-    print(machine())
+    bench, b = GenerationBenchmark(arguments.batch, arguments.arm), arguments.batch
+    print(describe_machine())
     print(f"{'route':<36}{'ours, tokens/s':>15}{'plain, tokens/s':>16}{'ratio':>8}{'encoder once':>14}{'ratio':>8}")
     for num in SEQUENCES:
-        ours, plain, spared = bench.sequence(num, arguments.repetitions)
-        rates = [b * num / value for value in (ours, plain, spared)]
+        ours, plain, encoder_once = bench.sequence(num, arguments.repetitions)
+        rates = [b * num / value for value in (ours, plain, encoder_once)]
         print(
             f"{f'depth -> caption, {num} tokens':<36}{rates[0]:>15.0f}{rates[1]:>16.0f}{plain / ours:>8.1f}"
-            f"{rates[2]:>14.0f}{spared / ours:>8.1f}",
+            f"{rates[2]:>14.0f}{encoder_once / ours:>8.1f}",
             flush=True,
         )
     for route in ROUTES:

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.import_checkpoint import Wanted, import_checkpoint
-from lightning_modules.weights import write_weights
+from experiments.import_checkpoint import ImportOptions, import_checkpoint
+from lightning_modules.weights import write_safetensors
 
-WIDTH, HEADS, DEPTH, WORDS = 768, 12, 12, 30_000
+WIDTH, HEADS, DEPTH, TEXT_VOCAB = 768, 12, 12, 30_000
 
 GRIDS = {
     "tok_rgb@224": (14, 16384),
@@ -64,7 +64,7 @@ def config() -> dict[str, Any]:
     }
 
 
-def shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
+def tensor_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     """Every tensor of the checkpoint and its shape."""
     hidden = int(2 * 4 * WIDTH / 3)
     square, wide = (WIDTH, WIDTH), (hidden, WIDTH)
@@ -87,13 +87,13 @@ def shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "mask_token", (1, 1, WIDTH)
     for side in ("encoder", "decoder"):
         for name in (*TEXTS, *GRIDS, *(("rgb@224", "t5_caption") if side == "encoder" else ())):
-            places = GRIDS[name][0] ** 2 if name in GRIDS else 196 if name == "rgb@224" else 512
+            num_positions = GRIDS[name][0] ** 2 if name in GRIDS else 196 if name == "rgb@224" else 512
             yield f"{side}_embeddings.{name}.mod_emb", (1, 1, WIDTH)
-            yield f"{side}_embeddings.{name}.pos_emb", (1, places, WIDTH)
+            yield f"{side}_embeddings.{name}.pos_emb", (1, num_positions, WIDTH)
             if name in GRIDS or name in TEXTS:
-                vocab = GRIDS[name][1] if name in GRIDS else WORDS
+                vocab_size = GRIDS[name][1] if name in GRIDS else TEXT_VOCAB
                 for part in ("token_emb", "to_logits")[: 1 if side == "encoder" else 2]:
-                    yield f"{side}_embeddings.{name}.{part}.weight", (vocab, WIDTH)
+                    yield f"{side}_embeddings.{name}.{part}.weight", (vocab_size, WIDTH)
     yield "encoder_embeddings.rgb@224.proj.weight", (WIDTH, 768)
     yield "encoder_embeddings.t5_caption.emb_proj.weight", (WIDTH, 4096)
     yield "encoder_embeddings.t5_caption.emb_proj.bias", (WIDTH,)
@@ -104,14 +104,14 @@ def write_checkpoint(path: Path) -> int:
     generator = torch.Generator().manual_seed(0)
     tensors: dict[str, Tensor] = {}
     block = torch.randn(1 << 20, generator=generator) * 0.02
-    for name, shape in shapes():
+    for name, shape in tensor_shapes():
         size = int(torch.tensor(shape).prod())
         # Random numbers by the gigabyte take longer than the import: one block is repeated, from another place.
         start = int(torch.randint(1 << 10, (), generator=generator))
         value = block[start:].repeat(-(-size // (len(block) - start)))[:size].view(shape)
         shared = name.replace("decoder_", "encoder_") if name.endswith("mod_emb") else ""
         tensors[name] = tensors.get(shared, value)
-    write_weights(path, tensors, {"config": json.dumps(config())})
+    write_safetensors(path, tensors, {"config": json.dumps(config())})
     fixed = {name for name in tensors if name.endswith("pos_emb") and "global" not in name}
     shared_codes = {name for name in tensors if name.startswith("decoder") and name.endswith("mod_emb")}
     return sum(value.numel() for name, value in tensors.items() if name not in fixed | shared_codes)
@@ -124,9 +124,9 @@ def peak_gigabytes() -> float:
 
 def timed_import(path: Path, out: Path) -> tuple[float, float]:
     """Seconds of an import, and the process's peak memory in gigabytes after it."""
-    began = time.perf_counter()
-    import_checkpoint(str(path), out, Wanted())
-    return time.perf_counter() - began, peak_gigabytes()
+    start_time = time.perf_counter()
+    import_checkpoint(str(path), out, ImportOptions())
+    return time.perf_counter() - start_time, peak_gigabytes()
 
 
 if __name__ == "__main__":
@@ -138,5 +138,5 @@ if __name__ == "__main__":
             count = write_checkpoint(Path(folder) / "model.safetensors")
             sys.stdout.write(f"{count:,} parameters\n")
             command = [sys.executable, "-m", "benchmarks.import_checkpoint", folder, f"{folder}/out"]
-            told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            sys.stdout.write(f"{told['seconds']:.1f} s, {told['peak']:.2f} GB at most\n")
+            result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            sys.stdout.write(f"{result['seconds']:.1f} s, {result['peak']:.2f} GB at most\n")

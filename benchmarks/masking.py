@@ -12,11 +12,11 @@ import time
 
 import torch
 
-from benchmarks.samples import machine, published_streams, random_samples
-from networks.masking import Masker, MaskingConfig, Mixture, Recipe
+from benchmarks.samples import describe_machine, published_streams, random_samples
+from networks.masking import Masker, MaskingConfig, MaskingPreset, Mixture
 
 CONFIGS = {
-    "published mixture": MaskingConfig(num_inputs=256, num_targets=256, recipe=Recipe.fourm_21),
+    "published mixture": MaskingConfig(num_inputs=256, num_targets=256, recipe=MaskingPreset.fourm_21),
     "all to all, alpha 1": MaskingConfig(
         num_inputs=256, num_targets=256, mixtures=[Mixture(input_alpha=1.0, target_alpha=1.0)]
     ),
@@ -31,7 +31,7 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     torch.set_num_threads(1)
     streams = published_streams()
-    print(machine())
+    print(describe_machine())
     print(
         f"{'mixture':<22}{'sequences':<12}{'batch':>6}{'ms/sample':>11}{'least':>8}{'processor':>11}{'samples/s':>11}"
     )

@@ -19,7 +19,7 @@ from networks.fourm_config import FourMConfig
 from networks.positions import sincos_1d, sincos_2d
 from networks.streams import Stream, StreamKind
 
-FED_AS = {
+SHARED_TABLES = {
     "web_text": "caption",
     "metadata_geometric": "metadata_semantic",
     "metadata_image": "metadata_semantic",
@@ -28,39 +28,39 @@ FED_AS = {
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedModality:
     """All of one modality, and which of it the encoder sees and the decoder is asked for."""
 
     values: Tensor
     """Ids (b, n), pixels (b, n, c) or vectors (b, n, c); of a sequence the input's ids, then the target's."""
-    seen: Bool[Tensor, "b n"]
-    asked: Bool[Tensor, "b n"]
+    visible: Bool[Tensor, "b n"]
+    target_mask: Bool[Tensor, "b n"]
 
 
-def plain_batch(samples: Samples, batch: TokenBatch, streams: Sequence[Stream]) -> dict[str, Masked]:
+def plain_batch(samples: Samples, batch: TokenBatch, streams: Sequence[Stream]) -> dict[str, MaskedModality]:
     """What ``batch`` chose, as whole modalities with masks. Not timed: the published loader hands over this form."""
     return {
-        stream.name: _masked(samples, batch, number, stream)
+        stream.name: _masked_modality(samples, batch, number, stream)
         for number, stream in enumerate(streams)
         if stream.name in samples
     }
 
 
-def _masked(samples: Samples, batch: TokenBatch, number: int, stream: Stream) -> Masked:
+def _masked_modality(samples: Samples, batch: TokenBatch, number: int, stream: Stream) -> MaskedModality:
     b = len(batch.ids)
     own = batch.visible & (batch.stream == number)
-    asked_slots = batch.decoder_visible & (batch.decoder_stream == number)
+    target_slots = batch.decoder_visible & (batch.decoder_stream == number)
     sample, slot = own.nonzero(as_tuple=True)
     position = batch.position[sample, slot]
-    wanted_sample, wanted_slot = asked_slots.nonzero(as_tuple=True)
-    wanted = batch.decoder_position[wanted_sample, wanted_slot]
+    target_sample, target_slot = target_slots.nonzero(as_tuple=True)
+    target_position = batch.decoder_position[target_sample, target_slot]
     width = 2 * (stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
-    seen, asked = (torch.zeros(b, width, dtype=torch.bool) for _ in range(2))
-    seen[sample, position] = True
+    visible, target_mask = (torch.zeros(b, width, dtype=torch.bool) for _ in range(2))
+    visible[sample, position] = True
     match stream.kind:
         case StreamKind.grid:
             values = samples[stream.name].values.long()
-            asked[wanted_sample, wanted] = True
+            target_mask[target_sample, target_position] = True
         case StreamKind.pixels | StreamKind.embedding:
             values = torch.zeros(b, width, stream.channels)
             rows = batch.rows[stream.name]
@@ -70,10 +70,10 @@ def _masked(samples: Samples, batch: TokenBatch, number: int, stream: Stream) ->
             values = torch.zeros(b, width, dtype=torch.int64)
             values[sample, position] = batch.ids[sample, slot]
             begin = width // 2
-            values[wanted_sample, begin + wanted] = batch.decoder_ids[wanted_sample, wanted_slot]
-            values[wanted_sample, begin + wanted + 1] = batch.targets[wanted_sample, wanted_slot]
-            asked[wanted_sample, begin + wanted] = True
-    return Masked(values=values, seen=seen, asked=asked)
+            values[target_sample, begin + target_position] = batch.decoder_ids[target_sample, target_slot]
+            values[target_sample, begin + target_position + 1] = batch.targets[target_sample, target_slot]
+            target_mask[target_sample, begin + target_position] = True
+    return MaskedModality(values=values, visible=visible, target_mask=target_mask)
 
 
 class Attention(nn.Module):
@@ -97,7 +97,7 @@ class Attention(nn.Module):
         return out
 
 
-class Gated(nn.Module):
+class GatedMLP(nn.Module):
     """SwiGLU in three maps."""
 
     def __init__(self, width: int) -> None:
@@ -114,7 +114,7 @@ class Gated(nn.Module):
         return out
 
 
-class Layer(nn.Module):
+class Block(nn.Module):
     """An encoder block, or with ``cross`` a decoder block."""
 
     def __init__(self, width: int, heads: int, *, cross: bool) -> None:
@@ -122,13 +122,15 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width, eps=1e-6, bias=False) for _ in range(4 if cross else 2)])
         self.attention = Attention(width, heads, cross=False)
         self.cross = Attention(width, heads, cross=True) if cross else None
-        self.mlp = Gated(width)
+        self.mlp = GatedMLP(width)
 
-    def forward(self, x: Tensor, hidden: Tensor, context: Tensor | None = None, away: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, hidden: Tensor, context: Tensor | None = None, padding_mask: Tensor | None = None
+    ) -> Tensor:
         normed = self.norms[0](x)
         x = x + self.attention(normed, normed, hidden)
         if self.cross is not None:
-            x = x + self.cross(self.norms[2](x), self.norms[3](context), away)
+            x = x + self.cross(self.norms[2](x), self.norms[3](context), padding_mask)
         out: Tensor = x + self.mlp(self.norms[1](x))
         return out
 
@@ -140,7 +142,7 @@ class PlainFourM(nn.Module):
         super().__init__()
         width, heads, encoder, decoder = config.shape
         self.streams, self.num_inputs, self.num_targets = tuple(streams), num_inputs, num_targets
-        self.tables, self.heads, self.linears, self.stream, self.learnt = (
+        self.tables, self.heads, self.input_projections, self.stream, self.learned = (
             nn.ModuleDict(),
             nn.ModuleDict(),
             nn.ModuleDict(),
@@ -149,99 +151,99 @@ class PlainFourM(nn.Module):
         )
         for item in self.streams:
             self.stream[item.name] = nn.Parameter(0.02 * torch.randn(width))
-            if item.is_target and self.table_of(item) not in self.tables:
-                self.tables[self.table_of(item)] = nn.Embedding(item.vocab, width)
-                self.heads[self.table_of(item)] = nn.Embedding(item.vocab, width)
+            if item.is_target and self.table_name(item) not in self.tables:
+                self.tables[self.table_name(item)] = nn.Embedding(item.vocab_size, width)
+                self.heads[self.table_name(item)] = nn.Embedding(item.vocab_size, width)
             if not item.is_target:
-                self.linears[item.name] = nn.Linear(item.channels, width, bias=False)
+                self.input_projections[item.name] = nn.Linear(item.channels, width, bias=False)
             if item.kind is StreamKind.grid and not item.grid:
-                self.learnt[item.name] = nn.Parameter(0.02 * torch.randn(item.num_tokens, width))
+                self.learned[item.name] = nn.Parameter(0.02 * torch.randn(item.num_tokens, width))
             elif item.grid:
-                self.register_buffer("places_" + item.name, sincos_2d(item.grid, width), persistent=False)
+                self.register_buffer("positions_" + item.name, sincos_2d(item.grid, width), persistent=False)
             else:
-                places = sincos_1d(2 * (item.num_tokens + 2), width)
-                self.register_buffer("places_" + item.name, places, persistent=False)
+                positions = sincos_1d(2 * (item.num_tokens + 2), width)
+                self.register_buffer("positions_" + item.name, positions, persistent=False)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
-        self.encoder = nn.ModuleList([Layer(width, heads, cross=False) for _ in range(encoder)])
-        self.decoder = nn.ModuleList([Layer(width, heads, cross=True) for _ in range(decoder)])
+        self.encoder = nn.ModuleList([Block(width, heads, cross=False) for _ in range(encoder)])
+        self.decoder = nn.ModuleList([Block(width, heads, cross=True) for _ in range(decoder)])
         self.encoder_norm = nn.LayerNorm(width, eps=1e-6, bias=False)
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6, bias=False)
         self.context_projection = nn.Linear(width, width, bias=False)
 
     @staticmethod
-    def table_of(stream: Stream) -> str:
+    def table_name(stream: Stream) -> str:
         """The table that a stream's ids are looked up in: every grid and every published sequence has its own."""
-        return FED_AS.get(stream.name, stream.name)
+        return SHARED_TABLES.get(stream.name, stream.name)
 
-    def places_of(self, stream: Stream) -> Float[Tensor, "n d"]:
+    def position_codes(self, stream: Stream) -> Float[Tensor, "n d"]:
         """Position codes of a stream."""
-        places: Tensor = (
-            self.learnt[stream.name] if stream.name in self.learnt else getattr(self, "places_" + stream.name)
+        positions: Tensor = (
+            self.learned[stream.name] if stream.name in self.learned else getattr(self, "positions_" + stream.name)
         )
-        return places
+        return positions
 
-    def forward(self, batch: dict[str, Masked]) -> Float[Tensor, ""]:
+    def forward(self, batch: dict[str, MaskedModality]) -> Float[Tensor, ""]:
         """The loss: the mean over modalities with targets of their mean cross-entropies."""
-        x, places, seen = self.embed_inputs(batch)
-        kept = keep_first(seen, self.num_inputs)
-        x, places = take(x, kept), take(places, kept)
-        away = ~seen.gather(1, kept)
-        x = (x + places).masked_fill(away[..., None], 0.0)
+        x, positions, visible = self.embed_inputs(batch)
+        selected = select_first(visible, self.num_inputs)
+        x, positions = gather_tokens(x, selected), gather_tokens(positions, selected)
+        padding_mask = ~visible.gather(1, selected)
+        x = (x + positions).masked_fill(padding_mask[..., None], 0.0)
         for layer in self.encoder:
-            x = layer(x, away[:, None])
-        context = (self.context_projection(self.encoder_norm(x)) + places).masked_fill(away[..., None], 0.0)
-        y, asked, stream, targets = self.embed_targets(batch)
-        kept = keep_first(asked, self.num_targets)
-        y, asked = take(y, kept), asked.gather(1, kept)
-        stream, targets = stream.gather(1, kept).masked_fill(~asked, -1), targets.gather(1, kept)
-        y = y.masked_fill(~asked[..., None], 0.0)
+            x = layer(x, padding_mask[:, None])
+        context = (self.context_projection(self.encoder_norm(x)) + positions).masked_fill(padding_mask[..., None], 0.0)
+        y, target_mask, stream, targets = self.embed_targets(batch)
+        selected = select_first(target_mask, self.num_targets)
+        y, target_mask = gather_tokens(y, selected), target_mask.gather(1, selected)
+        stream, targets = stream.gather(1, selected).masked_fill(~target_mask, -1), targets.gather(1, selected)
+        y = y.masked_fill(~target_mask[..., None], 0.0)
         hidden = self.decoder_mask(stream)
         for layer in self.decoder:
-            y = layer(y, hidden, context, away[:, None])
+            y = layer(y, hidden, context, padding_mask[:, None])
         y = self.decoder_norm(y)
         losses = []
         for number, item in enumerate(self.streams):
             own = stream == number
             if item.is_target and own.any():
-                logits = y[own] @ self.heads[self.table_of(item)].weight.T
+                logits = y[own] @ self.heads[self.table_name(item)].weight.T
                 losses.append(F.cross_entropy(logits.float(), targets[own]))
         return torch.stack(losses).mean()
 
-    def embed_inputs(self, batch: dict[str, Masked]) -> tuple[Tensor, Tensor, Tensor]:
+    def embed_inputs(self, batch: dict[str, MaskedModality]) -> tuple[Tensor, Tensor, Tensor]:
         """Every token of every modality as the encoder would see it, its place and stream, and whether it does."""
-        vectors, places, seen = [], [], []
+        vectors, positions, visible = [], [], []
         for item in self.streams:
             part = batch[item.name]
-            linear = dict(self.linears.items()).get(item.name)
-            vectors.append(linear(part.values) if linear else self.tables[self.table_of(item)](part.values))
-            codes = self.places_of(item).expand(len(part.values), -1, -1)
+            linear = dict(self.input_projections.items()).get(item.name)
+            vectors.append(linear(part.values) if linear else self.tables[self.table_name(item)](part.values))
+            codes = self.position_codes(item).expand(len(part.values), -1, -1)
             if item.kind is StreamKind.sequence:
-                order = (part.seen.long().cumsum(1) - 1).clamp_min(0)
-                codes = take(codes, order.clamp_max(codes.shape[1] - 1))
-            places.append(codes[:, : part.seen.shape[1]] + self.stream[item.name])
-            seen.append(part.seen)
-        return torch.cat(vectors, 1), torch.cat(places, 1), torch.cat(seen, 1)
+                rank_order = (part.visible.long().cumsum(1) - 1).clamp_min(0)
+                codes = gather_tokens(codes, rank_order.clamp_max(codes.shape[1] - 1))
+            positions.append(codes[:, : part.visible.shape[1]] + self.stream[item.name])
+            visible.append(part.visible)
+        return torch.cat(vectors, 1), torch.cat(positions, 1), torch.cat(visible, 1)
 
-    def embed_targets(self, batch: dict[str, Masked]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def embed_targets(self, batch: dict[str, MaskedModality]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Every token of every modality as the decoder would be asked for it: vector, whether it is, stream, target."""
-        vectors, asked, stream, targets = [], [], [], []
+        vectors, target_mask, stream, targets = [], [], [], []
         for number, item in enumerate(self.streams):
             if not item.is_target:
                 continue
             part = batch[item.name]
-            places = self.places_of(item).expand(len(part.values), -1, -1)
+            positions = self.position_codes(item).expand(len(part.values), -1, -1)
             if item.kind is StreamKind.sequence:
-                order = (part.asked.long().cumsum(1) - 1).clamp_min(0)
-                places = take(places, order.clamp_max(places.shape[1] - 1))
-                known = self.heads[self.table_of(item)](part.values)
+                rank_order = (part.target_mask.long().cumsum(1) - 1).clamp_min(0)
+                positions = gather_tokens(positions, rank_order.clamp_max(positions.shape[1] - 1))
+                known = self.heads[self.table_name(item)](part.values)
                 targets.append(part.values.roll(-1, 1))
             else:
                 known = self.mask_token.expand(*part.values.shape, -1)
                 targets.append(part.values)
-            vectors.append(known + places + self.stream[item.name])
-            asked.append(part.asked)
+            vectors.append(known + positions + self.stream[item.name])
+            target_mask.append(part.target_mask)
             stream.append(torch.full_like(part.values, number))
-        return torch.cat(vectors, 1), torch.cat(asked, 1), torch.cat(stream, 1), torch.cat(targets, 1)
+        return torch.cat(vectors, 1), torch.cat(target_mask, 1), torch.cat(stream, 1), torch.cat(targets, 1)
 
     def decoder_mask(self, stream: Int[Tensor, "b m"]) -> Bool[Tensor, "b m m"]:
         """True where a slot may not look: at other modalities, and in sequences ahead."""
@@ -251,12 +253,12 @@ class PlainFourM(nn.Module):
         return (stream[:, :, None] != stream[:, None, :]) | (causal[:, :, None] & ahead)
 
 
-def keep_first(wanted: Bool[Tensor, "b n"], num: int) -> Int[Tensor, "b num"]:
+def select_first(mask: Bool[Tensor, "b n"], num: int) -> Int[Tensor, "b num"]:
     """The first ``num`` places when those that are wanted are sorted to the front, in order."""
-    order = (~wanted).float() + torch.linspace(0, 0.5, wanted.shape[1])
-    return order.argsort(dim=1)[:, :num]
+    rank_order = (~mask).float() + torch.linspace(0, 0.5, mask.shape[1])
+    return rank_order.argsort(dim=1)[:, :num]
 
 
-def take(x: Float[Tensor, "b n d"], places: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:
+def gather_tokens(x: Float[Tensor, "b n d"], positions: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:
     """The vectors at ``places``."""
-    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))
+    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[2]))

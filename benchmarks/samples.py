@@ -7,14 +7,14 @@ import torch
 
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
-from networks.batch import Column, Samples
-from networks.devices import processor
+from networks.batch import PaddedTokens, Samples
+from networks.devices import cpu_name
 from networks.streams import Stream, StreamKind, streams_of
 
 TEXT_VOCAB = 30_000
-END = 3
+EOS_ID = 3
 
-FOURTEEN = (
+FOURM_14 = (
     *FOURM_7,
     "canny_edges",
     "sam_edges",
@@ -25,7 +25,7 @@ FOURTEEN = (
     "metadata_image",
 )
 """Halfway from 7 to 21, with as many sequences among them as the whole has."""
-ARMS = {7: FOURM_7, 14: FOURTEEN, 21: FOURM_21}
+MODALITY_SETS = {7: FOURM_7, 14: FOURM_14, 21: FOURM_21}
 
 
 def published_streams(names: Sequence[str] = FOURM_21, *, shared_text: bool = True) -> tuple[Stream, ...]:
@@ -45,36 +45,36 @@ def random_samples(
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def integers(most: int, *shape: int) -> torch.Tensor:
-        return torch.randint(0, most, shape, generator=generator)
+    def random_ids(upper: int, *shape: int) -> torch.Tensor:
+        return torch.randint(0, upper, shape, generator=generator)
 
-    def sizes(most: int) -> torch.Tensor:
-        least = int(shortest * most)
-        return least + integers(most - least, b) if most > least else torch.full((b,), most)
+    def random_lengths(upper: int) -> torch.Tensor:
+        lower = int(shortest * upper)
+        return lower + random_ids(upper - lower, b) if upper > lower else torch.full((b,), upper)
 
-    samples: dict[str, Column] = {}
+    samples: dict[str, PaddedTokens] = {}
     for stream in streams:
         n = stream.num_tokens
         lengths = torch.full((b,), n)
         match stream.kind:
             case StreamKind.pixels:
                 side = stream.grid * stream.patch
-                values = integers(256, b, side, side, stream.channels // stream.patch**2).to(torch.uint8)
+                values = random_ids(256, b, side, side, stream.channels // stream.patch**2).to(torch.uint8)
             case StreamKind.grid:
-                values = integers(stream.vocab, b, n)
+                values = random_ids(stream.vocab_size, b, n)
             case StreamKind.embedding:
-                lengths = 1 + sizes(n - 1)
+                lengths = 1 + random_lengths(n - 1)
                 values = torch.randn(b, n, stream.channels, generator=generator).half()
             case StreamKind.sequence:
-                lengths = 1 + stream.chunk * sizes((n - 1) // stream.chunk)
-                values = 300 + integers(stream.vocab - 300, b, n)
-                values[torch.arange(b), lengths - 1] = END
+                lengths = 1 + stream.chunk * random_lengths((n - 1) // stream.chunk)
+                values = 300 + random_ids(stream.vocab_size - 300, b, n)
+                values[torch.arange(b), lengths - 1] = EOS_ID
         present = torch.rand(b, generator=generator) >= missing
-        samples[stream.name] = Column(values=values, lengths=lengths * present)
+        samples[stream.name] = PaddedTokens(values=values, lengths=lengths * present)
     return samples
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """What this runs on, and how busy it is: figures of a busy machine are worth little."""
     load, threads = os.getloadavg()[0], torch.get_num_threads()
-    return f"{processor()}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, {threads} threads"
+    return f"{cpu_name()}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, {threads} threads"

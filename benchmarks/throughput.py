@@ -27,15 +27,15 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.samples import ARMS, published_streams, random_samples
+from benchmarks.samples import MODALITY_SETS, published_streams, random_samples
 from networks.batch import TokenBatch
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig, Size
-from networks.masking import Masker, MaskingConfig, Recipe
+from networks.masking import Masker, MaskingConfig, MaskingPreset
 
 CASES = ("B:7:256:eager", "B:7:256:blocks", "B:21:128:eager", "B:21:128:blocks", "B:21:128:model", "L:21:96:blocks")
 TOKENS = {7: 128, 14: 256, 21: 256}
-RECIPES = {7: Recipe.rgb2all_and_all2all, 14: Recipe.fourm_21, 21: Recipe.fourm_21}
+RECIPES = {7: MaskingPreset.rgb2all_and_all2all, 14: MaskingPreset.fourm_21, 21: MaskingPreset.fourm_21}
 BATCHES = 4
 
 
@@ -44,31 +44,31 @@ class Case:
     """One line of the table."""
 
     size: Size
-    num: int
+    num_modalities: int
     batch: int
-    form: str
+    mode: str
 
     @classmethod
-    def of(cls, text: str) -> "Case":
-        size, num, batch, form = text.split(":")
-        return cls(size=Size[size], num=int(num), batch=int(batch), form=form)
+    def parse(cls, text: str) -> "Case":
+        size, num_modalities, batch, mode = text.split(":")
+        return cls(size=Size[size], num_modalities=int(num_modalities), batch=int(batch), mode=mode)
 
     def batches(self, device: torch.device) -> list[TokenBatch]:
-        streams = published_streams(ARMS[self.num])
-        tokens = TOKENS[self.num]
-        masking = MaskingConfig(num_inputs=tokens, num_targets=tokens, recipe=RECIPES[self.num])
+        streams = published_streams(MODALITY_SETS[self.num_modalities])
+        tokens = TOKENS[self.num_modalities]
+        masking = MaskingConfig(num_inputs=tokens, num_targets=tokens, recipe=RECIPES[self.num_modalities])
         masker, generator = Masker(streams, masking), torch.Generator().manual_seed(0)
         return [masker(random_samples(streams, self.batch, seed), generator).to(device) for seed in range(BATCHES)]
 
     def model(self, device: torch.device) -> FourM:
         torch.manual_seed(0)
         with device:
-            model = FourM(published_streams(ARMS[self.num]), FourMConfig(size=self.size))
-        if self.form in ("blocks", "fsdp"):
+            model = FourM(published_streams(MODALITY_SETS[self.num_modalities]), FourMConfig(size=self.size))
+        if self.mode in ("blocks", "fsdp"):
             model.compile_blocks()
-        if self.form == "model":
+        if self.mode == "model":
             model.compile()
-        if self.form == "fsdp":
+        if self.mode == "fsdp":
             mesh = init_device_mesh(device.type, (1,))
             policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
             for block in [*model.encoder, *model.decoder]:
@@ -77,7 +77,7 @@ class Case:
         return model
 
 
-class Trainee:
+class TrainingSetup:
     """A model and its optimizer."""
 
     def __init__(self, model: FourM, device: torch.device) -> None:
@@ -98,50 +98,51 @@ class Trainee:
         return loss
 
 
-def operations(case: Case, device: torch.device) -> float:
+def flops_per_sample(case: Case, device: torch.device) -> float:
     """Operations of a sample's step, from an eager one of a small batch."""
-    small = Case(size=case.size, num=case.num, batch=8, form="eager")
-    trainee, batch = Trainee(small.model(device), device), small.batches(device)[0]
+    small = Case(size=case.size, num_modalities=case.num_modalities, batch=8, mode="eager")
+    setup, batch = TrainingSetup(small.model(device), device), small.batches(device)[0]
     with FlopCounterMode(display=False) as counter:
-        trainee.forward(batch).backward()
+        setup.forward(batch).backward()
     return float(counter.get_total_flops()) / small.batch
 
 
 def measure(case: Case, steps: int, device: torch.device, peak: float) -> str:
     """A line of the table."""
-    work = operations(case, device) * case.batch
-    empty(device)
-    begin = time.perf_counter()
-    batches, trainee = case.batches(device), Trainee(case.model(device), device)
-    first = float(trainee.step(batches[0]))
+    flops = flops_per_sample(case, device) * case.batch
+    free_memory(device)
+    start_time = time.perf_counter()
+    batches, setup = case.batches(device), TrainingSetup(case.model(device), device)
+    first = float(setup.step(batches[0]))
     for number in range(BATCHES):
-        trainee.step(batches[number])
-    synchronise(device)
-    ready, times = time.perf_counter() - begin, []
+        setup.step(batches[number])
+    synchronize(device)
+    ready, times = time.perf_counter() - start_time, []
     for number in range(steps):
-        begin = time.perf_counter()
-        trainee.step(batches[number % BATCHES])
-        synchronise(device)
-        times.append(time.perf_counter() - begin)
+        start_time = time.perf_counter()
+        setup.step(batches[number % BATCHES])
+        synchronize(device)
+        times.append(time.perf_counter() - start_time)
     seconds = statistics.median(times)
-    slots = case.batch * 2 * TOKENS[case.num]
+    slots = case.batch * 2 * TOKENS[case.num_modalities]
     filled = statistics.mean(float((b.visible.float().mean() + b.decoder_visible.float().mean()) / 2) for b in batches)
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
-    rate = work / seconds / 1e12
-    params = sum(item.numel() for item in trainee.model.parameters())
+    rate = flops / seconds / 1e12
+    params = sum(item.numel() for item in setup.model.parameters())
     return (
-        f"{case.size.value:<5}{case.num:>4}{params / 1e6:>8.0f}{case.batch:>6} {case.form:<8}{seconds * 1e3:>9.1f}"
+        f"{case.size.value:<5}{case.num_modalities:>4}{params / 1e6:>8.0f}"
+        f"{case.batch:>6} {case.mode:<8}{seconds * 1e3:>9.1f}"
         f"{slots / seconds / 1e3:>12.0f}{filled:>8.0%}{rate:>10.0f}{rate / peak:>7.1%}"
         f"{memory:>9.1f}{ready:>9.0f}{first:>9.4f}"
     )
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
-def empty(device: torch.device) -> None:
+def free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:
-        alone(Case.of(arguments.cases[0]), arguments.steps, arguments.peak)
+        run_case(Case.parse(arguments.cases[0]), arguments.steps, arguments.peak)
         return
     print(f"{torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'}, torch {torch.__version__}")
     print(
@@ -166,18 +167,20 @@ def main() -> None:
         f"{'TFLOP/s':>10}{'share':>7}{'GiB':>9}{'ready, s':>9}{'1st loss':>9}",
         flush=True,
     )
-    own = [sys.executable, "-m", "benchmarks.throughput", "--alone", "--steps", str(arguments.steps)]
+    command = [sys.executable, "-m", "benchmarks.throughput", "--alone", "--steps", str(arguments.steps)]
     for case in arguments.cases:
         try:
-            subprocess.run([*own, "--peak", str(arguments.peak), "--cases", case], timeout=arguments.limit, check=True)
+            subprocess.run(
+                [*command, "--peak", str(arguments.peak), "--cases", case], timeout=arguments.limit, check=True
+            )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             print(f"{case}: {type(error).__name__}", flush=True)
 
 
-def alone(case: Case, steps: int, peak: float) -> None:
+def run_case(case: Case, steps: int, peak: float) -> None:
     """One case, in this process."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if case.form == "fsdp":
+    if case.mode == "fsdp":
         for name, value in (("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29533"), ("RANK", "0"), ("WORLD_SIZE", "1")):
             os.environ.setdefault(name, value)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.plain import PlainFourM, plain_batch
-from benchmarks.samples import ARMS, machine, published_streams, random_samples
+from benchmarks.samples import MODALITY_SETS, describe_machine, published_streams, random_samples
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig, Size
-from networks.masking import Masker, MaskingConfig, Recipe
+from networks.masking import Masker, MaskingConfig, MaskingPreset
 
 TOKENS, BATCH = 256, 8
 WARM_UP = 12
@@ -30,43 +30,43 @@ WARM_UP = 12
 one such step, which is enough for shapes that do not change."""
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> float:
+def timed_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> float:
     """Seconds of one step."""
-    begin = time.perf_counter()
+    start_time = time.perf_counter()
     if isinstance(model, FourM):
-        model.forget_gradients()
+        model.zero_table_grads()
     else:
         optimizer.zero_grad(set_to_none=True)
     loss().backward()
     optimizer.step()
-    return time.perf_counter() - begin
+    return time.perf_counter() - start_time
 
 
 def measure(num: int, repetitions: int) -> tuple[float, float, str]:
     """Median seconds of a step of ours and of the plain form, and what was measured."""
     torch.manual_seed(0)
-    names = ARMS[num]
+    names = MODALITY_SETS[num]
     streams = published_streams(names)
     config = FourMConfig(size=Size.tiny)
-    masking = MaskingConfig(num_inputs=TOKENS, num_targets=TOKENS, recipe=Recipe.all2all, alpha=1.0)
+    masking = MaskingConfig(num_inputs=TOKENS, num_targets=TOKENS, recipe=MaskingPreset.all2all, alpha=1.0)
     masker, generator = Masker(streams, masking), torch.Generator().manual_seed(0)
     ours, plain = FourM(streams, config), PlainFourM(streams, config, TOKENS, TOKENS)
-    ours.keep_gradients()  # As `FourMModule` does on one CPU.
+    ours.retain_table_grads()  # As `FourMModule` does on one CPU.
     fused = torch.optim.AdamW(ours.parameters(), lr=1e-4, fused=True)
     default = torch.optim.AdamW(plain.parameters(), lr=1e-4)
     times: tuple[list[float], list[float]] = ([], [])
     filled = []
     for number in range(WARM_UP):
         batch = masker(random_samples(streams, BATCH, seed=1000 + number), generator)
-        step(ours, fused, lambda batch=batch: ours(batch).loss)  # type: ignore[misc]
+        timed_step(ours, fused, lambda batch=batch: ours(batch).loss)  # type: ignore[misc]
     for number in range(repetitions + 1):
         samples = random_samples(streams, BATCH, seed=number)
         batch = masker(samples, generator)
-        whole = plain_batch(samples, batch, streams)
+        plain_inputs = plain_batch(samples, batch, streams)
         filled.append(float((batch.visible.float().mean() + batch.decoder_visible.float().mean()) / 2))
         pair = (
-            step(ours, fused, lambda batch=batch: ours(batch).loss),  # type: ignore[misc]
-            step(plain, default, lambda whole=whole: plain(whole)),  # type: ignore[misc]
+            timed_step(ours, fused, lambda batch=batch: ours(batch).loss),  # type: ignore[misc]
+            timed_step(plain, default, lambda plain_inputs=plain_inputs: plain(plain_inputs)),  # type: ignore[misc]
         )
         if number:
             for kept, seconds in zip(times, pair, strict=True):
@@ -80,11 +80,11 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--arms", type=int, nargs="*", default=sorted(ARMS), choices=sorted(ARMS))
+    parser.add_argument("--arms", type=int, nargs="*", default=sorted(MODALITY_SETS), choices=sorted(MODALITY_SETS))
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(machine())
+    print(describe_machine())
     print(f"{'modalities':>10}{'ours, s':>10}{'plain, s':>10}{'ratio':>8}{'tokens/s':>10}")
     for num in arguments.arms:
         ours, plain, note = measure(num, arguments.repetitions)
@@ -92,7 +92,7 @@ def main() -> None:
         print(f"{num:>10}{ours:>10.3f}{plain:>10.3f}{plain / ours:>8.2f}{rate:>10.0f}   {note}")
         gc.collect()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{machine()}, peak memory {peak:.1f} GB")
+    print(f"{describe_machine()}, peak memory {peak:.1f} GB")
 
 
 if __name__ == "__main__":

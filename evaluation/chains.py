@@ -10,77 +10,84 @@ from dataclasses import dataclass
 import torch
 
 from evaluation.config import EvaluationConfig
-from evaluation.crossentropy import entrance_of, on_device, token_losses
+from evaluation.crossentropy import input_stream, on_device, token_losses
 from evaluation.decoding import is_dense
-from evaluation.held_out import Codecs, Split, batches
-from evaluation.records import WELL_FORMED, chain, route
-from evaluation.roundtrip import Baselines
-from evaluation.routes import Route, predict_values, rows_of
-from evaluation.tables import FigureRow
-from networks.batch import Column
-from networks.devices import device_of
+from evaluation.held_out import Codec, EvalSplit, index_batches
+from evaluation.records import WELL_FORMED, chain_name, route_name
+from evaluation.roundtrip import ReferenceLevels
+from evaluation.routes import RouteEvaluator, predict_values, select_rows
+from evaluation.tables import MetricRow
+from networks.batch import PaddedTokens
+from networks.devices import module_device
 from networks.fourm import Context, FourM
-from networks.generation.canvas import shown
+from networks.generation.canvas import encoder_batch
 from networks.generation.generate import generate
-from networks.generation.inputs import Given
-from networks.generation.plan import Plan
+from networks.generation.inputs import ConditionInput
+from networks.generation.plan import GenerationConfig
 from networks.generation.predict import GREEDY
 from networks.masking import select
 
-PLAN = Plan(default=GREEDY, prompted=False)
+GREEDY_PLAN = GenerationConfig(default=GREEDY, prompt_with_sentinel=False)
 
 
 def measure_chains(
-    model: FourM, codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig
-) -> list[Route]:
+    model: FourM, codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
+) -> list[RouteEvaluator]:
     """Every chain of the config that the model has all modalities of."""
     targets = {stream.name for stream in model.streams if stream.is_target}
     return [
-        _measure(model, codecs, held_out, baselines, names, config)
+        _measure_chain(model, codec, held_out, reference_levels, names, config)
         for names in config.chains
-        if entrance_of(model, names[0]) in model.index and targets.issuperset(names[1:])
+        if input_stream(model, names[0]) in model.index and targets.issuperset(names[1:])
     ]
 
 
 @torch.no_grad()
-def _measure(
-    model: FourM, codecs: Codecs, held_out: Split, baselines: Baselines, names: Sequence[str], config: EvaluationConfig
-) -> Route:
+def _measure_chain(
+    model: FourM,
+    codec: Codec,
+    held_out: EvalSplit,
+    reference_levels: ReferenceLevels,
+    names: Sequence[str],
+    config: EvaluationConfig,
+) -> RouteEvaluator:
     """One chain, batch by batch."""
-    source, *between, target = names
-    entrance, device = entrance_of(model, source), device_of(model)
+    source, *intermediate, target = names
+    input_name, device = input_stream(model, source), module_device(model)
     count = min(config.num_samples, held_out.num_samples)
-    measured = Route(codecs, chain(names), target, config, count)
-    for indices in batches(count, config.batch_size):
-        samples = on_device(held_out.tokens.columns(indices, [entrance, target]), device)
-        context = _context(model, samples[entrance], entrance, between)
-        asked = select({target: samples[target]}, model.streams, inputs=[], targets=[target])
-        losses = token_losses(model, asked, context, target, baselines.unigrams[target])
-        measured.tally.add(losses, int(indices[0]))
+    measured = RouteEvaluator(codec, chain_name(names), target, config, count)
+    for indices in index_batches(count, config.batch_size):
+        samples = on_device(held_out.tokens.read(indices, [input_name, target]), device)
+        context = _generate_context(model, samples[input_name], input_name, intermediate)
+        target_batch = select({target: samples[target]}, model.streams, inputs=[], targets=[target])
+        losses = token_losses(model, target_batch, context, target, reference_levels.unigrams[target])
+        measured.loss_accumulator.add(losses, int(indices[0]))
         present = (samples[target].lengths > 0).cpu().numpy()
-        if not is_dense(codecs, target):
+        if not is_dense(codec, target):
             present &= indices < config.num_sequences
         if present.any():
-            kept = torch.from_numpy(present).to(device)
-            values, well_formed = predict_values(model, codecs, rows_of(context, kept), target, config)
+            row_mask = torch.from_numpy(present).to(device)
+            values, well_formed = predict_values(model, codec, select_rows(context, row_mask), target, config)
             truth = [held_out.values[target][int(index)] for index in indices[present]]
             measured.add(values, truth, well_formed)
     return measured
 
 
-def _context(model: FourM, column: Column, entrance: str, between: Sequence[str]) -> Context:
+def _generate_context(model: FourM, column: PaddedTokens, input_name: str, intermediate: Sequence[str]) -> Context:
     """What the decoder looks at when all that comes before the target has been generated."""
     # Nothing is drawn at temperature 0; the generator is asked for its seed all the same.
-    parts = generate(model, {entrance: Given(column=column)}, between, PLAN, torch.Generator().manual_seed(0))
-    return model.encode(shown([parts], model.streams, len(column.lengths), column.lengths.device))
+    parts = generate(
+        model, {input_name: ConditionInput(tokens=column)}, intermediate, GREEDY_PLAN, torch.Generator().manual_seed(0)
+    )
+    return model.encode(encoder_batch([parts], model.streams, len(column.lengths), column.lengths.device))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChainRow:
+class ChainComparison:
     """One figure of a chain, beside the same figure of the direct route."""
 
-    chained: FigureRow
-    direct: FigureRow
+    chained: MetricRow
+    direct: MetricRow
 
     def gain(self, arm: str) -> float:
         """How much better the chain is than the direct route, in the figure's unit; negative where it does harm."""
@@ -88,13 +95,13 @@ class ChainRow:
         return difference if self.chained.higher_is_better else -difference
 
 
-def chain_rows(rows: Sequence[FigureRow]) -> list[ChainRow]:
+def chain_rows(rows: Sequence[MetricRow]) -> list[ChainComparison]:
     """The figures of every chain whose direct route was measured too."""
-    found = {(row.route, row.target, row.metric): row for row in rows}
+    direct_rows = {(row.route, row.target, row.metric): row for row in rows}
     pairs = []
     for row in rows:
         names = row.route.split("->")
-        direct = found.get((route(names[0], names[-1]), row.target, row.metric))
+        direct = direct_rows.get((route_name(names[0], names[-1]), row.target, row.metric))
         if len(names) > 2 and direct is not None and row.metric != WELL_FORMED:
-            pairs.append(ChainRow(chained=row, direct=direct))
+            pairs.append(ChainComparison(chained=row, direct=direct))
     return pairs

@@ -29,19 +29,19 @@ from torch import Tensor
 
 from evaluation.chance import Unigram
 from evaluation.config import EvaluationConfig
-from evaluation.held_out import Split, batches
-from evaluation.records import CROSS_ENTROPY, MASKED, Score, route
+from evaluation.held_out import EvalSplit, index_batches
+from evaluation.records import CROSS_ENTROPY, MASKED_ROUTE, Score, route_name
 from networks.batch import IGNORE, Samples, TokenBatch
-from networks.devices import device_of
+from networks.devices import module_device
 from networks.fourm import Context, FourM
-from networks.heads import classes_of, ids_of
+from networks.heads import class_indices, predictable_ids
 from networks.masking import Masker, MaskingConfig, Mixture, select
-from networks.streams import PIXELS, Stream, StreamKind
+from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 
-DRAWN = 64
+MASK_CHUNK = 64
 """Samples whose masks are drawn together, whatever the batch size: the draw depends on how many there are."""
 
-ROWS = 4096
+LOGIT_CHUNK = 4096
 """Tokens whose logits are held at a time."""
 
 
@@ -55,7 +55,7 @@ class TokenLosses:
     """Row of the batch."""
 
 
-class Tally:
+class LossAccumulator:
     """Adds up losses by sample."""
 
     def __init__(self, num_samples: int) -> None:
@@ -90,7 +90,7 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Who:
+class ModelRef:
     """Which model a score is of."""
 
     arm: str
@@ -104,65 +104,75 @@ def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, u
     """
     stream = model.streams[model.index[name]]
     decoded = model.decode(batch, context)
-    wanted = (batch.targets != IGNORE) & (batch.decoder_stream == model.index[name])
-    rows, targets = decoded[wanted], classes_of(batch.targets[wanted], stream.predictable)
-    kept = ids_of(stream.predictable, rows.device) if stream.predictable else None
+    target_mask = (batch.targets != IGNORE) & (batch.decoder_stream == model.index[name])
+    rows, targets = decoded[target_mask], class_indices(batch.targets[target_mask], stream.predictable)
+    allowed_ids = predictable_ids(stream.predictable, rows.device) if stream.predictable else None
     losses = []
-    for part, target in zip(torch.split(rows, ROWS), torch.split(targets, ROWS), strict=True):
-        logits = model.logits_of(part, name)
+    for part, target in zip(torch.split(rows, LOGIT_CHUNK), torch.split(targets, LOGIT_CHUNK), strict=True):
+        logits = model.stream_logits(part, name)
         losses.append(
-            torch.nn.functional.cross_entropy(logits if kept is None else logits[:, kept], target, reduction="none")
+            torch.nn.functional.cross_entropy(
+                logits if allowed_ids is None else logits[:, allowed_ids], target, reduction="none"
+            )
         )
     return TokenLosses(
         model=torch.cat(losses) if losses else rows.new_zeros(0),
-        chance=unigram.losses(targets, batch.decoder_position[wanted]),
-        sample=wanted.nonzero()[:, 0],
+        chance=unigram.losses(targets, batch.decoder_position[target_mask]),
+        sample=target_mask.nonzero()[:, 0],
     )
 
 
 @torch.no_grad()
 def masked_cross_entropy(
     model: FourM,
-    split: Split,
+    split: EvalSplit,
     target: str,
     unigram: Unigram,
     common_inputs: Sequence[str],
-    who: Who,
+    model_ref: ModelRef,
     config: EvaluationConfig,
 ) -> Score:
     """The ``masked`` question about the stream ``target``, given the streams that every arm has (`common_inputs`)."""
     stream = model.streams[model.index[target]]
-    asked = canonical(model, target, common_inputs)
-    number = {item.name: place for place, item in enumerate(asked)}
-    masker = Masker(asked, masking_of(stream, asked, config))
-    own = torch.tensor([model.index[item.name] for item in asked], device=device_of(model))
+    question = question_streams(model, target, common_inputs)
+    stream_numbers = {item.name: position for position, item in enumerate(question)}
+    masker = Masker(question, question_masking(stream, question, config))
+    stream_index = torch.tensor([model.index[item.name] for item in question], device=module_device(model))
     count = min(config.num_samples, split.num_samples)
-    tally = Tally(count)
-    for indices in batches(count, DRAWN):
+    loss_accumulator = LossAccumulator(count)
+    for indices in index_batches(count, MASK_CHUNK):
         first = int(indices[0])
-        samples = split.tokens.columns(indices, list(number))
+        samples = split.tokens.read(indices, list(stream_numbers))
         generator = torch.Generator().manual_seed(mask_seed(config.seed, target, first))
         for part in masker(samples, generator).split(config.batch_size):
-            drawn = part.to(device_of(model))
-            batch = replace(drawn, stream=own[drawn.stream], decoder_stream=own[drawn.decoder_stream])
-            tally.add(token_losses(model, batch, model.encode(batch), target, unigram), first)
+            masked = part.to(module_device(model))
+            batch = replace(
+                masked, stream=stream_index[masked.stream], decoder_stream=stream_index[masked.decoder_stream]
+            )
+            loss_accumulator.add(token_losses(model, batch, model.encode(batch), target, unigram), first)
             first += len(batch.ids)
-    return tally.score(target, MASKED, who.arm, who.seed)
+    return loss_accumulator.score(target, MASKED_ROUTE, model_ref.arm, model_ref.seed)
 
 
 @torch.no_grad()
 def whole_cross_entropy(
-    model: FourM, split: Split, source: str, target: str, unigram: Unigram, who: Who, config: EvaluationConfig
+    model: FourM,
+    split: EvalSplit,
+    source: str,
+    target: str,
+    unigram: Unigram,
+    model_ref: ModelRef,
+    config: EvaluationConfig,
 ) -> Score:
     """The cross-entropy of all of ``target`` from all of the modality ``source`` and nothing else."""
-    entrance = entrance_of(model, source)
+    input_name = input_stream(model, source)
     count = min(config.num_samples, split.num_samples)
-    tally = Tally(count)
-    for indices in batches(count, config.batch_size):
-        samples = on_device(split.tokens.columns(indices, [entrance, target]), device_of(model))
-        batch = select(samples, model.streams, inputs=[entrance], targets=[target])
-        tally.add(token_losses(model, batch, model.encode(batch), target, unigram), int(indices[0]))
-    return tally.score(target, route(source, target), who.arm, who.seed)
+    loss_accumulator = LossAccumulator(count)
+    for indices in index_batches(count, config.batch_size):
+        samples = on_device(split.tokens.read(indices, [input_name, target]), module_device(model))
+        batch = select(samples, model.streams, inputs=[input_name], targets=[target])
+        loss_accumulator.add(token_losses(model, batch, model.encode(batch), target, unigram), int(indices[0]))
+    return loss_accumulator.score(target, route_name(source, target), model_ref.arm, model_ref.seed)
 
 
 def common_inputs(arms: Mapping[str, Sequence[Stream]]) -> tuple[str, ...]:
@@ -171,22 +181,22 @@ def common_inputs(arms: Mapping[str, Sequence[Stream]]) -> tuple[str, ...]:
     return tuple(sorted(set.intersection(*names))) if names else ()
 
 
-def entrance_of(model: FourM, source: str) -> str:
+def input_stream(model: FourM, source: str) -> str:
     """The stream by which a modality enters whole: its pixels where it has them, else its tokens."""
-    return source + PIXELS if source + PIXELS in model.index else source
+    return source + PIXELS_SUFFIX if source + PIXELS_SUFFIX in model.index else source
 
 
-def canonical(model: FourM, target: str, common: Sequence[str]) -> tuple[Stream, ...]:
+def question_streams(model: FourM, target: str, common: Sequence[str]) -> tuple[Stream, ...]:
     """The streams of the ``masked`` question about ``target``, the same in every arm: the common ones, then the target.
 
     Another stream of the target's own modality is left out, as it would give the answer away.
     """
-    twins = {target, target + PIXELS}
-    names = [name for name in sorted(common) if name not in twins]
+    own_streams = {target, target + PIXELS_SUFFIX}
+    names = [name for name in sorted(common) if name not in own_streams]
     return tuple(model.streams[model.index[name]] for name in (*names, target))
 
 
-def masking_of(target: Stream, streams: Sequence[Stream], config: EvaluationConfig) -> MaskingConfig:
+def question_masking(target: Stream, streams: Sequence[Stream], config: EvaluationConfig) -> MaskingConfig:
     """How the ``masked`` question is drawn: one mixture at concentration 1, of which the target is the only goal."""
     is_grid = target.kind is StreamKind.grid
     mixture = Mixture(

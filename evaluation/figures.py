@@ -3,19 +3,19 @@
 import math
 from collections.abc import Sequence
 
-from evaluation.plots import Dots, Line, Span, dot_plot, line_plot, smooth, time_line
-from evaluation.records import CROSS_ENTROPY, MASKED, route
-from evaluation.report_input import ReportInput, StageTime
-from evaluation.tables import FigureRow, metric_title, number
+from evaluation.plots import Curve, DotRow, TimeBar, dot_plot, downsample, line_plot, timeline_plot
+from evaluation.records import CROSS_ENTROPY, MASKED_ROUTE, route_name
+from evaluation.report_input import ReportInput, StageDuration
+from evaluation.tables import MetricRow, format_number, metric_title
 
 
-def way_plot(rows: Sequence[FigureRow], arms: Sequence[str]) -> str:
+def normalized_score_plot(rows: Sequence[MetricRow], arms: Sequence[str]) -> str:
     """How far each arm has gone from chance to the bound, a line for each modality."""
     lines = [
-        Dots(
+        DotRow(
             label=row.title + (" (proxy)" if row.is_proxy else ""),
             note=metric_title(row.metric),
-            arms=tuple(tuple(_or_nan(share) for share in row.seed_shares[arm]) for arm in arms),
+            arms=tuple(tuple(_none_to_nan(share) for share in row.seed_normalized_scores[arm]) for arm in arms),
         )
         for row in rows
     ]
@@ -27,21 +27,21 @@ def way_plot(rows: Sequence[FigureRow], arms: Sequence[str]) -> str:
     )
 
 
-def entropy_plots(rows: Sequence[FigureRow], arms: Sequence[str]) -> dict[str, str]:
+def cross_entropy_plots(rows: Sequence[MetricRow], arms: Sequence[str]) -> dict[str, str]:
     """Cross-entropy of hidden tokens over the positional unigram's, for each of the two questions."""
     entropies = [row for row in rows if row.metric == CROSS_ENTROPY]
     questions = {
-        "masked": [row for row in entropies if row.route == MASKED],
-        "rgb": [row for row in entropies if row.route == route("rgb", row.target)],
+        "masked": [row for row in entropies if row.route == MASKED_ROUTE],
+        "rgb": [row for row in entropies if row.route == route_name("rgb", row.target)],
     }
-    return {name: _entropy_plot(found, arms) for name, found in questions.items() if found}
+    return {name: _cross_entropy_plot(found, arms) for name, found in questions.items() if found}
 
 
-def _entropy_plot(rows: Sequence[FigureRow], arms: Sequence[str]) -> str:
+def _cross_entropy_plot(rows: Sequence[MetricRow], arms: Sequence[str]) -> str:
     lines = [
-        Dots(
+        DotRow(
             label=row.title + (" (proxy)" if row.is_proxy else ""),
-            note=f"chance {number(row.chance)} nats",
+            note=f"chance {format_number(row.chance)} nats",
             arms=tuple(
                 tuple(value / row.chance for value in row.arms[arm].values) if arm in row.arms else () for arm in arms
             ),
@@ -60,7 +60,7 @@ def loss_plots(report: ReportInput, arms: Sequence[str]) -> dict[str, str]:
     plots: dict[str, str] = {}
     for name in dict.fromkeys(history.name for history in report.histories):
         lines = [
-            Line(arm=arms.index(history.arm), points=smooth(history.points))
+            Curve(arm=arms.index(history.arm), points=downsample(history.points))
             for history in report.histories
             if history.name == name and history.arm in arms
         ]
@@ -70,11 +70,11 @@ def loss_plots(report: ReportInput, arms: Sequence[str]) -> dict[str, str]:
     return plots
 
 
-def time_plot(stages: Sequence[StageTime]) -> str:
+def time_plot(stages: Sequence[StageDuration]) -> str:
     """What ran when, without what was taken from an earlier run."""
     kinds = list(dict.fromkeys(stage.kind for stage in stages))
     spans = [
-        Span(
+        TimeBar(
             label=f"{stage.kind} {stage.name}".strip(),
             start=stage.start,
             seconds=stage.seconds,
@@ -83,8 +83,8 @@ def time_plot(stages: Sequence[StageTime]) -> str:
         for stage in stages
         if not stage.reused
     ]
-    return time_line(spans, title="Wall time by stage")
+    return timeline_plot(spans, title="Wall time by stage")
 
 
-def _or_nan(share: float | None) -> float:
+def _none_to_nan(share: float | None) -> float:
     return math.nan if share is None else share

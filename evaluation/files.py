@@ -11,16 +11,16 @@ from typing import Any
 from modalities.errors import DataError
 
 
-def write_text(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text.
 
     Raises:
         DataError: The file cannot be written.
     """
-    write_bytes(path, text.encode())
+    atomic_write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def atomic_write_bytes(path: Path, content: bytes) -> None:
     """Write bytes.
 
     Raises:
@@ -39,7 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def written_together(folder: Path, last: str) -> Iterator[Path]:
+def atomic_folder_update(folder: Path, written_last: str) -> Iterator[Path]:
     """A folder to write into, whose files take their places in ``folder`` when all are written, ``last`` as the last.
 
     What else lies in ``folder`` stays, and where not all can be written, all of it does.
@@ -47,14 +47,14 @@ def written_together(folder: Path, last: str) -> Iterator[Path]:
     Raises:
         DataError: Something cannot be written.
     """
-    place = folder.resolve()
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    target = folder.resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
         yield partial
-        place.mkdir(exist_ok=True)
-        for path in sorted(partial.iterdir(), key=lambda path: (path.name == last, path.name)):
-            path.replace(place / path.name)
+        target.mkdir(exist_ok=True)
+        for path in sorted(partial.iterdir(), key=lambda path: (path.name == written_last, path.name)):
+            path.replace(target / path.name)
     except (OSError, DataError) as error:
         reason = error.__cause__ if isinstance(error, DataError) else error
         if not isinstance(reason, OSError):

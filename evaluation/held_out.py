@@ -14,7 +14,7 @@ from networks.tokenizers.tokenizer import Tokenizer
 
 
 @runtime_checkable
-class Values(Protocol):
+class ValueSequence(Protocol):
     """One modality's raw values: an array with a row for each sample, or a list."""
 
     def __len__(self) -> int: ...
@@ -23,39 +23,39 @@ class Values(Protocol):
 
 
 @runtime_checkable
-class TokenSource(Protocol):
+class TokenReader(Protocol):
     """Token samples by number: the token store, or anything that answers alike."""
 
-    def columns(self, indices: Any, streams: Sequence[str]) -> Samples:
+    def read(self, indices: Any, streams: Sequence[str]) -> Samples:
         """The samples ``indices`` of ``streams``, padded to the longest among them."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class EvalSplit:
     """One split of the data: its raw values by modality, and its tokens by stream. Sample i is the same in all."""
 
-    values: Mapping[str, Values]
-    tokens: TokenSource
+    values: Mapping[str, ValueSequence]
+    tokens: TokenReader
     num_samples: int
 
-    def first(self, name: str, count: int) -> list[Any]:
+    def first_values(self, name: str, count: int) -> list[Any]:
         """The first values of the modality ``name``."""
         column = self.values[name]
         return [column[index] for index in range(min(count, self.num_samples))]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codecs:
+class Codec:
     """What turns values into tokens and back."""
 
     modalities: Mapping[str, Modality]
     """Every modality of every arm, at the run's scale."""
     streams: tuple[Stream, ...]
     """Their streams."""
-    learnt: Mapping[str, Tokenizer]
+    tokenizers: Mapping[str, Tokenizer]
     """Trained tokenizers by the name of their task."""
-    text: TextTokenizer | None = None
+    text_tokenizer: TextTokenizer | None = None
 
     def stream(self, name: str) -> Stream:
         """The stream of that name."""
@@ -67,7 +67,7 @@ class Codecs:
         return tuple(name for name, modality in self.modalities.items() if modality.is_target)
 
 
-def batches(count: int, size: int) -> Iterator[np.ndarray]:
+def index_batches(count: int, size: int) -> Iterator[np.ndarray]:
     """The numbers 0 to ``count`` - 1, ``size`` at a time."""
     for start in range(0, count, size):
         yield np.arange(start, min(start + size, count))

@@ -11,57 +11,63 @@ import torch
 from jaxtyping import Bool, Float
 
 from evaluation.decoding import decode_sequences
-from evaluation.held_out import Codecs
-from modalities.builtin.sam_instances import UNITS
+from evaluation.held_out import Codec
+from modalities.builtin.sam_instances import COORDINATE_UNITS
 from modalities.masks import mask_iou
-from modalities.text import coordinates
-from networks.batch import Column
+from modalities.text import coordinate_tokens
+from networks.batch import PaddedTokens
 from networks.fourm import FourM
 from networks.generation.canvas import FIRST_SENTINEL
 from networks.generation.generate import generate
-from networks.generation.inputs import Given
-from networks.generation.plan import Plan
+from networks.generation.inputs import ConditionInput
+from networks.generation.plan import GenerationConfig
 
 INSTANCES = "sam_instances"
-SAME = 0.7
+SAME_INSTANCE_IOU = 0.7
 """Masks that overlap by more than this, as a share of their union, are one instance."""
 
 
 def dense_instances(
-    model: FourM, codecs: Codecs, given: Mapping[str, Given], plan: Plan, num_points: int, generator: torch.Generator
+    model: FourM,
+    codec: Codec,
+    conditions: Mapping[str, ConditionInput],
+    plan: GenerationConfig,
+    num_points: int,
+    generator: torch.Generator,
 ) -> Bool[np.ndarray, "k h w"]:
     """The instances of the first sample of ``given``, the most often found first.
 
     Each point of a square grid of about ``num_points`` is a sequence of its own, of which the model writes the rest.
     """
-    assert codecs.text is not None
+    assert codec.text_tokenizer is not None
     queries = [
-        [*codecs.text.encode(f"point {coordinates((y, x))}"), FIRST_SENTINEL] for y, x in query_points(num_points)
+        [*codec.text_tokenizer.encode(f"point {coordinate_tokens((y, x))}"), FIRST_SENTINEL]
+        for y, x in query_points(num_points)
     ]
     lengths = torch.tensor([len(ids) for ids in queries])
     ids = torch.tensor([[*row, *[0] * (int(lengths.max()) - len(row))] for row in queries])
-    inputs = {name: repeated(item, len(queries)) for name, item in given.items() if name != INSTANCES}
-    inputs[INSTANCES] = Given(column=Column(values=ids, lengths=lengths))
+    inputs = {name: repeat_sample(item, len(queries)) for name, item in conditions.items() if name != INSTANCES}
+    inputs[INSTANCES] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
     written = generate(model, inputs, [INSTANCES], plan, generator)[INSTANCES].rows()
-    found = decode_sequences(codecs, INSTANCES, written).values
-    return merged(np.concatenate(found))
+    found = decode_sequences(codec, INSTANCES, written).values
+    return merge_instances(np.concatenate(found))
 
 
 def query_points(num_points: int) -> list[tuple[int, int]]:
     """Points (y, x) of a square grid, in the units that instances are spelled with."""
     side = max(1, round(num_points**0.5))
-    steps = [int((index + 0.5) * UNITS / side) for index in range(side)]
+    steps = [int((index + 0.5) * COORDINATE_UNITS / side) for index in range(side)]
     return [(y, x) for y in steps for x in steps]
 
 
-def repeated(item: Given, num: int) -> Given:
+def repeat_sample(item: ConditionInput, num: int) -> ConditionInput:
     """The first sample of ``item``, ``num`` times."""
-    values, lengths = item.column.values[:1], item.column.lengths[:1]
-    column = Column(values=values.expand(num, *values.shape[1:]).contiguous(), lengths=lengths.expand(num))
-    return Given(column=column, known=None if item.known is None else item.known[:1].expand(num, -1))
+    values, lengths = item.tokens.values[:1], item.tokens.lengths[:1]
+    column = PaddedTokens(values=values.expand(num, *values.shape[1:]).contiguous(), lengths=lengths.expand(num))
+    return ConditionInput(tokens=column, known=None if item.known is None else item.known[:1].expand(num, -1))
 
 
-def merged(masks: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "k h w"]:
+def merge_instances(masks: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "k h w"]:
     """Each instance once: of masks that are the same, the one that most others agree with.
 
     Empty masks are left out; ties go to the larger mask, then to the earlier.
@@ -70,10 +76,10 @@ def merged(masks: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "k h w"]:
     if not len(masks):
         return masks
     overlap: Float[np.ndarray, "n n"] = mask_iou(masks, masks)
-    votes = (overlap > SAME).sum(axis=1)
+    votes = (overlap > SAME_INSTANCE_IOU).sum(axis=1)
     order = np.lexsort((-masks.sum(axis=(1, 2)), -votes))
     kept: list[Any] = []
     for index in order.tolist():
-        if all(overlap[index, other] <= SAME for other in kept):
+        if all(overlap[index, other] <= SAME_INSTANCE_IOU for other in kept):
             kept.append(index)
     return masks[kept]

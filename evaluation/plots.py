@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evaluation.tables import number
+from evaluation.tables import format_number
 
-Scale: TypeAlias = Callable[[float], float]
+AxisScale: TypeAlias = Callable[[float], float]
 """From a value to a place on the picture."""
 
 NUM_COLORS = 6
@@ -16,7 +16,7 @@ NUM_COLORS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dots:
+class DotRow:
     """One line of a dot plot: a label, and each arm's values by seed."""
 
     label: str
@@ -26,7 +26,7 @@ class Dots:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Curve:
     """One curve."""
 
     arm: int
@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class TimeBar:
     """One bar of a time line, in seconds."""
 
     label: str
@@ -45,7 +45,9 @@ class Span:
     color: int
 
 
-def dot_plot(lines: Sequence[Dots], *, low: float, high: float, ticks: Sequence[tuple[float, str]], title: str) -> str:
+def dot_plot(
+    lines: Sequence[DotRow], *, low: float, high: float, ticks: Sequence[tuple[float, str]], title: str
+) -> str:
     """Values of each arm on one common axis: a large dot for the mean, small ones for seeds."""
     left, right, width, step, top = 220, 140, 900, 30 if len(lines) < 12 else 25, 26
     height = top + step * len(lines) + 30
@@ -54,24 +56,24 @@ def dot_plot(lines: Sequence[Dots], *, low: float, high: float, ticks: Sequence[
     def x(value: float) -> float:
         return left + span * (min(max(value, low), high) - low) / (high - low)
 
-    parts = [_open(width, height, title)]
+    parts = [_svg_header(width, height, title)]
     for value, label in ticks:
         parts.append(f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top - 6}" y2="{height - 26}"/>')
         parts.append(
-            f'<text class="tick" x="{x(value):.1f}" y="{height - 8}" text-anchor="middle">{_safe(label)}</text>'
+            f'<text class="tick" x="{x(value):.1f}" y="{height - 8}" text-anchor="middle">{_escape(label)}</text>'
         )
-    for place, line in enumerate(lines):
-        y = top + step * place + step / 2
+    for position, line in enumerate(lines):
+        y = top + step * position + step / 2
         parts.append(f'<line class="rail" x1="{left}" x2="{width - right}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="label" x="{left - 14}" y="{y + 4}" text-anchor="end">{_safe(line.label)}</text>')
-        parts.append(f'<text class="note" x="{width - right + 14}" y="{y + 4}">{_safe(line.note)}</text>')
+        parts.append(f'<text class="label" x="{left - 14}" y="{y + 4}" text-anchor="end">{_escape(line.label)}</text>')
+        parts.append(f'<text class="note" x="{width - right + 14}" y="{y + 4}">{_escape(line.note)}</text>')
         count = len(line.arms)
         for arm, values in enumerate(line.arms):
             parts += _dots(values, arm, y + (arm - (count - 1) / 2) * 9, x)
     return "".join([*parts, "</svg>"])
 
 
-def line_plot(lines: Sequence[Line], *, title: str, x_label: str, y_label: str) -> str:
+def line_plot(lines: Sequence[Curve], *, title: str, x_label: str, y_label: str) -> str:
     """Curves on common axes."""
     points = [point for line in lines for point in line.points if all(map(math.isfinite, point))]
     if not points:
@@ -89,19 +91,19 @@ def line_plot(lines: Sequence[Line], *, title: str, x_label: str, y_label: str) 
     def y(value: float) -> float:
         return top + (height - top - bottom) * (1 - (min(value, y_high) - y_low) / (y_high - y_low))
 
-    parts = [_open(width, height, title)]
+    parts = [_svg_header(width, height, title)]
     for value in _ticks(y_low, y_high):
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(
-            f'<text class="tick" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>'
+            f'<text class="tick" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{format_number(value)}</text>'
         )
     parts += [
         f'<text class="tick" x="{x(value):.1f}" y="{height - 24}" text-anchor="middle">{value:,.0f}</text>'
         for value in _ticks(x_low, x_high)
     ]
     middle = left + (width - left - right) / 2
-    parts.append(f'<text class="note" x="{middle}" y="{height - 5}" text-anchor="middle">{_safe(x_label)}</text>')
-    parts.append(f'<text class="note" x="{left + 6}" y="{top + 8}">{_safe(y_label)}</text>')
+    parts.append(f'<text class="note" x="{middle}" y="{height - 5}" text-anchor="middle">{_escape(x_label)}</text>')
+    parts.append(f'<text class="note" x="{left + 6}" y="{top + 8}">{_escape(y_label)}</text>')
     for line in lines:
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line.points if math.isfinite(a) and math.isfinite(b))
         faint = " faint" if line.is_faint else ""
@@ -109,7 +111,7 @@ def line_plot(lines: Sequence[Line], *, title: str, x_label: str, y_label: str) 
     return "".join([*parts, "</svg>"])
 
 
-def time_line(spans: Sequence[Span], *, title: str) -> str:
+def timeline_plot(spans: Sequence[TimeBar], *, title: str) -> str:
     """Bars over time, one line each, in order of their start."""
     if not spans:
         return ""
@@ -120,18 +122,18 @@ def time_line(spans: Sequence[Span], *, title: str) -> str:
     def x(value: float) -> float:
         return left + (width - left - right) * (value - begin) / max(end - begin, 1e-9)
 
-    parts = [_open(width, height, title)]
+    parts = [_svg_header(width, height, title)]
     for value in _ticks(0, end - begin):
-        place = x(begin + value)
-        parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{top}" y2="{height - 22}"/>')
+        position = x(begin + value)
+        parts.append(f'<line class="grid" x1="{position:.1f}" x2="{position:.1f}" y1="{top}" y2="{height - 22}"/>')
         parts.append(
-            f'<text class="tick" x="{place:.1f}" y="{height - 6}" text-anchor="middle">{duration(value)}</text>'
+            f'<text class="tick" x="{position:.1f}" y="{height - 6}" text-anchor="middle">{duration(value)}</text>'
         )
-    for place, span in enumerate(sorted(spans, key=lambda item: item.start)):
-        y = top + step * place
+    for position, span in enumerate(sorted(spans, key=lambda item: item.start)):
+        y = top + step * position
         wide = max(x(span.start + span.seconds) - x(span.start), 2.0)
         parts.append(
-            f'<text class="label small" x="{left - 12}" y="{y + 14}" text-anchor="end">{_safe(span.label)}</text>'
+            f'<text class="label small" x="{left - 12}" y="{y + 14}" text-anchor="end">{_escape(span.label)}</text>'
         )
         parts.append(
             f'<rect class="bar tone{span.color % NUM_COLORS}" x="{x(span.start):.1f}" y="{y + 4}"'
@@ -156,15 +158,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def smooth(points: Sequence[tuple[float, float]], most: int = 160) -> tuple[tuple[float, float], ...]:
+def downsample(points: Sequence[tuple[float, float]], max_count: int = 160) -> tuple[tuple[float, float], ...]:
     """At most ``most`` points, each the mean of its neighbours' run; what is not finite is left out."""
     known = [point for point in points if all(map(math.isfinite, point))]
-    run = max(1, math.ceil(len(known) / most))
+    run = max(1, math.ceil(len(known) / max_count))
     runs = [known[start : start + run] for start in range(0, len(known), run)]
     return tuple((sum(a for a, _ in part) / len(part), sum(b for _, b in part) / len(part)) for part in runs)
 
 
-def _dots(values: Sequence[float], arm: int, y: float, x: Scale) -> list[str]:
+def _dots(values: Sequence[float], arm: int, y: float, x: AxisScale) -> list[str]:
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return []
@@ -175,23 +177,23 @@ def _dots(values: Sequence[float], arm: int, y: float, x: Scale) -> list[str]:
     return [*parts, f'<circle class="mean {color}" cx="{mean:.1f}" cy="{y}" r="5"/>']
 
 
-def _ticks(low: float, high: float, most: int = 6) -> list[float]:
+def _ticks(low: float, high: float, max_count: int = 6) -> list[float]:
     """Round numbers from ``low`` to ``high``."""
-    raw = (high - low) / most
+    raw = (high - low) / max_count
     if not (math.isfinite(raw) and raw > 0):
         return [low]
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
     first = math.ceil(low / step - 1e-9)
-    return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [position * step for position in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _open(width: int, height: float, title: str) -> str:
+def _svg_header(width: int, height: float, title: str) -> str:
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{_safe(title)}"'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{_escape(title)}"'
         ' xmlns="http://www.w3.org/2000/svg">'
     )
 
 
-def _safe(text: str) -> str:
+def _escape(text: str) -> str:
     return html.escape(text, quote=True)

@@ -7,23 +7,23 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from evaluation.files import read_json, write_text
+from evaluation.files import atomic_write_text, read_json
 from modalities.errors import DataError
 
-ROUND_TRIP = "tokenizer"
+ROUND_TRIP_ROUTE = "tokenizer"
 """Route of a tokenizer's round trip, from values to tokens and back."""
-MASKED = "masked"
+MASKED_ROUTE = "masked"
 """Route of the masked-token question: a random part of everything in, the hidden tokens out."""
 CROSS_ENTROPY = "cross_entropy"
 WELL_FORMED = "well_formed"
 
 
-def route(source: str, target: str) -> str:
+def route_name(source: str, target: str) -> str:
     """The name of the route from one whole modality to another, as in ``rgb->depth``."""
     return f"{source}->{target}"
 
 
-def chain(names: Sequence[str]) -> str:
+def chain_name(names: Sequence[str]) -> str:
     """The name of a route by way of others, as in ``rgb->depth->semseg``."""
     return "->".join(names)
 
@@ -46,7 +46,7 @@ class Score:
     higher_is_better: bool
     chance: float | None = None
     """The same metric of the best constant guess; for tokens, of the unigram at each position."""
-    bound: float | None = None
+    ceiling: float | None = None
     """The same metric of the tokenizer's own round trip."""
     num_samples: int = 0
     """Held-out samples behind the number."""
@@ -59,19 +59,21 @@ class Score:
         return self.route, self.target, self.metric
 
     @property
-    def share_closed(self) -> float | None:
+    def normalized_score(self) -> float | None:
         """How much of the way from chance to the bound is gone: 0 at chance, 1 at the bound, negative below chance."""
-        return share_closed(self.value, self.chance, self.bound, higher_is_better=self.higher_is_better)
+        return normalized_score(self.value, self.chance, self.ceiling, higher_is_better=self.higher_is_better)
 
 
-def share_closed(value: float, chance: float | None, bound: float | None, *, higher_is_better: bool) -> float | None:
+def normalized_score(
+    value: float, chance: float | None, ceiling: float | None, *, higher_is_better: bool
+) -> float | None:
     """``(value - chance) / (bound - chance)``, or None where the bound is missing or no better than chance."""
-    if chance is None or bound is None or not all(map(math.isfinite, (value, chance, bound))):
+    if chance is None or ceiling is None or not all(map(math.isfinite, (value, chance, ceiling))):
         return None
-    way = bound - chance if higher_is_better else chance - bound
-    if way <= 1e-9 * max(abs(bound), abs(chance), 1e-9):
+    gap = ceiling - chance if higher_is_better else chance - ceiling
+    if gap <= 1e-9 * max(abs(ceiling), abs(chance), 1e-9):
         return None
-    return (value - chance) / (bound - chance)
+    return (value - chance) / (ceiling - chance)
 
 
 def write_scores(path: Path, scores: Iterable[Score]) -> None:
@@ -80,8 +82,8 @@ def write_scores(path: Path, scores: Iterable[Score]) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    rows = [{name: _plain(item) for name, item in asdict(score).items()} for score in scores]
-    write_text(path, json.dumps({"scores": rows}, indent=1, allow_nan=False) + "\n")
+    rows = [{name: _to_json_value(item) for name, item in asdict(score).items()} for score in scores]
+    atomic_write_text(path, json.dumps({"scores": rows}, indent=1, allow_nan=False) + "\n")
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -100,21 +102,21 @@ def read_scores(path: Path) -> list[Score]:
         if not isinstance(row, dict) or set(row) - known:
             raise DataError(f"{path} holds something that is not a score: {str(row)[:80]}.")
         try:
-            scores.append(_score(row))
+            scores.append(_score_from_json(row))
         except (TypeError, ValueError) as error:
             raise DataError(f"{path} holds an incomplete score: {error}.") from error
     return scores
 
 
-def _score(row: dict[str, Any]) -> Score:
+def _score_from_json(row: dict[str, Any]) -> Score:
     value = row.get("value")
     samples = tuple(math.nan if item is None else float(item) for item in row.get("samples", ()))
     return Score(**{**row, "value": math.nan if value is None else float(value), "samples": samples})
 
 
-def _plain(item: Any) -> Any:
+def _to_json_value(item: Any) -> Any:
     if isinstance(item, float):
         return item if math.isfinite(item) else None
     if isinstance(item, tuple | list):
-        return [_plain(round(part, 6)) for part in item]
+        return [_to_json_value(round(part, 6)) for part in item]
     return item

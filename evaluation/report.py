@@ -11,28 +11,37 @@ from markupsafe import Markup
 from rich.console import RenderableType
 
 from evaluation.chains import chain_rows
-from evaluation.figures import entropy_plots, loss_plots, time_plot, way_plot
-from evaluation.files import write_text
-from evaluation.pictures import SIDE, Drawing, png, tile
+from evaluation.figures import cross_entropy_plots, loss_plots, normalized_score_plot, time_plot
+from evaluation.files import atomic_write_text
+from evaluation.pictures import TILE_SIZE, Rendering, encode_png, render_tile
 from evaluation.plots import NUM_COLORS, duration
-from evaluation.records import MASKED, ROUND_TRIP, WELL_FORMED, Score
-from evaluation.report_input import History, ReportInput, StageTime, TokenizerFacts
-from evaluation.statistics import Summary, Verdict
+from evaluation.records import MASKED_ROUTE, ROUND_TRIP_ROUTE, WELL_FORMED, Score
+from evaluation.report_input import LossCurve, ReportInput, StageDuration, TokenizerSummary
+from evaluation.statistics import SeedSummary, Verdict
 from evaluation.tables import (
-    FigureRow,
-    arrow,
-    figure_rows,
+    MetricRow,
+    direction_arrow,
+    format_number,
+    format_percent,
+    format_signed,
     headline_rows,
+    metric_rows,
     metric_title,
     modality_rows,
-    number,
-    percent,
-    signed,
-    spaced,
+    unit_suffix,
 )
-from evaluation.terminal import terminal
+from evaluation.terminal import terminal_tables
 
-__all__ = ["History", "ReportInput", "StageTime", "TokenizerFacts", "findings", "render", "summary", "write_report"]
+__all__ = [
+    "LossCurve",
+    "ReportInput",
+    "StageDuration",
+    "TokenizerSummary",
+    "findings",
+    "render",
+    "summary_table",
+    "write_report",
+]
 
 
 def write_report(path: Path, report: ReportInput) -> None:
@@ -41,7 +50,7 @@ def write_report(path: Path, report: ReportInput) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    write_text(path, render(report))
+    atomic_write_text(path, render(report))
 
 
 def render(report: ReportInput) -> str:
@@ -54,56 +63,58 @@ def render(report: ReportInput) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number,
-        percent=percent,
-        signed=signed,
+        number=format_number,
+        percent=format_percent,
+        signed=format_signed,
         duration=duration,
-        data_uri=_data_uri,
+        data_uri=_png_data_uri,
         arrow=_arrow,
-        spaced=spaced,
-        seeds=_seeds,
+        spaced=unit_suffix,
+        seeds=_seed_tooltip,
         metric=metric_title,
         shell=shlex.join,
     )
-    return environment.get_template("report.html").render(**_context(report))
+    return environment.get_template("report.html").render(**_template_context(report))
 
 
-def summary(report: ReportInput) -> RenderableType:
+def summary_table(report: ReportInput) -> RenderableType:
     """The report's tables for a terminal."""
-    rows = figure_rows(report.scores, report.modalities, list(report.arms), report.resamples)
-    return terminal(rows, modality_rows(report.scores, report.modalities, rows), list(report.arms))
+    rows = metric_rows(report.scores, report.modalities, list(report.arms), report.resamples)
+    return terminal_tables(rows, modality_rows(report.scores, report.modalities, rows), list(report.arms))
 
 
-def _context(report: ReportInput) -> dict[str, Any]:
+def _template_context(report: ReportInput) -> dict[str, Any]:
     arms = list(report.arms)
-    rows = figure_rows(report.scores, report.modalities, arms, report.resamples)
+    rows = metric_rows(report.scores, report.modalities, arms, report.resamples)
     chained = chain_rows(rows)
     shared = [row for row in rows if set(row.arms) == set(arms) and row.route.count("->") < 2]
     headline = headline_rows(rows, arms)
     return {
         "report": report,
         "arms": arms,
-        "colors": {arm: place % NUM_COLORS for place, arm in enumerate(arms)},
+        "colors": {arm: index % NUM_COLORS for index, arm in enumerate(arms)},
         "findings": findings(shared, arms),
-        "way_plot": Markup(way_plot(headline, arms)),
-        "groups": _groups([row for row in shared if row.route != MASKED]),
+        "way_plot": Markup(normalized_score_plot(headline, arms)),
+        "groups": _group_by_route([row for row in shared if row.route != MASKED_ROUTE]),
         "chain_rows": chained,
         "modality_rows": modality_rows(report.scores, report.modalities, rows),
-        "entropy_plots": {name: Markup(plot) for name, plot in entropy_plots(rows, arms).items()},
+        "entropy_plots": {name: Markup(plot) for name, plot in cross_entropy_plots(rows, arms).items()},
         "loss_plots": {name: Markup(plot) for name, plot in loss_plots(report, arms).items()},
         "time_plot": Markup(time_plot(report.stages)),
         "sheets": report.sheets,
         "generated": {arm: items for arm, items in report.generated.items() if items},
         "has_proxies": any(row.is_proxy for row in rows),
-        "low": [item for item in report.tokenizers if item.is_low],
-        "num_samples": max((score.num_samples for score in report.scores if score.route != ROUND_TRIP), default=0),
+        "low": [item for item in report.tokenizers if item.is_collapsed],
+        "num_samples": max(
+            (score.num_samples for score in report.scores if score.route != ROUND_TRIP_ROUTE), default=0
+        ),
         "num_written": max((score.num_samples for score in report.scores if score.metric == WELL_FORMED), default=0),
         "Verdict": Verdict,
         "is_text": lambda drawing: isinstance(drawing, str),
     }
 
 
-def findings(rows: Sequence[FigureRow], arms: Sequence[str]) -> list[str]:
+def findings(rows: Sequence[MetricRow], arms: Sequence[str]) -> list[str]:
     """What the comparison of each further arm with the first comes to, in sentences."""
     sentences: list[str] = []
     for arm in arms[1:]:
@@ -124,22 +135,22 @@ def findings(rows: Sequence[FigureRow], arms: Sequence[str]) -> list[str]:
     return sentences
 
 
-def _groups(rows: Sequence[FigureRow]) -> list[tuple[str, list[FigureRow]]]:
+def _group_by_route(rows: Sequence[MetricRow]) -> list[tuple[str, list[MetricRow]]]:
     """Rows by route, in their order."""
-    groups: dict[str, list[FigureRow]] = {}
+    groups: dict[str, list[MetricRow]] = {}
     for row in rows:
         groups.setdefault(row.route, []).append(row)
     return list(groups.items())
 
 
-def _data_uri(drawing: Drawing) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(tile(drawing, SIDE))).decode()
+def _png_data_uri(drawing: Rendering) -> str:
+    return "data:image/png;base64," + base64.b64encode(encode_png(render_tile(drawing, TILE_SIZE))).decode()
 
 
-def _arrow(row: FigureRow | Score) -> str:
-    return arrow(higher_is_better=row.higher_is_better)
+def _arrow(row: MetricRow | Score) -> str:
+    return direction_arrow(higher_is_better=row.higher_is_better)
 
 
-def _seeds(summary: Summary, unit: str = "") -> str:
+def _seed_tooltip(summary: SeedSummary, unit: str = "") -> str:
     """Each seed's value, for what appears when a pointer rests on a number."""
-    return "by seed: " + ", ".join(number(value, unit) for value in summary.values)
+    return "by seed: " + ", ".join(format_number(value, unit) for value in summary.values)

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evaluation.generation.exhibits import Exhibit
-from evaluation.pictures import Sheet
+from evaluation.generation.exhibits import GalleryItem
+from evaluation.pictures import ContactSheet
 from evaluation.records import Score
 from modalities.spec import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class LossCurve:
     """One curve of one training run."""
 
     arm: str
@@ -23,12 +23,12 @@ class History:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerFacts:
+class TokenizerSummary:
     """What a tokenizer's card says, for the report."""
 
     name: str
     members: tuple[str, ...]
-    vocab: int
+    vocab_size: int
     num_tokens: int
     used: float
     """Share of the codes that held-out data uses."""
@@ -37,13 +37,13 @@ class TokenizerFacts:
     provenance: str = ""
 
     @property
-    def is_low(self) -> bool:
+    def is_collapsed(self) -> bool:
         """True where under a tenth of the codes are used."""
         return self.used < 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageTime:
+class StageDuration:
     """How long one stage took."""
 
     kind: str
@@ -71,12 +71,12 @@ class ReportInput:
     """Every modality of every arm, at the run's scale."""
     scores: Sequence[Score]
     """Baselines and models together."""
-    histories: Sequence[History] = ()
-    tokenizers: Sequence[TokenizerFacts] = ()
-    sheets: Sequence[Sheet] = ()
-    generated: Mapping[str, Sequence[Exhibit]] = field(default_factory=dict)
+    histories: Sequence[LossCurve] = ()
+    tokenizers: Sequence[TokenizerSummary] = ()
+    sheets: Sequence[ContactSheet] = ()
+    generated: Mapping[str, Sequence[GalleryItem]] = field(default_factory=dict)
     """Sheets of what each arm's model generates, the first seed's."""
-    stages: Sequence[StageTime] = ()
+    stages: Sequence[StageDuration] = ()
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Facts of each arm's model in words: parameters, tokens seen, tokens per second."""
     manifest: Mapping[str, str] = field(default_factory=dict)

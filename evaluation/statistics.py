@@ -12,7 +12,7 @@ from scipy import stats
 
 from evaluation.records import Score
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 """Confidence of every interval."""
 
 
@@ -42,7 +42,7 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class SeedSummary:
     """One arm's values of one figure over its seeds."""
 
     values: tuple[float, ...]
@@ -62,8 +62,8 @@ class Summary:
 class Difference:
     """The second arm minus the first in one figure."""
 
-    first: Summary
-    second: Summary
+    first: SeedSummary
+    second: SeedSummary
     higher_is_better: bool
     over_seeds: Interval | None
     """Where training again would put it: Student's two-sample interval; None with fewer than two seeds in an arm."""
@@ -80,8 +80,8 @@ class Difference:
         """Better or worse only where every interval that could be computed excludes zero."""
         if self.over_seeds is None:
             return Verdict.unknown
-        known = [item for item in (self.over_seeds, self.over_samples) if item is not None]
-        if not all(item.excludes_zero for item in known):
+        intervals = [item for item in (self.over_seeds, self.over_samples) if item is not None]
+        if not all(item.excludes_zero for item in intervals):
             return Verdict.noise
         return Verdict.better if (self.mean > 0) == self.higher_is_better else Verdict.worse
 
@@ -98,17 +98,21 @@ class Difference:
                 return f"{self.verdict.value}, beyond noise ({seeds} seeds)"
 
 
-def compare(first: Sequence[Score], second: Sequence[Score], *, resamples: int = 2000, seed: int = 0) -> Difference:
+def compare_arms(
+    first: Sequence[Score], second: Sequence[Score], *, resamples: int = 2000, seed: int = 0
+) -> Difference:
     """The difference between two arms in one figure, each arm given as its seeds' scores."""
     assert first
     assert second
-    one, other = (Summary(values=tuple(score.value for score in arm)) for arm in (first, second))
+    one, other = (SeedSummary(values=tuple(score.value for score in arm)) for arm in (first, second))
     return Difference(
         first=one,
         second=other,
         higher_is_better=first[0].higher_is_better,
         over_seeds=seed_interval(one.values, other.values),
-        over_samples=sample_interval(_per_sample(first), _per_sample(second), resamples=resamples, seed=seed),
+        over_samples=sample_interval(
+            _per_sample_scores(first), _per_sample_scores(second), resamples=resamples, seed=seed
+        ),
     )
 
 
@@ -122,11 +126,14 @@ def seed_interval(first: Sequence[float], second: Sequence[float]) -> Interval |
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if min(len(one), len(other)) < 2 or not (np.isfinite(one).all() and np.isfinite(other).all()):
         return None
-    freedom = len(one) + len(other) - 2
-    pooled = (((one - one.mean()) ** 2).sum() + ((other - other.mean()) ** 2).sum()) / freedom
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(pooled * (1 / len(one) + 1 / len(other))))
+    degrees_of_freedom = len(one) + len(other) - 2
+    pooled = (((one - one.mean()) ** 2).sum() + ((other - other.mean()) ** 2).sum()) / degrees_of_freedom
+    half_width = float(
+        stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, degrees_of_freedom)
+        * math.sqrt(pooled * (1 / len(one) + 1 / len(other)))
+    )
     mean = float(other.mean() - one.mean())
-    return Interval(low=mean - half, high=mean + half)
+    return Interval(low=mean - half_width, high=mean + half_width)
 
 
 def sample_interval(
@@ -146,13 +153,13 @@ def sample_interval(
     difference = second.mean(axis=0) - first.mean(axis=0)
     rng = np.random.default_rng(seed)
     n = len(difference)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    means = drawn @ difference / n
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    resample_counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    means = resample_counts @ difference / n
+    low, high = np.quantile(means, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return Interval(low=float(low), high=float(high))
 
 
-def by_arm(scores: Iterable[Score]) -> Mapping[tuple[str, str, str], dict[str, list[Score]]]:
+def group_by_arm(scores: Iterable[Score]) -> Mapping[tuple[str, str, str], dict[str, list[Score]]]:
     """Scores by what is measured, then by arm, each arm's in order of seed."""
     grouped: dict[tuple[str, str, str], dict[str, list[Score]]] = {}
     for score in sorted(scores, key=lambda item: (item.arm, -1 if item.seed is None else item.seed)):
@@ -160,7 +167,7 @@ def by_arm(scores: Iterable[Score]) -> Mapping[tuple[str, str, str], dict[str, l
     return grouped
 
 
-def _per_sample(scores: Sequence[Score]) -> NDArray[np.float64] | None:
+def _per_sample_scores(scores: Sequence[Score]) -> NDArray[np.float64] | None:
     rows = [score.samples for score in scores]
     if not all(rows) or len({len(row) for row in rows}) > 1:
         return None

@@ -6,17 +6,28 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.records import CROSS_ENTROPY, MASKED, WELL_FORMED
+from evaluation.records import CROSS_ENTROPY, MASKED_ROUTE, WELL_FORMED
 from evaluation.statistics import Verdict
-from evaluation.tables import FigureRow, ModalityRow, arrow, metric_title, number, percent, signed, spaced
+from evaluation.tables import (
+    MetricRow,
+    ModalityRow,
+    direction_arrow,
+    format_number,
+    format_percent,
+    format_signed,
+    metric_title,
+    unit_suffix,
+)
 
 
-def terminal(rows: Sequence[FigureRow], modality_rows: Sequence[ModalityRow], arms: Sequence[str]) -> RenderableType:
+def terminal_tables(
+    rows: Sequence[MetricRow], modality_rows: Sequence[ModalityRow], arms: Sequence[str]
+) -> RenderableType:
     """Both tables for a terminal: what the arms share, then every modality."""
     return Group(_shared_table(rows, arms), Text(), _modality_table(modality_rows, arms))
 
 
-def _shared_table(rows: Sequence[FigureRow], arms: Sequence[str]) -> Table:
+def _shared_table(rows: Sequence[MetricRow], arms: Sequence[str]) -> Table:
     """The first metric of each route, how often its grammar is kept, and the cross-entropy; the page has them all."""
     table = Table(title="What every arm predicts", title_justify="left", header_style="bold", pad_edge=False)
     table.add_column("from → to")
@@ -31,18 +42,18 @@ def _shared_table(rows: Sequence[FigureRow], arms: Sequence[str]) -> Table:
     for row in rows:
         is_first = row.route != last
         if (
-            row.route == MASKED
+            row.route == MASKED_ROUTE
             or set(row.arms) != set(arms)
             or not (is_first or row.metric in (CROSS_ENTROPY, WELL_FORMED))
         ):
             continue
         table.add_row(
             row.route.replace("->", " → ") + (" (proxy)" if row.is_proxy else "") if is_first else "",
-            f"{metric_title(row.metric)}{spaced(row)} {arrow(higher_is_better=row.higher_is_better)}",
-            number(row.chance, row.unit),
+            f"{metric_title(row.metric)}{unit_suffix(row)} {direction_arrow(higher_is_better=row.higher_is_better)}",
+            format_number(row.chance, row.unit),
             *(_values(row, arm) for arm in arms),
-            number(row.bound, row.unit),
-            " / ".join(percent(row.shares.get(arm)) for arm in arms),
+            format_number(row.ceiling, row.unit),
+            " / ".join(format_percent(row.normalized_scores.get(arm)) for arm in arms),
             *[_verdict(row, arms[-1])] if len(arms) > 1 else [""],
         )
         last = row.route
@@ -59,29 +70,35 @@ def _modality_table(rows: Sequence[ModalityRow], arms: Sequence[str]) -> Table:
         table.add_column(f"masked, {arm}", justify="right")
     for row in rows:
         trip = row.round_trip
-        shown = f"{metric_title(trip.metric)} {number(trip.value, trip.unit)}{spaced(trip)}" if trip else "input only"
+        shown = (
+            f"{metric_title(trip.metric)} {format_number(trip.value, trip.unit)}{unit_suffix(trip)}"
+            if trip
+            else "input only"
+        )
         question = row.masked or row.probe
-        chance = number(question.chance) if question else "–"
-        values = [number(question.arms[arm].mean) if question and arm in question.arms else "–" for arm in arms]
+        chance = format_number(question.chance) if question else "–"
+        values = [format_number(question.arms[arm].mean) if question and arm in question.arms else "–" for arm in arms]
         if row.masked is None and row.probe is not None:
             shown += f"; {row.probe.target} given it →"
         table.add_row(row.title + (" (proxy)" if row.is_proxy else ""), row.tokens, shown, chance, *values)
     return table
 
 
-def _values(row: FigureRow, arm: str) -> Text:
+def _values(row: MetricRow, arm: str) -> Text:
     summary = row.arms[arm]
-    text = Text(number(summary.mean, row.unit))
+    text = Text(format_number(summary.mean, row.unit))
     if len(summary.values) > 1:
         text.append(
-            "  " + " ".join(number(value, row.unit).removesuffix(" %") for value in summary.values), style="dim"
+            "  " + " ".join(format_number(value, row.unit).removesuffix(" %") for value in summary.values), style="dim"
         )
     return text
 
 
-def _verdict(row: FigureRow, arm: str) -> Text:
+def _verdict(row: MetricRow, arm: str) -> Text:
     difference = row.differences.get(arm)
     if difference is None:
         return Text("–")
     styles = {Verdict.better: "green", Verdict.worse: "red", Verdict.noise: "dim", Verdict.unknown: "dim"}
-    return Text(f"{signed(difference.mean, row.unit)} {difference.verdict.value}", style=styles[difference.verdict])
+    return Text(
+        f"{format_signed(difference.mean, row.unit)} {difference.verdict.value}", style=styles[difference.verdict]
+    )

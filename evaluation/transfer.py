@@ -13,28 +13,28 @@ import torch
 from evaluation.chains import measure_chains
 from evaluation.config import EvaluationConfig
 from evaluation.crossentropy import (
-    Who,
+    ModelRef,
     common_inputs,
-    entrance_of,
+    input_stream,
     masked_cross_entropy,
     on_device,
     token_losses,
     whole_cross_entropy,
 )
 from evaluation.decoding import is_dense
-from evaluation.held_out import Codecs, Split, batches
-from evaluation.records import Score, route
-from evaluation.roundtrip import Baselines
-from evaluation.routes import Route, predict_values, rows_of
-from networks.devices import device_of
+from evaluation.held_out import Codec, EvalSplit, index_batches
+from evaluation.records import Score, route_name
+from evaluation.roundtrip import ReferenceLevels
+from evaluation.routes import RouteEvaluator, predict_values, select_rows
+from networks.devices import module_device
 from networks.fourm import FourM
 from networks.masking import select
 
-__all__ = ["Measured", "Route", "Who", "common_inputs", "measure_model", "predict_values"]
+__all__ = ["ModelMeasurements", "ModelRef", "RouteEvaluator", "common_inputs", "measure_model", "predict_values"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class ModelMeasurements:
     """Everything that one model is measured by."""
 
     scores: list[Score]
@@ -45,13 +45,13 @@ class Measured:
 @torch.no_grad()
 def measure_model(
     model: FourM,
-    codecs: Codecs,
-    held_out: Split,
-    baselines: Baselines,
+    codec: Codec,
+    held_out: EvalSplit,
+    reference_levels: ReferenceLevels,
     common: Sequence[str],
-    who: Who,
+    model_ref: ModelRef,
     config: EvaluationConfig,
-) -> Measured:
+) -> ModelMeasurements:
     """Every question of the config asked of one model: routes, masked tokens, and what inputs without tokens are worth.
 
     ``common`` are the names of the streams that every arm has, from `common_inputs`.
@@ -60,60 +60,64 @@ def measure_model(
     model.eval()
     scores: list[Score] = []
     predictions: dict[str, list[Any]] = {}
-    targets = [stream.name for stream in model.streams if stream.is_target and stream.name in codecs.modalities]
+    targets = [stream.name for stream in model.streams if stream.is_target and stream.name in codec.modalities]
     for source, chosen in config.routes.items():
-        if entrance_of(model, source) not in model.index:
+        if input_stream(model, source) not in model.index:
             continue
-        wanted = [target for target in (chosen or targets) if target in targets and _is_asked(model, source, target)]
-        for item in measure_routes(model, codecs, held_out, baselines, source, wanted, config):
-            scores += item.scores(who, baselines)
-            predictions[item.name] = item.kept
-    for item in measure_chains(model, codecs, held_out, baselines, config):
-        scores += item.scores(who, baselines)
-        predictions[item.name] = item.kept
+        selected = [
+            target for target in (chosen or targets) if target in targets and _is_measured(model, source, target)
+        ]
+        for item in measure_routes(model, codec, held_out, reference_levels, source, selected, config):
+            scores += item.scores(model_ref, reference_levels)
+            predictions[item.name] = item.example_predictions
+    for item in measure_chains(model, codec, held_out, reference_levels, config):
+        scores += item.scores(model_ref, reference_levels)
+        predictions[item.name] = item.example_predictions
     for target in targets:
-        scores.append(masked_cross_entropy(model, held_out, target, baselines.unigrams[target], common, who, config))
+        scores.append(
+            masked_cross_entropy(model, held_out, target, reference_levels.unigrams[target], common, model_ref, config)
+        )
     for source, target in config.probes.items():
         if source in model.index and target in targets:
-            unigram = baselines.unigrams[target]
-            scores.append(whole_cross_entropy(model, held_out, source, target, unigram, who, config))
+            unigram = reference_levels.unigrams[target]
+            scores.append(whole_cross_entropy(model, held_out, source, target, unigram, model_ref, config))
     model.train(was_training)
-    return Measured(scores=scores, predictions=predictions)
+    return ModelMeasurements(scores=scores, predictions=predictions)
 
 
 def measure_routes(
     model: FourM,
-    codecs: Codecs,
-    held_out: Split,
-    baselines: Baselines,
+    codec: Codec,
+    held_out: EvalSplit,
+    reference_levels: ReferenceLevels,
     source: str,
     targets: Sequence[str],
     config: EvaluationConfig,
-) -> list[Route]:
+) -> list[RouteEvaluator]:
     """One modality into several others. The source is encoded once for all of them."""
-    entrance, device = entrance_of(model, source), device_of(model)
+    input_name, device = input_stream(model, source), module_device(model)
     count = min(config.num_samples, held_out.num_samples)
-    routes = [Route(codecs, route(source, target), target, config, count) for target in targets]
-    for indices in batches(count, config.batch_size):
-        samples = on_device(held_out.tokens.columns(indices, [entrance, *targets]), device)
-        given = select({entrance: samples[entrance]}, model.streams, inputs=[entrance], targets=[])
-        context = model.encode(given)
+    routes = [RouteEvaluator(codec, route_name(source, target), target, config, count) for target in targets]
+    for indices in index_batches(count, config.batch_size):
+        samples = on_device(held_out.tokens.read(indices, [input_name, *targets]), device)
+        input_batch = select({input_name: samples[input_name]}, model.streams, inputs=[input_name], targets=[])
+        context = model.encode(input_batch)
         for item in routes:
             column = samples[item.target]
-            asked = select({item.target: column}, model.streams, inputs=[], targets=[item.target])
-            losses = token_losses(model, asked, context, item.target, baselines.unigrams[item.target])
-            item.tally.add(losses, int(indices[0]))
+            target_batch = select({item.target: column}, model.streams, inputs=[], targets=[item.target])
+            losses = token_losses(model, target_batch, context, item.target, reference_levels.unigrams[item.target])
+            item.loss_accumulator.add(losses, int(indices[0]))
             present = (column.lengths > 0).cpu().numpy()
-            if not is_dense(codecs, item.target):
+            if not is_dense(codec, item.target):
                 present &= indices < config.num_sequences
             if present.any():
-                kept = torch.from_numpy(present).to(device)
-                values, well_formed = predict_values(model, codecs, rows_of(context, kept), item.target, config)
+                row_mask = torch.from_numpy(present).to(device)
+                values, well_formed = predict_values(model, codec, select_rows(context, row_mask), item.target, config)
                 truth = [held_out.values[item.target][int(index)] for index in indices[present]]
                 item.add(values, truth, well_formed)
     return routes
 
 
-def _is_asked(model: FourM, source: str, target: str) -> bool:
+def _is_measured(model: FourM, source: str, target: str) -> bool:
     """False where the target is what went in."""
-    return entrance_of(model, source) != target
+    return input_stream(model, source) != target

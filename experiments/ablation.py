@@ -1,4 +1,4 @@
-"""An ablation from its config to its report: plan, ledger, run, compare."""
+"""An ablation from its config to its report: plan, tracking, run, compare."""
 
 import json
 import math
@@ -10,33 +10,33 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation.files import write_text
-from evaluation.pictures import read_drawings, sheets
+from evaluation.files import atomic_write_text
+from evaluation.pictures import comparison_sheets, read_renderings
 from evaluation.records import Score, read_scores
-from evaluation.report import History, ReportInput, StageTime, TokenizerFacts, summary, write_report
-from evaluation.roundtrip import Baselines
-from experiments.bookkeeper import Bookkeeper
-from experiments.config import ExperimentConfig, check_names, modalities_of, plain_values
-from experiments.context import Job, codecs_of, raw_split, split_of
-from experiments.display import Display
-from experiments.exhibits import exhibits_of, lay_out
-from experiments.manifest import MemoryWatch, git_diff, manifest
-from experiments.planning import plan_of
+from evaluation.report import LossCurve, ReportInput, StageDuration, TokenizerSummary, summary_table, write_report
+from evaluation.roundtrip import ReferenceLevels
+from experiments.bookkeeper import RunRecorder
+from experiments.config import ExperimentConfig, build_modalities, check_names, flatten_config
+from experiments.context import StageContext, build_codecs, open_eval_split, open_raw_split
+from experiments.display import ProgressDisplay
+from experiments.exhibits import load_galleries, write_galleries
+from experiments.manifest import PeakMemoryMonitor, git_diff, run_manifest
+from experiments.planning import build_stage_plan
 from experiments.scheduler import run_plan
-from experiments.stages import Plan, Stage
-from experiments.tracking import Ledger, ledger_uri, open_ledger
+from experiments.stages import Stage, StagePlan
+from experiments.tracking import Tracker, open_tracker, tracking_uri
 from lightning_modules.records import to_plain
 from lightning_modules.tokenizer_folder import load_tokenizer
 from modalities.errors import DataError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, tokenizer_tasks
 
-RECORD = "ablation.json"
+RECORD_FILE = "ablation.json"
 """File in an ablation's folder that says where its models are."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class AblationResult:
     """Where an ablation's results are, and what a terminal shows of them."""
 
     folder: Path
@@ -46,135 +46,144 @@ class Result:
     seconds: float
 
 
-def run_ablation(config: ExperimentConfig, console: Console, command: str, registry: Registry | None = None) -> Result:
+def run_ablation(
+    config: ExperimentConfig, console: Console, command: str, registry: Registry | None = None
+) -> AblationResult:
     """Run what is missing of an ablation, and write its report.
 
     Raises:
         UserError: A modality is unknown, a stage failed, or nothing can be written.
     """
-    began = time.time()
+    start_time = time.time()
     registry = registry or default_registry()
     check_names(config, registry)
-    modalities = modalities_of(config, registry)
-    plan = plan_of(config, modalities)
+    modalities = build_modalities(config, registry)
+    plan = build_stage_plan(config, modalities)
     folder = plan.root / config.name
-    uri = ledger_uri(plan.root, config.tracking.uri)
-    ledger = open_ledger(uri, plan.root, config.tracking.experiment)
-    finished = [name for name in plan.stages if plan.is_done(name)]
-    parent = ledger.start(config.name, tags={"fourm.stage": "ablation"}, params=plain_values(config))
+    uri = tracking_uri(plan.root, config.tracking.uri)
+    tracker = open_tracker(uri, plan.root, config.tracking.experiment)
+    reused = [name for name in plan.stages if plan.is_done(name)]
+    parent_run = tracker.start_run(config.name, tags={"fourm.stage": "ablation"}, params=flatten_config(config))
     failed = True
     try:
-        ledger.text(
-            parent, "reused.json", json.dumps({name: plan.told(name).get("run") for name in finished}, indent=1)
+        tracker.log_text(
+            parent_run, "reused.json", json.dumps({name: plan.metadata(name).get("run") for name in reused}, indent=1)
         )
-        with Display(console, plan) as display, MemoryWatch() as memory:
-            display.reused(finished)
-            keeper = Bookkeeper(ledger=ledger, parent=parent, plan=plan, display=display)
-            run_plan(config, plan, keeper, uri)
-        facts = {
-            **manifest(),
+        with ProgressDisplay(console, plan) as display, PeakMemoryMonitor() as memory:
+            display.show_reused(reused)
+            recorder = RunRecorder(tracker=tracker, parent_run=parent_run, plan=plan, display=display)
+            run_plan(config, plan, recorder, uri)
+        metadata = {
+            **run_manifest(),
             "seeds": ", ".join(map(str, config.seeds)),
             "peak memory": f"{memory.peak / 2**30:.2f} GiB",
             "command": command,
         }
-        reading = _reading_job(config, plan, modalities)
-        facts["training data"] = raw_split(reading, "train", list(modalities)[:1]).fingerprint
-        wall = time.time() - began
-        report = _report(config, plan, modalities, finished, facts, wall)
+        context = _read_only_context(config, plan, modalities)
+        metadata["training data"] = open_raw_split(context, "train", list(modalities)[:1]).fingerprint
+        elapsed = time.time() - start_time
+        report = _build_report(config, plan, modalities, reused, metadata, elapsed)
         folder.mkdir(parents=True, exist_ok=True)
-        lay_out(plan, folder, report.generated)
+        write_galleries(plan, folder, report.generated)
         write_report(folder / "report.html", report)
-        _record(folder, config, plan, facts, report, wall)
-        _keep(ledger, parent, folder, report)
+        _write_record(folder, config, plan, metadata, report, elapsed)
+        _log_results(tracker, parent_run, folder, report)
         failed = False
     finally:
-        ledger.finish(parent, failed=failed)
-    return Result(folder=folder, report=folder / "report.html", table=summary(report), uri=uri, seconds=wall)
+        tracker.finish_run(parent_run, failed=failed)
+    return AblationResult(
+        folder=folder, report=folder / "report.html", table=summary_table(report), uri=uri, seconds=elapsed
+    )
 
 
-def _report(
+def _build_report(
     config: ExperimentConfig,
-    plan: Plan,
+    plan: StagePlan,
     modalities: Mapping[str, Modality],
-    finished: list[str],
-    facts: Mapping[str, str],
-    wall: float,
+    reused: list[str],
+    metadata: Mapping[str, str],
+    elapsed: float,
 ) -> ReportInput:
-    scores: list[Score] = list(Baselines.load(plan.folder("baselines")).scores)
-    histories: list[History] = []
+    scores: list[Score] = list(ReferenceLevels.load(plan.folder("baselines")).scores)
+    histories: list[LossCurve] = []
     models: dict[str, dict[str, str]] = {}
     predicted: dict[str, Any] = {}
-    for stage in plan.of("evaluation"):
-        arm, seed = stage.details["arm"], stage.details["seed"]
+    for stage in plan.stages_of_kind("evaluation"):
+        arm, seed = stage.run_args["arm"], stage.run_args["seed"]
         scores += read_scores(plan.folder(stage.name) / "scores.json")
         model = plan.folder(f"model/{arm}/{seed}")
-        histories += _histories(model, arm, seed)
-        models[arm] = _model_facts(model, plan.told(f"model/{arm}/{seed}")["seconds"])
+        histories += _loss_histories(model, arm, seed)
+        models[arm] = _model_summary(model, plan.metadata(f"model/{arm}/{seed}")["seconds"])
         if arm not in predicted:
-            predicted[arm] = read_drawings(plan.folder(stage.name) / "drawings.json")
-    job = _reading_job(config, plan, modalities)
-    codecs = codecs_of(job, list(modalities))
+            predicted[arm] = read_renderings(plan.folder(stage.name) / "drawings.json")
+    context = _read_only_context(config, plan, modalities)
+    codec = build_codecs(context, list(modalities))
     return ReportInput(
         title=config.name,
-        command=facts["command"],
+        command=metadata["command"],
         data=(
             f"{config.data.train} training and {config.data.validation} held-out procedural scenes "
             f"of {config.scale.size} × {config.scale.size} pixels"
         ),
-        arms={name: config.arm(name) for name in config.arms},
+        arms={name: config.arm_modalities(name) for name in config.arms},
         seeds=config.seeds,
         modalities=modalities,
         scores=scores,
         histories=histories,
-        tokenizers=_tokenizer_facts(plan, modalities),
-        sheets=sheets(codecs, split_of(job, "validation", codecs), predicted, config.evaluation),
-        generated=exhibits_of(config, plan),
-        stages=_times(plan, finished),
+        tokenizers=_tokenizer_summaries(plan, modalities),
+        sheets=comparison_sheets(codec, open_eval_split(context, "validation", codec), predicted, config.evaluation),
+        generated=load_galleries(config, plan),
+        stages=_stage_times(plan, reused),
         models=models,
-        manifest={name: value for name, value in facts.items() if name != "command"},
-        wall_seconds=wall,
+        manifest={name: value for name, value in metadata.items() if name != "command"},
+        wall_seconds=elapsed,
         resamples=config.evaluation.resamples,
     )
 
 
-def _reading_job(config: ExperimentConfig, plan: Plan, modalities: Mapping[str, Modality]) -> Job:
+def _read_only_context(config: ExperimentConfig, plan: StagePlan, modalities: Mapping[str, Modality]) -> StageContext:
     """A job that only reads, with every stage as its input."""
-    stage = Stage(kind="report", name="report", facts={})
+    stage = Stage(kind="report", name="report", params={})
     inputs = {name: plan.folder(name) for name in plan.stages}
-    return Job(
-        config=config, stage=stage, modalities=modalities, inputs=inputs, folder=plan.root, report=lambda *_: None
+    return StageContext(
+        config=config,
+        stage=stage,
+        modalities=modalities,
+        inputs=inputs,
+        folder=plan.root,
+        report_progress=lambda *_: None,
     )
 
 
-def _histories(folder: Path, arm: str, seed: int) -> list[History]:
-    told = json.loads((folder / "history.json").read_text())
+def _loss_histories(folder: Path, arm: str, seed: int) -> list[LossCurve]:
+    content = json.loads((folder / "history.json").read_text())
     return [
-        History(arm=arm, seed=seed, name=name, points=tuple((float(step), float(value)) for step, value in points))
+        LossCurve(arm=arm, seed=seed, name=name, points=tuple((float(step), float(value)) for step, value in points))
         for name, key in (("train", "train/loss"), ("val", "val/loss"))
-        if (points := told.get(key))
+        if (points := content.get(key))
     ]
 
 
-def _model_facts(folder: Path, seconds: float) -> dict[str, str]:
-    told = json.loads((folder / "facts.json").read_text())
-    seconds += told.get("earlier_seconds", 0.0)
+def _model_summary(folder: Path, seconds: float) -> dict[str, str]:
+    content = json.loads((folder / "facts.json").read_text())
+    seconds += content.get("earlier_seconds", 0.0)
     return {
-        "parameters": f"{told['parameters']:,}",
-        "steps": f"{told['steps']:,}",
-        "tokens seen": f"{told['tokens_seen']:,}",
-        "tokens per second": f"{told['tokens_seen'] / max(seconds, 1e-9):,.0f}",
+        "parameters": f"{content['parameters']:,}",
+        "steps": f"{content['steps']:,}",
+        "tokens seen": f"{content['tokens_seen']:,}",
+        "tokens per second": f"{content['tokens_seen'] / max(seconds, 1e-9):,.0f}",
     }
 
 
-def _tokenizer_facts(plan: Plan, modalities: Mapping[str, Modality]) -> list[TokenizerFacts]:
-    facts: list[TokenizerFacts] = []
+def _tokenizer_summaries(plan: StagePlan, modalities: Mapping[str, Modality]) -> list[TokenizerSummary]:
+    summaries: list[TokenizerSummary] = []
     for name, task in tokenizer_tasks(modalities).items():
         card = load_tokenizer(plan.folder(f"tokenizer/{name}"), task).card
-        facts.append(
-            TokenizerFacts(
+        summaries.append(
+            TokenizerSummary(
                 name=name,
                 members=task.members,
-                vocab=task.tokenizer.vocab,
+                vocab_size=task.tokenizer.vocab_size,
                 num_tokens=task.layout.num_tokens,
                 used=card.usage.used if card.usage else math.nan,
                 perplexity=card.usage.perplexity if card.usage else math.nan,
@@ -182,53 +191,62 @@ def _tokenizer_facts(plan: Plan, modalities: Mapping[str, Modality]) -> list[Tok
                 provenance=card.provenance,
             )
         )
-    return facts
+    return summaries
 
 
-def _times(plan: Plan, finished: list[str]) -> list[StageTime]:
-    times: list[StageTime] = []
+def _stage_times(plan: StagePlan, reused: list[str]) -> list[StageDuration]:
+    times: list[StageDuration] = []
     for name, stage in plan.stages.items():
-        told = plan.told(name)
+        content = plan.metadata(name)
         times.append(
-            StageTime(
-                kind=stage.kind, name=name, start=told["started"], seconds=told["seconds"], reused=name in finished
+            StageDuration(
+                kind=stage.kind, name=name, start=content["started"], seconds=content["seconds"], reused=name in reused
             )
         )
     return times
 
 
-def _record(
-    folder: Path, config: ExperimentConfig, plan: Plan, facts: Mapping[str, str], report: ReportInput, wall: float
+def _write_record(
+    folder: Path,
+    config: ExperimentConfig,
+    plan: StagePlan,
+    metadata: Mapping[str, str],
+    report: ReportInput,
+    elapsed: float,
 ) -> None:
     """What other commands need to find the models, and a script to read the results."""
-    models = {f"{s.details['arm']}/{s.details['seed']}": str(plan.folder(s.name)) for s in plan.of("model")}
+    models = {
+        f"{s.run_args['arm']}/{s.run_args['seed']}": str(plan.folder(s.name)) for s in plan.stages_of_kind("model")
+    }
     times = [to_plain(item) for item in report.stages]
-    told = {
+    content = {
         "name": config.name,
         "config": to_plain(config),
         "models": models,
         "stages": times,
-        "manifest": dict(facts),
-        "wall_seconds": wall,
+        "manifest": dict(metadata),
+        "wall_seconds": elapsed,
     }
-    write_text(folder / RECORD, json.dumps(told, indent=1) + "\n")
-    write_text(folder / "scores.json", json.dumps([to_plain(replace(s, samples=())) for s in report.scores], indent=1))
+    atomic_write_text(folder / RECORD_FILE, json.dumps(content, indent=1) + "\n")
+    atomic_write_text(
+        folder / "scores.json", json.dumps([to_plain(replace(s, samples=())) for s in report.scores], indent=1)
+    )
 
 
-def _keep(ledger: Ledger, parent: str, folder: Path, report: ReportInput) -> None:
-    ledger.file(parent, folder / "report.html")
-    ledger.file(parent, folder / "scores.json")
-    ledger.file(parent, folder / RECORD)
-    ledger.text(parent, "manifest.json", json.dumps(dict(report.manifest), indent=1))
+def _log_results(tracker: Tracker, parent_run: str, folder: Path, report: ReportInput) -> None:
+    tracker.log_file(parent_run, folder / "report.html")
+    tracker.log_file(parent_run, folder / "scores.json")
+    tracker.log_file(parent_run, folder / RECORD_FILE)
+    tracker.log_text(parent_run, "manifest.json", json.dumps(dict(report.manifest), indent=1))
     diff = git_diff()
     if diff:
-        ledger.text(parent, "uncommitted.diff", diff)
+        tracker.log_text(parent_run, "uncommitted.diff", diff)
     values = {
         f"{score.arm}/{score.seed}/{score.route}/{score.target}/{score.metric}".replace("->", "-to-"): score.value
         for score in report.scores
         if score.seed is not None
     }
-    ledger.metrics(parent, values)
+    tracker.log_metrics(parent_run, values)
 
 
 def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> Path:
@@ -239,21 +257,24 @@ def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> P
     """
     if (path / "model.safetensors").is_file():
         return path
-    if not (path / RECORD).is_file():
+    if not (path / RECORD_FILE).is_file():
         raise DataError(
-            f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD} in it."
+            f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD_FILE} in it."
         )
     try:
-        models = {str(name): Path(place) for name, place in json.loads((path / RECORD).read_text())["models"].items()}
+        models = {
+            str(name): Path(model_folder)
+            for name, model_folder in json.loads((path / RECORD_FILE).read_text())["models"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path / RECORD} is damaged, expected a record of models: {type(error).__name__}. Run its ablation again."
+            f"{path / RECORD_FILE} is damaged, expected model paths: {type(error).__name__}. Run its ablation again."
         ) from error
-    chosen = [
+    matching = [
         name
         for name in models
         if (arm is None or name.split("/")[0] == arm) and (seed is None or name.endswith(f"/{seed}"))
     ]
-    if not chosen:
+    if not matching:
         raise DataError(f"{path} has no model of arm {arm!r} and seed {seed!r}; it has {', '.join(models)}.")
-    return models[chosen[-1]]
+    return models[matching[-1]]

@@ -1,4 +1,4 @@
-"""Keeps the ledger and the display while stages run: each stage is a run, with what it has made for people to read."""
+"""Keeps the tracker and the display while stages run: each stage is a run, with what it has made for people to read."""
 
 import time
 from collections.abc import Mapping
@@ -9,63 +9,70 @@ from typing import Any
 from PIL import Image
 
 from evaluation.records import read_scores
-from experiments.display import Display
-from experiments.scheduler import Progress
-from experiments.stages import Plan, Stage
-from experiments.tracking import Ledger
+from experiments.display import ProgressDisplay
+from experiments.scheduler import StageProgress
+from experiments.stages import Stage, StagePlan
+from experiments.tracking import Tracker
 
 
 @dataclass(kw_only=True)
-class Bookkeeper:
-    """Keeps the ledger and the display while stages run."""
+class RunRecorder:
+    """Keeps the tracker and the display while stages run."""
 
-    ledger: Ledger
-    parent: str
-    plan: Plan
-    display: Display
-    started_at: dict[str, float] = field(default_factory=dict)
+    tracker: Tracker
+    parent_run: str
+    plan: StagePlan
+    display: ProgressDisplay
+    start_times: dict[str, float] = field(default_factory=dict)
 
-    def started(self, stage: Stage) -> str | None:
+    def on_stage_start(self, stage: Stage) -> str | None:
         """Open the stage's run."""
-        self.started_at[stage.name] = time.time()
+        self.start_times[stage.name] = time.time()
         tags = {"fourm.signature": self.plan.signatures[stage.name], "fourm.stage": stage.kind}
-        return self.ledger.start(stage.name, parent=self.parent, tags=tags, params=_short(stage.details)) or None
+        return (
+            self.tracker.start_run(
+                stage.name, parent_run=self.parent_run, tags=tags, params=_scalar_args(stage.run_args)
+            )
+            or None
+        )
 
-    def moved(self, running: Mapping[str, Progress], done: int, total: int) -> None:
+    def on_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
         """Show it."""
-        self.display.moved(running, done, total)
+        self.display.show_progress(running, done, total)
 
-    def ended(self, stage: Stage, folder: Path, run: str | None, error: str | None) -> None:
+    def on_stage_end(self, stage: Stage, folder: Path, run_id: str | None, error: str | None) -> None:
         """Close the stage's run, with what it has made that a person reads."""
-        seconds = time.time() - self.started_at[stage.name]
-        self.display.ended(stage, seconds, error)
-        if run is None:
+        seconds = time.time() - self.start_times[stage.name]
+        self.display.show_stage_end(stage, seconds, error)
+        if run_id is None:
             return
         if error is None:
-            _store(self.ledger, run, stage, folder, seconds)
-        self.ledger.finish(run, failed=error is not None)
+            _log_artifacts(self.tracker, run_id, stage, folder, seconds)
+        self.tracker.finish_run(run_id, failed=error is not None)
 
 
-def _store(ledger: Ledger, run: str, stage: Stage, folder: Path, seconds: float) -> None:
-    ledger.metrics(run, {"seconds": seconds})
+def _log_artifacts(tracker: Tracker, run_id: str, stage: Stage, folder: Path, seconds: float) -> None:
+    tracker.log_metrics(run_id, {"seconds": seconds})
     match stage.kind:
         case "tokenizer":
             for name in ("card.json", "card.md", "config.json"):
-                ledger.file(run, folder / name)
+                tracker.log_file(run_id, folder / name)
         case "model":
             for name in ("config.json", "model.safetensors", "card.json"):
-                ledger.file(run, folder / name)
+                tracker.log_file(run_id, folder / name)
         case "evaluation":
-            ledger.file(run, folder / "scores.json")
+            tracker.log_file(run_id, folder / "scores.json")
             scores = read_scores(folder / "scores.json")
-            ledger.metrics(run, {f"{s.route}/{s.target}/{s.metric}".replace("->", "-to-"): s.value for s in scores})
+            tracker.log_metrics(
+                run_id, {f"{s.route}/{s.target}/{s.metric}".replace("->", "-to-"): s.value for s in scores}
+            )
         case "generation":
             for path in sorted(folder.glob("*.png")):
                 with Image.open(path) as picture:
-                    ledger.picture(run, path.stem, picture, step=0)
+                    tracker.log_image(run_id, path.stem, picture, step=0)
         case "baselines":
-            ledger.file(run, folder / "baselines.json")
+            tracker.log_file(run_id, folder / "baselines.json")
 
 
-def _short(details: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in details.items() if not isinstance(value, Mapping)}
+def _scalar_args(run_args: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in run_args.items() if not isinstance(value, Mapping)}

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 
-from experiments.generate_command import add_generate_options, generation_progress, request_of
+from experiments.generate_command import add_generate_options, generation_progress, parse_request
 from modalities.errors import ConfigError, UserError
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.print(f"fourm: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        errors.print(f"fourm: {place}{error.strerror or error}.", style="red", markup=False, soft_wrap=True)
+        location = f"{error.filename}: " if error.filename else ""
+        errors.print(f"fourm: {location}{error.strerror or error}.", style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        errors.print("Interrupted. The same command goes on from what is done.", highlight=False)
+        errors.print("Interrupted. The same command resumes from the finished stages.", highlight=False)
         return INTERRUPTED
     except _Terminated:
         return TERMINATED
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--to", required=True, help="what to predict, as in depth,semseg,caption,boxes")
     predict.add_argument("--arm", help="arm of an ablation; its last, if not given")
-    predict.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
+    predict.add_argument("--model-seed", type=int, help="seed of an ablation; its last, if not given")
     predict.add_argument("--out", type=Path, default=Path("prediction"), help="folder of the results")
     predict.set_defaults(command=_predict)
 
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)"
     )
     evaluate.add_argument("--arm", help="arm of an ablation; its last, if not given")
-    evaluate.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
+    evaluate.add_argument("--model-seed", type=int, help="seed of an ablation; its last, if not given")
     evaluate.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
     evaluate.add_argument(
         "--split", choices=("test", "validation"), default="test", help="scenes of test, or those that arms compare by"
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add_generate_options(generate)
     generate.set_defaults(command=_generate)
 
-    ui = commands.add_parser("ui", help="open the ledger: mlflow ui on 127.0.0.1")
+    ui = commands.add_parser("ui", help="open the tracking UI: mlflow ui on 127.0.0.1")
     ui.add_argument("--root", type=Path, default=Path("runs"))
     ui.add_argument("--uri", help="another tracking URI than the database below the root")
     ui.add_argument("--port", type=int, default=5000)
@@ -120,25 +120,29 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_checkpoint_commands(commands: Any) -> None:
     """The commands that exchange models with the published format; argparse has no public type for ``commands``."""
-    taken = commands.add_parser("import-checkpoint", help="make a model's folder out of a published 4M checkpoint")
-    taken.add_argument("checkpoint", help="a .safetensors file, a folder, or a Hugging Face repository id")
-    taken.add_argument("out", type=Path, help="the folder to make")
-    taken.add_argument("--text-tokenizer", type=Path, help="the published tokenizer.json of the text vocabulary")
-    taken.add_argument(
+    import_parser = commands.add_parser(
+        "import-checkpoint", help="make a model's folder out of a published 4M checkpoint"
+    )
+    import_parser.add_argument("checkpoint", help="a .safetensors file, a folder, or a Hugging Face repository id")
+    import_parser.add_argument("out", type=Path, help="the folder to make")
+    import_parser.add_argument(
+        "--text-tokenizer", type=Path, help="the published tokenizer.json of the text vocabulary"
+    )
+    import_parser.add_argument(
         "--tokenizer",
         action="append",
         default=[],
         metavar="NAME=PATH",
         help="a published tokenizer, by the name of its modality; as often as there are",
     )
-    taken.set_defaults(command=_import)
+    import_parser.set_defaults(command=_import)
 
-    given = commands.add_parser("export-checkpoint", help="write a model in the published format")
-    given.add_argument("model", type=Path, help="a model's folder, or an ablation's (runs/quickstart)")
-    given.add_argument("out", type=Path, help="the folder to make")
-    given.add_argument("--arm", help="arm of an ablation; its last, if not given")
-    given.add_argument("--seed", type=int, help="seed of an ablation; its last, if not given")
-    given.set_defaults(command=_export)
+    export_parser = commands.add_parser("export-checkpoint", help="write a model in the published format")
+    export_parser.add_argument("model", type=Path, help="a model's folder, or an ablation's (runs/quickstart)")
+    export_parser.add_argument("out", type=Path, help="the folder to make")
+    export_parser.add_argument("--arm", help="arm of an ablation; its last, if not given")
+    export_parser.add_argument("--model-seed", type=int, help="seed of an ablation; its last, if not given")
+    export_parser.set_defaults(command=_export)
 
 
 def _ablate(arguments: argparse.Namespace, console: Console) -> None:
@@ -147,15 +151,19 @@ def _ablate(arguments: argparse.Namespace, console: Console) -> None:
 
     config = load_config(find_config(arguments.config), arguments.overrides)
     from experiments.ablation import run_ablation
-    from experiments.tracking import NONE
+    from experiments.tracking import NO_TRACKING
 
     command = " ".join(["fourm ablate", arguments.config, *arguments.overrides])
     result = run_ablation(config, console, command)
     console.print(result.table)
     console.print(f"Done in {duration(result.seconds)}.", highlight=False)
     console.print(f"Report:  {result.report}", highlight=False, soft_wrap=True)
-    ledger = f"none (tracking.uri={NONE})" if result.uri == NONE else f"fourm ui --root {config.root}   ({result.uri})"
-    console.print(f"Ledger:  {ledger}", highlight=False, soft_wrap=True)
+    tracker = (
+        f"none (tracking.uri={NO_TRACKING})"
+        if result.uri == NO_TRACKING
+        else f"fourm ui --root {config.root}   ({result.uri})"
+    )
+    console.print(f"Tracking: {tracker}", highlight=False, soft_wrap=True)
 
 
 def _modalities(arguments: argparse.Namespace, console: Console) -> None:
@@ -171,10 +179,10 @@ def _modalities(arguments: argparse.Namespace, console: Console) -> None:
 def _settings(arguments: argparse.Namespace, console: Console) -> None:
     from rich.table import Table
 
-    from experiments.config import describe
+    from experiments.config import describe_settings
 
     table = Table("setting", "default", "meaning", box=None, pad_edge=False)
-    for key, default, meaning in describe():
+    for key, default, meaning in describe_settings():
         if key.startswith(arguments.prefix):
             table.add_row(key, default, meaning)
     console.print(table)
@@ -184,31 +192,31 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.predict import predict_image
 
     targets = [name.strip() for name in arguments.to.split(",") if name.strip()]
-    answer = predict_image(
-        arguments.image, arguments.model, targets, arguments.out, arm=arguments.arm, seed=arguments.seed
+    output = predict_image(
+        arguments.image, arguments.model, targets, arguments.out, arm=arguments.arm, seed=arguments.model_seed
     )
-    for line in answer.lines:
+    for line in output.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if answer.warning:
-        console.print(answer.warning, style="yellow", highlight=False, soft_wrap=True)
+    if output.warning:
+        console.print(output.warning, style="yellow", highlight=False, soft_wrap=True)
 
 
 def _import(arguments: argparse.Namespace, console: Console) -> None:
-    from experiments.import_checkpoint import Wanted, import_checkpoint
+    from experiments.import_checkpoint import ImportOptions, import_checkpoint
 
     pairs = [item.partition("=") for item in arguments.tokenizer]
     for name, _, path in pairs:
         if not (name and path):
             raise ConfigError(f"--tokenizer takes NAME=PATH, got {name!r}.")
-    wanted = Wanted(text_tokenizer=arguments.text_tokenizer, tokenizers={name: path for name, _, path in pairs})
-    for line in import_checkpoint(arguments.checkpoint, arguments.out, wanted):
+    options = ImportOptions(text_tokenizer=arguments.text_tokenizer, tokenizers={name: path for name, _, path in pairs})
+    for line in import_checkpoint(arguments.checkpoint, arguments.out, options):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.export_checkpoint import export_checkpoint
 
-    for line in export_checkpoint(arguments.model, arguments.out, arguments.arm, arguments.seed):
+    for line in export_checkpoint(arguments.model, arguments.out, arguments.arm, arguments.model_seed):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -223,48 +231,48 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.evaluate import evaluate_model
 
     with console.status("") as status:
-        found = evaluate_model(
+        evaluation = evaluate_model(
             arguments.model,
             config,
             arguments.out,
             arm=arguments.arm,
-            seed=arguments.seed,
+            seed=arguments.model_seed,
             split=arguments.split,
-            progress=lambda word: status.update(f"{word} ..."),
+            progress=lambda status_text: status.update(f"{status_text} ..."),
         )
-    for line in found.lines:
+    for line in evaluation.lines:
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print(found.table)
-    console.print(f"Scores:  {found.scores}", highlight=False, soft_wrap=True)
+    console.print(evaluation.table)
+    console.print(f"Scores:  {evaluation.scores}", highlight=False, soft_wrap=True)
 
 
 def _generate(arguments: argparse.Namespace, console: Console) -> None:
     from experiments.generate import generate_files
 
     with generation_progress(console) as progress:
-        answer = generate_files(
-            request_of(arguments),
+        output = generate_files(
+            parse_request(arguments),
             arguments.model,
             arguments.out,
             progress,
             arm=arguments.arm,
             seed=arguments.model_seed,
         )
-    for line in answer.lines:
+    for line in output.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(answer.warning, style="yellow", highlight=False)
+    console.print(output.warning, style="yellow", highlight=False)
 
 
 def _ui(arguments: argparse.Namespace, console: Console) -> None:
-    from experiments.tracking import ledger_uri, serve
+    from experiments.tracking import serve_ui, tracking_uri
 
-    uri = ledger_uri(arguments.root, arguments.uri)
+    uri = tracking_uri(arguments.root, arguments.uri)
     # MLflow opens on pages for language models, where none of our runs is. The first experiment made has number 1.
     runs = "/#/experiments/1/runs?workflowType=machine_learning" if arguments.uri is None else ""
-    place = f"http://127.0.0.1:{arguments.port}{runs}"
-    console.print(f"{place}   (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+    location = f"http://127.0.0.1:{arguments.port}{runs}"
+    console.print(f"{location}   (Ctrl-C ends it)", highlight=False, soft_wrap=True)
     console.print("The runs are under 'Model training', at the upper left.", highlight=False)
-    serve(uri, "127.0.0.1", arguments.port)
+    serve_ui(uri, "127.0.0.1", arguments.port)
 
 
 if __name__ == "__main__":

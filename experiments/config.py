@@ -21,10 +21,10 @@ from modalities.registry import Registry
 from modalities.spec import Modality, Scale, tokenizer_tasks
 from networks.fourm_config import FourMConfig
 from networks.masking import MaskingConfig
-from networks.streams import PIXELS
+from networks.streams import PIXELS_SUFFIX
 from networks.tokenizers.config import TokenizerConfig
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIG_FOLDER = Path(__file__).parent / "configs"
 """Folder of the shipped configs."""
 
 
@@ -61,19 +61,19 @@ class ExperimentConfig:
             raise ConfigError(f"seeds must differ from each other, got {self.seeds}.")
         if min(self.seeds) < 0:
             raise ConfigError(f"seeds must be at least 0, got {self.seeds}.")
-        for name, given in self.arms.items():
-            if not given:
+        for name, values in self.arms.items():
+            if not values:
                 raise ConfigError(f"arms.{name} has no modality: name some, or a preset ({', '.join(PRESETS)}).")
 
-    def arm(self, name: str) -> tuple[str, ...]:
+    def arm_modalities(self, name: str) -> tuple[str, ...]:
         """The modalities of an arm, presets spelled out, each once."""
         names = [item for entry in self.arms[name] for item in PRESETS.get(entry, (entry,))]
         return tuple(dict.fromkeys(names))
 
     @property
-    def every_modality(self) -> tuple[str, ...]:
+    def all_modalities(self) -> tuple[str, ...]:
         """The modalities of all arms together."""
-        return tuple(dict.fromkeys(item for name in self.arms for item in self.arm(name)))
+        return tuple(dict.fromkeys(item for name in self.arms for item in self.arm_modalities(name)))
 
     @property
     def tokens_per_step(self) -> int:
@@ -95,21 +95,21 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
     """
     merged = OmegaConf.structured(ExperimentConfig)
     # Arms are replaced, not merged into the default ones.
-    sources: list[tuple[str, Any]] = [(str(path), _read(path))] if path else []
-    sources.append(("the command line", _dotlist(overrides)))
-    for place, given in sources:
+    sources: list[tuple[str, Any]] = [(str(path), _read_yaml(path))] if path else []
+    sources.append(("the command line", _parse_overrides(overrides)))
+    for origin, values in sources:
         for section, key in (("", "arms"), ("evaluation", "routes"), ("evaluation", "probes")):
-            if OmegaConf.select(given, f"{section}.{key}" if section else key) is not None:
+            if OmegaConf.select(values, f"{section}.{key}" if section else key) is not None:
                 node = merged[section] if section else merged
                 with read_write(node):
                     node[key] = {}
         try:
-            merged = OmegaConf.merge(merged, given)
+            merged = OmegaConf.merge(merged, values)
         except ConfigKeyError as error:
-            raise ConfigError(_unknown_key(error, place)) from None
+            raise ConfigError(_unknown_key(error, origin)) from None
         except OmegaConfBaseException as error:
             first = str(error).strip().splitlines()[0]
-            raise ConfigError(f"{place}: {error.full_key or 'value'}: {first}.") from None
+            raise ConfigError(f"{origin}: {error.full_key or 'value'}: {first}.") from None
     try:
         return from_plain(ExperimentConfig, OmegaConf.to_container(merged, resolve=True, enum_to_str=True))
     except (OmegaConfBaseException, ValueError) as error:
@@ -122,14 +122,14 @@ def find_config(name: str) -> Path:
     Raises:
         ConfigError: There is none.
     """
-    for path in (Path(name), CONFIGS / f"{name}.yaml", CONFIGS / name):
+    for path in (Path(name), CONFIG_FOLDER / f"{name}.yaml", CONFIG_FOLDER / name):
         if path.is_file():
             return path
-    shipped = [path.stem for path in CONFIGS.glob("*.yaml")]
+    shipped = [path.stem for path in CONFIG_FOLDER.glob("*.yaml")]
     raise ConfigError(str(UnknownNameError("config", name, shipped)))
 
 
-def modalities_of(config: ExperimentConfig, registry: Registry) -> dict[str, Modality]:
+def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, Modality]:
     """Every modality of every arm, at the experiment's scale.
 
     Raises:
@@ -138,8 +138,8 @@ def modalities_of(config: ExperimentConfig, registry: Registry) -> dict[str, Mod
     return {
         name: config.resolutions[name].modality(name, registry, config.scale)
         if name in config.resolutions
-        else registry[name].at(config.scale)
-        for name in config.every_modality
+        else registry[name].scaled(config.scale)
+        for name in config.all_modalities
     }
 
 
@@ -150,39 +150,43 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
     known = {*registry, *config.resolutions}
-    measured, streams = config.evaluation, known | {name + PIXELS for name in known}
-    _expect("modality in evaluation.routes", measured.routes, known)
-    _expect("modality in evaluation.probes", [*measured.probes, *measured.probes.values()], known)
-    for source, targets in measured.routes.items():
-        _expect(f"modality in evaluation.routes.{source}", targets, known)
-    for chain in measured.chains:
-        _expect("modality in evaluation.chains", chain, known)
-    _expect("modality in evaluation.argmax", measured.argmax, known)
-    _expect("modality in training.pictures_of", config.training.pictures_of, known)
+    evaluation_config, streams = config.evaluation, known | {name + PIXELS_SUFFIX for name in known}
+    _check_known("modality in evaluation.routes", evaluation_config.routes, known)
+    _check_known(
+        "modality in evaluation.probes", [*evaluation_config.probes, *evaluation_config.probes.values()], known
+    )
+    for source, targets in evaluation_config.routes.items():
+        _check_known(f"modality in evaluation.routes.{source}", targets, known)
+    for chain in evaluation_config.chains:
+        _check_known("modality in evaluation.chains", chain, known)
+    _check_known("modality in evaluation.argmax", evaluation_config.argmax, known)
+    _check_known("modality in training.pictures_of", config.training.pictures_of, known)
     for mixture in config.masking.mixtures:
         for part in (mixture.input_overrides, mixture.target_overrides, mixture.keep_overrides):
-            _expect("stream in masking.mixtures", part, streams)
+            _check_known("stream in masking.mixtures", part, streams)
     if config.tokenizer_training.steps:
-        everything = {name: item.at(config.scale) for name, item in registry.items()}
-        everything |= modalities_of(config, registry)
-        _expect("tokenizer in tokenizer_training.steps", config.tokenizer_training.steps, tokenizer_tasks(everything))
+        all_modalities = {name: item.scaled(config.scale) for name, item in registry.items()}
+        all_modalities |= build_modalities(config, registry)
+        _check_known(
+            "tokenizer in tokenizer_training.steps", config.tokenizer_training.steps, tokenizer_tasks(all_modalities)
+        )
 
 
-def _expect(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+def _check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise UnknownNameError(kind, name, known)
 
 
-def describe(kind: type = ExperimentConfig, prefix: str = "") -> list[tuple[str, str, str]]:
+def describe_settings(kind: type = ExperimentConfig, prefix: str = "") -> list[tuple[str, str, str]]:
     """Every setting as (key, default, meaning), for ``--help``."""
     docs = field_docs(kind)
     rows: list[tuple[str, str, str]] = []
-    empty = kind()
+    defaults = kind()
     for item in fields(kind):
-        value = getattr(empty, item.name)
+        value = getattr(defaults, item.name)
         if is_dataclass(value):
-            rows += describe(type(value), f"{prefix}{item.name}.")
+            rows += describe_settings(type(value), f"{prefix}{item.name}.")
         else:
             rows.append((prefix + item.name, str(getattr(value, "value", value)), docs.get(item.name, "")))
     return rows
@@ -203,7 +207,7 @@ def field_docs(kind: type) -> dict[str, str]:
     return docs
 
 
-def _read(path: Path) -> Any:
+def _read_yaml(path: Path) -> Any:
     try:
         return OmegaConf.load(path)
     except FileNotFoundError:
@@ -212,7 +216,7 @@ def _read(path: Path) -> Any:
         raise ConfigError(f"{path} is not YAML: {str(error).splitlines()[0]}.") from error
 
 
-def _dotlist(overrides: Sequence[str]) -> DictConfig:
+def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
     for item in overrides:
         if "=" not in item:
             raise ConfigError(f"Override {item!r} is not of the form key=value.")
@@ -222,21 +226,21 @@ def _dotlist(overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"The overrides cannot be read: {str(error).splitlines()[0]}.") from error
 
 
-def _unknown_key(error: ConfigKeyError, place: str) -> str:
+def _unknown_key(error: ConfigKeyError, origin: str) -> str:
     key = str(error.full_key)
-    known = [row[0] for row in describe()] + [item.name for item in fields(ExperimentConfig)]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{place}: no setting is called {key!r}.{hint} `fourm settings` lists them all."
+    known = [row[0] for row in describe_settings()] + [item.name for item in fields(ExperimentConfig)]
+    suggestions = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {suggestions[0]!r}?" if suggestions else ""
+    return f"{origin}: no setting is called {key!r}.{hint} `fourm settings` lists them all."
 
 
-def plain_values(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A config as flat ``section.key`` values, for a ledger."""
+def flatten_config(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A config as flat ``section.key`` values, for a tracker."""
     flat: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
         if is_dataclass(value) and not isinstance(value, type):
-            flat.update(plain_values(value, f"{prefix}{item.name}."))
+            flat.update(flatten_config(value, f"{prefix}{item.name}."))
         else:
             flat[prefix + item.name] = getattr(value, "value", value)
     return flat

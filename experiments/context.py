@@ -9,27 +9,27 @@ from typing import Any
 import torch
 from lightning import Trainer
 
-from evaluation.held_out import Codecs, Split
+from evaluation.held_out import Codec, EvalSplit
 from experiments.config import ExperimentConfig
-from experiments.planning import needs
+from experiments.planning import required_tokenizers
 from experiments.stages import Stage
 from experiments.tracking import RunLogger
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore
-from lightning_modules.tokenizer_folder import TrainedTokenizer, fingerprint_of, load_tokenizer
+from lightning_modules.tokenizer_folder import TrainedTokenizer, load_tokenizer, tokenizer_fingerprint
 from modalities.errors import DataError
-from modalities.spec import Modality, SequenceModality, learnt, tokenizer_tasks
-from modalities.text import SENTINEL_0, UNK
-from networks.streams import PIXELS, Stream, StreamKind, streams_of
+from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
+from modalities.text import SENTINEL_0_ID, UNK
+from networks.streams import PIXELS_SUFFIX, Stream, StreamKind, streams_of
 from networks.tokenizers.text import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-TEXT, HISTORY = "text_tokenizer.json", "history.json"
+TEXT_TOKENIZER_FILE, HISTORY_FILE = "text_tokenizer.json", "history.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class StageContext:
     """One stage to be run, with all that it may read."""
 
     config: ExperimentConfig
@@ -40,91 +40,101 @@ class Job:
     """Folders of its inputs, by stage name."""
     folder: Path
     """Where to write; the scheduler makes it appear when all is done."""
-    report: Callable[[float, float, str], None]
+    report_progress: Callable[[float, float, str], None]
     """Takes the share done, the rate per second, and the rate's unit."""
     tracking: tuple[str, str] | None = None
-    """The ledger's URI and the stage's run."""
+    """The tracking URI and the stage's run."""
 
-    def among(self, kind: str) -> list[Path]:
+    def input_folders(self, kind: str) -> list[Path]:
         """Folders of the inputs whose names start with ``kind``, in order."""
         return [path for name, path in self.inputs.items() if name == kind or name.startswith(f"{kind}/")]
 
 
-def raw_split(job: Job, split: str, names: Sequence[str] | None = None) -> RawStore:
+def open_raw_split(context: StageContext, split: str, names: Sequence[str] | None = None) -> RawStore:
     """The raw values of a split."""
-    chosen = {name: job.modalities[name] for name in (names or job.modalities)}
-    return RawStore.open(job.among(f"data/{split}"), chosen)
+    selected = {name: context.modalities[name] for name in (names or context.modalities)}
+    return RawStore.open(context.input_folders(f"data/{split}"), selected)
 
 
-def text_tokenizer(job: Job) -> TextTokenizer:
+def load_text_tokenizer(context: StageContext) -> TextTokenizer:
     """The text tokenizer."""
-    return TextTokenizer.from_json((job.inputs["text"] / TEXT).read_text())
+    return TextTokenizer.from_json((context.inputs["text"] / TEXT_TOKENIZER_FILE).read_text())
 
 
-def tokenizers(job: Job, names: Sequence[str]) -> dict[str, TrainedTokenizer]:
+def load_tokenizers(context: StageContext, names: Sequence[str]) -> dict[str, TrainedTokenizer]:
     """The learnt tokenizers that some modalities need, by task, where the run computes."""
-    tasks, device = tokenizer_tasks(job.modalities), device_for(job.config)
-    found = {
-        name: load_tokenizer(job.inputs[f"tokenizer/{name}"], tasks[name]) for name in needs(job.modalities, names)
+    tasks, device = tokenizer_tasks(context.modalities), inference_device(context.config)
+    loaded = {
+        name: load_tokenizer(context.inputs[f"tokenizer/{name}"], tasks[name])
+        for name in required_tokenizers(context.modalities, names)
     }
-    for item in found.values():
+    for item in loaded.values():
         item.tokenizer.to(device)
-    return found
+    return loaded
 
 
-def device_for(config: ExperimentConfig) -> torch.device:
+def inference_device(config: ExperimentConfig) -> torch.device:
     """Where a run computes what no Trainer does: tokens, round trips, answers."""
     return torch.device("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
 
 
-def fingerprints(job: Job, names: Sequence[str]) -> dict[str, str]:
+def stream_fingerprints(context: StageContext, names: Sequence[str]) -> dict[str, str]:
     """What the tokens of each stream depend on: its tokenizer's fingerprint, the text tokenizer's, or both.
 
     Raises:
         CheckpointError: A tokenizer's folder is not whole.
     """
-    own = {task: fingerprint_of(job.inputs[f"tokenizer/{task}"]) for task in needs(job.modalities, names)}
-    prints: dict[str, str] = {}
+    tokenizer_prints = {
+        task: tokenizer_fingerprint(context.inputs[f"tokenizer/{task}"])
+        for task in required_tokenizers(context.modalities, names)
+    }
+    fingerprints: dict[str, str] = {}
     for name in names:
-        modality = job.modalities[name]
-        codes = learnt(modality)
-        parts = [own[codes.tokenizer.name]] if codes else []
+        modality = context.modalities[name]
+        codes = learned_tokenizer(modality)
+        sources = [tokenizer_prints[codes.tokenizer.name]] if codes else []
         if isinstance(modality, SequenceModality):
-            parts.append(job.inputs["text"].name)
-        prints[name] = "+".join(parts) or "raw"
-        if modality.pixels:
-            prints[name + PIXELS] = "raw"
-    return prints
+            sources.append(context.inputs["text"].name)
+        fingerprints[name] = "+".join(sources) or "raw"
+        if modality.has_pixel_stream:
+            fingerprints[name + PIXELS_SUFFIX] = "raw"
+    return fingerprints
 
 
-def token_store(job: Job, split: str, streams: Sequence[Stream]) -> TokenStore:
+def open_token_store(context: StageContext, split: str, streams: Sequence[Stream]) -> TokenStore:
     """The tokens of a split, which must be of the job's own tokenizers.
 
     Raises:
         CheckpointError: They are of others.
         DataError: A file is missing or damaged.
     """
-    return TokenStore(job.among(f"tokens/{split}"), streams, fingerprints=_prints_of(job, streams))
+    return TokenStore(
+        context.input_folders(f"tokens/{split}"), streams, fingerprints=_fingerprints_of(context, streams)
+    )
 
 
-def _prints_of(job: Job, streams: Sequence[Stream]) -> dict[str, str]:
-    return fingerprints(job, list(dict.fromkeys(stream.name.removesuffix(PIXELS) for stream in streams)))
+def _fingerprints_of(context: StageContext, streams: Sequence[Stream]) -> dict[str, str]:
+    return stream_fingerprints(
+        context, list(dict.fromkeys(stream.name.removesuffix(PIXELS_SUFFIX) for stream in streams))
+    )
 
 
-def streams_for(job: Job, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
+def build_streams(context: StageContext, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
     """The streams of some modalities, their heads cut to what occurs in training where the config says so."""
-    chosen = {name: job.modalities[name] for name in names}
-    streams = streams_of(chosen, text.vocab_size, shared_text=job.config.training.shared_text)
-    if not job.config.training.cut_heads:
+    selected = {name: context.modalities[name] for name in names}
+    streams = streams_of(selected, text.vocab_size, shared_text=context.config.training.shared_text)
+    if not context.config.training.restrict_output_vocab:
         return streams
-    return tuple(_cut(job, stream) if stream.kind is StreamKind.sequence else stream for stream in streams)
+    return tuple(
+        _restrict_head(context, stream) if stream.kind is StreamKind.sequence else stream for stream in streams
+    )
 
 
-def _cut(job: Job, stream: Stream) -> Stream:
+def _restrict_head(context: StageContext, stream: Stream) -> Stream:
     """A sequence's stream whose head knows what occurs, the unknown token, and every sentinel that masking can set."""
-    shards, prints = job.among("tokens/train"), _prints_of(job, [stream])
-    used = TokenStore(shards, [stream], fingerprints=prints, in_memory=False).used_ids(stream.name)
-    sentinels = range(SENTINEL_0 + 1, SENTINEL_0 + 3 + (stream.num_tokens + 1) // 2)
+    shards, fingerprints = context.input_folders("tokens/train"), _fingerprints_of(context, [stream])
+    used = TokenStore(shards, [stream], fingerprints=fingerprints, in_memory=False).used_ids(stream.name)
+    sentinels = range(SENTINEL_0_ID + 1, SENTINEL_0_ID + 3 + (stream.num_tokens + 1) // 2)
     return replace(stream, predictable=tuple(sorted({UNK_ID, *sentinels, *used})))
 
 
@@ -133,27 +143,27 @@ UNK_ID = 1
 assert UNK == "[UNK]"
 
 
-def codecs_of(job: Job, names: Sequence[str]) -> Codecs:
+def build_codecs(context: StageContext, names: Sequence[str]) -> Codec:
     """All that turns tokens of some modalities into values and back."""
-    text = text_tokenizer(job)
-    return Codecs(
-        modalities={name: job.modalities[name] for name in names},
-        streams=streams_for(job, names, text),
-        learnt={name: item.tokenizer for name, item in tokenizers(job, names).items()},
-        text=text,
+    text = load_text_tokenizer(context)
+    return Codec(
+        modalities={name: context.modalities[name] for name in names},
+        streams=build_streams(context, names, text),
+        tokenizers={name: item.tokenizer for name, item in load_tokenizers(context, names).items()},
+        text_tokenizer=text,
     )
 
 
-def split_of(job: Job, split: str, codecs: Codecs) -> Split:
+def open_eval_split(context: StageContext, split: str, codec: Codec) -> EvalSplit:
     """A split as evaluation reads it."""
-    values = raw_split(job, split, list(codecs.modalities))
-    tokens = token_store(job, split, codecs.streams)
+    values = open_raw_split(context, split, list(codec.modalities))
+    tokens = open_token_store(context, split, codec.streams)
     if values.num_samples != len(tokens):
         raise DataError(f"The {split} split has {values.num_samples} raw samples but {len(tokens)} token samples.")
-    return Split(values=values, tokens=tokens, num_samples=len(tokens))
+    return EvalSplit(values=values, tokens=tokens, num_samples=len(tokens))
 
 
-def trainer_facts(config: ExperimentConfig) -> dict[str, Any]:
+def base_trainer_kwargs(config: ExperimentConfig) -> dict[str, Any]:
     """What every Trainer here has in common: nothing on the terminal, no files of its own."""
     return {
         "enable_progress_bar": False,
@@ -164,20 +174,20 @@ def trainer_facts(config: ExperimentConfig) -> dict[str, Any]:
     }
 
 
-def logger_of(job: Job) -> RunLogger:
-    """The stage's metrics, kept and written to its run in the ledger."""
-    uri, run = job.tracking or (None, None)
-    return RunLogger(uri, run)
+def build_run_logger(context: StageContext) -> RunLogger:
+    """The stage's metrics, kept and written to its run in the tracker."""
+    uri, run_id = context.tracking or (None, None)
+    return RunLogger(uri, run_id)
 
 
-def lift(job: Job, inner: str = "raw") -> None:
+def move_contents_up(context: StageContext, inner: str = "raw") -> None:
     """Move what a writer of whole folders has made up into the stage's own folder."""
-    for path in (job.folder / inner).iterdir():
-        path.rename(job.folder / path.name)
-    (job.folder / inner).rmdir()
+    for path in (context.folder / inner).iterdir():
+        path.rename(context.folder / path.name)
+    (context.folder / inner).rmdir()
 
 
-def strategy_of(config: ExperimentConfig, devices: int) -> str:
+def lightning_strategy(config: ExperimentConfig, devices: int) -> str:
     """Lightning's name of the strategy for so many devices.
 
     Batches need not have targets of every modality, so plain DDP, which waits for every weight's gradient, would hang.
@@ -188,7 +198,7 @@ def strategy_of(config: ExperimentConfig, devices: int) -> str:
     return "ddp_find_unused_parameters_true" if name == "ddp" else name
 
 
-def left_alone(trainer: Trainer) -> bool:
+def leave_process_group(trainer: Trainer) -> bool:
     """Leave the group of processes that have trained together; True in the one that goes on by itself."""
     # Metrics would otherwise wait for processes that have ended.
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -12,15 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from modalities.errors import ConfigError
 
 if TYPE_CHECKING:
-    from evaluation.generation.request import Request
+    from evaluation.generation.request import GenerationRequest
 
-OPTIONS = {
-    "scheme": "maskgit (surest first) or roar (random order)",
+SAMPLING_OPTIONS = {
+    "scheme": "maskgit (most confident first) or roar (random order)",
     "steps": "steps of a grid; sequences are written token by token",
     "tokens": "cosine or linear: how many tokens each step decides",
-    "temperature": "a number, linear:START, or onex:START:FLOOR:POWER; 0 takes the likeliest",
-    "top_k": "how many of the likeliest tokens may be drawn, below 1 which share; 0 for all",
-    "top_p": "how likely those that may be drawn are together",
+    "temperature": "a number, linear:START, or onex:START:FLOOR:POWER; 0 is argmax",
+    "top_k": "sample from the k most likely tokens; below 1, a fraction of the vocabulary; 0 for all",
+    "top_p": "nucleus sampling: cumulative probability of the tokens that may be sampled",
     "guidance": "weight of all inputs together; 1 is off, below 0 turns away from them",
 }
 """Settings that go for all targets, or as ``target=value,target=value`` for some."""
@@ -51,52 +51,54 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in-order", action="store_true", help="generate targets as listed, not in the published order"
     )
-    for name, meaning in OPTIONS.items():
-        parser.add_argument("--" + name.replace("_", "-"), metavar="VALUE", help=meaning)
+    for name, help_text in SAMPLING_OPTIONS.items():
+        parser.add_argument("--" + name.replace("_", "-"), metavar="VALUE", help=help_text)
     parser.add_argument(
         "--conditions", default="", metavar="NAME=WEIGHT,...", help="weighted inputs, as caption=3,depth=-1"
     )
-    parser.add_argument("--no-grow", action="store_true", help="finished targets are never left out by guidance")
-    parser.add_argument("--no-prompt", action="store_true", help="do not show the first sentinel of a whole sequence")
+    parser.add_argument("--no-accumulate", action="store_true", help="keep finished targets in every guidance branch")
+    parser.add_argument(
+        "--no-sentinel-prompt", action="store_true", help="do not show the first sentinel of a whole sequence"
+    )
     parser.add_argument("--num", type=int, default=1, help="variations")
-    parser.add_argument("--points", type=int, default=0, help="query points of a dense map of instances")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
+    parser.add_argument("--num-points", type=int, default=0, help="query points of a dense map of instances")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
     parser.add_argument("--arm", help="arm of an ablation; its last, if not given")
     parser.add_argument("--model-seed", type=int, help="seed of an ablation; its last, if not given")
     parser.add_argument("--out", type=Path, default=Path("generated"), help="folder of the results")
 
 
-def request_of(arguments: argparse.Namespace) -> "Request":
+def parse_request(arguments: argparse.Namespace) -> "GenerationRequest":
     """What was asked for.
 
     Raises:
         ConfigError: An option is not of the form that it takes.
     """
-    from evaluation.generation.inputs import Source
-    from evaluation.generation.request import Request
-    from evaluation.generation.settings import Settings
+    from evaluation.generation.inputs import UserInput
+    from evaluation.generation.request import GenerationRequest
+    from evaluation.generation.settings import GenerationOptions
 
-    values, masks = _pairs("--from", arguments.sources), _pairs("--mask", arguments.masks)
+    values, masks = _parse_pairs("--from", arguments.sources), _parse_pairs("--mask", arguments.masks)
     for name in masks:
         if name not in values:
             raise ConfigError(f"--mask {name}=... masks an input that --from does not give.")
-    options = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
-    return Request(
+    options = {name: getattr(arguments, name) for name in SAMPLING_OPTIONS if getattr(arguments, name) is not None}
+    return GenerationRequest(
         sources={
-            name: Source(value=value, mask=Path(masks[name]) if name in masks else None)
+            name: UserInput(value=value, mask=Path(masks[name]) if name in masks else None)
             for name, value in values.items()
         },
         targets=[name.strip() for name in arguments.to.split(",") if name.strip()],
-        settings=Settings(
+        settings=GenerationOptions(
             options=options,
             conditions=arguments.conditions,
-            grow=not arguments.no_grow,
-            prompted=not arguments.no_prompt,
+            accumulate_conditioning=not arguments.no_accumulate,
+            prompt_with_sentinel=not arguments.no_sentinel_prompt,
         ),
         num=arguments.num,
         seed=arguments.seed,
-        points=arguments.points,
-        is_ordered=not arguments.in_order,
+        points=arguments.num_points,
+        is_ordered=not arguments.sort_targets,
     )
 
 
@@ -115,11 +117,11 @@ def generation_progress(console: Console) -> Iterator[Callable[[str, int, int], 
         yield show
 
 
-def _pairs(option: str, items: list[str]) -> dict[str, str]:
+def _parse_pairs(option: str, items: list[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for item in items:
-        name, equals, value = item.partition("=")
-        if not equals or not value:
+        name, separator, value = item.partition("=")
+        if not separator or not value:
             raise ConfigError(f"{option} takes NAME=VALUE, got {item!r}.")
         if name in pairs:
             raise ConfigError(f"{option} gives {name!r} twice.")

@@ -6,32 +6,38 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.variants import check_fit, members_of, tokenizer_name, variants_of, with_tokenizer
-from lightning_modules.checkpoint import UNKNOWN, Variant, save_model
+from experiments.variants import (
+    build_variants,
+    check_tokenizer_fits,
+    resolve_tokenizer_name,
+    tokenizer_members,
+    with_tokenizer,
+)
+from lightning_modules.checkpoint import UNKNOWN_FINGERPRINT, ModalityVariant, save_model
 from lightning_modules.published import (
-    ReadModel,
-    Source,
+    CheckpointSource,
+    PublishedModel,
+    open_checkpoint,
     read_published_model,
     read_published_tokenizer,
-    read_source,
 )
 from lightning_modules.records import from_plain
 from lightning_modules.tokenizer_folder import TokenizerCard, save_tokenizer
 from modalities.errors import CheckpointError, DataError
 from modalities.registry import Registry, default_registry
-from modalities.spec import PREPARED, Scale, learnt, normalisations
+from modalities.spec import UNSPECIFIED_NORMALIZATION, Scale, describe_normalizations, learned_tokenizer
 from networks.pretrained.fourm_layout import is_fourm
-from networks.streams import PIXELS, Stream, StreamKind
+from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 from networks.tokenizers.text import TextTokenizer
 
-LICENCE = "The published 4M weights are for non-commercial use only; see the licence that came with them."
+LICENSE_NOTICE = "The published 4M weights are for non-commercial use only; see the license that came with them."
 
-TEXT, TOKENIZERS = "text_tokenizer.json", "tokenizers"
+TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER = "text_tokenizer.json", "tokenizers"
 """Where an exported folder has what the published format keeps apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ImportOptions:
     """What a person gave beside the checkpoint."""
 
     text_tokenizer: Path | None = None
@@ -39,7 +45,7 @@ class Wanted:
     """Published tokenizers by the name of a modality or of a tokenizer."""
 
 
-def import_checkpoint(place: str, out: Path, wanted: Wanted, registry: Registry | None = None) -> list[str]:
+def import_checkpoint(location: str, out: Path, options: ImportOptions, registry: Registry | None = None) -> list[str]:
     """Import a checkpoint into the folder ``out``; answers with lines for a person.
 
     Args:
@@ -49,73 +55,84 @@ def import_checkpoint(place: str, out: Path, wanted: Wanted, registry: Registry 
         CheckpointError: A key is unknown, a tensor is missing, or a shape does not fit; the message names it.
         DataError: The text tokenizer cannot be read, or the folder cannot be written.
     """
-    source = read_source(place)
+    source = open_checkpoint(location)
     if is_fourm(source.config):
-        return _import_model(source, out, _with_neighbours(wanted, Path(place)), registry or default_registry())
-    read = read_published_tokenizer(source, out.name)
-    save_tokenizer(out, read.tokenizer, read.task, read.config, _card(source, PREPARED))
+        return _import_model(source, out, _with_exported_files(options, Path(location)), registry or default_registry())
+    checkpoint = read_published_tokenizer(source, out.name)
+    save_tokenizer(
+        out,
+        checkpoint.tokenizer,
+        checkpoint.task,
+        checkpoint.config,
+        _tokenizer_card(source, UNSPECIFIED_NORMALIZATION),
+    )
     return [
-        f"Tokenizer of {read.task.layout.num_tokens} tokens out of {read.task.tokenizer.vocab} in {out}.",
-        *([] if source.own else [LICENCE]),
+        f"Tokenizer of {checkpoint.task.layout.num_tokens} tokens "
+        f"out of {checkpoint.task.tokenizer.vocab_size} in {out}.",
+        *([] if source.export_metadata else [LICENSE_NOTICE]),
     ]
 
 
-def _with_neighbours(wanted: Wanted, folder: Path) -> Wanted:
+def _with_exported_files(options: ImportOptions, folder: Path) -> ImportOptions:
     """What was given, and what an exported folder has beside the weights."""
-    text = folder / TEXT if (folder / TEXT).is_file() else None
-    beside = {path.name: str(path) for path in sorted((folder / TOKENIZERS).glob("*")) if path.is_dir()}
-    return Wanted(text_tokenizer=wanted.text_tokenizer or text, tokenizers={**beside, **wanted.tokenizers})
+    text = folder / TEXT_TOKENIZER_FILE if (folder / TEXT_TOKENIZER_FILE).is_file() else None
+    exported = {path.name: str(path) for path in sorted((folder / TOKENIZERS_FOLDER).glob("*")) if path.is_dir()}
+    return ImportOptions(text_tokenizer=options.text_tokenizer or text, tokenizers={**exported, **options.tokenizers})
 
 
-def _import_model(source: Source, out: Path, wanted: Wanted, registry: Registry) -> list[str]:
-    read = read_published_model(source)
-    streams = read.model.streams
-    text = _text(wanted.text_tokenizer, streams)
-    names, scale, variants = _identity(read, registry)
+def _import_model(source: CheckpointSource, out: Path, options: ImportOptions, registry: Registry) -> list[str]:
+    checkpoint = read_published_model(source)
+    streams = checkpoint.model.streams
+    text = _load_text_tokenizer(options.text_tokenizer, streams)
+    names, scale, variants = _modalities_and_scale(checkpoint, registry)
     with tempfile.TemporaryDirectory() as scratch:
         folders: dict[str, Path] = {}
-        prints: dict[str, str] = {}
-        for given, place in wanted.tokenizers.items():
-            name = tokenizer_name(given, variants, registry)
-            members = members_of(name, variants, registry)
+        fingerprints: dict[str, str] = {}
+        for requested, location in options.tokenizers.items():
+            name = resolve_tokenizer_name(requested, variants, registry)
+            members = tokenizer_members(name, variants, registry)
             folders[name] = Path(scratch) / name
-            task, fingerprint = _tokenizer(name, place, members, variants, streams, registry, folders[name])
+            task, fingerprint = _import_tokenizer(name, location, members, variants, streams, registry, folders[name])
             variants |= {member: with_tokenizer(variants[member], task) for member in members}
-            prints |= dict.fromkeys(members, fingerprint)
+            fingerprints |= dict.fromkeys(members, fingerprint)
         save_model(
             out,
-            read.model,
+            checkpoint.model,
             modalities=names,
             scale=scale,
             text=text,
-            fingerprints={stream.name: prints.get(stream.name, UNKNOWN) for stream in streams},
+            fingerprints={stream.name: fingerprints.get(stream.name, UNKNOWN_FINGERPRINT) for stream in streams},
             tokenizers=folders,
-            card=_model_card(source, read),
+            card=_model_card(source, checkpoint),
             variants=variants,
         )
-    return _told(out, read, text, folders, variants, registry)
+    return _summary_lines(out, checkpoint, text, folders, variants, registry)
 
 
-def _identity(read: ReadModel, registry: Registry) -> tuple[tuple[str, ...], Scale, dict[str, Variant]]:
+def _modalities_and_scale(
+    checkpoint: PublishedModel, registry: Registry
+) -> tuple[tuple[str, ...], Scale, dict[str, ModalityVariant]]:
     """The model's modalities, its scale, and which of them no scale gives."""
-    if read.own is None:
-        variants = variants_of(read.model.streams, registry)
-        size = max((stream.grid * (stream.patch or 16) for stream in read.model.streams), default=0)
+    if checkpoint.export_metadata is None:
+        variants = build_variants(checkpoint.model.streams, registry)
+        size = max((stream.grid * (stream.patch or 16) for stream in checkpoint.model.streams), default=0)
         return tuple(variants), Scale(size=size or 224), variants
     try:
-        names = tuple(str(name) for name in read.own["modalities"])
-        scale = from_plain(Scale, read.own["scale"])
-        variants = {name: from_plain(Variant, item) for name, item in read.own["variants"].items()}
+        names = tuple(str(name) for name in checkpoint.export_metadata["modalities"])
+        scale = from_plain(Scale, checkpoint.export_metadata["scale"])
+        variants = {
+            name: from_plain(ModalityVariant, item) for name, item in checkpoint.export_metadata["variants"].items()
+        }
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"The checkpoint does not describe its modalities: {error}.") from error
     for name in names:
         if name not in variants:
-            modality = registry[name].at(scale)
-            variants[name] = Variant(base=name, layout=modality.layout, tokenizer=modality.tokenizer)
+            modality = registry[name].scaled(scale)
+            variants[name] = ModalityVariant(base=name, layout=modality.layout, tokenizer=modality.tokenizer)
     return names, scale, variants
 
 
-def _text(path: Path | None, streams: tuple[Stream, ...]) -> TextTokenizer | None:
+def _load_text_tokenizer(path: Path | None, streams: tuple[Stream, ...]) -> TextTokenizer | None:
     if path is None:
         return None
     try:
@@ -123,73 +140,79 @@ def _text(path: Path | None, streams: tuple[Stream, ...]) -> TextTokenizer | Non
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The text tokenizer {path} cannot be read: {error}.") from error
     for stream in streams:
-        if stream.kind is StreamKind.sequence and text.vocab_size > stream.vocab:
+        if stream.kind is StreamKind.sequence and text.vocab_size > stream.vocab_size:
             raise CheckpointError(
                 f"The text tokenizer {path} has {text.vocab_size} tokens; {stream.name!r} of this model has "
-                f"{stream.vocab}."
+                f"{stream.vocab_size}."
             )
     return text
 
 
-def _tokenizer(
+def _import_tokenizer(
     name: str,
-    place: str,
+    location: str,
     members: list[str],
-    variants: Mapping[str, Variant],
+    variants: Mapping[str, ModalityVariant],
     streams: tuple[Stream, ...],
     registry: Registry,
     folder: Path,
 ) -> tuple[Any, str]:
     """Import one tokenizer into ``folder``: its task, and its fingerprint."""
     own = [stream for stream in streams if stream.name in members]
-    spec = learnt(registry[variants[members[0]].base])
+    spec = learned_tokenizer(registry[variants[members[0]].base])
     assert spec is not None
     grids = [stream.grid for stream in own if stream.grid]
-    source = read_source(place)
-    read = read_published_tokenizer(source, name, spec.tokenizer.loss, grids[0] if grids else None)
-    task = replace(read.task, members=tuple(members))
+    source = open_checkpoint(location)
+    checkpoint = read_published_tokenizer(source, name, spec.tokenizer.loss, grids[0] if grids else None)
+    task = replace(checkpoint.task, members=tuple(members))
     for stream in own:
-        check_fit(task, stream)
-    card = _card(source, normalisations({member: registry[variants[member].base] for member in members}))
-    return task, save_tokenizer(folder, read.tokenizer, task, read.config, card)
+        check_tokenizer_fits(task, stream)
+    card = _tokenizer_card(
+        source, describe_normalizations({member: registry[variants[member].base] for member in members})
+    )
+    return task, save_tokenizer(folder, checkpoint.tokenizer, task, checkpoint.config, card)
 
 
-def _card(source: Source, normalisation: str) -> TokenizerCard:
+def _tokenizer_card(source: CheckpointSource, normalization: str) -> TokenizerCard:
     return TokenizerCard(
-        normalisation=normalisation,
+        normalization=normalization,
         usage=None,
         data_fingerprint="unknown",
-        provenance=f"imported from {source.origin}" + ("" if source.own else f". {LICENCE}"),
+        provenance=f"imported from {source.origin}" + ("" if source.export_metadata else f". {LICENSE_NOTICE}"),
     )
 
 
-def _model_card(source: Source, read: ReadModel) -> dict[str, Any]:
-    card = dict(read.own.get("card", {})) if read.own else {}
-    facts = {"imported_from": source.origin, "parameters": sum(p.numel() for p in read.model.parameters())}
-    if read.own is None:
-        facts |= {"licence": LICENCE, "notice": f"Imported from {source.origin}. {LICENCE}"}
-    return {**card, **facts}
+def _model_card(source: CheckpointSource, checkpoint: PublishedModel) -> dict[str, Any]:
+    card = dict(checkpoint.export_metadata.get("card", {})) if checkpoint.export_metadata else {}
+    extra = {"imported_from": source.origin, "parameters": sum(p.numel() for p in checkpoint.model.parameters())}
+    if checkpoint.export_metadata is None:
+        extra |= {"license": LICENSE_NOTICE, "notice": f"Imported from {source.origin}. {LICENSE_NOTICE}"}
+    return {**card, **extra}
 
 
-def _told(
+def _summary_lines(
     out: Path,
-    read: ReadModel,
+    checkpoint: PublishedModel,
     text: TextTokenizer | None,
     folders: Mapping[str, Path],
-    variants: Mapping[str, Variant],
+    variants: Mapping[str, ModalityVariant],
     registry: Registry,
 ) -> list[str]:
-    names = [stream.name for stream in read.model.streams if not stream.name.endswith(PIXELS)]
+    names = [stream.name for stream in checkpoint.model.streams if not stream.name.endswith(PIXELS_SUFFIX)]
     lines = [f"4M model of {', '.join(names)} in {out}."]
     missing = {
         part.tokenizer.name
         for name, item in variants.items()
-        if (part := learnt(replace(registry[item.base], name=name, layout=item.layout, tokenizer=item.tokenizer)))
+        if (
+            part := learned_tokenizer(
+                replace(registry[item.base], name=name, layout=item.layout, tokenizer=item.tokenizer)
+            )
+        )
         and part.tokenizer.name not in folders
-        and name in read.model.index
+        and name in checkpoint.model.index
     }
     if missing:
         lines.append(f"Without tokenizers of {', '.join(sorted(missing))}: give them by --tokenizer NAME=PATH.")
     if text is None:
         lines.append("Without a text tokenizer: give it by --text-tokenizer FILE.")
-    return lines if read.own else [*lines, LICENCE]
+    return lines if checkpoint.export_metadata else [*lines, LICENSE_NOTICE]

@@ -1,4 +1,4 @@
-"""Runs an order where it belongs: in this process, or in processes of its own where it trains on several devices."""
+"""Runs a task where it belongs: in this process, or in processes of its own where it trains on several devices."""
 
 import json
 import os
@@ -9,64 +9,64 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.execution import execute
-from experiments.order import NEWS, Order, Report, StageError, log_file, write_order
+from experiments.execution import run_stage
+from experiments.order import ProgressCallback, StageError, StageTask, failure_log_path, user_log, write_task
 from modalities.errors import UserError
 from modalities.spec import Modality
 
-PATIENCE = 10.0
+SHUTDOWN_TIMEOUT = 10.0
 """Seconds that processes get to put things away before they are killed."""
 
 
-def run_order(order: Order, report: Report, modalities: Mapping[str, Modality]) -> None:
-    """Run an order to its end.
+def run_task(task: StageTask, report_progress: ProgressCallback, modalities: Mapping[str, Modality]) -> None:
+    """Run a task to its end.
 
     Raises:
         UserError: What was asked for cannot be done; StageError where it failed otherwise.
     """
-    if order.devices == 1:
-        execute(order, report, modalities)
+    if task.devices == 1:
+        run_stage(task, report_progress, modalities)
     else:
-        _run_apart(order, report)
+        _run_multi_device(task, report_progress)
 
 
-def _run_apart(order: Order, report: Report) -> None:
+def _run_multi_device(task: StageTask, report_progress: ProgressCallback) -> None:
     """Lightning starts the processes of the other devices by the command of the first, which needs its own."""
-    path = order.folder.parent.parent / "orders" / f"{order.folder.name}.json"
-    write_order(path, order)
-    process = _start(path)
-    ended: tuple[str, Any] | None = None
+    path = task.folder.parent.parent / "tasks" / f"{task.folder.name}.json"
+    write_task(path, task)
+    process = _start_processes(path)
+    outcome: tuple[str, Any] | None = None
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            kind, content = _said(line)
+            kind, content = _parse_message(line)
             if kind == "progress":
-                report(*content)
-            elif kind == "news":
-                NEWS.warning("%s", content)
+                report_progress(*content)
+            elif kind == "user_log":
+                user_log.warning("%s", content)
             elif kind:
-                ended = (kind, content)
+                outcome = (kind, content)
         status = process.wait()
     finally:
-        _end(process)
-    match ended:
+        _stop_processes(process)
+    match outcome:
         case ("done", _) if status == 0:
             return
-        case ("mistake", content):
+        case ("user_error", content):
             raise UserError(content)
         case ("failed", content):
-            raise StageError(f"{content} The whole story is in {log_file(order.folder)}.")
+            raise StageError(f"{content} Its traceback is in {failure_log_path(task.folder)}.")
         case _:
-            raise StageError(f"The processes of {order.devices} devices ended with exit status {status}.")
+            raise StageError(f"The processes of {task.devices} devices ended with exit status {status}.")
 
 
-def _start(order_file: Path) -> subprocess.Popen[str]:
+def _start_processes(task_file: Path) -> subprocess.Popen[str]:
     # Plug-ins and this package are found by the same paths as here.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     # Torch warns when every weight of a batch had its gradient, which is the good case.
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.rank", str(order_file)],
+        [sys.executable, "-m", "experiments.rank", str(task_file)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -74,7 +74,7 @@ def _start(order_file: Path) -> subprocess.Popen[str]:
     )
 
 
-def _said(line: str) -> tuple[str, Any]:
+def _parse_message(line: str) -> tuple[str, Any]:
     """What a line of the first process says; nothing, where it is somebody else's."""
     try:
         kind, content = json.loads(line)
@@ -83,15 +83,15 @@ def _said(line: str) -> tuple[str, Any]:
     return kind, content
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _stop_processes(process: subprocess.Popen[str]) -> None:
     """Make sure that none of the processes is left, whatever ended this one."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    for signum in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, sign)
+            os.killpg(process.pid, signum)
         except ProcessLookupError:
             break
         try:
-            process.wait(PATIENCE)
+            process.wait(SHUTDOWN_TIMEOUT)
         except subprocess.TimeoutExpired:
             continue
     if process.stdout is not None:

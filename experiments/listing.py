@@ -4,10 +4,10 @@ from typing import assert_never
 
 from rich.table import Table
 
-from evaluation.tables import tokens_of
+from evaluation.tables import describe_tokens
 from modalities.errors import UserError
 from modalities.registry import Registry
-from modalities.spec import Linear, Modality, ProductMLP, SequenceModality, ViTVQ, WordPiece
+from modalities.spec import Modality, NoTokenizer, ProductMLP, SequenceModality, ViTVQ, WordPiece
 
 
 def modality_table(registry: Registry) -> tuple[Table, list[str]]:
@@ -22,9 +22,9 @@ def modality_table(registry: Registry) -> tuple[Table, list[str]]:
             table.add_row(
                 name,
                 item.data_type,
-                tokenizer_words(item),
-                vocabulary_words(item),
-                tokens_of(item),
+                describe_tokenizer(item),
+                describe_vocabulary(item),
+                describe_tokens(item),
                 ", ".join(item.metrics()),
                 item.provenance.value,
                 registry.origin(name),
@@ -34,10 +34,10 @@ def modality_table(registry: Registry) -> tuple[Table, list[str]]:
     return table, problems
 
 
-def tokenizer_words(modality: Modality) -> str:
+def describe_tokenizer(modality: Modality) -> str:
     """A modality's tokenizer, in words."""
     match modality.tokenizer:
-        case ViTVQ(name=name, diffusible=True):
+        case ViTVQ(name=name, has_diffusion_decoder=True):
             return f"ViT-VQ {name} (plain or diffusion decoder)"
         case ViTVQ(name=name):
             return f"ViT-VQ {name}"
@@ -48,21 +48,21 @@ def tokenizer_words(modality: Modality) -> str:
         case WordPiece(codes=codes):
             assert codes is not None
             return f"WordPiece with codes of {codes.tokenizer.name}"
-        case Linear():
+        case NoTokenizer():
             return "none: linear input"
         case _:
             assert_never(modality.tokenizer)
 
 
-def vocabulary_words(modality: Modality) -> str:
+def describe_vocabulary(modality: Modality) -> str:
     """The size of a modality's vocabulary."""
     match modality.tokenizer:
-        case ViTVQ(vocab=vocab) | ProductMLP(vocab=vocab):
-            return f"{vocab:,}"
+        case ViTVQ(vocab_size=vocab_size) | ProductMLP(vocab_size=vocab_size):
+            return f"{vocab_size:,}"
         case WordPiece():
             assert isinstance(modality, SequenceModality)
             return "text, up to 30,000"
-        case Linear():
+        case NoTokenizer():
             return "–"
         case _:
             assert_never(modality.tokenizer)

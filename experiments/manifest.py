@@ -12,9 +12,9 @@ from types import TracebackType
 
 import psutil
 
-from networks.devices import processor
+from networks.devices import cpu_name
 
-ROOT = Path(__file__).resolve().parents[1]
+CODE_ROOT = Path(__file__).resolve().parents[1]
 """Where this package's code lies."""
 
 PACKAGES = (
@@ -29,24 +29,24 @@ PACKAGES = (
 )
 
 
-def manifest() -> dict[str, str]:
+def run_manifest() -> dict[str, str]:
     """Commit, versions and hardware, in words."""
-    facts = {"python": platform.python_version(), "platform": platform.platform(), "processor": processor()}
-    facts["cores"] = str(os.cpu_count())
-    facts["memory"] = f"{psutil.virtual_memory().total / 2**30:.1f} GiB"
+    entries = {"python": platform.python_version(), "platform": platform.platform(), "processor": cpu_name()}
+    entries["cores"] = str(os.cpu_count())
+    entries["memory"] = f"{psutil.virtual_memory().total / 2**30:.1f} GiB"
     for name in PACKAGES:
         try:
-            facts[name] = version(name)
+            entries[name] = version(name)
         except PackageNotFoundError:
             continue
-    if devices := graphics():
-        facts["graphics"] = devices
-    if found := commit():
-        facts["commit"] = found
-    return facts
+    if devices := gpu_names():
+        entries["gpu"] = devices
+    if commit_hash := git_commit():
+        entries["commit"] = commit_hash
+    return entries
 
 
-def commit(root: Path = ROOT) -> str:
+def git_commit(root: Path = CODE_ROOT) -> str:
     """The commit that the code below ``root`` is of, and whether it was changed since; empty outside a repository.
 
     A repository that an installed package merely lies in, as an environment's, is not the code's own.
@@ -58,12 +58,12 @@ def commit(root: Path = ROOT) -> str:
     )
 
 
-def git_diff(root: Path = ROOT) -> str:
+def git_diff(root: Path = CODE_ROOT) -> str:
     """What is not committed of the code below ``root``, or nothing where it has no repository."""
-    return _git(root, "diff", "HEAD") if commit(root) else ""
+    return _git(root, "diff", "HEAD") if git_commit(root) else ""
 
 
-def graphics() -> str:
+def gpu_names() -> str:
     """The names of this machine's GPUs, as torch sees them; empty where there is none."""
     # Torch takes seconds to import, and where there is no driver there is nothing to ask it.
     if not shutil.which("nvidia-smi") and "torch" not in sys.modules:
@@ -73,16 +73,16 @@ def graphics() -> str:
     return ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
 
 
-class MemoryWatch:
+class PeakMemoryMonitor:
     """Measures the most memory that this process and its children hold together."""
 
-    def __init__(self, every: float = 0.5) -> None:
+    def __init__(self, interval: float = 0.5) -> None:
         self.peak = 0
         """In bytes. On Linux what is shared is counted once; elsewhere once per process that maps it."""
-        self._every, self._stop = every, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._interval, self._stop = interval, threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> "MemoryWatch":
+    def __enter__(self) -> "PeakMemoryMonitor":
         self._thread.start()
         return self
 
@@ -92,22 +92,24 @@ class MemoryWatch:
         self._stop.set()
         self._thread.join()
 
-    def _watch(self) -> None:
-        own = psutil.Process()
+    def _sample(self) -> None:
+        this_process = psutil.Process()
         while not self._stop.is_set():
             total = 0
-            for process in (own, *own.children(recursive=True)):
+            for process in (this_process, *this_process.children(recursive=True)):
                 try:
                     total += process.memory_full_info().pss if psutil.LINUX else process.memory_info().rss
                 except psutil.Error:
                     continue
             self.peak = max(self.peak, total)
-            self._stop.wait(self._every)
+            self._stop.wait(self._interval)
 
 
-def _git(root: Path, *words: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20)
+        result = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=20
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""

@@ -1,4 +1,4 @@
-"""An order: a stage with all that a process needs to run it, be it another one than wrote it."""
+"""A task: a stage with all that a process needs to run it, be it another one than wrote it."""
 
 import json
 import logging
@@ -11,25 +11,25 @@ from experiments.stages import Stage
 from lightning_modules.records import from_plain, to_plain
 from modalities.errors import UserError
 
-Report = Callable[[float, float, str], None]
+ProgressCallback = Callable[[float, float, str], None]
 """Takes the share done, the rate per second, and the rate's unit."""
 
 
-NEWS = logging.getLogger("fourm.news")
+user_log = logging.getLogger("fourm.user")
 """Events that a person at the terminal should hear of, in whichever process they happen."""
 
 
-class Forward(logging.Handler):
+class ForwardHandler(logging.Handler):
     """Passes events on to the process that started this one."""
 
     def __init__(self, send: Callable[[str], None]) -> None:
         """Take who passes on a line."""
         super().__init__()
-        self._send = send
+        self._forward = send
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass it on."""
-        self._send(record.getMessage())
+        self._forward(record.getMessage())
 
 
 class StageError(UserError):
@@ -37,7 +37,7 @@ class StageError(UserError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class StageTask:
     """A stage with all that a worker needs to run it."""
 
     config: ExperimentConfig
@@ -58,32 +58,32 @@ class Order:
                 return 1
 
 
-def write_order(path: Path, order: Order) -> None:
-    """Write an order as JSON."""
-    stage = order.stage
-    told = {
-        "config": to_plain(order.config),
-        "stage": {"kind": stage.kind, "name": stage.name, "details": to_plain(stage.details)},
-        "inputs": {name: str(folder) for name, folder in order.inputs.items()},
-        "folder": str(order.folder),
-        "tracking": order.tracking,
+def write_task(path: Path, task: StageTask) -> None:
+    """Write a task as JSON."""
+    stage = task.stage
+    content = {
+        "config": to_plain(task.config),
+        "stage": {"kind": stage.kind, "name": stage.name, "run_args": to_plain(stage.run_args)},
+        "inputs": {name: str(folder) for name, folder in task.inputs.items()},
+        "folder": str(task.folder),
+        "tracking": task.tracking,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def read_order(path: Path) -> Order:
-    """The order that `write_order` wrote; its stage's facts, which decide nothing any more, are left out."""
-    told = json.loads(path.read_text())
-    return Order(
-        config=from_plain(ExperimentConfig, told["config"]),
-        stage=Stage(facts={}, **told["stage"]),
-        inputs={name: Path(folder) for name, folder in told["inputs"].items()},
-        folder=Path(told["folder"]),
-        tracking=tuple(told["tracking"]) if told["tracking"] else None,
+def read_task(path: Path) -> StageTask:
+    """The task that `write_task` wrote; its stage's params, which decide nothing any more, are left out."""
+    content = json.loads(path.read_text())
+    return StageTask(
+        config=from_plain(ExperimentConfig, content["config"]),
+        stage=Stage(params={}, **content["stage"]),
+        inputs={name: Path(folder) for name, folder in content["inputs"].items()},
+        folder=Path(content["folder"]),
+        tracking=tuple(content["tracking"]) if content["tracking"] else None,
     )
 
 
-def log_file(folder: Path) -> Path:
+def failure_log_path(folder: Path) -> Path:
     """Where the whole story of a failed stage is kept; its own folder is gone."""
     return folder.parent.parent / "logs" / f"{folder.name}.txt"

@@ -1,4 +1,4 @@
-"""One process of a stage that trains on several devices: ``python -m experiments.rank ORDER.json``.
+"""One process of a stage that trains on several devices: ``python -m experiments.rank TASK.json``.
 
 Lightning starts the other processes of its machine by the same command; torchrun and srun start all of them. The first
 process makes the stage's folder and tells on its standard output, one JSON list a line, how far it is and how it ended.
@@ -11,34 +11,34 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from experiments.config import modalities_of
-from experiments.execution import execute, failure, follow
-from experiments.order import NEWS, Forward, read_order
+from experiments.config import build_modalities
+from experiments.execution import describe_failure, run_other_rank, run_stage
+from experiments.order import ForwardHandler, read_task, user_log
 from modalities.registry import default_registry
 
 
-def main(order_file: Path) -> int:
-    """Run this process's part of the order; answers with the exit status."""
-    order = read_order(order_file)
+def main(task_file: Path) -> int:
+    """Run this process's part of the task; answers with the exit status."""
+    task = read_task(task_file)
     is_first = getattr(rank_zero_only, "rank", 0) == 0
     if is_first:
-        NEWS.addHandler(Forward(lambda text: _tell("news", text)))
+        user_log.addHandler(ForwardHandler(lambda text: _send_message("user_log", text)))
     try:
-        modalities = modalities_of(order.config, default_registry())
+        modalities = build_modalities(task.config, default_registry())
         if is_first:
-            execute(order, lambda *progress: _tell("progress", progress), modalities)
+            run_stage(task, lambda *progress: _send_message("progress", progress), modalities)
         else:
-            follow(order, modalities)
+            run_other_rank(task, modalities)
     except Exception as error:
         if is_first:
-            _tell(*failure(order, error))
+            _send_message(*describe_failure(task, error))
         return 1
     if is_first:
-        _tell("done", "")
+        _send_message("done", "")
     return 0
 
 
-def _tell(kind: str, content: Any) -> None:
+def _send_message(kind: str, content: Any) -> None:
     sys.stdout.write(json.dumps([kind, content]) + "\n")
     sys.stdout.flush()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from lightning_modules.checkpoint import Variant
+from lightning_modules.checkpoint import ModalityVariant
 from modalities.errors import ConfigError
 from modalities.layouts import Dense
 from modalities.registry import Registry
@@ -35,12 +35,14 @@ class ResolutionConfig:
             raise ConfigError(f"resolutions.{name}: {self.base} is no grid and has no resolution.")
         if self.size % scale.patch:
             raise ConfigError(f"resolutions.{name}: scale.patch ({scale.patch}) does not divide {self.size} pixels.")
-        found = base.at(replace(scale, size=self.size))
-        assert isinstance(found.tokenizer, ViTVQ)
+        scaled = base.scaled(replace(scale, size=self.size))
+        assert isinstance(scaled.tokenizer, ViTVQ)
         title = f"{base.title} {self.size} × {self.size}"
-        return replace(found, name=name, title=title, tokenizer=replace(found.tokenizer, name=name), pixels=False)
+        return replace(
+            scaled, name=name, title=title, tokenizer=replace(scaled.tokenizer, name=name), has_pixel_stream=False
+        )
 
 
-def variant_of(resolution: ResolutionConfig, modality: Modality) -> Variant:
+def resolution_variant(resolution: ResolutionConfig, modality: Modality) -> ModalityVariant:
     """What a model's folder keeps of it."""
-    return Variant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)
+    return ModalityVariant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)

@@ -1,4 +1,4 @@
-"""The sections of an experiment's settings that are not a layer's own: data, training, execution, the ledger."""
+"""The sections of an experiment's settings that are not a layer's own: data, training, execution, tracking."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,7 @@ class DataConfig:
     """Scenes in one shard: the unit of work and of resuming."""
 
     def __post_init__(self) -> None:
-        _at_least(1, "data", self, "train", "validation", "shard")
+        _check_at_least(1, "data", self, "train", "validation", "shard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TokenizerTrainingConfig:
     """Lightning's name of the arithmetic."""
 
     def __post_init__(self) -> None:
-        _at_least(1, "tokenizer_training", self, "batch_size", "max_rows", "val_rows", "devices")
+        _check_at_least(1, "tokenizer_training", self, "batch_size", "max_rows", "val_rows", "devices")
         _check_precision("tokenizer_training", self.precision)
         for name, steps in self.steps.items():
             if steps < 1:
@@ -75,7 +75,7 @@ class TrainingConfig:
     """Steps between pictures of validation predictions; 0 for none but the last."""
     pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
     """What those pictures show, where the arm has it."""
-    cut_heads: bool = True
+    restrict_output_vocab: bool = True
     """Heads of sequences choose among the ids that occur in their training data only."""
     start_from: str | None = None
     """Folder of a model whose weights, text tokenizer and fitting tokenizers are where training begins."""
@@ -88,11 +88,11 @@ class TrainingConfig:
     num_workers: int = 0
     """Loader processes."""
     checkpoint_minutes: float = 10.0
-    """Minutes between checkpoints that an interrupted training, a tokenizer's too, goes on from; 0 writes none."""
+    """Minutes between checkpoints that an interrupted training, a tokenizer's too, resumes from; 0 writes none."""
 
     def __post_init__(self) -> None:
-        _at_least(1, "training", self, "batch_size", "accumulate", "val_every", "val_batches", "log_every")
-        _at_least(0, "training", self, "pictures_every", "num_workers", "checkpoint_minutes")
+        _check_at_least(1, "training", self, "batch_size", "accumulate", "val_every", "val_batches", "log_every")
+        _check_at_least(0, "training", self, "pictures_every", "num_workers", "checkpoint_minutes")
         _check_precision("training", self.precision)
 
 
@@ -112,24 +112,24 @@ class ExecutorConfig:
     """Lightning's name of the strategy: auto, ddp."""
 
     def __post_init__(self) -> None:
-        _at_least(1, "executor", self, "devices")
-        _at_least(0, "executor", self, "workers", "threads")
+        _check_at_least(1, "executor", self, "devices")
+        _check_at_least(0, "executor", self, "workers", "threads")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingConfig:
-    """The ledger."""
+    """Experiment tracking."""
 
     uri: str | None = None
-    """MLflow's tracking URI; None is a database below `root`, and `none` is no ledger: nothing of MLflow is needed."""
+    """MLflow's tracking URI; None is a database below `root`, and `none` disables tracking: MLflow is not needed."""
     experiment: str = "fourm-lab"
 
 
-def _at_least(least: int, section: str, config: Any, *names: str) -> None:
+def _check_at_least(minimum: int, section: str, config: Any, *names: str) -> None:
     for name in names:
         # Not a number is not at least anything.
-        if not (value := getattr(config, name)) >= least:
-            raise ConfigError(f"{section}.{name} must be at least {least}, got {value}.")
+        if not (value := getattr(config, name)) >= minimum:
+            raise ConfigError(f"{section}.{name} must be at least {minimum}, got {value}.")
 
 
 def _check_precision(section: str, value: str) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from lightning_modules.records import to_plain
 
-DONE = "done.json"
+DONE_FILE = "done.json"
 """File whose presence says that a stage's folder is complete."""
 
-CHECKPOINT, PICTURES = "checkpoint.ckpt", "pictures"
+CHECKPOINT_FILE, PICTURES_FOLDER = "checkpoint.ckpt", "pictures"
 """What a stage in the making leaves for the next start when it is interrupted: where it was, and what it had drawn."""
 
-VERSIONS = {
+STAGE_VERSIONS = {
     "data": 1,
     "text": 1,
     "tokenizer": 1,
@@ -30,10 +30,10 @@ VERSIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class ModalityPart:
     """One modality's part of a result: made in one go with the others, for the scene's sake, but of its own facts."""
 
-    facts: Any = None
+    params: Any = None
     """What decides it beside the stage's own facts, in terms of JSON."""
     inputs: tuple[str, ...] = ()
     """Which of the stage's inputs it is made with, beside those that have columns themselves."""
@@ -45,26 +45,26 @@ class Stage:
 
     kind: str
     name: str
-    facts: Mapping[str, Any]
+    params: Mapping[str, Any]
     """Settings that decide the result, in terms of JSON."""
     inputs: tuple[str, ...] = ()
     """Names of the stages whose results it reads."""
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    parts: Mapping[str, ModalityPart] = field(default_factory=dict)
     """What it makes of each modality apart from the others; empty where its result is one."""
-    reads: tuple[str, ...] | None = None
+    read_modalities: tuple[str, ...] | None = None
     """The modalities whose columns of its inputs it reads; None for all. Others do not change its result."""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    run_args: Mapping[str, Any] = field(default_factory=dict)
     """What the work needs to know beside; decides nothing."""
     cost: float = 1.0
     """How long it takes, in any unit: long ones start first."""
 
 
-def working_folder(folder: Path) -> Path:
+def partial_folder(folder: Path) -> Path:
     """Where a stage's result is made, before it takes its place."""
     return folder.with_name(f".{folder.name}.partial")
 
 
-class Plan:
+class StagePlan:
     """The stages of an experiment, in an order in which each finds its inputs done."""
 
     def __init__(self, root: Path, stages: Sequence[Stage]) -> None:
@@ -72,7 +72,7 @@ class Plan:
         self.stages = {stage.name: stage for stage in stages}
         self.signatures: dict[str, str] = {}
         for stage in stages:
-            self.signatures[stage.name] = self._sign(stage, stage.reads)
+            self.signatures[stage.name] = self._signature(stage, stage.read_modalities)
 
     def folder(self, name: str) -> Path:
         """Where a stage's result is, or will be."""
@@ -82,42 +82,42 @@ class Plan:
     def is_done(self, name: str) -> bool:
         """True where the result is there, whole."""
         try:
-            return isinstance(json.loads((self.folder(name) / DONE).read_text()), dict)
+            return isinstance(json.loads((self.folder(name) / DONE_FILE).read_text()), dict)
         except (OSError, ValueError):
             return False
 
-    def told(self, name: str) -> dict[str, Any]:
-        """What was noted when the stage ended: its seconds, its ledger run."""
-        told: dict[str, Any] = json.loads((self.folder(name) / DONE).read_text())
-        return told
+    def metadata(self, name: str) -> dict[str, Any]:
+        """What was noted when the stage ended: its seconds, its tracking run."""
+        metadata: dict[str, Any] = json.loads((self.folder(name) / DONE_FILE).read_text())
+        return metadata
 
-    def of(self, kind: str) -> list[Stage]:
+    def stages_of_kind(self, kind: str) -> list[Stage]:
         """The stages of one kind."""
         return [stage for stage in self.stages.values() if stage.kind == kind]
 
-    def clean(self) -> None:
+    def remove_incomplete(self) -> None:
         """Remove what interrupted runs have left half-written, but for what a stage can go on from."""
         for path in (self.root / "stages").glob(".*.partial"):
-            if not (path / CHECKPOINT).is_file():
+            if not (path / CHECKPOINT_FILE).is_file():
                 shutil.rmtree(path, ignore_errors=True)
         for name in self.stages:
             if self.folder(name).exists() and not self.is_done(name):
                 shutil.rmtree(self.folder(name), ignore_errors=True)
 
-    def _sign(self, stage: Stage, reads: Sequence[str] | None) -> str:
+    def _signature(self, stage: Stage, read_modalities: Sequence[str] | None) -> str:
         """The signature of a result, or, where it has columns, of those of the modalities ``reads``."""
-        columns = {name: item for name, item in stage.columns.items() if reads is None or name in reads}
-        own = {name for item in columns.values() for name in item.inputs}
+        parts = {name: item for name, item in stage.parts.items() if read_modalities is None or name in read_modalities}
+        used_inputs = {name for item in parts.values() for name in item.inputs}
         inputs = [
-            self._sign(self.stages[name], reads) if self.stages[name].columns else self.signatures[name]
+            self._signature(self.stages[name], read_modalities) if self.stages[name].parts else self.signatures[name]
             for name in stage.inputs
-            if not columns or self.stages[name].columns or name in own
+            if not parts or self.stages[name].parts or name in used_inputs
         ]
         content = {
             "kind": stage.kind,
-            "version": VERSIONS[stage.kind],
-            "facts": to_plain(stage.facts),
-            "columns": {name: to_plain(item.facts) for name, item in sorted(columns.items())},
+            "version": STAGE_VERSIONS[stage.kind],
+            "facts": to_plain(stage.params),
+            "columns": {name: to_plain(item.params) for name, item in sorted(parts.items())},
             "inputs": inputs,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

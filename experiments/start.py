@@ -4,57 +4,57 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightning_modules.checkpoint import TEXT, TOKENIZERS, WEIGHTS
+from lightning_modules.checkpoint import TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER, WEIGHTS_FILE
 from lightning_modules.records import to_plain
-from lightning_modules.tokenizer_folder import differences, fingerprint_of, load_tokenizer
+from lightning_modules.tokenizer_folder import find_differences, load_tokenizer, tokenizer_fingerprint
 from modalities.errors import CheckpointError, DataError
 from modalities.spec import TokenizerTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class WarmStart:
     """A model's folder, and what makes a result another one when it changes."""
 
     folder: Path
-    weights: str
+    weights_hash: str
     """Hash of the weights."""
-    text: str | None
+    text_hash: str | None
     """Hash of the text tokenizer; None where the folder has none."""
-    tokenizers: dict[str, str] = field(default_factory=dict)
+    tokenizer_fingerprints: dict[str, str] = field(default_factory=dict)
     """Fingerprints of the learnt tokenizers that are of the run's own tasks."""
 
 
-def start_of(place: str | None, tasks: dict[str, TokenizerTask]) -> Start | None:
+def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmStart | None:
     """What a run of these tokenizer tasks takes from the folder ``place``; None where it starts afresh.
 
     Raises:
         CheckpointError: The folder is incomplete.
         DataError: It is no model's folder.
     """
-    if place is None:
+    if path is None:
         return None
-    folder = Path(place)
-    if not (folder / WEIGHTS).is_file():
-        raise DataError(f"training.start_from is {place}, which is no model's folder: it has no {WEIGHTS}.")
-    text = folder / TEXT
-    return Start(
+    folder = Path(path)
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise DataError(f"training.start_from is {path}, which is no model's folder: it has no {WEIGHTS_FILE}.")
+    text = folder / TEXT_TOKENIZER_FILE
+    return WarmStart(
         folder=folder,
-        weights=_hash(folder / WEIGHTS),
-        text=_hash(text) if text.exists() else None,
-        tokenizers={
-            name: fingerprint_of(folder / TOKENIZERS / name)
+        weights_hash=_file_hash(folder / WEIGHTS_FILE),
+        text_hash=_file_hash(text) if text.exists() else None,
+        tokenizer_fingerprints={
+            name: tokenizer_fingerprint(folder / TOKENIZERS_FOLDER / name)
             for name, task in tasks.items()
-            if (folder / TOKENIZERS / name).is_dir() and _fits(folder / TOKENIZERS / name, task)
+            if (folder / TOKENIZERS_FOLDER / name).is_dir() and _is_same_task(folder / TOKENIZERS_FOLDER / name, task)
         },
     )
 
 
-def _fits(folder: Path, task: TokenizerTask) -> bool:
+def _is_same_task(folder: Path, task: TokenizerTask) -> bool:
     """True where the tokenizer is of the same values, codes and loss."""
-    return not differences(to_plain(task), to_plain(load_tokenizer(folder).task))
+    return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task))
 
 
-def _hash(path: Path) -> str:
+def _file_hash(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

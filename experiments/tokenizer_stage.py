@@ -13,170 +13,184 @@ from lightning import Trainer, seed_everything
 from torch import Tensor
 
 from experiments.context import (
-    HISTORY,
-    Job,
-    device_for,
-    left_alone,
-    lift,
-    logger_of,
-    raw_split,
-    strategy_of,
-    trainer_facts,
+    HISTORY_FILE,
+    StageContext,
+    base_trainer_kwargs,
+    build_run_logger,
+    inference_device,
+    leave_process_group,
+    lightning_strategy,
+    move_contents_up,
+    open_raw_split,
 )
-from experiments.resume import resumption_of
-from experiments.start import start_of
-from lightning_modules.callbacks import Reporter
-from lightning_modules.checkpoint import TOKENIZERS
+from experiments.resume import prepare_resume
+from experiments.start import load_warm_start
+from lightning_modules.callbacks import ProgressReporter
+from lightning_modules.checkpoint import TOKENIZERS_FOLDER
 from lightning_modules.data.loading import RowDataModule
-from lightning_modules.data.tokenise import encode_rows
+from lightning_modules.data.tokenize import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
-from lightning_modules.tokenizer_folder import Quality, TokenizerCard, save_tokenizer
-from modalities.row_metrics import row_measures
-from modalities.spec import Measure, Modality, SequenceModality, TokenizerTask, normalisations, tokenizer_tasks
-from networks.devices import device_of
+from lightning_modules.tokenizer_folder import QualityMetric, TokenizerCard, save_tokenizer
+from modalities.row_metrics import default_reconstruction_metrics
+from modalities.spec import (
+    MetricInfo,
+    Modality,
+    SequenceModality,
+    TokenizerTask,
+    describe_normalizations,
+    tokenizer_tasks,
+)
+from networks.devices import module_device
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 64
+ROUND_TRIP_BATCH = 64
 """Rows in one round trip."""
 
 
-def run_tokenizer(job: Job) -> None:
+def run_tokenizer(context: StageContext) -> None:
     """Train one tokenizer, measure it on held-out values, and write its folder."""
-    config, name = job.config, job.stage.details["task"]
-    task = tokenizer_tasks(job.modalities)[name]
-    start = start_of(config.training.start_from, {name: task})
-    if start and name in start.tokenizers:
-        _taken(job, start.folder / TOKENIZERS / name)
+    config, name = context.config, context.stage.run_args["task"]
+    task = tokenizer_tasks(context.modalities)[name]
+    start = load_warm_start(config.training.start_from, {name: task})
+    if start and name in start.tokenizer_fingerprints:
+        _copy_tokenizer(context, start.folder / TOKENIZERS_FOLDER / name)
         return
     seed_everything(config.tokenizer_optim.seed, verbose=False)
     training = config.tokenizer_training
-    rows, held_out = _rows(job, task, "train", training.max_rows), _rows(job, task, "validation", training.val_rows)
+    rows, held_out = (
+        _load_rows(context, task, "train", training.max_rows),
+        _load_rows(context, task, "validation", training.val_rows),
+    )
     optim = config.tokenizer_optim
     if name in training.steps:
-        optim = _with_steps(job, training.steps[name])
+        optim = _with_steps(context, training.steps[name])
     module = TokenizerModule(task, config.tokenizer, optim)
-    logger = logger_of(job)
-    going_on = resumption_of(job, module, logger)
+    logger = build_run_logger(context)
+    resume_state = prepare_resume(context, module, logger)
     trainer = Trainer(
-        **trainer_facts(config),
+        **base_trainer_kwargs(config),
         devices=training.devices,
-        strategy=strategy_of(config, training.devices),
+        strategy=lightning_strategy(config, training.devices),
         max_steps=optim.steps,
         logger=logger,
         log_every_n_steps=max(1, optim.steps // 40),
-        callbacks=[going_on.callback, Reporter(job.report, "images", training.batch_size)],
-        plugins=going_on.plugin,
+        callbacks=[resume_state.callback, ProgressReporter(context.report_progress, "images", training.batch_size)],
+        plugins=resume_state.plugin,
         precision=cast(Any, training.precision),
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
     data = RowDataModule(rows, training.batch_size, world_size=trainer.world_size, seed=optim.seed)
-    trainer.fit(module, datamodule=data, ckpt_path=going_on.path)
-    if not left_alone(trainer):
+    trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
+    if not leave_process_group(trainer):
         return
-    tokenizer = module.trained.eval().to(device_for(config))
-    usage = codebook_usage(torch.from_numpy(encode_rows(tokenizer, held_out.numpy())), task.tokenizer.vocab)
-    if usage.is_low:
+    tokenizer = module.inference_tokenizer.eval().to(inference_device(config))
+    usage = codebook_usage(torch.from_numpy(encode_rows(tokenizer, held_out.numpy())), task.tokenizer.vocab_size)
+    if usage.is_collapsed:
         log.warning(
             "Tokenizer %s uses %.1f %% of its codes: its codebook has collapsed or is too large.",
             name,
             100 * usage.used,
         )
     card = TokenizerCard(
-        normalisation=normalisations({member: job.modalities[member] for member in task.members}),
-        quality=_quality(job, task, tokenizer),
+        normalization=describe_normalizations({member: context.modalities[member] for member in task.members}),
+        quality=_reconstruction_quality(context, task, tokenizer),
         usage=usage,
-        data_fingerprint=raw_split(job, "train", list(task.members)).fingerprint,
-        provenance=", ".join(f"{item} {job.modalities[item].provenance.value}" for item in task.members),
+        data_fingerprint=open_raw_split(context, "train", list(task.members)).fingerprint,
+        provenance=", ".join(f"{item} {context.modalities[item].provenance.value}" for item in task.members),
         steps=optim.steps,
     )
-    save_tokenizer(job.folder / "tokenizer", tokenizer, task, config.tokenizer, card)
-    lift(job, "tokenizer")
-    (job.folder / HISTORY).write_text(json.dumps(logger.history))
+    save_tokenizer(context.folder / "tokenizer", tokenizer, task, config.tokenizer, card)
+    move_contents_up(context, "tokenizer")
+    (context.folder / HISTORY_FILE).write_text(json.dumps(logger.history))
 
 
-def _taken(job: Job, folder: Path) -> None:
+def _copy_tokenizer(context: StageContext, folder: Path) -> None:
     """Take a tokenizer as it is from the model that the run starts from."""
     for path in folder.iterdir():
-        shutil.copy(path, job.folder / path.name)
-    (job.folder / HISTORY).write_text("{}")
+        shutil.copy(path, context.folder / path.name)
+    (context.folder / HISTORY_FILE).write_text("{}")
 
 
-def _with_steps(job: Job, steps: int) -> TokenizerOptimConfig:
-    optim = job.config.tokenizer_optim
+def _with_steps(context: StageContext, steps: int) -> TokenizerOptimConfig:
+    optim = context.config.tokenizer_optim
     return replace(optim, steps=steps, warmup_steps=min(optim.warmup_steps, steps // 10))
 
 
-def _rows(job: Job, task: TokenizerTask, split: str, most: int) -> Tensor:
+def _load_rows(context: StageContext, task: TokenizerTask, split: str, max_rows: int) -> Tensor:
     """The values of all modalities that share a tokenizer, as it reads them; at most ``most``, evenly from each."""
-    share = -(-most // len(task.members))
-    return _tensor([part for name in task.members for part in _parts(job, name, split, share)])
+    rows_per_member = -(-max_rows // len(task.members))
+    return _to_tensor(
+        [part for name in task.members for part in _preprocessed_rows(context, name, split, rows_per_member)]
+    )
 
 
-def _parts(job: Job, name: str, split: str, most: int) -> list[np.ndarray]:
+def _preprocessed_rows(context: StageContext, name: str, split: str, max_rows: int) -> list[np.ndarray]:
     """What one modality prepares of each of its values, at most ``most`` rows in all."""
     parts: list[np.ndarray] = []
     count = 0
-    for value in raw_split(job, split, [name])[name][:]:
-        if value is None or count >= most:
+    for value in open_raw_split(context, split, [name])[name][:]:
+        if value is None or count >= max_rows:
             continue
-        rows = job.modalities[name].prepare(value)
-        parts.append(rows[: most - count])
+        rows = context.modalities[name].preprocess(value)
+        parts.append(rows[: max_rows - count])
         count += len(rows)
     return parts
 
 
-def _tensor(parts: list[np.ndarray]) -> Tensor:
+def _to_tensor(parts: list[np.ndarray]) -> Tensor:
     rows = np.concatenate(parts)
     return torch.from_numpy(rows.astype(np.int64 if rows.dtype.kind in "iu" else np.float32, copy=False))
 
 
 @torch.no_grad()
-def _quality(job: Job, task: TokenizerTask, tokenizer: Tokenizer) -> dict[str, Quality]:
+def _reconstruction_quality(
+    context: StageContext, task: TokenizerTask, tokenizer: Tokenizer
+) -> dict[str, QualityMetric]:
     """The round trip of held-out values: by the modality's own metrics, or of rows where they are parts of a value."""
-    quality: dict[str, Quality] = {}
+    quality: dict[str, QualityMetric] = {}
     for name in task.members:
-        modality = job.modalities[name]
+        modality = context.modalities[name]
         if isinstance(modality, SequenceModality):
-            measures = _row_quality(job, modality, tokenizer)
+            metrics = _row_metrics(context, modality, tokenizer)
         else:
-            measures = _value_quality(job, modality, tokenizer)
-        for key, measure in measures.items():
-            value = float(measure.metric.compute())
-            quality[f"{name}/{key}"] = Quality(
-                value=value, unit=measure.unit, higher_is_better=measure.higher_is_better
+            metrics = _value_metrics(context, modality, tokenizer)
+        for key, info in metrics.items():
+            value = float(info.metric.compute())
+            quality[f"{name}/{key}"] = QualityMetric(
+                value=value, unit=info.unit, higher_is_better=info.higher_is_better
             )
     return quality
 
 
-def _value_quality(job: Job, modality: Modality, tokenizer: Tokenizer) -> dict[str, Measure]:
+def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokenizer) -> dict[str, MetricInfo]:
     """The modality's metrics, fed with whole values."""
-    raw = raw_split(job, "validation", [modality.name])
-    values = [value for value in raw[modality.name][: job.config.evaluation.num_samples] if value is not None]
-    measures = modality.metrics()
-    for start in range(0, len(values), AT_ONCE):
-        truth = values[start : start + AT_ONCE]
-        answer = _round_trip(tokenizer, _tensor([modality.prepare(value) for value in truth])).numpy()
-        guess = modality.batch([modality.restore(row) for row in answer])
-        for measure in measures.values():
-            measure.metric.update(guess, modality.batch(truth))
-    return measures
+    raw = open_raw_split(context, "validation", [modality.name])
+    values = [value for value in raw[modality.name][: context.config.evaluation.num_samples] if value is not None]
+    metrics = modality.metrics()
+    for start in range(0, len(values), ROUND_TRIP_BATCH):
+        targets = values[start : start + ROUND_TRIP_BATCH]
+        reconstruction = _round_trip(tokenizer, _to_tensor([modality.preprocess(value) for value in targets])).numpy()
+        predictions = modality.collate([modality.postprocess(row) for row in reconstruction])
+        for info in metrics.values():
+            info.metric.update(predictions, modality.collate(targets))
+    return metrics
 
 
-def _row_quality(job: Job, modality: SequenceModality, tokenizer: Tokenizer) -> dict[str, Measure]:
+def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> dict[str, MetricInfo]:
     """The modality's metrics of rows, fed with the parts of its values; none where no held-out value has any."""
-    parts = _parts(job, modality.name, "validation", job.config.tokenizer_training.val_rows)
+    parts = _preprocessed_rows(context, modality.name, "validation", context.config.tokenizer_training.val_rows)
     if not any(len(part) for part in parts):
         return {}
-    measures = modality.row_measures() or row_measures()
-    for rows in _tensor(parts).split(AT_ONCE):
-        answer = _round_trip(tokenizer, rows)
-        for measure in measures.values():
-            measure.metric.update(answer, rows.float())
-    return measures
+    metrics = modality.reconstruction_metrics() or default_reconstruction_metrics()
+    for rows in _to_tensor(parts).split(ROUND_TRIP_BATCH):
+        reconstruction = _round_trip(tokenizer, rows)
+        for info in metrics.values():
+            info.metric.update(reconstruction, rows.float())
+    return metrics
 
 
 def _round_trip(tokenizer: Tokenizer, rows: Tensor) -> Tensor:
-    return tokenizer.decode(tokenizer.encode(rows.to(device_of(tokenizer)))).float().cpu()
+    return tokenizer.decode(tokenizer.encode(rows.to(module_device(tokenizer)))).float().cpu()

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lightning_modules.checkpoint import Variant
+from lightning_modules.checkpoint import ModalityVariant
 from modalities.errors import CheckpointError
 from modalities.registry import Registry
 from modalities.spec import (
-    Codes,
     Dense,
+    EmbeddedCodes,
     Embeddings,
     Modality,
     ProductMLP,
@@ -18,39 +18,45 @@ from modalities.spec import (
     Vector,
     ViTVQ,
     WordPiece,
-    learnt,
+    learned_tokenizer,
 )
-from networks.pretrained.names import split_name
-from networks.streams import PIXELS, Stream, StreamKind
+from networks.pretrained.names import parse_published_name
+from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 
 
-def variants_of(streams: tuple[Stream, ...], registry: Registry) -> dict[str, Variant]:
+def build_variants(streams: tuple[Stream, ...], registry: Registry) -> dict[str, ModalityVariant]:
     """A variant of each modality that has a stream, by its name."""
-    found: dict[str, Variant] = {}
+    found: dict[str, ModalityVariant] = {}
     for stream in streams:
-        name = stream.name.removesuffix(PIXELS)
+        name = stream.name.removesuffix(PIXELS_SUFFIX)
         if stream.kind is not StreamKind.pixels or not any(item.name == name for item in streams):
-            base = split_name(stream.published)[0].modality
-            found[name] = _variant(stream, base, registry[base])
+            base = parse_published_name(stream.published_name)[0].modality
+            found[name] = _build_variant(stream, base, registry[base])
     return found
 
 
-def with_tokenizer(variant: Variant, task: TokenizerTask) -> Variant:
+def with_tokenizer(variant: ModalityVariant, task: TokenizerTask) -> ModalityVariant:
     """The variant as a tokenizer reads it, which knows channels and patches better than the installed modality."""
     match variant.tokenizer:
         case WordPiece():
-            return replace(variant, tokenizer=WordPiece(codes=Codes(layout=task.layout, tokenizer=task.tokenizer)))
+            return replace(
+                variant, tokenizer=WordPiece(codes=EmbeddedCodes(layout=task.layout, tokenizer=task.tokenizer))
+            )
         case _:
             return replace(variant, layout=task.layout, tokenizer=task.tokenizer)
 
 
-def tokenizer_name(name: str, variants: Mapping[str, Variant], registry: Registry) -> str:
+def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> str:
     """The tokenizer that a person means by its own name or by a modality's.
 
     Raises:
         CheckpointError: The model has neither.
     """
-    known = {item: task.tokenizer.name for item in variants if (task := learnt(_at(variants[item], item, registry)))}
+    known = {
+        item: task.tokenizer.name
+        for item in variants
+        if (task := learned_tokenizer(_variant_modality(variants[item], item, registry)))
+    }
     if name in known:
         return known[name]
     if name in known.values():
@@ -59,13 +65,13 @@ def tokenizer_name(name: str, variants: Mapping[str, Variant], registry: Registr
     raise CheckpointError(f"--tokenizer {name}=...: this model has no such tokenizer; it can take {choices}.")
 
 
-def members_of(tokenizer: str, variants: Mapping[str, Variant], registry: Registry) -> list[str]:
+def tokenizer_members(tokenizer: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> list[str]:
     """The modalities that one tokenizer serves."""
-    parts = {name: learnt(_at(variant, name, registry)) for name, variant in variants.items()}
+    parts = {name: learned_tokenizer(_variant_modality(variant, name, registry)) for name, variant in variants.items()}
     return [name for name, part in parts.items() if part is not None and part.tokenizer.name == tokenizer]
 
 
-def check_fit(task: TokenizerTask, stream: Stream) -> None:
+def check_tokenizer_fits(task: TokenizerTask, stream: Stream) -> None:
     """Check that a tokenizer writes the tokens that a stream's model reads.
 
     Raises:
@@ -73,7 +79,7 @@ def check_fit(task: TokenizerTask, stream: Stream) -> None:
     """
     if stream.kind is not StreamKind.grid:
         return
-    found, expected = (task.tokenizer.vocab, task.layout.num_tokens), (stream.vocab, stream.num_tokens)
+    found, expected = (task.tokenizer.vocab_size, task.layout.num_tokens), (stream.vocab_size, stream.num_tokens)
     if found != expected:
         raise CheckpointError(
             f"The tokenizer of {stream.name!r} writes {found[1]} tokens out of {found[0]}; "
@@ -81,18 +87,18 @@ def check_fit(task: TokenizerTask, stream: Stream) -> None:
         )
 
 
-def _at(variant: Variant, name: str, registry: Registry) -> Modality:
+def _variant_modality(variant: ModalityVariant, name: str, registry: Registry) -> Modality:
     return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
 
 
-def _variant(stream: Stream, base: str, modality: Modality) -> Variant:
+def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVariant:
     tokenizer: TokenizerSpec = modality.tokenizer
     match modality.layout:
         case Dense() as dense:
-            patch = stream.patch or split_name(stream.published)[0].patch
-            cell = patch if dense.cell > 1 else 1
+            patch = stream.patch or parse_published_name(stream.published_name)[0].patch
+            pixels_per_value = patch if dense.pixels_per_value > 1 else 1
             layout: Dense | Vector | Text | Embeddings = replace(
-                dense, size=stream.grid * patch, patch=patch, cell=cell
+                dense, size=stream.grid * patch, patch=patch, pixels_per_value=pixels_per_value
             )
         case Vector() as vector:
             layout = replace(vector, num_tokens=stream.num_tokens)
@@ -101,5 +107,5 @@ def _variant(stream: Stream, base: str, modality: Modality) -> Variant:
         case Embeddings() as vectors:
             layout = replace(vectors, channels=stream.channels, max_tokens=stream.num_tokens)
     if isinstance(tokenizer, ViTVQ | ProductMLP):
-        tokenizer = replace(tokenizer, vocab=stream.vocab or tokenizer.vocab)
-    return Variant(base=base, layout=layout, tokenizer=tokenizer)
+        tokenizer = replace(tokenizer, vocab_size=stream.vocab_size or tokenizer.vocab_size)
+    return ModalityVariant(base=base, layout=layout, tokenizer=tokenizer)

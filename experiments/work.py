@@ -9,44 +9,44 @@ from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer, seed_everything
 
-from evaluation.crossentropy import Who, common_inputs
-from evaluation.pictures import drawn, validation_sheet, write_drawings
+from evaluation.crossentropy import ModelRef, common_inputs
+from evaluation.pictures import render_predictions, validation_sheet, write_renderings
 from evaluation.records import write_scores
-from evaluation.roundtrip import Baselines, measure_baselines
+from evaluation.roundtrip import ReferenceLevels, measure_reference_levels
 from evaluation.transfer import measure_model
 from experiments.context import (
-    HISTORY,
-    TEXT,
-    Job,
-    codecs_of,
-    device_for,
-    fingerprints,
-    left_alone,
-    lift,
-    logger_of,
-    raw_split,
-    split_of,
-    strategy_of,
-    streams_for,
-    text_tokenizer,
-    token_store,
-    tokenizers,
-    trainer_facts,
+    HISTORY_FILE,
+    TEXT_TOKENIZER_FILE,
+    StageContext,
+    base_trainer_kwargs,
+    build_codecs,
+    build_run_logger,
+    build_streams,
+    inference_device,
+    leave_process_group,
+    lightning_strategy,
+    load_text_tokenizer,
+    load_tokenizers,
+    move_contents_up,
+    open_eval_split,
+    open_raw_split,
+    open_token_store,
+    stream_fingerprints,
 )
 from experiments.exhibits import run_generation
-from experiments.planning import needs
-from experiments.resolutions import variant_of
-from experiments.resume import keep_picture, resumption_of
-from experiments.start import start_of
+from experiments.planning import required_tokenizers
+from experiments.resolutions import resolution_variant
+from experiments.resume import prepare_resume, save_picture
+from experiments.start import load_warm_start
 from experiments.tokenizer_stage import run_tokenizer
-from lightning_modules.callbacks import Pictures, Reporter
+from lightning_modules.callbacks import PredictionImageCallback, ProgressReporter
 from lightning_modules.checkpoint import load_model, save_model
 from lightning_modules.data.loading import FourMDataModule
 from lightning_modules.data.raw import RawStore, render_shard
-from lightning_modules.data.tokenise import tokenise
+from lightning_modules.data.tokenize import tokenize_shard
 from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError
-from modalities.sequences import Prose
+from modalities.sequences import FreeTextModality
 from modalities.spec import Dense, Provenance
 from networks.adopt import adopt
 from networks.masking import Masker
@@ -54,75 +54,84 @@ from networks.tokenizers.text import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-FACTS = "facts.json"
+METADATA_FILE = "facts.json"
 
 
-def run_data(job: Job) -> None:
+def run_data(context: StageContext) -> None:
     """Render one shard of scenes."""
-    details = job.stage.details
-    numbers = range(details["first"], details["end"])
+    run_args = context.stage.run_args
+    sample_indices = range(run_args["first"], run_args["end"])
     render_shard(
-        job.folder / "raw", job.modalities, details["split"], numbers, lambda done: job.report(done, 0.0, "scenes")
+        context.folder / "raw",
+        context.modalities,
+        run_args["split"],
+        sample_indices,
+        lambda done: context.report_progress(done, 0.0, "scenes"),
     )
-    lift(job)
+    move_contents_up(context)
 
 
-def run_text(job: Job) -> None:
+def run_text(context: StageContext) -> None:
     """Learn word pieces from everything that is written in words."""
-    start = start_of(job.config.training.start_from, {})
-    if start and start.text:
-        shutil.copy(start.folder / TEXT, job.folder / TEXT)
+    start = load_warm_start(context.config.training.start_from, {})
+    if start and start.text_hash:
+        shutil.copy(start.folder / TEXT_TOKENIZER_FILE, context.folder / TEXT_TOKENIZER_FILE)
         return
-    names = [name for name, item in job.modalities.items() if isinstance(item, Prose)]
-    raw = raw_split(job, "train", names)
+    names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
+    raw = open_raw_split(context, "train", names)
     texts = [text for name in names for text in raw[name][:] if text]
-    (job.folder / TEXT).write_text(TextTokenizer.train(texts).to_json())
+    (context.folder / TEXT_TOKENIZER_FILE).write_text(TextTokenizer.train(texts).to_json())
 
 
-def run_tokens(job: Job) -> None:
+def run_tokens(context: StageContext) -> None:
     """Turn one shard of raw values into tokens."""
-    raw = RawStore.open([next(path for name, path in job.inputs.items() if name.startswith("data/"))], job.modalities)
-    text, learnt_ones = text_tokenizer(job), tokenizers(job, list(job.modalities))
-    prints = fingerprints(job, list(job.modalities))
-    tokenise(
-        job.folder,
+    raw = RawStore.open(
+        [next(path for name, path in context.inputs.items() if name.startswith("data/"))], context.modalities
+    )
+    text, trained_tokenizers = load_text_tokenizer(context), load_tokenizers(context, list(context.modalities))
+    fingerprints = stream_fingerprints(context, list(context.modalities))
+    tokenize_shard(
+        context.folder,
         raw,
-        {name: item.tokenizer for name, item in learnt_ones.items()},
+        {name: item.tokenizer for name, item in trained_tokenizers.items()},
         text,
-        prints,
-        first=job.stage.details["first"],
-        progress=lambda done: job.report(done, 0.0, "modalities"),
+        fingerprints,
+        first=context.stage.run_args["first"],
+        progress=lambda done: context.report_progress(done, 0.0, "modalities"),
     )
 
 
-def run_model(job: Job) -> None:
+def run_model(context: StageContext) -> None:
     """Train one 4M model."""
-    config, arm, seed = job.config, job.stage.details["arm"], job.stage.details["seed"]
-    names, text = config.arm(arm), text_tokenizer(job)
-    streams = streams_for(job, names, text)
+    config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
+    names, text = config.arm_modalities(arm), load_text_tokenizer(context)
+    streams = build_streams(context, names, text)
     seed_everything(seed, verbose=False)
     module = FourMModule(streams, config.model, config.optim)
-    _start(job, module)
+    _load_initial_weights(context, module)
     data = FourMDataModule(
-        token_store(job, "train", streams),
-        token_store(job, "validation", streams),
+        open_token_store(context, "train", streams),
+        open_token_store(context, "validation", streams),
         Masker(streams, config.masking),
         batch_size=config.training.batch_size,
         val_batches=config.training.val_batches,
         num_workers=config.training.num_workers,
         seed=seed,
     )
-    logger, width = logger_of(job), config.masking.num_inputs + config.masking.num_targets
-    going_on = resumption_of(job, module, logger)
-    callbacks: list[Callback] = [going_on.callback, Reporter(job.report, "tokens", config.training.batch_size * width)]
-    if config.training.pictures_every and (paint := _painter(job)):
-        callbacks.append(Pictures(config.training.pictures_every, paint))
+    logger, tokens_per_sample = build_run_logger(context), config.masking.num_inputs + config.masking.num_targets
+    resume_state = prepare_resume(context, module, logger)
+    callbacks: list[Callback] = [
+        resume_state.callback,
+        ProgressReporter(context.report_progress, "tokens", config.training.batch_size * tokens_per_sample),
+    ]
+    if config.training.pictures_every and (draw_pictures := _picture_callback(context)):
+        callbacks.append(PredictionImageCallback(config.training.pictures_every, draw_pictures))
     if config.training.compile:
         module.model.compile_blocks()
     trainer = Trainer(
-        **trainer_facts(config),
+        **base_trainer_kwargs(config),
         devices=config.executor.devices,
-        strategy=strategy_of(config, config.executor.devices),
+        strategy=lightning_strategy(config, config.executor.devices),
         max_steps=config.steps,
         accumulate_grad_batches=config.training.accumulate,
         logger=logger,
@@ -131,59 +140,62 @@ def run_model(job: Job) -> None:
         check_val_every_n_epoch=None,
         limit_val_batches=config.training.val_batches,
         callbacks=callbacks,
-        plugins=going_on.plugin,
+        plugins=resume_state.plugin,
         precision=cast(Any, config.training.precision),
         use_distributed_sampler=False,
     )
-    trainer.fit(module, datamodule=data, ckpt_path=going_on.path)
-    if left_alone(trainer):
-        _keep_model(job, module, text, logger.history, going_on.earlier_seconds)
+    trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
+    if leave_process_group(trainer):
+        _save_model(context, module, text, logger.history, resume_state.previous_seconds)
 
 
-def _start(job: Job, module: FourMModule) -> None:
+def _load_initial_weights(context: StageContext, module: FourMModule) -> None:
     """Begin from another model's weights, where the config says so, and say what does not fit."""
-    place = job.config.training.start_from
-    if place is None:
+    path = context.config.training.start_from
+    if path is None:
         return
-    found = adopt(module.model, load_model(Path(place)).model)
-    if not found.taken:
-        raise CheckpointError(f"No weight of training.start_from={place} fits this run's model: set model.size to its.")
-    if module.averaged is not None:
-        module.averaged.module.load_state_dict(module.model.state_dict())
-    log.warning("%s starts from %s: %s.", job.stage.name, place, found)
+    loaded_weights = adopt(module.model, load_model(Path(path)).model)
+    if not loaded_weights.taken:
+        raise CheckpointError(f"No weight of training.start_from={path} fits this run's model: set model.size to its.")
+    if module.ema_model is not None:
+        module.ema_model.module.load_state_dict(module.model.state_dict())
+    log.warning("%s starts from %s: %s.", context.stage.name, path, loaded_weights)
 
 
-def run_baselines(job: Job) -> None:
+def run_baselines(context: StageContext) -> None:
     """Measure every bound and chance level."""
-    codecs = codecs_of(job, list(job.modalities))
-    train, held_out = split_of(job, "train", codecs), split_of(job, "validation", codecs)
-    measure_baselines(codecs, train, held_out, job.config.evaluation).save(job.folder)
+    codec = build_codecs(context, list(context.modalities))
+    train, held_out = open_eval_split(context, "train", codec), open_eval_split(context, "validation", codec)
+    measure_reference_levels(codec, train, held_out, context.config.evaluation).save(context.folder)
 
 
-def run_evaluation(job: Job) -> None:
+def run_evaluation(context: StageContext) -> None:
     """Measure one model."""
-    config, arm, seed = job.config, job.stage.details["arm"], job.stage.details["seed"]
-    loaded = load_model(job.inputs[f"model/{arm}/{seed}"])
-    codecs = codecs_of(job, list(config.arm(arm)))
-    everything = streams_for(job, list(job.modalities), text_tokenizer(job))
-    common = common_inputs(
-        {name: [s for s in everything if _owner(s.name) in config.arm(name)] for name in config.arms}
+    config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
+    loaded = load_model(context.inputs[f"model/{arm}/{seed}"])
+    codec = build_codecs(context, list(config.arm_modalities(arm)))
+    all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
+    shared_inputs = common_inputs(
+        {
+            name: [s for s in all_streams if _modality_name(s.name) in config.arm_modalities(name)]
+            for name in config.arms
+        }
     )
-    model = loaded.model.to(device_for(config))
+    model = loaded.model.to(inference_device(config))
     measured = measure_model(
         model,
-        codecs,
-        split_of(job, "validation", codecs),
-        Baselines.load(job.inputs["baselines"]),
-        common,
-        Who(arm=arm, seed=seed),
+        codec,
+        open_eval_split(context, "validation", codec),
+        ReferenceLevels.load(context.inputs["baselines"]),
+        shared_inputs,
+        ModelRef(arm=arm, seed=seed),
         config.evaluation,
     )
-    write_scores(job.folder / "scores.json", measured.scores)
-    write_drawings(job.folder / "drawings.json", drawn(codecs, measured.predictions))
+    write_scores(context.folder / "scores.json", measured.scores)
+    write_renderings(context.folder / "drawings.json", render_predictions(codec, measured.predictions))
 
 
-RUNNERS: dict[str, Callable[[Job], None]] = {
+STAGE_RUNNERS: dict[str, Callable[[StageContext], None]] = {
     "data": run_data,
     "text": run_text,
     "tokenizer": run_tokenizer,
@@ -195,58 +207,62 @@ RUNNERS: dict[str, Callable[[Job], None]] = {
 }
 
 
-def _owner(stream: str) -> str:
+def _modality_name(stream: str) -> str:
     return stream.removesuffix("_pixels")
 
 
-def _painter(job: Job) -> Callable[[LightningModule, int], None] | None:
-    """A function that draws validation predictions into the job's folder and into the ledger; None if there is nothing.
+def _picture_callback(context: StageContext) -> Callable[[LightningModule, int], None] | None:
+    """A function that draws validation predictions into the stage's folder and the tracker; None if there is nothing.
 
     They are made from RGB, or in an arm without it from the first grid.
     """
-    codecs = codecs_of(job, list(job.config.arm(job.stage.details["arm"])))
-    held_out = split_of(job, "validation", codecs)
-    grids = [name for name, item in codecs.modalities.items() if isinstance(item.layout, Dense)]
+    codec = build_codecs(context, list(context.config.arm_modalities(context.stage.run_args["arm"])))
+    held_out = open_eval_split(context, "validation", codec)
+    grids = [name for name, item in codec.modalities.items() if isinstance(item.layout, Dense)]
     source = "rgb" if "rgb" in grids else next(iter(grids), None)
-    targets = [name for name in job.config.training.pictures_of if name in codecs.modalities and name != source]
+    targets = [name for name in context.config.training.pictures_of if name in codec.modalities and name != source]
     if source is None or not targets:
         return None
 
-    def paint(module: LightningModule, step: int) -> None:
-        model = cast(FourMModule, module).trained
-        picture = validation_sheet(model, codecs, held_out, targets, job.config.evaluation, source).image()
-        keep_picture(job, picture, step)
+    def draw_pictures(module: LightningModule, step: int) -> None:
+        model = cast(FourMModule, module).inference_model
+        picture = validation_sheet(model, codec, held_out, targets, context.config.evaluation, source).image()
+        save_picture(context, picture, step)
 
-    return paint
+    return draw_pictures
 
 
-def _keep_model(job: Job, module: FourMModule, text: TextTokenizer, history: Any, earlier_seconds: float) -> None:
-    names = job.config.arm(job.stage.details["arm"])
-    proxies = [name for name in names if job.modalities[name].provenance is Provenance.proxy]
+def _save_model(
+    context: StageContext, module: FourMModule, text: TextTokenizer, history: Any, previous_seconds: float
+) -> None:
+    names = context.config.arm_modalities(context.stage.run_args["arm"])
+    proxies = [name for name in names if context.modalities[name].provenance is Provenance.proxy]
     card = {
-        "arm": job.stage.details["arm"],
-        "seed": job.stage.details["seed"],
+        "arm": context.stage.run_args["arm"],
+        "seed": context.stage.run_args["seed"],
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "tokens_seen": module.tokens_seen,
-        "steps": job.config.steps,
-        "data": f"{job.config.data.train} procedural scenes of {job.config.scale.size} pixels",
+        "steps": context.config.steps,
+        "data": f"{context.config.data.train} procedural scenes of {context.config.scale.size} pixels",
         "proxies": proxies,
     }
     save_model(
-        job.folder / "model",
-        module.trained.cpu(),
+        context.folder / "model",
+        module.inference_model.cpu(),
         modalities=names,
-        scale=job.config.scale,
+        scale=context.config.scale,
         text=text,
-        fingerprints=fingerprints(job, names),
-        tokenizers={name: job.inputs[f"tokenizer/{name}"] for name in needs(job.modalities, names)},
+        fingerprints=stream_fingerprints(context, names),
+        tokenizers={
+            name: context.inputs[f"tokenizer/{name}"] for name in required_tokenizers(context.modalities, names)
+        },
         card=card,
         variants={
-            name: variant_of(job.config.resolutions[name], job.modalities[name])
+            name: resolution_variant(context.config.resolutions[name], context.modalities[name])
             for name in names
-            if name in job.config.resolutions
+            if name in context.config.resolutions
         },
     )
-    lift(job, "model")
-    (job.folder / HISTORY).write_text(json.dumps(history))
-    (job.folder / FACTS).write_text(json.dumps({**card, "earlier_seconds": earlier_seconds}))
+    move_contents_up(context, "model")
+    (context.folder / HISTORY_FILE).write_text(json.dumps(history))
+    (context.folder / METADATA_FILE).write_text(json.dumps({**card, "earlier_seconds": previous_seconds}))

@@ -10,21 +10,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.data.shards import whole_folder
-from lightning_modules.published import FileTensors
+from lightning_modules.data.shards import atomic_folder
+from lightning_modules.published import SafetensorsFile
 from lightning_modules.records import from_plain, to_plain
 from lightning_modules.tokenizer_folder import TrainedTokenizer, load_tokenizer
-from lightning_modules.weights import write_weights
+from lightning_modules.weights import write_safetensors
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.registry import Registry
-from modalities.spec import Modality, Scale, SequenceModality, learnt
-from modalities.tokenizer_specs import Linear, ProductMLP, ViTVQ, WordPiece
+from modalities.spec import Modality, Scale, SequenceModality, learned_tokenizer
+from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
 from networks.fourm import FourM, FourMConfig
 from networks.streams import Stream
 from networks.tokenizers.text import TextTokenizer
 
-WEIGHTS, CONFIG, TEXT, CARD, TOKENIZERS = (
+WEIGHTS_FILE, CONFIG_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, TOKENIZERS_FOLDER = (
     "model.safetensors",
     "config.json",
     "text_tokenizer.json",
@@ -32,18 +32,18 @@ WEIGHTS, CONFIG, TEXT, CARD, TOKENIZERS = (
     "tokenizers",
 )
 
-UNKNOWN = "published"
+UNKNOWN_FINGERPRINT = "published"
 """Stands for the fingerprint of a tokenizer that an imported model came without."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class ModalityVariant:
     """A modality of a size that no scale gives: of another resolution, vocabulary or length than the installed one."""
 
     base: str
     """Name of the installed modality."""
     layout: Dense | Vector | Text | Embeddings
-    tokenizer: ViTVQ | ProductMLP | WordPiece | Linear
+    tokenizer: ViTVQ | ProductMLP | WordPiece | NoTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,58 +54,58 @@ class LoadedModel:
     streams: tuple[Stream, ...]
     modalities: tuple[str, ...]
     scale: Scale
-    variants: dict[str, Variant]
-    text: TextTokenizer | None
+    variants: dict[str, ModalityVariant]
+    text_tokenizer: TextTokenizer | None
     """None where the model was imported without one."""
     tokenizers: dict[str, TrainedTokenizer]
     fingerprints: dict[str, str]
     card: dict[str, Any]
 
-    def modalities_from(self, registry: Registry) -> dict[str, Modality]:
+    def build_modalities(self, registry: Registry) -> dict[str, Modality]:
         """The model's modalities, at its sizes.
 
         Raises:
             UnknownNameError: One is not installed.
         """
-        return {name: self._modality(name, registry) for name in self.modalities}
+        return {name: self._build_modality(name, registry) for name in self.modalities}
 
-    def lacks(self, modality: Modality) -> str | None:
+    def missing_option(self, modality: Modality) -> str | None:
         """What is not in the folder and reading or writing the modality needs, as the option that would have it."""
-        part = learnt(modality)
-        if part is not None and part.tokenizer.name not in self.tokenizers:
-            return f"--tokenizer {part.tokenizer.name}=PATH"
-        if isinstance(modality, SequenceModality) and self.text is None:
+        learned = learned_tokenizer(modality)
+        if learned is not None and learned.tokenizer.name not in self.tokenizers:
+            return f"--tokenizer {learned.tokenizer.name}=PATH"
+        if isinstance(modality, SequenceModality) and self.text_tokenizer is None:
             return "--text-tokenizer FILE"
         return None
 
-    def expect(self, modality: Modality) -> None:
+    def require_tokenizers(self, modality: Modality) -> None:
         """Check that all is there that the modality needs.
 
         Raises:
             DataError: Something is not; the message names the option of import that brings it.
         """
-        option = self.lacks(modality)
+        option = self.missing_option(modality)
         if option is not None:
             raise DataError(
                 f"{modality.name!r} needs a tokenizer that this model was imported without: "
                 f"run fourm import-checkpoint again with {option}."
             )
 
-    def _modality(self, name: str, registry: Registry) -> Modality:
+    def _build_modality(self, name: str, registry: Registry) -> Modality:
         variant = self.variants.get(name)
         if variant is None:
-            return registry[name].at(self.scale)
+            return registry[name].scaled(self.scale)
         return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Config:
+class _ModelFolderConfig:
     streams: tuple[Stream, ...]
     model: FourMConfig
     modalities: tuple[str, ...]
     scale: Scale
     fingerprints: dict[str, str]
-    variants: dict[str, Variant] = field(default_factory=dict)
+    variants: dict[str, ModalityVariant] = field(default_factory=dict)
     has_text: bool = True
 
 
@@ -119,7 +119,7 @@ def save_model(
     fingerprints: Mapping[str, str],
     tokenizers: Mapping[str, Path],
     card: Mapping[str, Any],
-    variants: Mapping[str, Variant] | None = None,
+    variants: Mapping[str, ModalityVariant] | None = None,
 ) -> None:
     """Write a model's folder, whole or not at all.
 
@@ -131,7 +131,7 @@ def save_model(
     Raises:
         DataError: The folder cannot be written.
     """
-    config = _Config(
+    config = _ModelFolderConfig(
         streams=model.streams,
         model=model.config,
         modalities=tuple(modalities),
@@ -140,16 +140,16 @@ def save_model(
         variants=dict(variants or {}),
         has_text=text is not None,
     )
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         # Tied tables are one parameter under several names, which the format does not take.
-        kept = dict(model.named_parameters(remove_duplicate=True))
-        write_weights(partial / WEIGHTS, kept)
-        (partial / CONFIG).write_text(json.dumps(to_plain(config), indent=1) + "\n")
+        parameters = dict(model.named_parameters(remove_duplicate=True))
+        write_safetensors(partial / WEIGHTS_FILE, parameters)
+        (partial / CONFIG_FILE).write_text(json.dumps(to_plain(config), indent=1) + "\n")
         if text is not None:
-            (partial / TEXT).write_text(text.to_json())
-        (partial / CARD).write_text(json.dumps(dict(card), indent=1) + "\n")
+            (partial / TEXT_TOKENIZER_FILE).write_text(text.to_json())
+        (partial / CARD_FILE).write_text(json.dumps(dict(card), indent=1) + "\n")
         for name, path in tokenizers.items():
-            shutil.copytree(path, partial / TOKENIZERS / name)
+            shutil.copytree(path, partial / TOKENIZERS_FOLDER / name)
 
 
 def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedModel:
@@ -162,16 +162,16 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         CheckpointError: A file is missing or damaged, the model is of other modalities, or a tokenizer is not the one
             that it was trained with; the message names which.
     """
-    config = _config(folder)
+    config = _read_config(folder)
     if expected is not None and set(expected) != set(config.modalities):
         raise CheckpointError(
             f"{folder} is a model of {', '.join(config.modalities)}; expected one of {', '.join(expected)}."
         )
-    model = FourM(config.streams, config.model, initialised=False)
-    _load_weights(model, folder / WEIGHTS)
+    model = FourM(config.streams, config.model, initialized=False)
+    _load_weights(model, folder / WEIGHTS_FILE)
     try:
-        text = TextTokenizer.from_json((folder / TEXT).read_text()) if config.has_text else None
-        card = json.loads((folder / CARD).read_text())
+        text = TextTokenizer.from_json((folder / TEXT_TOKENIZER_FILE).read_text()) if config.has_text else None
+        card = json.loads((folder / CARD_FILE).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete: {error}.") from error
     return LoadedModel(
@@ -180,14 +180,14 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         modalities=config.modalities,
         scale=config.scale,
         variants=config.variants,
-        text=text,
-        tokenizers=_tokenizers(folder / TOKENIZERS, config.fingerprints),
+        text_tokenizer=text,
+        tokenizers=_load_tokenizers(folder / TOKENIZERS_FOLDER, config.fingerprints),
         fingerprints=config.fingerprints,
         card=card,
     )
 
 
-def _tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, TrainedTokenizer]:
+def _load_tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, TrainedTokenizer]:
     """The tokenizers that lie in ``folder``, each held against what the model was trained with."""
     found = {path.name: load_tokenizer(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
     for name, item in found.items():
@@ -198,8 +198,8 @@ def _tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, Trai
             )
         for member in item.task.members:
             # A sequence's is followed by its text tokenizer's; of what was imported without tokenizers none is known.
-            expected = fingerprints.get(member, UNKNOWN).split("+")[0]
-            if expected not in (UNKNOWN, item.fingerprint):
+            expected = fingerprints.get(member, UNKNOWN_FINGERPRINT).split("+")[0]
+            if expected not in (UNKNOWN_FINGERPRINT, item.fingerprint):
                 raise CheckpointError(
                     f"{folder / name} holds a tokenizer {name!r} with the fingerprint {item.fingerprint}, expected "
                     f"{expected}, with which the model was trained: copy the model's own back."
@@ -207,15 +207,15 @@ def _tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, Trai
     return found
 
 
-def _config(folder: Path) -> _Config:
-    path = folder / CONFIG
+def _read_config(folder: Path) -> _ModelFolderConfig:
+    path = folder / CONFIG_FILE
     try:
         content = json.loads(path.read_text())
         if isinstance(content, dict) and "domains_in" in content:
             raise CheckpointError(
                 f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first."
             )
-        return from_plain(_Config, content)
+        return from_plain(_ModelFolderConfig, content)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.") from None
     except (OSError, ValueError) as error:
@@ -223,13 +223,13 @@ def _config(folder: Path) -> _Config:
 
 
 def _load_weights(model: FourM, path: Path) -> None:
-    weights = FileTensors(path)
-    own = dict(model.named_parameters(remove_duplicate=True))
-    missing, unknown = sorted(own.keys() - set(weights)), sorted(set(weights) - own.keys())
+    weights = SafetensorsFile(path)
+    own_parameters = dict(model.named_parameters(remove_duplicate=True))
+    missing, unknown = sorted(own_parameters.keys() - set(weights)), sorted(set(weights) - own_parameters.keys())
     if missing or unknown:
         raise CheckpointError(f"{path} lacks {missing[:3] or 'nothing'} and has unknown {unknown[:3] or 'nothing'}.")
     for name in weights:
-        found, expected = weights.shape(name), tuple(own[name].shape)
+        found, expected = weights.shape(name), tuple(own_parameters[name].shape)
         if found != expected:
             raise CheckpointError(f"{path}: {name} has shape {found}, expected {expected}.")
-        own[name].data.copy_(weights[name])
+        own_parameters[name].data.copy_(weights[name])

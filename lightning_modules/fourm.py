@@ -8,7 +8,7 @@ from lightning import LightningModule
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lightning_modules.optim import OptimConfig, adamw
+from lightning_modules.optim import OptimConfig, build_adamw
 from lightning_modules.records import to_plain
 from modalities.errors import CheckpointError, UserError
 from networks.batch import TokenBatch
@@ -27,20 +27,20 @@ class FourMModule(LightningModule):
         super().__init__()
         self.streams, self.config, self.optim = tuple(streams), config, optim
         self.model = FourM(self.streams, config)
-        self.averaged: AveragedModel | None = None
+        self.ema_model: AveragedModel | None = None
         if optim.ema_decay:
             averaging = get_ema_multi_avg_fn(optim.ema_decay)
-            self.averaged = AveragedModel(self.model, multi_avg_fn=averaging).requires_grad_(requires_grad=False)
+            self.ema_model = AveragedModel(self.model, multi_avg_fn=averaging).requires_grad_(requires_grad=False)
         self.tokens_seen = 0
         """Slots that all ranks have trained on."""
 
     @property
-    def trained(self) -> FourM:
+    def inference_model(self) -> FourM:
         """The model to be used after training: the averaged weights where there are any."""
-        return self.model if self.averaged is None else cast(FourM, self.averaged.module)
+        return self.model if self.ema_model is None else cast(FourM, self.ema_model.module)
 
     @property
-    def _is_logged(self) -> bool:
+    def _should_log(self) -> bool:
         """True in the steps whose metrics Lightning writes, which are the last of every so many.
 
         What is logged in another step would be written under that later step, or lost if training were interrupted.
@@ -50,15 +50,15 @@ class FourMModule(LightningModule):
     def on_fit_start(self) -> None:
         """On one CPU keep the gradients of the token tables; who gathers gradients wants them from autograd."""
         if self.trainer.world_size == 1 and self.device.type == "cpu":
-            self.model.keep_gradients()
+            self.model.retain_table_grads()
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         """Begin a new step."""
-        self.model.forget_gradients()
+        self.model.zero_table_grads()
 
     def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
         """Forget what earlier steps have logged: a modality without targets in this one has no loss here."""
-        if self._is_logged and batch_idx % self.trainer.accumulate_grad_batches == 0:
+        if self._should_log and batch_idx % self.trainer.accumulate_grad_batches == 0:
             # Lightning would write the old value again under this step.
             cast(Any, self.trainer.fit_loop.epoch_loop)._results.reset()  # noqa: SLF001
 
@@ -66,7 +66,7 @@ class FourMModule(LightningModule):
         """The loss of one batch."""
         output: FourMOutput = self.model(batch)
         self.tokens_seen += batch.num_tokens * self.trainer.world_size
-        if self._is_logged:
+        if self._should_log:
             if not torch.isfinite(output.loss):
                 raise DivergedError(
                     f"The loss is {output.loss.item()} at step {self.global_step}. Lower optim.lr, or set optim.clip."
@@ -78,7 +78,7 @@ class FourMModule(LightningModule):
 
     def validation_step(self, batch: TokenBatch, batch_idx: int) -> None:
         """The loss of one held-out batch under fixed masks, by the weights that will be used."""
-        output = self.trained(batch)
+        output = self.inference_model(batch)
         size = len(batch.ids)
         self.log("val/loss", output.loss, batch_size=size, sync_dist=True)
         for name, loss in output.losses.items():
@@ -86,23 +86,23 @@ class FourMModule(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the learning rate is set before every step from the tokens seen."""
-        return adamw(self.model, self.optim)
+        return build_adamw(self.model, self.optim)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the learning rate that the schedule has at this many tokens, and clip the gradient."""
         lr = self.optim.lr_at(self.tokens_seen)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        told: dict[str, Any] = {"train/lr": lr}
+        metrics: dict[str, Any] = {"train/lr": lr}
         if self.optim.clip:
-            told["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
-        if self._is_logged:
-            self.log_dict(told)
+            metrics["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+        if self._should_log:
+            self.log_dict(metrics)
 
     def on_train_batch_end(self, outputs: Any, batch: TokenBatch, batch_idx: int) -> None:
         """Move the averaged weights, once for each optimizer step."""
-        if self.averaged is not None and self.global_step > int(self.averaged.n_averaged):
-            self.averaged.update_parameters(self.model)
+        if self.ema_model is not None and self.global_step > int(self.ema_model.n_averaged):
+            self.ema_model.update_parameters(self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the streams, the config and the tokens seen beside the weights."""
@@ -118,15 +118,15 @@ class FourMModule(LightningModule):
         Raises:
             CheckpointError: The message names the difference.
         """
-        found = checkpoint.get("fourm")
-        if found is None:
+        saved = checkpoint.get("fourm")
+        if saved is None:
             raise CheckpointError("This checkpoint is not of a 4M model.")
-        ours, theirs = {s.name for s in self.streams}, {item["name"] for item in found["streams"]}
+        ours, theirs = {s.name for s in self.streams}, {item["name"] for item in saved["streams"]}
         if ours != theirs:
             raise CheckpointError(
                 f"The checkpoint is of other modalities: it has {sorted(theirs - ours) or 'none'} that this run lacks, "
                 f"and lacks {sorted(ours - theirs) or 'none'}."
             )
-        if found["config"] != to_plain(self.config) or found["streams"] != to_plain(self.streams):
+        if saved["config"] != to_plain(self.config) or saved["streams"] != to_plain(self.streams):
             raise CheckpointError("The checkpoint is of another model size or vocabulary than this run's config.")
-        self.tokens_seen = int(found["tokens_seen"])
+        self.tokens_seen = int(saved["tokens_seen"])

@@ -44,11 +44,11 @@ class OptimConfig:
         """The learning rate after ``tokens``."""
         if tokens < self.warmup_tokens:
             return self.lr * tokens / self.warmup_tokens
-        done = (tokens - self.warmup_tokens) / max(1.0, self.total_tokens - self.warmup_tokens)
-        return self.min_lr + (self.lr - self.min_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        progress = (tokens - self.warmup_tokens) / max(1.0, self.total_tokens - self.warmup_tokens)
+        return self.min_lr + (self.lr - self.min_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def adamw(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+def build_adamw(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over a model's weights, vectors without decay, in one fused kernel."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_modules.records import from_plain
 from modalities.errors import CheckpointError
-from modalities.spec import Dense, Loss, TokenizerTask
+from modalities.spec import Dense, ReconstructionLoss, TokenizerTask
 from networks.fourm import FourM, FourMConfig
 from networks.pretrained.fourm_layout import is_fourm, read_layout
 from networks.pretrained.fourm_weights import load_fourm
@@ -24,19 +24,19 @@ from networks.streams import Stream
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
-OWN = "fourm_lab"
+EXPORT_METADATA_KEY = "fourm_lab"
 """Key of a file's metadata under which an exported model says what the published config cannot."""
 
-PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
-MAPPED = 1 << 28
+MAX_MAPPED_BYTES = 1 << 28
 """Bytes that are read through one mapping of a file; mapped pages count as memory until the mapping is gone."""
 
 
-class FileTensors:
+class SafetensorsFile:
     """The tensors of a safetensors file, each read when it is asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class FileTensors:
             CheckpointError: It cannot be read.
         """
         self._path = path
-        self._mapped = 0
+        self._mapped_bytes = 0
         try:
             self._file = self._open()
             self._names = list(self._file.keys())
@@ -70,10 +70,10 @@ class FileTensors:
 
     def __getitem__(self, name: str) -> Tensor:
         try:
-            if self._mapped > MAPPED:
-                self._file, self._mapped = self._open(), 0
+            if self._mapped_bytes > MAX_MAPPED_BYTES:
+                self._file, self._mapped_bytes = self._open(), 0
             tensor: Tensor = self._file.get_tensor(name)
-            self._mapped += tensor.numel() * tensor.element_size()
+            self._mapped_bytes += tensor.numel() * tensor.element_size()
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"The tensor {name!r} of {self._path} cannot be read: {error}.") from error
         return tensor
@@ -84,27 +84,27 @@ class FileTensors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CheckpointSource:
     """A published checkpoint, opened."""
 
     origin: str
     """Where it came from, for a person."""
-    tensors: FileTensors
+    tensors: SafetensorsFile
     config: Mapping[str, Any]
-    own: Mapping[str, Any] | None
+    export_metadata: Mapping[str, Any] | None
     """What `OWN` says, in files that were exported here."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadModel:
+class PublishedModel:
     """A 4M model that was read."""
 
     model: FourM
-    own: Mapping[str, Any] | None
+    export_metadata: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadTokenizer:
+class PublishedTokenizer:
     """A tokenizer that was read."""
 
     tokenizer: Tokenizer
@@ -112,7 +112,7 @@ class ReadTokenizer:
     config: TokenizerConfig
 
 
-def read_source(place: Path | str) -> Source:
+def open_checkpoint(location: Path | str) -> CheckpointSource:
     """Open a published checkpoint.
 
     Args:
@@ -121,30 +121,38 @@ def read_source(place: Path | str) -> Source:
     Raises:
         CheckpointError: There is none, it is not safetensors, or it does not say its config.
     """
-    path = Path(place)
-    if path.suffix in PICKLES:
+    path = Path(location)
+    if path.suffix in PICKLE_SUFFIXES:
         raise CheckpointError(f"{path} is a pickle, which could run any code; expected a .safetensors file.")
     if path.is_dir():
-        weights, beside = path / WEIGHTS, path / CONFIG
+        weights, config_path = path / WEIGHTS_FILE, path / CONFIG_FILE
     elif path.exists():
-        weights, beside = path, path.with_name(CONFIG)
+        weights, config_path = path, path.with_name(CONFIG_FILE)
     else:
-        weights, beside = _download(str(place))
+        weights, config_path = _download(str(location))
     if not weights.exists():
-        raise CheckpointError(f"{path} has no {WEIGHTS}; expected a published checkpoint as safetensors.")
-    tensors = FileTensors(weights)
+        raise CheckpointError(f"{path} has no {WEIGHTS_FILE}; expected a published checkpoint as safetensors.")
+    tensors = SafetensorsFile(weights)
     metadata = tensors.metadata
-    config = _json(metadata["config"], f"config of {weights}") if "config" in metadata else _beside(weights, beside)
-    own = _json(metadata[OWN], f"{OWN} of {weights}") if OWN in metadata else None
+    config = (
+        _parse_json(metadata["config"], f"config of {weights}")
+        if "config" in metadata
+        else _read_config_file(weights, config_path)
+    )
+    export_metadata = (
+        _parse_json(metadata[EXPORT_METADATA_KEY], f"{EXPORT_METADATA_KEY} of {weights}")
+        if EXPORT_METADATA_KEY in metadata
+        else None
+    )
     if not (is_fourm(config) or is_tokenizer(config)):
         raise CheckpointError(
             f"The config of {weights} is neither of a 4M model (it lacks domains_in) nor of a tokenizer "
             "(it lacks codebook_size)."
         )
-    return Source(origin=str(place), tensors=tensors, config=config, own=own)
+    return CheckpointSource(origin=str(location), tensors=tensors, config=config, export_metadata=export_metadata)
 
 
-def read_published_model(source: Source) -> ReadModel:
+def read_published_model(source: CheckpointSource) -> PublishedModel:
     """The 4M model of a checkpoint.
 
     Raises:
@@ -152,21 +160,23 @@ def read_published_model(source: Source) -> ReadModel:
     """
     if not is_fourm(source.config):
         raise CheckpointError(f"{source.origin} is a tokenizer, expected a 4M model.")
-    if source.own is None:
+    if source.export_metadata is None:
         streams, config = read_layout(source.config, source.tensors)
     else:
         try:
-            plain = source.own
+            plain = source.export_metadata
             streams = tuple(from_plain(Stream, item) for item in plain["streams"])
             config = from_plain(FourMConfig, plain["model"])
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{source.origin} does not describe its model: {error}.") from error
-    return ReadModel(model=load_fourm(streams, config, source.tensors).eval(), own=source.own)
+    return PublishedModel(
+        model=load_fourm(streams, config, source.tensors).eval(), export_metadata=source.export_metadata
+    )
 
 
 def read_published_tokenizer(
-    source: Source, name: str, loss: Loss | None = None, grid: int | None = None
-) -> ReadTokenizer:
+    source: CheckpointSource, name: str, loss: ReconstructionLoss | None = None, grid: int | None = None
+) -> PublishedTokenizer:
     """The tokenizer of a checkpoint.
 
     Args:
@@ -179,32 +189,32 @@ def read_published_tokenizer(
     """
     if not is_tokenizer(source.config):
         raise CheckpointError(f"{source.origin} is a 4M model, expected a tokenizer.")
-    if source.own is None:
+    if source.export_metadata is None:
         task, config = read_tokenizer_layout(source.config, source.tensors, name, loss)
         if grid is not None and isinstance(task.layout, Dense):
             task = replace(task, layout=replace(task.layout, size=grid * task.layout.patch))
     else:
         try:
-            task = from_plain(TokenizerTask, source.own["task"])
-            config = from_plain(TokenizerConfig, source.own["config"])
+            task = from_plain(TokenizerTask, source.export_metadata["task"])
+            config = from_plain(TokenizerConfig, source.export_metadata["config"])
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{source.origin} does not describe its tokenizer: {error}.") from error
-    return ReadTokenizer(tokenizer=import_tokenizer(task, config, source.tensors), task=task, config=config)
+    return PublishedTokenizer(tokenizer=import_tokenizer(task, config, source.tensors), task=task, config=config)
 
 
-def _beside(weights: Path, path: Path) -> dict[str, Any]:
+def _read_config_file(weights: Path, path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise CheckpointError(f"{weights} has no config in its metadata, and there is no {CONFIG} beside it.")
-    return _json(path.read_text(), str(path))
+        raise CheckpointError(f"{weights} has no config in its metadata, and there is no {CONFIG_FILE} beside it.")
+    return _parse_json(path.read_text(), str(path))
 
 
-def _json(text: str, where: str) -> dict[str, Any]:
+def _parse_json(text: str, label: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise CheckpointError(f"The {where} is not JSON: {error}.") from error
+        raise CheckpointError(f"The {label} is not JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"The {where} is not an object.")
+        raise CheckpointError(f"The {label} is not an object.")
     return content
 
 
@@ -220,14 +230,14 @@ def _download(repository: str) -> tuple[Path, Path]:
             f"There is no file or folder {repository}; to fetch the repository of that name, install huggingface_hub."
         ) from None
     try:
-        weights = Path(hf_hub_download(repository, WEIGHTS))
+        weights = Path(hf_hub_download(repository, WEIGHTS_FILE))
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"There is no file or folder {repository}, and the hub did not give it: {first}"
         ) from error
     try:
-        config = Path(hf_hub_download(repository, CONFIG))
+        config = Path(hf_hub_download(repository, CONFIG_FILE))
     except (EntryNotFoundError, OSError):
-        config = weights.with_name(CONFIG)
+        config = weights.with_name(CONFIG_FILE)
     return weights, config

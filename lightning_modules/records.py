@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 T = TypeVar("T")
 
-TAG = "type"
+TYPE_KEY = "type"
 """Key that holds the class's name, for fields that can be of several classes."""
 
 
@@ -18,7 +18,7 @@ def to_plain(value: Any) -> Any:
         return value.value
     if is_dataclass(value):
         content = {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
-        return {TAG: type(value).__name__, **content}
+        return {TYPE_KEY: type(value).__name__, **content}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -26,65 +26,65 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(kind: type[T], value: Any) -> T:
+def from_plain(cls: type[T], value: Any) -> T:
     """The record of class ``kind`` that `to_plain` wrote.
 
     Raises:
         ValueError: A field without a default is missing, a field is unknown, or its value is of another type; the
             message names it. What an older version did not write yet has its default.
     """
-    return cast(T, _read(kind, value, kind.__name__))
+    return cast(T, _parse_value(cls, value, cls.__name__))
 
 
-def _read(hint: Any, value: Any, place: str) -> Any:
+def _parse_value(hint: Any, value: Any, path: str) -> Any:
     origin = get_origin(hint)
     if hint is Any:
         return value
     if origin in (Union, types.UnionType):
-        return _read_union(get_args(hint), value, place)
+        return _parse_union(get_args(hint), value, path)
     if origin is tuple:
-        return tuple(_read(get_args(hint)[0], item, place) for item in _expect(value, (list, tuple), place))
+        return tuple(_parse_value(get_args(hint)[0], item, path) for item in _check_type(value, (list, tuple), path))
     if origin is list:
-        return [_read(get_args(hint)[0], item, place) for item in _expect(value, list, place)]
+        return [_parse_value(get_args(hint)[0], item, path) for item in _check_type(value, list, path)]
     if origin is dict:
-        items = _expect(value, dict, place)
-        return {key: _read(get_args(hint)[1], item, f"{place}.{key}") for key, item in items.items()}
+        items = _check_type(value, dict, path)
+        return {key: _parse_value(get_args(hint)[1], item, f"{path}.{key}") for key, item in items.items()}
     if is_dataclass(hint):
-        return _read_record(cast(type, hint), _expect(value, dict, place), place)
+        return _parse_dataclass(cast(type, hint), _check_type(value, dict, path), path)
     if isinstance(hint, type) and issubclass(hint, Enum):
         try:
             return hint(value)
         except ValueError:
-            raise ValueError(f"{place} is {value!r}, expected one of {[item.value for item in hint]}") from None
+            raise ValueError(f"{path} is {value!r}, expected one of {[item.value for item in hint]}") from None
     if hint is float and type(value) is int:
         return float(value)
-    return _expect(value, hint, place)
+    return _check_type(value, hint, path)
 
 
-def _read_union(choices: tuple[Any, ...], value: Any, place: str) -> Any:
+def _parse_union(choices: tuple[Any, ...], value: Any, path: str) -> Any:
     if value is None and type(None) in choices:
         return None
-    if isinstance(value, dict) and TAG in value:
+    if isinstance(value, dict) and TYPE_KEY in value:
         for choice in choices:
-            if choice.__name__ == value[TAG]:
-                return _read(choice, value, place)
-        raise ValueError(f"{place} is a {value[TAG]!r}, expected one of {[choice.__name__ for choice in choices]}")
-    return _read(next(choice for choice in choices if choice is not type(None)), value, place)
+            if choice.__name__ == value[TYPE_KEY]:
+                return _parse_value(choice, value, path)
+        raise ValueError(f"{path} is a {value[TYPE_KEY]!r}, expected one of {[choice.__name__ for choice in choices]}")
+    return _parse_value(next(choice for choice in choices if choice is not type(None)), value, path)
 
 
-def _read_record(kind: type, value: dict[str, Any], place: str) -> Any:
-    hints = get_type_hints(kind)
-    known = {item.name for item in fields(kind)}
-    required = {item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING}
-    unknown, missing = set(value) - known - {TAG}, required - set(value)
+def _parse_dataclass(cls: type, value: dict[str, Any], path: str) -> Any:
+    hints = get_type_hints(cls)
+    known = {item.name for item in fields(cls)}
+    required = {item.name for item in fields(cls) if item.default is MISSING and item.default_factory is MISSING}
+    unknown, missing = set(value) - known - {TYPE_KEY}, required - set(value)
     if unknown or missing:
-        told = [f"unknown {sorted(unknown)}"] * bool(unknown) + [f"missing {sorted(missing)}"] * bool(missing)
-        raise ValueError(f"{place}: {', '.join(told)}")
-    return kind(**{name: _read(hints[name], value[name], f"{place}.{name}") for name in known & set(value)})
+        problems = [f"unknown {sorted(unknown)}"] * bool(unknown) + [f"missing {sorted(missing)}"] * bool(missing)
+        raise ValueError(f"{path}: {', '.join(problems)}")
+    return cls(**{name: _parse_value(hints[name], value[name], f"{path}.{name}") for name in known & set(value)})
 
 
-def _expect(value: Any, kind: type | tuple[type, ...], place: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        expected = kind.__name__ if isinstance(kind, type) else " or ".join(item.__name__ for item in kind)
-        raise ValueError(f"{place} is {value!r}, expected {expected}")
+def _check_type(value: Any, cls: type | tuple[type, ...], path: str) -> Any:
+    if not isinstance(value, cls) or (cls is int and isinstance(value, bool)):
+        expected = cls.__name__ if isinstance(cls, type) else " or ".join(item.__name__ for item in cls)
+        raise ValueError(f"{path} is {value!r}, expected {expected}")
     return value

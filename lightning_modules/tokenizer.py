@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lightning_modules.tokenizer_folder import describe, differences
+from lightning_modules.tokenizer_folder import find_differences, tokenizer_config_dict
 from modalities.errors import CheckpointError, ConfigError
 from modalities.spec import ProductMLP, TokenizerTask
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
-from networks.tokenizers.tokenizer import Tokenizer, Usage, usage_of_counts
+from networks.tokenizers.tokenizer import CodebookUsage, Tokenizer, codebook_usage_from_counts
 from networks.tokenizers.vq import Codebook
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,12 @@ class TokenizerOptimConfig:
             ema_decay=0.95,
         )
 
-    def share(self, step: int) -> float:
+    def lr_factor(self, step: int) -> float:
         """Learning rate at ``step`` over the peak."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class TokenizerModule(LightningModule):
@@ -86,49 +86,51 @@ class TokenizerModule(LightningModule):
         super().__init__()
         self.task, self.config, self.optim = task, config, optim
         self.tokenizer = build_tokenizer(task, config)
-        self.averaged: AveragedModel | None = None
+        self.ema_model: AveragedModel | None = None
         if optim.ema_decay:
             # Buffers are copied, not averaged: the codebook is an average already.
             averaging = get_ema_multi_avg_fn(optim.ema_decay)
-            self.averaged = AveragedModel(self.tokenizer, multi_avg_fn=averaging).requires_grad_(requires_grad=False)
-        self.usage: Usage | None = None
+            self.ema_model = AveragedModel(self.tokenizer, multi_avg_fn=averaging).requires_grad_(requires_grad=False)
+        self.usage: CodebookUsage | None = None
         """How validation data used the codebook, once there was a validation."""
-        self.register_buffer("code_counts", torch.zeros(task.tokenizer.vocab, dtype=torch.int64), persistent=False)
+        self.register_buffer("code_counts", torch.zeros(task.tokenizer.vocab_size, dtype=torch.int64), persistent=False)
 
     @property
-    def trained(self) -> Tokenizer:
+    def inference_tokenizer(self) -> Tokenizer:
         """The tokenizer to be used after training, by `eval()`: the averaged weights where there are any."""
-        return self.tokenizer if self.averaged is None else cast(Tokenizer, self.averaged.module)
+        return self.tokenizer if self.ema_model is None else cast(Tokenizer, self.ema_model.module)
 
     def setup(self, stage: str) -> None:
         """Share codebooks between processes, now that they know of each other."""
         if self.trainer.world_size > 1:
             for module in self.tokenizer.modules():
                 if isinstance(module, Codebook):
-                    module.synchronise()
+                    module.synchronize()
 
     def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        answer = self.tokenizer.loss(_values(batch), self._generator())
+        output = self.tokenizer.loss(_batch_values(batch), self._step_generator())
         if self.global_step % cast(Any, self.trainer).log_every_n_steps == 0:
-            usage = usage_of_counts(torch.bincount(answer.ids.flatten(), minlength=self.tokenizer.vocab))
+            usage = codebook_usage_from_counts(
+                torch.bincount(output.ids.flatten(), minlength=self.tokenizer.vocab_size)
+            )
             self.log_dict(
                 {
-                    "train/loss": answer.loss.detach(),
-                    "train/reconstruction_loss": answer.reconstruction_loss,
-                    "train/commitment": answer.commitment,
+                    "train/loss": output.loss.detach(),
+                    "train/reconstruction_loss": output.reconstruction_loss,
+                    "train/commitment": output.commitment,
                     "train/perplexity": usage.perplexity,
                     "train/code_usage": usage.used,
                 }
             )
-        return answer.loss
+        return output.loss
 
     def validation_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> None:
         """Reconstruction loss and codes of one held-out batch, by the weights that will be used."""
-        values = _values(batch)
-        answer = self.trained.loss(values, torch.Generator(self.device).manual_seed(batch_idx))
-        self.code_counts += torch.bincount(answer.ids.flatten(), minlength=self.code_counts.numel())
-        self.log("val/reconstruction_loss", answer.reconstruction_loss, sync_dist=True, batch_size=len(values))
+        values = _batch_values(batch)
+        output = self.inference_tokenizer.loss(values, torch.Generator(self.device).manual_seed(batch_idx))
+        self.code_counts += torch.bincount(output.ids.flatten(), minlength=self.code_counts.numel())
+        self.log("val/reconstruction_loss", output.reconstruction_loss, sync_dist=True, batch_size=len(values))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation's codes."""
@@ -139,25 +141,25 @@ class TokenizerModule(LightningModule):
         counts = self.code_counts
         if self.trainer.world_size > 1:
             counts = cast(Tensor, self.trainer.strategy.reduce(counts.clone(), reduce_op="sum"))
-        self.usage = usage_of_counts(counts)
+        self.usage = codebook_usage_from_counts(counts)
         self.log_dict({"val/perplexity": self.usage.perplexity, "val/code_usage": self.usage.used}, rank_zero_only=True)
-        if self.usage.is_low and not self.trainer.sanity_checking:
+        if self.usage.is_collapsed and not self.trainer.sanity_checking:
             log.warning(
                 "Tokenizer %r uses %.1f %% of its %d codes: fewer codes would do, or the codebook has collapsed.",
                 self.task.name,
                 100 * self.usage.used,
-                self.tokenizer.vocab,
+                self.tokenizer.vocab_size,
             )
 
     def on_before_zero_grad(self, optimizer: Optimizer) -> None:
         """Average the weights after each optimizer step."""
-        if self.averaged is not None and self.global_step > int(self.averaged.n_averaged):
-            self.averaged.update_parameters(self.tokenizer)
+        if self.ema_model is not None and self.global_step > int(self.ema_model.n_averaged):
+            self.ema_model.update_parameters(self.tokenizer)
 
     def on_train_end(self) -> None:
         """Average in the last step, which no gradient follows."""
-        if self.averaged is not None and self.global_step > int(self.averaged.n_averaged):
-            self.averaged.update_parameters(self.tokenizer)
+        if self.ema_model is not None and self.global_step > int(self.ema_model.n_averaged):
+            self.ema_model.update_parameters(self.tokenizer)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and its schedule; weights that scale or shift one channel do not decay."""
@@ -166,9 +168,9 @@ class TokenizerModule(LightningModule):
             {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": self.optim.weight_decay},
             {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self._peak, betas=self.optim.betas)
+        optimizer = torch.optim.AdamW(groups, lr=self._peak_lr, betas=self.optim.betas)
         # A plain function stays out of checkpoints, which a bound method does not.
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.share(step))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.lr_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -186,7 +188,7 @@ class TokenizerModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in the checkpoint which tokenizer it is of."""
-        checkpoint["tokenizer"] = describe(self.task, self.config)
+        checkpoint["tokenizer"] = tokenizer_config_dict(self.task, self.config)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another tokenizer.
@@ -194,21 +196,23 @@ class TokenizerModule(LightningModule):
         Raises:
             CheckpointError: It is of another task, or of other sizes; the message names the difference.
         """
-        found = differences(describe(self.task, self.config), checkpoint.get("tokenizer", {}))
-        if found:
-            raise CheckpointError(f"The checkpoint is not of this tokenizer {self.task.name!r}: {'; '.join(found)}.")
+        mismatches = find_differences(tokenizer_config_dict(self.task, self.config), checkpoint.get("tokenizer", {}))
+        if mismatches:
+            raise CheckpointError(
+                f"The checkpoint is not of this tokenizer {self.task.name!r}: {'; '.join(mismatches)}."
+            )
 
     @property
-    def _peak(self) -> float:
+    def _peak_lr(self) -> float:
         """The peak learning rate of this kind of tokenizer."""
         is_product = isinstance(self.task.tokenizer, ProductMLP)
         return (is_product and self.optim.product_lr) or self.optim.lr
 
-    def _generator(self) -> torch.Generator:
+    def _step_generator(self) -> torch.Generator:
         """The stream of this step and process, the same whether or not training was interrupted before."""
-        place = np.random.SeedSequence((self.optim.seed, self.global_rank, self.global_step))
-        return torch.Generator(self.device).manual_seed(int(place.generate_state(1)[0]))
+        seed_sequence = np.random.SeedSequence((self.optim.seed, self.global_rank, self.global_step))
+        return torch.Generator(self.device).manual_seed(int(seed_sequence.generate_state(1)[0]))
 
 
-def _values(batch: Tensor | Sequence[Tensor]) -> Tensor:
+def _batch_values(batch: Tensor | Sequence[Tensor]) -> Tensor:
     return batch if isinstance(batch, Tensor) else batch[0]

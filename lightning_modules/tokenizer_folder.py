@@ -22,15 +22,15 @@ from safetensors.torch import load_file, save_file
 from lightning_modules.records import from_plain, to_plain
 from modalities.errors import CheckpointError, DataError
 from modalities.spec import Dense, TokenizerTask
-from networks.tokenizers.build import build_tokenizer, is_diffused
+from networks.tokenizers.build import build_tokenizer, uses_diffusion
 from networks.tokenizers.config import TokenizerConfig
-from networks.tokenizers.tokenizer import Tokenizer, Usage
+from networks.tokenizers.tokenizer import CodebookUsage, Tokenizer
 
-WEIGHTS, CONFIG, CARD, READABLE = "model.safetensors", "config.json", "card.json", "card.md"
+WEIGHTS_FILE, CONFIG_FILE, CARD_FILE, CARD_MARKDOWN_FILE = "model.safetensors", "config.json", "card.json", "card.md"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quality:
+class QualityMetric:
     """One figure of the round trip from values to codes and back, on held-out data."""
 
     value: float
@@ -42,11 +42,11 @@ class Quality:
 class TokenizerCard:
     """What a person should know before using a tokenizer."""
 
-    normalisation: str
+    normalization: str
     """How a raw value becomes what the tokenizer reads."""
-    quality: dict[str, Quality] = field(default_factory=dict)
+    quality: dict[str, QualityMetric] = field(default_factory=dict)
     """By ``modality/metric``."""
-    usage: Usage | None
+    usage: CodebookUsage | None
     """On held-out data; None where it was not measured, as of an imported tokenizer."""
     data_fingerprint: str
     provenance: str
@@ -57,7 +57,7 @@ class TokenizerCard:
     @property
     def low_usage(self) -> bool:
         """True where under a tenth of the codes are used."""
-        return self.usage is not None and self.usage.is_low
+        return self.usage is not None and self.usage.is_collapsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +73,21 @@ class TrainedTokenizer:
     """Hash of the weights and the sizes: equal codes come from equal fingerprints."""
 
 
-def describe(task: TokenizerTask, config: TokenizerConfig) -> dict[str, Any]:
+def tokenizer_config_dict(task: TokenizerTask, config: TokenizerConfig) -> dict[str, Any]:
     """The task and the sizes in terms of JSON, as ``config.json`` and checkpoints hold them."""
     return {"task": to_plain(task), "config": to_plain(config)}
 
 
-def differences(expected: Any, found: Any, place: str = "") -> list[str]:
+def find_differences(expected: Any, found: Any, key_path: str = "") -> list[str]:
     """Where ``found`` is other than ``expected``, one sentence per place; who shares a tokenizer does not count."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         keys = sorted({*expected, *found} - {"members"})
         return [
             line
             for key in keys
-            for line in differences(expected.get(key), found.get(key), f"{place}.{key}" if place else key)
+            for line in find_differences(expected.get(key), found.get(key), f"{key_path}.{key}" if key_path else key)
         ]
-    return [] if expected == found else [f"{place} is {found!r}, expected {expected!r}"]
+    return [] if expected == found else [f"{key_path} is {found!r}, expected {expected!r}"]
 
 
 def save_tokenizer(
@@ -99,15 +99,15 @@ def save_tokenizer(
         DataError: The folder cannot be written.
     """
     try:
-        with _replaced(folder) as partial:
+        with _atomic_folder(folder) as partial:
             weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tokenizer.state_dict().items()}
-            save_file(weights, partial / WEIGHTS)
-            (partial / CONFIG).write_text(json.dumps(describe(task, config), indent=1) + "\n")
-            (partial / CARD).write_text(json.dumps(_facts(task, card), indent=1) + "\n")
-            (partial / READABLE).write_text(readable(task, config, card))
+            save_file(weights, partial / WEIGHTS_FILE)
+            (partial / CONFIG_FILE).write_text(json.dumps(tokenizer_config_dict(task, config), indent=1) + "\n")
+            (partial / CARD_FILE).write_text(json.dumps(_card_dict(task, card), indent=1) + "\n")
+            (partial / CARD_MARKDOWN_FILE).write_text(card_markdown(task, config, card))
     except (OSError, SafetensorError) as error:
         raise DataError(f"The tokenizer {task.name!r} could not be written to {folder}: {error}.") from error
-    return fingerprint_of(folder)
+    return tokenizer_fingerprint(folder)
 
 
 def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> TrainedTokenizer:
@@ -119,36 +119,36 @@ def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> Train
     Raises:
         CheckpointError: A file is missing or broken, or the tokenizer is of another task; the message names which.
     """
-    stored = _read_json(folder / CONFIG)
+    stored = _read_json(folder / CONFIG_FILE)
     try:
         task = from_plain(TokenizerTask, stored.get("task"))
         config = from_plain(TokenizerConfig, stored.get("config"))
     except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG} does not describe a tokenizer: {error}.") from error
+        raise CheckpointError(f"{folder / CONFIG_FILE} does not describe a tokenizer: {error}.") from error
     if expected is not None:
-        found = differences(to_plain(expected), to_plain(task))
+        found = find_differences(to_plain(expected), to_plain(task))
         if found:
             raise CheckpointError(f"The tokenizer in {folder} is not the one asked for: {'; '.join(found)}.")
     tokenizer = build_tokenizer(task, config)
-    _load_weights(tokenizer, folder / WEIGHTS)
-    facts = _read_json(folder / CARD)
+    _load_weights(tokenizer, folder / WEIGHTS_FILE)
+    card_file = _read_json(folder / CARD_FILE)
     try:
-        card = from_plain(TokenizerCard, facts.get("card"))
+        card = from_plain(TokenizerCard, card_file.get("card"))
     except ValueError as error:
-        raise CheckpointError(f"{folder / CARD} is not a tokenizer's card: {error}.") from error
+        raise CheckpointError(f"{folder / CARD_FILE} is not a tokenizer's card: {error}.") from error
     return TrainedTokenizer(
-        tokenizer=tokenizer.eval(), task=task, config=config, card=card, fingerprint=fingerprint_of(folder)
+        tokenizer=tokenizer.eval(), task=task, config=config, card=card, fingerprint=tokenizer_fingerprint(folder)
     )
 
 
-def fingerprint_of(folder: Path) -> str:
+def tokenizer_fingerprint(folder: Path) -> str:
     """Hash of a folder's weights and sizes.
 
     Raises:
         CheckpointError: A file is missing.
     """
     digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS):
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
         try:
             digest.update((folder / name).read_bytes())
         except OSError as error:
@@ -156,16 +156,16 @@ def fingerprint_of(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def readable(task: TokenizerTask, config: TokenizerConfig, card: TokenizerCard) -> str:
+def card_markdown(task: TokenizerTask, config: TokenizerConfig, card: TokenizerCard) -> str:
     """The card as Markdown."""
     network = "product codes" if not isinstance(task.layout, Dense) else f"{config.encoder.value} encoder"
-    decoder = " and diffusion decoder" if is_diffused(task, config) else ""
+    decoder = " and diffusion decoder" if uses_diffusion(task, config) else ""
     lines = [
         f"# Tokenizer `{task.name}`",
         "",
-        f"- Reads: {', '.join(task.members) or task.name}, {shape_of(task)}; {card.normalisation}",
-        f"- Codes: {task.layout.num_tokens} per sample out of {task.tokenizer.vocab}, by {network}{decoder}",
-        f"- Code usage: {_told(card.usage)}",
+        f"- Reads: {', '.join(task.members) or task.name}, {describe_shape(task)}; {card.normalization}",
+        f"- Codes: {task.layout.num_tokens} per sample out of {task.tokenizer.vocab_size}, by {network}{decoder}",
+        f"- Code usage: {_describe_usage(card.usage)}",
         f"- Labels: {card.provenance}",
         f"- Data: {card.data_fingerprint}; {card.steps} steps",
     ]
@@ -173,13 +173,13 @@ def readable(task: TokenizerTask, config: TokenizerConfig, card: TokenizerCard) 
         lines.append("- **Warning: under 10 % of the codes are used.**")
     lines += ["", "| round trip | value | unit | better |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {name} | {figure.value:.4g} | {figure.unit} | {'higher' if figure.higher_is_better else 'lower'} |"
-        for name, figure in card.quality.items()
+        f"| {name} | {metric.value:.4g} | {metric.unit} | {'higher' if metric.higher_is_better else 'lower'} |"
+        for name, metric in card.quality.items()
     ]
     return "\n".join(lines) + "\n"
 
 
-def shape_of(task: TokenizerTask) -> str:
+def describe_shape(task: TokenizerTask) -> str:
     """The shape of one value, for a person."""
     layout = task.layout
     if not isinstance(layout, Dense):
@@ -189,17 +189,17 @@ def shape_of(task: TokenizerTask) -> str:
     return f"{layout.channels} x {layout.side} x {layout.side} values"
 
 
-def _told(usage: Usage | None) -> str:
+def _describe_usage(usage: CodebookUsage | None) -> str:
     return f"{usage.used:.1%}, perplexity {usage.perplexity:.1f}" if usage else "not measured"
 
 
-def _facts(task: TokenizerTask, card: TokenizerCard) -> dict[str, Any]:
+def _card_dict(task: TokenizerTask, card: TokenizerCard) -> dict[str, Any]:
     """What ``card.json`` holds: the card, and what a reader would otherwise have to work out."""
     return {
         "name": task.name,
         "members": list(task.members),
-        "shape": shape_of(task),
-        "vocab": task.tokenizer.vocab,
+        "shape": describe_shape(task),
+        "vocab": task.tokenizer.vocab_size,
         "num_tokens": task.layout.num_tokens,
         "low_usage": card.low_usage,
         "card": to_plain(card),
@@ -226,7 +226,7 @@ def _load_weights(tokenizer: Tokenizer, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     shapes = {name: list(tensor.shape) for name, tensor in tokenizer.state_dict().items()}
-    found = differences(shapes, {name: list(tensor.shape) for name, tensor in weights.items()})
+    found = find_differences(shapes, {name: list(tensor.shape) for name, tensor in weights.items()})
     if found:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(f"{path} does not fit its config: {'; '.join(found[:3])}{more}.")
@@ -234,7 +234,7 @@ def _load_weights(tokenizer: Tokenizer, path: Path) -> None:
 
 
 @contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
+def _atomic_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of ``folder`` when all went well, and is removed when not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")

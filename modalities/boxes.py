@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from PIL import ImageDraw
 
-from modalities.spec import View
+from modalities.spec import Crop
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 Corners = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax as shares of the image's width and height; y points down."""
 
-LEAST_VISIBLE = 0.001
+MIN_VISIBLE_FRACTION = 0.001
 """Least share of the image's pixels that a thing of a scene must show for a detector to be sure of it."""
 
-BINS = 999
+MAX_BIN = 999
 """A share of 1 is spelled as this number, as published."""
 
 
@@ -39,22 +39,24 @@ class Box:
     @classmethod
     def from_json(cls, data: Any) -> "Box":
         """The box that `to_json` wrote."""
-        return cls(box=corners(data["box"]), class_name=str(data["class_name"]), score=float(data.get("score", 1.0)))
+        return cls(box=to_corners(data["box"]), class_name=str(data["class_name"]), score=float(data.get("score", 1.0)))
 
 
-def visible_things(scene: "Scene") -> tuple[Box, ...]:
+def visible_boxes(scene: "Scene") -> tuple[Box, ...]:
     """Return the boxes of a scene's things and people of which enough can be seen, from the upper left on."""
-    least = LEAST_VISIBLE * scene.size**2
+    least = MIN_VISIBLE_FRACTION * scene.size**2
     shown = [(thing.class_name, thing) for thing in scene.objects] + [("person", one) for one in scene.people]
-    return ordered([Box(box=corners(one.box), class_name=name) for name, one in shown if one.num_pixels >= least])
+    return sort_by_upper_left(
+        [Box(box=to_corners(one.box), class_name=name) for name, one in shown if one.num_pixels >= least]
+    )
 
 
-def ordered(boxes: Sequence[Box]) -> tuple[Box, ...]:
+def sort_by_upper_left(boxes: Sequence[Box]) -> tuple[Box, ...]:
     """Return boxes by the distance of their upper left corner from the image's; equals keep their order."""
-    return tuple(sorted(boxes, key=lambda box: from_origin(box.box)))
+    return tuple(sorted(boxes, key=lambda box: distance_from_origin(box.box)))
 
 
-def corners(values: Sequence[float]) -> Corners:
+def to_corners(values: Sequence[float]) -> Corners:
     """Return four numbers as a box.
 
     Raises:
@@ -66,37 +68,37 @@ def corners(values: Sequence[float]) -> Corners:
     return xmin, ymin, xmax, ymax
 
 
-def to_bins(box: Corners) -> tuple[int, int, int, int]:
+def box_to_bins(box: Corners) -> tuple[int, int, int, int]:
     """Return a box in the numbers that spell it, 0..999."""
-    left, top, right, bottom = (round(min(max(edge, 0.0), 1.0) * BINS) for edge in box)
+    left, top, right, bottom = (round(min(max(edge, 0.0), 1.0) * MAX_BIN) for edge in box)
     return left, top, right, bottom
 
 
-def from_bins(bins: Sequence[int]) -> Corners:
+def bins_to_box(bins: Sequence[int]) -> Corners:
     """Return the box that four numbers spell."""
-    return corners([value / BINS for value in bins])
+    return to_corners([value / MAX_BIN for value in bins])
 
 
-def is_box(box: Corners) -> bool:
+def is_valid_box(box: Corners) -> bool:
     """True where no edge lies beyond its opposite."""
     return box[0] <= box[2] and box[1] <= box[3]
 
 
-def area(box: Corners) -> float:
+def box_area(box: Corners) -> float:
     """Return the box's share of the image; 0 for one that is inside out."""
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
-def from_origin(box: Corners) -> float:
+def distance_from_origin(box: Corners) -> float:
     """Return the distance of the upper left corner from the image's, by which boxes are ordered."""
     return float(np.hypot(box[0], box[1]))
 
 
-def seen(box: Corners, view: View) -> Corners | None:
+def crop_box(box: Corners, crop: Crop) -> Corners | None:
     """Return the part of ``box`` that ``view`` shows, in the view's own shares; None where it shows nothing of it."""
-    left, right = (float(np.clip((x - view.left) / view.width, 0, 1)) for x in (box[0], box[2]))
-    top, bottom = (float(np.clip((y - view.top) / view.height, 0, 1)) for y in (box[1], box[3]))
-    if view.flip:
+    left, right = (float(np.clip((x - crop.left) / crop.width, 0, 1)) for x in (box[0], box[2]))
+    top, bottom = (float(np.clip((y - crop.top) / crop.height, 0, 1)) for y in (box[1], box[3]))
+    if crop.flip:
         left, right = 1 - right, 1 - left
     return (left, top, right, bottom) if right > left and bottom > top else None
 
@@ -111,7 +113,7 @@ def box_iou(one: Float64[np.ndarray, "n 4"], other: Float64[np.ndarray, "m 4"]) 
     return np.asarray(np.divide(common, union, out=np.zeros_like(union), where=union > 0))
 
 
-def stacked(boxes: Sequence[Corners]) -> Float64[np.ndarray, "n 4"]:
+def boxes_to_array(boxes: Sequence[Corners]) -> Float64[np.ndarray, "n 4"]:
     """Return boxes as rows, (0, 4) where there are none."""
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
@@ -126,7 +128,7 @@ def draw_box(canvas: ImageDraw.ImageDraw, box: Corners, label: str, color: tuple
         canvas.text(where, label, fill=(255, 255, 255))
 
 
-def color_of(name: str) -> tuple[int, int, int]:
+def color_for_name(name: str) -> tuple[int, int, int]:
     """Return a colour that is always the same for one name, dark enough for white letters."""
     hue = sum(ord(letter) * (index + 7) for index, letter in enumerate(name)) % 360
     wave = [0.5 + 0.5 * np.cos(np.deg2rad(hue - shift)) for shift in (0, 120, 240)]

@@ -15,11 +15,11 @@ from jaxtyping import Float32, Int64, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modalities.drawing import draw_classes
+from modalities.drawing import render_class_map
 from modalities.errors import DataError
-from modalities.files import check_shape, read_array, read_levels, resample, write_array, write_image
-from modalities.metrics import class_measures, edge_measures
-from modalities.spec import Dense, Measure, Modality, View
+from modalities.files import check_shape, crop_and_resize, read_array, read_lossless_image, write_array, write_image
+from modalities.metrics import class_map_metrics, edge_metrics
+from modalities.spec import Crop, Dense, MetricInfo, Modality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,27 +27,27 @@ class DenseModality(Modality):
     """A modality whose value is one array of fixed shape."""
 
     @property
-    def grid(self) -> Dense:
+    def dense_layout(self) -> Dense:
         """The layout, which is a grid."""
         assert isinstance(self.layout, Dense)
         return self.layout
 
-    def batch(self, values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:
+    def collate(self, values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:
         """The values stacked."""
-        return stacked(values)
+        return stack_arrays(values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageModality(DenseModality):
     """Measured levels on pixels. Between pixels they are interpolated, so files may have any resolution."""
 
-    def augment(self, value: NDArray[Any], view: View) -> NDArray[Any]:
+    def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
         """The part that the view shows, bilinear."""
-        return resample(value, view, self.grid.side, nearest=False)
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=False)
 
-    def typical(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    def constant_baseline(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The mean of each pixel."""
-        return mean(values).astype(np.float32)
+        return elementwise_mean(values).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,52 +63,52 @@ class ClassMap(DenseModality):
     suffix: str = ".png"
 
     def __post_init__(self) -> None:
-        if len(self.classes) != self.grid.channels or not 2 <= len(self.classes) <= 256:
+        if len(self.classes) != self.dense_layout.channels or not 2 <= len(self.classes) <= 256:
             raise ValueError(
-                f"{self.name} has {len(self.classes)} classes and a layout for {self.grid.channels}; both must be "
-                "equal, 2 to 256."
+                f"{self.name} has {len(self.classes)} classes and a layout for {self.dense_layout.channels}; "
+                "both must be equal, 2 to 256."
             )
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The class indices in a gray or palette image."""
-        return read_gray(path)
+        return read_grayscale(path)
 
     def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write the class indices as a gray image."""
         write_image(path, value)
 
-    def augment(self, value: UInt8[np.ndarray, "a b"], view: View) -> UInt8[np.ndarray, "h w"]:
+    def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
         """The part that the view shows, by the nearest pixel."""
-        return resample(value, view, self.grid.side, nearest=True).astype(np.uint8)
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
 
-    def draw(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
         """A fixed colour for each class."""
-        return draw_classes(value, len(self.classes))
+        return render_class_map(value, len(self.classes))
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Mean intersection over union, share of right pixels."""
-        return class_measures(len(self.classes))
+        return class_map_metrics(len(self.classes))
 
-    def typical(self, values: Sequence[UInt8[np.ndarray, "h w"]]) -> UInt8[np.ndarray, "h w"]:
+    def constant_baseline(self, values: Sequence[UInt8[np.ndarray, "h w"]]) -> UInt8[np.ndarray, "h w"]:
         """The commonest class of each pixel; of equals the first."""
-        counts = np.zeros((256, first(values).size), dtype=np.int32)
+        counts = np.zeros((256, first_value(values).size), dtype=np.int32)
         places = np.arange(counts.shape[1])
         for value in values:
             counts[value.ravel(), places] += 1
         guess: UInt8[np.ndarray, "h w"] = counts[: len(self.classes)].argmax(axis=0).astype(np.uint8)
-        return guess.reshape(first(values).shape)
+        return guess.reshape(first_value(values).shape)
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return "class indices as they are, levels that are no class as 0"
 
-    def prepare(self, value: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "1 h w"]:
+    def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "1 h w"]:
         """The class indices."""
         classes: Int64[np.ndarray, "1 h w"] = np.where(value < len(self.classes), value, 0).astype(np.int64)[None]
         return classes
 
-    def restore(self, row: Float32[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w"]:
+    def postprocess(self, row: Float32[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w"]:
         """The class of the greatest logit."""
         classes: UInt8[np.ndarray, "h w"] = row.argmax(axis=0).astype(np.uint8)
         return classes
@@ -124,30 +124,30 @@ class EdgeMap(DenseModality):
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The edges in a gray image."""
-        return (read_gray(path) >= 128).astype(np.uint8)
+        return (read_grayscale(path) >= 128).astype(np.uint8)
 
     def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write edges white on black."""
         write_image(path, value * np.uint8(255))
 
-    def augment(self, value: UInt8[np.ndarray, "a b"], view: View) -> UInt8[np.ndarray, "h w"]:
+    def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
         """The part that the view shows, by the nearest pixel."""
-        return resample(value, view, self.grid.side, nearest=True).astype(np.uint8)
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
 
-    def draw(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
         """White edges on black."""
         return np.repeat(value[..., None] * np.uint8(255), 3, axis=-1)
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """F1 of pixels, and F1 where one pixel off is near enough."""
-        return edge_measures()
+        return edge_metrics()
 
-    def typical(self, values: Sequence[UInt8[np.ndarray, "h w"]]) -> UInt8[np.ndarray, "h w"]:
+    def constant_baseline(self, values: Sequence[UInt8[np.ndarray, "h w"]]) -> UInt8[np.ndarray, "h w"]:
         """The pixels that are edges more often than a limit, which is chosen for the best F1 over all ``values``.
 
         No constant map has a better F1 on them.
         """
-        share = mean(values)
+        share = elementwise_mean(values)
         often = np.sort(share.ravel())[::-1]
         # The k commonest pixels find the sum of their shares, claim k and miss what is left of the total.
         scores = 2 * often.cumsum() / (np.arange(1, often.size + 1) + max(float(often.sum()), 1e-12))
@@ -156,16 +156,16 @@ class EdgeMap(DenseModality):
         return edges
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return "edges as 1, all else as -1"
 
-    def prepare(self, value: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "1 1 h w"]:
+    def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "1 1 h w"]:
         """-1 for none, 1 for an edge."""
         levels: Float32[np.ndarray, "1 1 h w"] = (value.astype(np.float32) * 2 - 1)[None, None]
         return levels
 
-    def restore(self, row: Float32[np.ndarray, "1 h w"]) -> UInt8[np.ndarray, "h w"]:
+    def postprocess(self, row: Float32[np.ndarray, "1 h w"]) -> UInt8[np.ndarray, "h w"]:
         """An edge where the level is above the threshold."""
         edges: UInt8[np.ndarray, "h w"] = (row[0] > self.threshold).astype(np.uint8)
         return edges
@@ -189,25 +189,25 @@ class ArrayModality(DenseModality):
         write_array(path, np.asarray(value, dtype=np.float32))
 
 
-def read_gray(path: Path) -> UInt8[np.ndarray, "h w"]:
+def read_grayscale(path: Path) -> UInt8[np.ndarray, "h w"]:
     """The levels of a lossless gray or palette image of 8 bits.
 
     Raises:
         DataError: The file is missing, damaged, of another type, in colours or of 16 bits.
     """
-    levels = read_levels(path)
+    levels = read_lossless_image(path)
     check_shape(path, levels.shape, (None, None))
     if levels.dtype != np.uint8:
         raise DataError(f"{path} has levels of 16 bits, expected 8.")
     return levels.astype(np.uint8)
 
 
-def stacked(values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:
+def stack_arrays(values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:
     """Arrays of one shape as one tensor."""
     return torch.from_numpy(np.stack(list(values)))
 
 
-def mean(values: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
+def elementwise_mean(values: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
     """The mean of each place over arrays of one shape, one at a time.
 
     Raises:
@@ -223,7 +223,7 @@ def mean(values: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
     return total / count
 
 
-def first(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def first_value(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """The first value.
 
     Raises:

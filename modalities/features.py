@@ -13,12 +13,12 @@ from jaxtyping import Float32, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modalities.dense import ArrayModality, mean, stacked
-from modalities.drawing import draw_features, draw_vector
-from modalities.feature_metrics import feature_measures
-from modalities.files import resample
+from modalities.dense import ArrayModality, elementwise_mean, stack_arrays
+from modalities.drawing import render_feature_map, render_vector
+from modalities.feature_metrics import feature_vector_metrics
+from modalities.files import crop_and_resize
 from modalities.labellers.features import feature_map, feature_vector
-from modalities.spec import Dense, Loss, Measure, ProductMLP, Provenance, Vector, View, ViTVQ
+from modalities.spec import Crop, Dense, MetricInfo, ProductMLP, Provenance, ReconstructionLoss, Vector, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -28,45 +28,45 @@ if TYPE_CHECKING:
 class FeatureMap(ArrayModality):
     """A network's vector for each patch."""
 
-    flavour: str
+    proxy: str
     """Which proxy stands in for the network: a name in `modalities.labellers.FLAVOURS`."""
     provenance: Provenance = Provenance.proxy
 
     @property
     def file_shape(self) -> tuple[int | None, ...]:
         """Any resolution, all channels."""
-        return (None, None, self.grid.channels)
+        return (None, None, self.dense_layout.channels)
 
-    def look(self, scene: "Scene") -> Float32[np.ndarray, "h w c"]:
+    def from_scene(self, scene: "Scene") -> Float32[np.ndarray, "h w c"]:
         """The proxy's features of the scene."""
-        return feature_map(scene, grid=self.grid.side, channels=self.grid.channels, flavour=self.flavour)
+        return feature_map(scene, grid=self.dense_layout.side, channels=self.dense_layout.channels, proxy=self.proxy)
 
-    def augment(self, value: Float32[np.ndarray, "a b c"], view: View) -> Float32[np.ndarray, "h w c"]:
+    def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
         """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""
-        return resample(value, view, self.grid.side, nearest=False).astype(np.float32)
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
 
-    def draw(self, value: Float32[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    def render(self, value: Float32[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h2 w2 3"]:
         """Three fixed random projections as a colour, one square for each patch."""
-        return draw_features(value, self.grid.cell)
+        return render_feature_map(value, self.dense_layout.pixels_per_value)
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Mean cosine, nearest-neighbour accuracy."""
-        return feature_measures()
+        return feature_vector_metrics()
 
-    def typical(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, "h w c"]:
+    def constant_baseline(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, "h w c"]:
         """The mean vector of each patch."""
-        return mean(values).astype(np.float32)
+        return elementwise_mean(values).astype(np.float32)
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return "feature vectors as they are, one for each patch"
 
-    def prepare(self, value: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "1 c h w"]:
+    def preprocess(self, value: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "1 c h w"]:
         """The vectors as they are, channels first."""
         return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None])
 
-    def restore(self, row: Float32[np.ndarray, "c h w"]) -> Float32[np.ndarray, "h w c"]:
+    def postprocess(self, row: Float32[np.ndarray, "c h w"]) -> Float32[np.ndarray, "h w c"]:
         """Channels last."""
         return np.ascontiguousarray(np.moveaxis(row, 0, -1))
 
@@ -75,7 +75,7 @@ class FeatureMap(ArrayModality):
 class FeatureVector(ArrayModality):
     """A network's one vector for the whole image."""
 
-    flavour: str
+    proxy: str
     """Which proxy stands in for the network: a name in `modalities.labellers.FLAVOURS`."""
     provenance: Provenance = Provenance.proxy
 
@@ -90,63 +90,63 @@ class FeatureVector(ArrayModality):
         """All channels."""
         return (self.channels,)
 
-    def look(self, scene: "Scene") -> Float32[np.ndarray, " c"]:
+    def from_scene(self, scene: "Scene") -> Float32[np.ndarray, " c"]:
         """The proxy's feature of the scene."""
-        return feature_vector(scene, channels=self.channels, flavour=self.flavour)
+        return feature_vector(scene, channels=self.channels, proxy=self.proxy)
 
-    def augment(self, value: Float32[np.ndarray, " c"], view: View) -> Float32[np.ndarray, " c"]:
+    def transform(self, value: Float32[np.ndarray, " c"], crop: Crop) -> Float32[np.ndarray, " c"]:
         """The same vector: it is the whole image's."""
         return value
 
-    def draw(self, value: Float32[np.ndarray, " c"]) -> UInt8[np.ndarray, "h w 3"]:
+    def render(self, value: Float32[np.ndarray, " c"]) -> UInt8[np.ndarray, "h w 3"]:
         """Bars for some of the channels."""
-        return draw_vector(value)
+        return render_vector(value)
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Mean cosine, nearest-neighbour accuracy."""
-        return feature_measures()
+        return feature_vector_metrics()
 
-    def typical(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, " c"]:
+    def constant_baseline(self, values: Sequence[NDArray[Any]]) -> Float32[np.ndarray, " c"]:
         """The mean vector."""
-        return mean(values).astype(np.float32)
+        return elementwise_mean(values).astype(np.float32)
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return "the feature vector as it is"
 
-    def prepare(self, value: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, "1 c"]:
+    def preprocess(self, value: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, "1 c"]:
         """The vector as it is."""
         return value[None]
 
-    def restore(self, row: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, " c"]:
+    def postprocess(self, row: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, " c"]:
         """The vector as it is."""
         return row
 
-    def batch(self, values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b c"]:
+    def collate(self, values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b c"]:
         """The vectors stacked."""
-        return stacked(values)
+        return stack_arrays(values)
 
 
-def map_of(name: str, title: str, labeller: str, *, channels: int, patch: int) -> FeatureMap:
+def feature_map_modality(name: str, title: str, labeller: str, *, channels: int, patch: int) -> FeatureMap:
     """A feature map with the published sizes: 8,192 codes, smooth L1. The proxy is the one called ``name``."""
     return FeatureMap(
         name=name,
         title=title,
         labeller=labeller,
-        flavour=name,
-        layout=Dense(channels=channels, size=224, patch=patch, cell=patch),
-        tokenizer=ViTVQ(name=name, vocab=8192, loss=Loss.smooth_l1),
+        proxy=name,
+        layout=Dense(channels=channels, size=224, patch=patch, pixels_per_value=patch),
+        tokenizer=ViTVQ(name=name, vocab_size=8192, loss=ReconstructionLoss.smooth_l1),
     )
 
 
-def vector_of(name: str, title: str, labeller: str, *, channels: int, flavour: str) -> FeatureVector:
+def feature_vector_modality(name: str, title: str, labeller: str, *, channels: int, proxy: str) -> FeatureVector:
     """A global feature with the published sizes: 16 codes out of 8,192 each, cosine."""
     return FeatureVector(
         name=name,
         title=title,
         labeller=labeller,
-        flavour=flavour,
+        proxy=proxy,
         layout=Vector(channels=channels, num_tokens=16),
-        tokenizer=ProductMLP(name=name, vocab=8192, loss=Loss.cosine),
+        tokenizer=ProductMLP(name=name, vocab_size=8192, loss=ReconstructionLoss.cosine),
     )

@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from modalities.errors import DataError
-from modalities.spec import View
+from modalities.spec import Crop
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 """Image types that are read."""
-LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
+LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 """Image types that keep every level, which maps need and photographs do not."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises on files that are damaged, or larger than any photograph."""
 
 
-def check_suffix(path: Path, known: tuple[str, ...]) -> str:
+def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     """The type of a file, in lower case.
 
     Raises:
         DataError: It is none of those known.
     """
     suffix = path.suffix.lower()
-    if suffix not in known:
-        raise DataError(f"{path} has type {suffix or 'none'!r}, expected one of {', '.join(known)}.")
+    if suffix not in allowed:
+        raise DataError(f"{path} has type {suffix or 'none'!r}, expected one of {', '.join(allowed)}.")
     return suffix
 
 
@@ -42,9 +42,9 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         DataError: The file is missing, no image, damaged, or has numbers that are no 8 or 16 bits.
     """
-    if path.suffix.lower() not in IMAGES and path.exists() and not _is_image(path):
-        check_suffix(path, IMAGES)
-    image = _load(path, upright=True)
+    if path.suffix.lower() not in IMAGE_SUFFIXES and path.exists() and not _is_image(path):
+        check_suffix(path, IMAGE_SUFFIXES)
+    image = _open_image(path, apply_exif_orientation=True)
     if image.mode.startswith(("I", "F")):
         levels = np.asarray(image)
         if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
@@ -54,14 +54,14 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.asarray(image.convert("RGB"))
 
 
-def read_levels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The levels of a lossless image as they are stored: (h, w) for gray and palettes, (h, w, 3) for colours.
 
     Raises:
         DataError: The file is missing, no lossless image, or damaged.
     """
-    check_suffix(path, LOSSLESS)
-    image = _load(path, upright=False)
+    check_suffix(path, LOSSLESS_SUFFIXES)
+    image = _open_image(path, apply_exif_orientation=False)
     match image.mode:
         case "L" | "P":
             return np.asarray(image, dtype=np.uint8)
@@ -81,10 +81,10 @@ def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> 
     Raises:
         DataError: The type is unknown, or the file could not be written.
     """
-    suffix = check_suffix(path, IMAGES)
+    suffix = check_suffix(path, IMAGE_SUFFIXES)
     kind = Image.registered_extensions()[suffix]
     image = Image.fromarray(np.ascontiguousarray(picture))
-    write_whole(path, lambda file: image.save(file, format=kind))
+    write_file_atomic(path, lambda file: image.save(file, format=kind))
 
 
 def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"{path} is not a whole .npy file: {_line(error)}.") from error
+        raise DataError(f"{path} is not a whole .npy file: {_one_line(error)}.") from error
     if array.dtype.kind not in "fiu":
         raise DataError(f"{path} holds {array.dtype}, expected numbers.")
     check_shape(path, array.shape, shape)
@@ -118,7 +118,7 @@ def write_array(path: Path, array: NDArray[np.float32]) -> None:
         DataError: The name ends otherwise, or the file could not be written.
     """
     check_suffix(path, (".npy",))
-    write_whole(path, lambda file: np.save(file, array, allow_pickle=False))
+    write_file_atomic(path, lambda file: np.save(file, array, allow_pickle=False))
 
 
 def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
@@ -127,13 +127,15 @@ def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int | None, 
     Raises:
         DataError: It has another; the message says both.
     """
-    fits = len(found) == len(expected) and all(want in (None, have) for have, want in zip(found, expected, strict=True))
+    fits = len(found) == len(expected) and all(
+        expected_dim in (None, found_dim) for found_dim, expected_dim in zip(found, expected, strict=True)
+    )
     if not fits or 0 in found:
-        wanted = ", ".join("any" if want is None else str(want) for want in expected)
-        raise DataError(f"{path} has shape {found}, expected ({wanted}).")
+        expected_text = ", ".join("any" if expected_dim is None else str(expected_dim) for expected_dim in expected)
+        raise DataError(f"{path} has shape {found}, expected ({expected_text}).")
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_file_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name, then rename it: it is there whole or not at all.
 
     Raises:
@@ -150,7 +152,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def resample(value: Shaped[np.ndarray, "h w *c"], view: View, side: int, *, nearest: bool) -> NDArray[Any]:
+def crop_and_resize(value: Shaped[np.ndarray, "h w *c"], crop: Crop, side: int, *, nearest: bool) -> NDArray[Any]:
     """What ``view`` shows of an array, at ``side`` x ``side`` and in the same type.
 
     Either the nearest value, or bilinear with a wider filter where the array shrinks, as Pillow does it.
@@ -158,21 +160,21 @@ def resample(value: Shaped[np.ndarray, "h w *c"], view: View, side: int, *, near
     height, width = value.shape[:2]
     if nearest:
         steps = (np.arange(side) + 0.5) / side
-        rows = ((view.top + steps * view.height) * height).astype(int).clip(0, height - 1)
-        columns = ((view.left + steps * view.width) * width).astype(int).clip(0, width - 1)
-        shown = value[rows[:, None], columns[None, :]]
+        rows = ((crop.top + steps * crop.height) * height).astype(int).clip(0, height - 1)
+        columns = ((crop.left + steps * crop.width) * width).astype(int).clip(0, width - 1)
+        cropped = value[rows[:, None], columns[None, :]]
     else:
-        shown = _bilinear(value, view, side)
-    return np.ascontiguousarray(shown[:, ::-1] if view.flip else shown)
+        cropped = _crop_and_resize_bilinear(value, crop, side)
+    return np.ascontiguousarray(cropped[:, ::-1] if crop.flip else cropped)
 
 
-def _bilinear(value: Shaped[np.ndarray, "h w *c"], view: View, side: int) -> NDArray[Any]:
+def _crop_and_resize_bilinear(value: Shaped[np.ndarray, "h w *c"], crop: Crop, side: int) -> NDArray[Any]:
     height, width = value.shape[:2]
     box = (
-        max(view.left * width, 0.0),
-        max(view.top * height, 0.0),
-        min((view.left + view.width) * width, width),
-        min((view.top + view.height) * height, height),
+        max(crop.left * width, 0.0),
+        max(crop.top * height, 0.0),
+        min((crop.left + crop.width) * width, width),
+        min((crop.top + crop.height) * height, height),
     )
 
     def resized(layer: NDArray[Any]) -> NDArray[Any]:
@@ -189,21 +191,21 @@ def _is_image(path: Path) -> bool:
     try:
         with Image.open(path):
             return True
-    except _BROKEN:
+    except _PILLOW_ERRORS:
         return False
 
 
-def _load(path: Path, *, upright: bool) -> Image.Image:
+def _open_image(path: Path, *, apply_exif_orientation: bool) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image) if upright else image.copy()
+            return ImageOps.exif_transpose(image) if apply_exif_orientation else image.copy()
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
-    except _BROKEN as error:
-        raise DataError(f"{path} is not a whole image: {_line(error)}.") from error
+    except _PILLOW_ERRORS as error:
+        raise DataError(f"{path} is not a whole image: {_one_line(error)}.") from error
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     """What an error says, in one line without a full stop."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -8,56 +8,56 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from modalities.metrics import EMPTY, MeanOver
-from modalities.spec import Measure
+from modalities.metrics import EMPTY_MEAN, RatioOfSums
+from modalities.spec import MetricInfo
 
-BEST_PSNR = 100.0
+MAX_PSNR = 100.0
 """What equal pictures count as, in dB: just above the best that two different ones of 224 x 224 pixels can have."""
 
 
-_SSIM_SIDE = 11
+_SSIM_WINDOW = 11
 
 
-def psnr(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
+def psnr_terms(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
     """Peak signal-to-noise ratio of each picture in dB, `BEST_PSNR` at most."""
     error = (prediction.double() - target.double()).square().flatten(1).mean(1) / 255**2
-    ratios = -10 * torch.log10(error.clamp(min=10 ** (-BEST_PSNR / 10)))
+    ratios = -10 * torch.log10(error.clamp(min=10 ** (-MAX_PSNR / 10)))
     return ratios.sum(), torch.tensor(len(ratios), device=ratios.device)
 
 
-def ssim(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
+def ssim_terms(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
     """Structural similarity of each picture, over all places at which a window of 11 pixels fits.
 
     Source: Wang et al. 2004 (doi:10.1109/TIP.2003.819861), eq. 13, with a Gaussian window of 1.5 pixels, channel by
     channel. torchmetrics' own also counts windows that reach over the border, into mirrored pixels.
     """
     one, other = (pictures.movedim(-1, 1).float() / 255 for pictures in (prediction, target))
-    mean, other_mean = _window(one), _window(other)
-    spread = _window(one * one) - mean * mean
-    other_spread = _window(other * other) - other_mean * other_mean
-    common = _window(one * other) - mean * other_mean
-    light = (2 * mean * other_mean + 0.01**2) / (mean * mean + other_mean * other_mean + 0.01**2)
+    mean, other_mean = _gaussian_window_mean(one), _gaussian_window_mean(other)
+    spread = _gaussian_window_mean(one * one) - mean * mean
+    other_spread = _gaussian_window_mean(other * other) - other_mean * other_mean
+    common = _gaussian_window_mean(one * other) - mean * other_mean
+    luminance = (2 * mean * other_mean + 0.01**2) / (mean * mean + other_mean * other_mean + 0.01**2)
     shape = (2 * common + 0.03**2) / (spread + other_spread + 0.03**2)
-    scores = (light * shape).flatten(1).double().mean(1)
+    scores = (luminance * shape).flatten(1).double().mean(1)
     return scores.sum(), torch.tensor(len(scores), device=scores.device)
 
 
-def _window(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+def _gaussian_window_mean(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     """Gaussian-weighted means over windows of 11 x 11 pixels.
 
     Raises:
         ValueError: The pictures are smaller.
     """
-    if min(maps.shape[-2:]) < _SSIM_SIDE:
-        raise ValueError(f"Pictures of {tuple(maps.shape[-2:])} pixels are too small for windows of {_SSIM_SIDE}.")
-    away = torch.arange(_SSIM_SIDE, device=maps.device) - _SSIM_SIDE // 2
-    weight = torch.exp(-0.5 * (away / 1.5) ** 2)
+    if min(maps.shape[-2:]) < _SSIM_WINDOW:
+        raise ValueError(f"Pictures of {tuple(maps.shape[-2:])} pixels are too small for windows of {_SSIM_WINDOW}.")
+    offset = torch.arange(_SSIM_WINDOW, device=maps.device) - _SSIM_WINDOW // 2
+    weight = torch.exp(-0.5 * (offset / 1.5) ** 2)
     weight = (weight / weight.sum()).expand(maps.shape[1], 1, 1, -1)
     rows = F.conv2d(maps, weight, groups=maps.shape[1])
     return F.conv2d(rows, weight.transpose(-1, -2), groups=maps.shape[1])
 
 
-class RandomFeatures(nn.Module):
+class RandomConvFeatures(nn.Module):
     """A small convolutional network with fixed random weights: 96 statistics of colours and textures at three scales.
 
     Random convolutions tell pictures apart by their low-level statistics. Distances in its space rank generators of
@@ -68,10 +68,10 @@ class RandomFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        draw = torch.Generator().manual_seed(4)
+        generator = torch.Generator().manual_seed(4)
         self.layers = nn.ParameterList()
-        for entering, leaving in ((3, 16), (16, 16), (16, 16)):
-            weight = torch.randn(leaving, entering, 3, 3, generator=draw) * (2 / (9 * entering)) ** 0.5
+        for in_channels, out_channels in ((3, 16), (16, 16), (16, 16)):
+            weight = torch.randn(out_channels, in_channels, 3, 3, generator=generator) * (2 / (9 * in_channels)) ** 0.5
             self.layers.append(nn.Parameter(weight, requires_grad=False))
 
     @torch.no_grad()
@@ -94,7 +94,7 @@ def frechet_distance(
     taken from the symmetric product, whose eigenvalues are the same and cannot turn complex by rounding.
     """
     (mean, spread), (other_mean, other_spread) = one, other
-    root = _root(spread)
+    root = _matrix_sqrt(spread)
     values = torch.linalg.eigvalsh(root @ other_spread @ root).clamp(min=0)
     distance: Tensor = (
         (mean - other_mean).square().sum() + spread.trace() + other_spread.trace() - 2 * values.sqrt().sum()
@@ -102,13 +102,13 @@ def frechet_distance(
     return distance.clamp(min=0)
 
 
-def _root(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
+def _matrix_sqrt(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
     values, vectors = torch.linalg.eigh(matrix)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
 
 
-class Frechet(Metric):
+class RandomFeatureFrechetDistance(Metric):
     """Frechet distance between predicted and true pictures in the space of `RandomFeatures`.
 
     A scale of its own: called FID for what it computes, never to be set beside a published FID.
@@ -120,7 +120,7 @@ class Frechet(Metric):
     def __init__(self, **kwargs: Any) -> None:
         """Set up the network and the sums."""
         super().__init__(**kwargs)
-        self.network = RandomFeatures()
+        self.network = RandomConvFeatures()
         width = self.network.num_features
         for side in ("predicted", "true"):
             self.add_state(f"{side}_sum", torch.zeros(width, dtype=torch.float64), dist_reduce_fx="sum")
@@ -138,7 +138,7 @@ class Frechet(Metric):
     def compute(self) -> Float[Tensor, ""]:
         """The distance; nan where nothing was added."""
         if self.num_pictures == 0:
-            return torch.tensor(EMPTY, device=self.num_pictures.device)
+            return torch.tensor(EMPTY_MEAN, device=self.num_pictures.device)
         return frechet_distance(self._moments("predicted"), self._moments("true")).float()
 
     def _moments(self, side: str) -> tuple[Float[Tensor, " c"], Float[Tensor, "c c"]]:
@@ -147,10 +147,10 @@ class Frechet(Metric):
         return mean, products / (self.num_pictures - 1).clamp(min=1)
 
 
-def image_measures() -> dict[str, Measure]:
+def rgb_metrics() -> dict[str, MetricInfo]:
     """Fresh metrics of pictures: PSNR and SSIM averaged over pictures, and the Frechet distance of all together."""
     return {
-        "psnr": Measure(metric=MeanOver("psnr", psnr), unit="dB", higher_is_better=True),
-        "ssim": Measure(metric=MeanOver("ssim", ssim), unit="share", higher_is_better=True),
-        "fid": Measure(metric=Frechet(), unit="own scale", higher_is_better=False),
+        "psnr": MetricInfo(metric=RatioOfSums("psnr", psnr_terms), unit="dB", higher_is_better=True),
+        "ssim": MetricInfo(metric=RatioOfSums("ssim", ssim_terms), unit="share", higher_is_better=True),
+        "fid": MetricInfo(metric=RandomFeatureFrechetDistance(), unit="own scale", higher_is_better=False),
     }

@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 from modalities.errors import ConfigError
 
 
-class Keep(Enum):
+class KeepScheme(Enum):
     """How the share of a sequence that stays visible is drawn (4M's span masking)."""
 
     random = "random"
@@ -53,7 +53,7 @@ class Dense:
     """Side of the square that one token covers, in pixels."""
     categorical: bool = False
     """True where a value holds class indices."""
-    cell: int = 1
+    pixels_per_value: int = 1
     """Side of the square that one value covers, in pixels: above 1 for feature maps."""
 
     @property
@@ -69,12 +69,12 @@ class Dense:
     @property
     def side(self) -> int:
         """Side of the value array, in values."""
-        return self.size // self.cell
+        return self.size // self.pixels_per_value
 
     @property
-    def value_patch(self) -> int:
+    def values_per_patch(self) -> int:
         """Side of the square that one token covers, in values."""
-        return self.patch // self.cell
+        return self.patch // self.pixels_per_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Text:
     """Longest sequence that is kept, in tokens, end token included."""
     chunk: int = 1
     """Tokens that are hidden or shown together, and whose chunks come in any order where above 1."""
-    keep: Keep = Keep.random
+    keep: KeepScheme = KeepScheme.random
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Embeddings:
 Layout: TypeAlias = Dense | Vector | Text | Embeddings
 
 
-def layout_at(layout: Layout, scale: Scale) -> Layout:
+def scaled_layout(layout: Layout, scale: Scale) -> Layout:
     """``layout`` at another scale. A patch of other than 16 pixels at 224 keeps its ratio where it divides the size."""
     channels = scale.max_channels or 1 << 30
     longest = scale.max_tokens or 1 << 30
@@ -116,9 +116,11 @@ def layout_at(layout: Layout, scale: Scale) -> Layout:
         case Dense():
             ratio = layout.patch * scale.patch
             patch = ratio // 16 if ratio % 16 == 0 and scale.size % (ratio // 16) == 0 else scale.patch
-            if layout.cell == 1:
+            if layout.pixels_per_value == 1:
                 return replace(layout, size=scale.size, patch=patch)
-            return replace(layout, size=scale.size, patch=patch, cell=patch, channels=min(layout.channels, channels))
+            return replace(
+                layout, size=scale.size, patch=patch, pixels_per_value=patch, channels=min(layout.channels, channels)
+            )
         case Vector():
             return replace(layout, channels=min(layout.channels, channels))
         case Text():

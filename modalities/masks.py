@@ -9,7 +9,7 @@ from PIL import Image
 from modalities.boxes import Corners
 
 
-def bounds(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
+def mask_boxes(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
     """Return each mask's xmin, ymin, xmax, ymax as shares of the image, far edges exclusive; zeros for an empty one."""
     boxes = np.zeros((len(masks), 4))
     height, width = masks.shape[1:]
@@ -20,7 +20,7 @@ def bounds(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
     return boxes
 
 
-def pixels(box: Corners, height: int, width: int) -> tuple[slice, slice]:
+def box_slices(box: Corners, height: int, width: int) -> tuple[slice, slice]:
     """Return the rows and columns that a box covers, at least one of each, inside the image."""
     left = min(max(round(box[0] * width), 0), width - 1)
     top = min(max(round(box[1] * height), 0), height - 1)
@@ -29,29 +29,29 @@ def pixels(box: Corners, height: int, width: int) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
-def filled(box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
+def filled_box_mask(box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
     """Return a square mask that is true inside the box."""
     mask = np.zeros((size, size), dtype=bool)
-    mask[pixels(box, size, size)] = True
+    mask[box_slices(box, size, size)] = True
     return mask
 
 
-def crop(mask: Bool[np.ndarray, "h w"], box: Corners, side: int) -> Float32[np.ndarray, "side side"]:
+def crop_mask(mask: Bool[np.ndarray, "h w"], box: Corners, side: int) -> Float32[np.ndarray, "side side"]:
     """Return the part of ``mask`` inside ``box`` as side x side values 0..1, shares of area where it shrinks."""
-    rows, columns = pixels(box, *mask.shape)
-    return resize(mask[rows, columns].astype(np.float32), side, side)
+    rows, columns = box_slices(box, *mask.shape)
+    return _resize_array(mask[rows, columns].astype(np.float32), side, side)
 
 
-def paste(part: Float32[np.ndarray, "a b"], box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
+def paste_mask(part: Float32[np.ndarray, "a b"], box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
     """Return a square mask that holds ``part`` (shares 0..1) resized into ``box``, true from a half on."""
     mask = np.zeros((size, size), dtype=bool)
-    rows, columns = pixels(box, size, size)
+    rows, columns = box_slices(box, size, size)
     shape = (rows.stop - rows.start, columns.stop - columns.start)
-    mask[rows, columns] = resize(part.astype(np.float32), *shape) >= 0.5
+    mask[rows, columns] = _resize_array(part.astype(np.float32), *shape) >= 0.5
     return mask
 
 
-def resize(values: Float32[np.ndarray, "a b"], height: int, width: int) -> Float32[np.ndarray, "h w"]:
+def _resize_array(values: Float32[np.ndarray, "a b"], height: int, width: int) -> Float32[np.ndarray, "h w"]:
     """Return an array resampled by areas where it shrinks and linearly where it grows."""
     image = Image.fromarray(np.ascontiguousarray(values))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
@@ -64,14 +64,14 @@ def mask_iou(one: Bool[np.ndarray, "n a b"], other: Bool[np.ndarray, "m h w"]) -
     """
     if len(one) == 0 or len(other) == 0:
         return np.zeros((len(one), len(other)))
-    first = resampled(one, *other.shape[1:]).reshape(len(one), -1).astype(np.float64)
+    first = resize_masks(one, *other.shape[1:]).reshape(len(one), -1).astype(np.float64)
     second = other.reshape(len(other), -1).astype(np.float64)
     common = first @ second.T
     union = first.sum(1)[:, None] + second.sum(1)[None, :] - common
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
 
 
-def resampled(masks: Bool[np.ndarray, "k a b"], height: int, width: int) -> Bool[np.ndarray, "k h w"]:
+def resize_masks(masks: Bool[np.ndarray, "k a b"], height: int, width: int) -> Bool[np.ndarray, "k h w"]:
     """Return masks at another size, by the nearest value."""
     if masks.shape[1:] == (height, width):
         return masks
@@ -80,7 +80,7 @@ def resampled(masks: Bool[np.ndarray, "k a b"], height: int, width: int) -> Bool
     return masks[:, rows.astype(int)[:, None], columns.astype(int)[None, :]]
 
 
-def to_runs(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
+def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
     """Return a mask as COCO's uncompressed run lengths: column by column, the count of zeros first."""
     flat = mask.T.ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -89,7 +89,7 @@ def to_runs(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
 
 
-def from_runs(data: Any) -> Bool[np.ndarray, "h w"]:
+def rle_to_mask(data: Any) -> Bool[np.ndarray, "h w"]:
     """Return the mask that COCO's uncompressed run lengths describe.
 
     Raises:

@@ -12,73 +12,77 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.sequence_metrics import bin_measures
-from modalities.sequences import Reader, RecordModality
-from modalities.spec import Measure, Parsed, View
-from modalities.text import NUM_BINS, coordinate
+from modalities.sequence_metrics import binned_field_metrics
+from modalities.sequences import RecordModality, TokenReader
+from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.text import NUM_BINS, coordinate_token
 
-NUM_SHARES = 50
+NUM_FRACTION_BINS = 50
 """Bins of a number with a fraction."""
 
-Facts = Mapping[str, float]
+MetadataValues = Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class MetadataField:
     """One fact: its id on axis 1, and how its value becomes a number on axis 0."""
 
     id: int
     name: str
-    top: float | None = None
+    max_value: float | None = None
     """Value of the highest of `NUM_SHARES` bins, the lowest being 0; None for whole numbers."""
-    step: int = 1
+    bin_width: int = 1
     """Width of a bin of whole numbers."""
 
     @property
     def num_bins(self) -> int:
         """Numbers that the fact can be spelled with."""
-        return NUM_BINS if self.top is None else NUM_SHARES
+        return NUM_BINS if self.max_value is None else NUM_FRACTION_BINS
 
     def to_bin(self, value: float) -> int:
         """The number that spells ``value``; what lies outside the range counts as its end."""
-        number = int(value) // self.step if self.top is None else int(value / self.top * (NUM_SHARES - 1))
+        number = (
+            int(value) // self.bin_width
+            if self.max_value is None
+            else int(value / self.max_value * (NUM_FRACTION_BINS - 1))
+        )
         return min(max(number, 0), self.num_bins - 1)
 
     def from_bin(self, number: int) -> float | int:
         """The middle of the values that ``number`` spells."""
-        if self.top is None:
-            return number * self.step + self.step // 2
-        return min((number + 0.5) / (NUM_SHARES - 1), 1.0) * self.top
+        if self.max_value is None:
+            return number * self.bin_width + self.bin_width // 2
+        return min((number + 0.5) / (NUM_FRACTION_BINS - 1), 1.0) * self.max_value
 
 
-SEMANTIC = (
-    Field(id=2, name="caption_n_chars"),
-    Field(id=3, name="caption_n_words"),
-    Field(id=4, name="caption_n_sentences"),
-    Field(id=5, name="n_humans"),
-    Field(id=6, name="n_sam_instances"),
-    Field(id=7, name="n_coco_instances"),
-    Field(id=8, name="coco_instance_diversity"),
-    Field(id=14, name="walkability", top=1.0),
-    Field(id=15, name="objectness", top=1.0),
-    Field(id=16, name="semantic_diversity"),
+SEMANTIC_FIELDS = (
+    MetadataField(id=2, name="caption_n_chars"),
+    MetadataField(id=3, name="caption_n_words"),
+    MetadataField(id=4, name="caption_n_sentences"),
+    MetadataField(id=5, name="n_humans"),
+    MetadataField(id=6, name="n_sam_instances"),
+    MetadataField(id=7, name="n_coco_instances"),
+    MetadataField(id=8, name="coco_instance_diversity"),
+    MetadataField(id=14, name="walkability", max_value=1.0),
+    MetadataField(id=15, name="objectness", max_value=1.0),
+    MetadataField(id=16, name="semantic_diversity"),
 )
 """What is in the image and what is said of it."""
 
-GEOMETRIC = (
-    Field(id=17, name="geometric_complexity", top=0.75),
-    Field(id=18, name="occlusion_score", top=0.25),
+GEOMETRIC_FIELDS = (
+    MetadataField(id=17, name="geometric_complexity", max_value=0.75),
+    MetadataField(id=18, name="occlusion_score", max_value=0.25),
 )
 """How the surfaces lie."""
 
-IMAGE = (
-    Field(id=0, name="original_width", step=32),
-    Field(id=1, name="original_height", step=32),
-    Field(id=9, name="colorfulness", top=150.0),
-    Field(id=10, name="brightness", top=255.0),
-    Field(id=11, name="contrast", top=127.0),
-    Field(id=12, name="saturation", top=255.0),
-    Field(id=13, name="entropy", top=10.0),
+IMAGE_FIELDS = (
+    MetadataField(id=0, name="original_width", bin_width=32),
+    MetadataField(id=1, name="original_height", bin_width=32),
+    MetadataField(id=9, name="colorfulness", max_value=150.0),
+    MetadataField(id=10, name="brightness", max_value=255.0),
+    MetadataField(id=11, name="contrast", max_value=127.0),
+    MetadataField(id=12, name="saturation", max_value=255.0),
+    MetadataField(id=13, name="entropy", max_value=10.0),
 )
 """What the pixels are like."""
 
@@ -90,64 +94,64 @@ class Metadata(RecordModality):
     They describe the whole image: a crop keeps them, as published.
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[MetadataField, ...]
 
-    def to_bins(self, value: Facts) -> dict[str, int]:
+    def to_bins(self, value: MetadataValues) -> dict[str, int]:
         """The numbers that spell the facts in ``value``; a fact that is not finite is left out."""
-        known = [field for field in self.fields if field.name in value and math.isfinite(value[field.name])]
-        return {field.name: field.to_bin(value[field.name]) for field in known}
+        present = [field for field in self.fields if field.name in value and math.isfinite(value[field.name])]
+        return {field.name: field.to_bin(value[field.name]) for field in present}
 
-    def to_json(self, value: Facts) -> dict[str, float]:
+    def to_json(self, value: MetadataValues) -> dict[str, float]:
         """The facts."""
         return {name: number if isinstance(number, int) else float(number) for name, number in value.items()}
 
     def from_json(self, data: Any) -> dict[str, float]:
         """The facts in an object of numbers; facts of another group are left out."""
         names = {field.name for field in self.fields}
-        facts = {name: number for name, number in dict(data).items() if name in names}
-        for name, number in facts.items():
+        values = {name: number for name, number in dict(data).items() if name in names}
+        for name, number in values.items():
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise TypeError(f"{name} should be a number, found {number!r}")
-        return facts
+        return values
 
-    def augment(self, value: Facts, view: View) -> dict[str, float]:
+    def transform(self, value: MetadataValues, crop: Crop) -> dict[str, float]:
         """The same facts."""
         return dict(value)
 
-    def serialise(self, value: Facts, rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
+    def serialize(self, value: MetadataValues, rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
         """``v1=id v0=number`` for each fact, in an order that ``rng`` draws."""
         bins = self.to_bins(value)
-        chunks = [spell(field.id, bins[field.name]) for field in self.fields if field.name in bins]
+        chunks = [fact_tokens(field.id, bins[field.name]) for field in self.fields if field.name in bins]
         return " ".join(chunks[index] for index in rng.permutation(len(chunks)))
 
     def parse(self, text: str) -> Parsed:
         """The facts; of one that is told twice the first counts."""
         by_id = {field.id: field for field in self.fields}
-        facts: dict[str, float] = {}
-        reader = Reader(text)
+        values: dict[str, float] = {}
+        reader = TokenReader(text)
         well_formed = True
         while not reader.at_end:
-            chunk = reader.coordinates(1, 0)
-            if chunk is None:
+            pair = reader.read_coordinates(1, 0)
+            if pair is None:
                 well_formed = False
                 reader.skip_to(lambda word: word.startswith("v1="))
                 continue
-            field = by_id.get(chunk[0])
-            if field is None or field.name in facts or chunk[1] >= field.num_bins:
+            field = by_id.get(pair[0])
+            if field is None or field.name in values or pair[1] >= field.num_bins:
                 well_formed = False
             else:
-                facts[field.name] = field.from_bin(chunk[1])
-        return Parsed(value=facts, well_formed=well_formed and bool(facts))
+                values[field.name] = field.from_bin(pair[1])
+        return Parsed(value=values, well_formed=well_formed and bool(values))
 
-    def draw(self, value: Facts) -> str:
+    def render(self, value: MetadataValues) -> str:
         """One line for each fact."""
         return "\n".join(f"{name.replace('_', ' ')}: {number:.4g}" for name, number in value.items())
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Share of right bins, and mean distance in bins."""
-        return bin_measures(self.to_bins, [field.name for field in self.fields])
+        return binned_field_metrics(self.to_bins, [field.name for field in self.fields])
 
-    def typical(self, values: Sequence[Facts]) -> dict[str, float]:
+    def constant_baseline(self, values: Sequence[MetadataValues]) -> dict[str, float]:
         """For each fact its commonest bin where that holds a third of the values, else its median."""
         guess: dict[str, float] = {}
         for field in self.fields:
@@ -161,6 +165,6 @@ class Metadata(RecordModality):
         return guess
 
 
-def spell(kind: int, number: int) -> str:
+def fact_tokens(kind: int, number: int) -> str:
     """Return one fact as text."""
-    return f"{coordinate(1, kind)} {coordinate(0, number)}"
+    return f"{coordinate_token(1, kind)} {coordinate_token(0, number)}"

@@ -13,24 +13,24 @@ from jaxtyping import Bool, Float, Int, Integer, Num
 from torch import Tensor
 from torchmetrics import Metric
 
-from modalities.spec import Measure
+from modalities.spec import MetricInfo
 
-Terms = Callable[[Any, Any], tuple[Tensor, Tensor]]
+BatchTerms = Callable[[Any, Any], tuple[Tensor, Tensor]]
 """What a batch of predictions and targets adds to a numerator and to a denominator."""
 
-EMPTY = float("nan")
+EMPTY_MEAN = float("nan")
 """What a mean over nothing is."""
 
 
-class MeanOver(Metric):
+class RatioOfSums(Metric):
     """A sum over places or samples divided by their number, in double precision; its root where asked for."""
 
     full_state_update = False
 
-    def __init__(self, name: str, terms: Terms, *, is_rooted: bool = False, **kwargs: Any) -> None:
+    def __init__(self, name: str, terms: BatchTerms, *, take_sqrt: bool = False, **kwargs: Any) -> None:
         """Take the name that its states are called by, and what a batch adds."""
         super().__init__(**kwargs)
-        self.name, self.terms, self.is_rooted = name, terms, is_rooted
+        self.name, self.terms, self.take_sqrt = name, terms, take_sqrt
         for part in ("total", "count"):
             self.add_state(f"{name}_{part}", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -44,48 +44,48 @@ class MeanOver(Metric):
     def compute(self) -> Float[Tensor, ""]:
         """The mean, or its root; nan where nothing was added."""
         total, count = getattr(self, f"{self.name}_total"), getattr(self, f"{self.name}_count")
-        mean = torch.where(count > 0, total / count, torch.full_like(total, EMPTY)).float()
-        return mean.sqrt() if self.is_rooted else mean
+        mean = torch.where(count > 0, total / count, torch.full_like(total, EMPTY_MEAN)).float()
+        return mean.sqrt() if self.take_sqrt else mean
 
 
-def _over(values: Float[Tensor, "..."], valid: Bool[Tensor, "..."]) -> tuple[Tensor, Tensor]:
+def _sum_and_count(values: Float[Tensor, "..."], valid: Bool[Tensor, "..."]) -> tuple[Tensor, Tensor]:
     """The sum of the values at valid places, and the number of places."""
     kept = values.double()[valid]
     return kept.sum(), valid.sum()
 
 
-def has_depth(depth: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
+def is_valid_depth(depth: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
     """True where there is a depth: finite and above 0."""
     return depth.isfinite() & (depth > 0)
 
 
-def squared_error(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
+def squared_error_terms(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
     """Squared differences of depth, where the target has one."""
-    return _over((prediction - target) ** 2, has_depth(target))
+    return _sum_and_count((prediction - target) ** 2, is_valid_depth(target))
 
 
-def relative_error(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
+def abs_rel_terms(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
     """Differences of depth as shares of the target's (AbsRel), where it has one."""
-    return _over((prediction - target).abs() / target, has_depth(target))
+    return _sum_and_count((prediction - target).abs() / target, is_valid_depth(target))
 
 
-def within_quarter(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
+def delta1_terms(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
     """Places at which neither depth is 1.25 times the other (delta1), where the target has one. 0 or less is wrong."""
     is_right = (prediction < 1.25 * target) & (target < 1.25 * prediction)
-    return _over(is_right.double(), has_depth(target))
+    return _sum_and_count(is_right.double(), is_valid_depth(target))
 
 
-def depth_measures() -> dict[str, Measure]:
+def depth_metrics() -> dict[str, MetricInfo]:
     """Fresh metrics of depth, over all places of all samples together: RMSE, AbsRel, delta1."""
-    rmse = MeanOver("rmse", squared_error, is_rooted=True)
+    rmse = RatioOfSums("rmse", squared_error_terms, take_sqrt=True)
     return {
-        "rmse": Measure(metric=rmse, unit="m", higher_is_better=False),
-        "abs_rel": Measure(metric=MeanOver("abs_rel", relative_error), unit="share", higher_is_better=False),
-        "delta1": Measure(metric=MeanOver("delta1", within_quarter), unit="share", higher_is_better=True),
+        "rmse": MetricInfo(metric=rmse, unit="m", higher_is_better=False),
+        "abs_rel": MetricInfo(metric=RatioOfSums("abs_rel", abs_rel_terms), unit="share", higher_is_better=False),
+        "delta1": MetricInfo(metric=RatioOfSums("delta1", delta1_terms), unit="share", higher_is_better=True),
     }
 
 
-def angles(one: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
+def angles_in_degrees(one: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
     """Angles between vectors of any length, in degrees; 90 where one of them is zero."""
     one, other = one.double(), other.double()
     cross = torch.linalg.vector_norm(torch.linalg.cross(one, other), dim=-1)
@@ -95,7 +95,7 @@ def angles(one: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Te
     return torch.where(is_zero, torch.full_like(found, 90.0), found)
 
 
-class Angle:
+class AngleTerms:
     """Terms of the mean angle, or of the share of places under a limit. A class, so that metrics can be pickled."""
 
     def __init__(self, limit: float | None = None) -> None:
@@ -104,16 +104,18 @@ class Angle:
     def __call__(self, prediction: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
         """Angles in degrees, or whether they are under the limit, where the target has a direction."""
         valid = target.isfinite().all(-1) & (target != 0).any(-1)
-        found = angles(prediction, target)
-        return _over(found if self.limit is None else (found < self.limit).double(), valid)
+        found = angles_in_degrees(prediction, target)
+        return _sum_and_count(found if self.limit is None else (found < self.limit).double(), valid)
 
 
-def normal_measures() -> dict[str, Measure]:
+def surface_normal_metrics() -> dict[str, MetricInfo]:
     """Fresh metrics of normals, over all places together: mean angle, and shares under 11.25, 22.5 and 30 degrees."""
-    measures = {"mean_angle": Measure(metric=MeanOver("mean_angle", Angle()), unit="deg", higher_is_better=False)}
+    metrics = {
+        "mean_angle": MetricInfo(metric=RatioOfSums("mean_angle", AngleTerms()), unit="deg", higher_is_better=False)
+    }
     for name, limit in (("under_11_25", 11.25), ("under_22_5", 22.5), ("under_30", 30.0)):
-        measures[name] = Measure(metric=MeanOver(name, Angle(limit)), unit="share", higher_is_better=True)
-    return measures
+        metrics[name] = MetricInfo(metric=RatioOfSums(name, AngleTerms(limit)), unit="share", higher_is_better=True)
+    return metrics
 
 
 def confusion(
@@ -149,16 +151,16 @@ def pixel_accuracy(counts: Num[Tensor, "classes others"]) -> Float[Tensor, ""]:
     return (counts.diagonal().sum().double() / counts.sum()).float()
 
 
-class OverConfusion(Metric):
+class ConfusionMatrixMetric(Metric):
     """A figure of the confusion matrix of all places together."""
 
     full_state_update = False
     confusion: Tensor
 
-    def __init__(self, figure: Callable[[Tensor], Tensor], classes: int, **kwargs: Any) -> None:
+    def __init__(self, statistic: Callable[[Tensor], Tensor], classes: int, **kwargs: Any) -> None:
         """Take the figure and the number of classes."""
         super().__init__(**kwargs)
-        self.figure, self.classes = figure, classes
+        self.statistic, self.classes = statistic, classes
         self.add_state("confusion", torch.zeros(classes, classes + 1, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
@@ -167,14 +169,16 @@ class OverConfusion(Metric):
 
     def compute(self) -> Float[Tensor, ""]:
         """The figure; nan where nothing was added."""
-        return self.figure(self.confusion)
+        return self.statistic(self.confusion)
 
 
-def class_measures(classes: int) -> dict[str, Measure]:
+def class_map_metrics(classes: int) -> dict[str, MetricInfo]:
     """Fresh metrics of class maps: mean intersection over union, share of places that are right."""
     return {
-        "miou": Measure(metric=OverConfusion(mean_iou, classes), unit="share", higher_is_better=True),
-        "accuracy": Measure(metric=OverConfusion(pixel_accuracy, classes), unit="share", higher_is_better=True),
+        "miou": MetricInfo(metric=ConfusionMatrixMetric(mean_iou, classes), unit="share", higher_is_better=True),
+        "accuracy": MetricInfo(
+            metric=ConfusionMatrixMetric(pixel_accuracy, classes), unit="share", higher_is_better=True
+        ),
     }
 
 
@@ -186,41 +190,41 @@ class EdgeF1(Metric):
 
     full_state_update = False
 
-    def __init__(self, name: str, reach: int = 0, **kwargs: Any) -> None:
+    def __init__(self, name: str, tolerance: int = 0, **kwargs: Any) -> None:
         """Take the name that its states are called by, and how many pixels off, diagonals included, is near."""
         super().__init__(**kwargs)
-        self.name, self.reach = name, reach
+        self.name, self.tolerance = name, tolerance
         self.add_state(f"{name}_counts", torch.zeros(4, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
         """Add a batch of maps of 0 and 1."""
         one, other = prediction > 0, target > 0
-        good, found = one & self._near(other), other & self._near(one)
-        counts = torch.stack([good.sum(), one.sum(), found.sum(), other.sum()])
+        matched_predictions, found = one & self._dilate(other), other & self._dilate(one)
+        counts = torch.stack([matched_predictions.sum(), one.sum(), found.sum(), other.sum()])
         state = f"{self.name}_counts"
         setattr(self, state, getattr(self, state) + counts)
 
     def compute(self) -> Float[Tensor, ""]:
         """F1; 1 where there was nothing to find and nothing was claimed."""
-        good, claimed, found, there = getattr(self, f"{self.name}_counts").double()
-        if claimed + there == 0:
-            return torch.ones_like(good).float()
-        precision, recall = good / claimed.clamp(min=1), found / there.clamp(min=1)
+        matched_predictions, num_predicted, found, there = getattr(self, f"{self.name}_counts").double()
+        if num_predicted + there == 0:
+            return torch.ones_like(matched_predictions).float()
+        precision, recall = matched_predictions / num_predicted.clamp(min=1), found / there.clamp(min=1)
         score: Tensor = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
         return score.float()
 
-    def _near(self, edges: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-        if not self.reach:
+    def _dilate(self, edges: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
+        if not self.tolerance:
             return edges
-        width = 2 * self.reach + 1
-        widest = torch.nn.functional.max_pool2d(edges[:, None].float(), width, stride=1, padding=self.reach)
+        width = 2 * self.tolerance + 1
+        widest = torch.nn.functional.max_pool2d(edges[:, None].float(), width, stride=1, padding=self.tolerance)
         near: Tensor = widest[:, 0] > 0
         return near
 
 
-def edge_measures() -> dict[str, Measure]:
+def edge_metrics() -> dict[str, MetricInfo]:
     """Fresh metrics of edges: F1 pixel by pixel, and F1 where one pixel off is near enough."""
     return {
-        "f1": Measure(metric=EdgeF1("f1"), unit="share", higher_is_better=True),
-        "f1_near": Measure(metric=EdgeF1("f1_near", reach=1), unit="share", higher_is_better=True),
+        "f1": MetricInfo(metric=EdgeF1("f1"), unit="share", higher_is_better=True),
+        "f1_near": MetricInfo(metric=EdgeF1("f1_near", tolerance=1), unit="share", higher_is_better=True),
     }

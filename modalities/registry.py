@@ -9,12 +9,12 @@ from importlib.metadata import entry_points
 from modalities.errors import BrokenPluginError, DuplicateModalityError, UnknownNameError
 from modalities.spec import Modality
 
-GROUP = "fourm.modalities"
+ENTRY_POINT_GROUP = "fourm.modalities"
 """Entry-point group under which a package publishes its modalities."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provider:
+class ModalityProvider:
     """Where one modality comes from, and how to get it."""
 
     name: str
@@ -26,18 +26,18 @@ class Provider:
 class Registry(Mapping[str, Modality]):
     """Names to modalities, loaded lazily; a broken provider is reported when asked for and leaves the others usable."""
 
-    def __init__(self, providers: Iterable[Provider] = ()) -> None:
+    def __init__(self, providers: Iterable[ModalityProvider] = ()) -> None:
         """Take the providers.
 
         Raises:
             DuplicateModalityError: Two providers bring the same name.
         """
-        self._providers: dict[str, Provider] = {}
+        self._providers: dict[str, ModalityProvider] = {}
         self._loaded: dict[str, Modality] = {}
         for provider in providers:
             self.add(provider)
 
-    def add(self, provider: Provider) -> None:
+    def add(self, provider: ModalityProvider) -> None:
         """Add a provider by hand, in a notebook or a test.
 
         Raises:
@@ -69,12 +69,12 @@ class Registry(Mapping[str, Modality]):
     def __contains__(self, name: object) -> bool:
         return name in self._providers
 
-    def _provider(self, name: str) -> Provider:
+    def _provider(self, name: str) -> ModalityProvider:
         if name not in self._providers:
             raise UnknownNameError("modality", name, self._providers)
         return self._providers[name]
 
-    def _load(self, provider: Provider) -> Modality:
+    def _load(self, provider: ModalityProvider) -> Modality:
         try:
             value = provider.load()
         except Exception as error:
@@ -90,26 +90,26 @@ class Registry(Mapping[str, Modality]):
         return value
 
 
-def builtin_providers() -> list[Provider]:
+def builtin_providers() -> list[ModalityProvider]:
     """One provider for every file in ``modalities/builtin``; nothing is imported yet."""
     package = importlib.import_module("modalities.builtin")
 
-    def provider(name: str) -> Provider:
+    def provider(name: str) -> ModalityProvider:
         module = f"{package.__name__}.{name}"
-        return Provider(name=name, origin=module, load=lambda: importlib.import_module(module).MODALITY)
+        return ModalityProvider(name=name, origin=module, load=lambda: importlib.import_module(module).MODALITY)
 
     return [provider(info.name) for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
 
 
-def installed_providers() -> list[Provider]:
+def installed_providers() -> list[ModalityProvider]:
     """One provider for every entry point that installed packages publish."""
     return [
-        Provider(
+        ModalityProvider(
             name=point.name,
             origin=f"{point.dist.name if point.dist else 'an unknown package'} ({point.value})",
             load=point.load,
         )
-        for point in entry_points(group=GROUP)
+        for point in entry_points(group=ENTRY_POINT_GROUP)
     ]
 
 

@@ -4,25 +4,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modalities.metrics import MeanOver
-from modalities.spec import Measure
+from modalities.metrics import RatioOfSums
+from modalities.spec import MetricInfo
 
-Rows = Float[Tensor, "rows *shape"]
+TokenizerRows = Float[Tensor, "rows *shape"]
 
 
-def row_error(decoded: Rows, prepared: Rows) -> tuple[Tensor, Tensor]:
+def absolute_error_terms(decoded: TokenizerRows, prepared: TokenizerRows) -> tuple[Tensor, Tensor]:
     """The sum of the absolute errors, and the number of entries."""
     return (decoded.double() - prepared.double()).abs().sum(), torch.tensor(prepared.numel())
 
 
-def row_measures() -> dict[str, Measure]:
+def default_reconstruction_metrics() -> dict[str, MetricInfo]:
     """Return a fresh mean absolute error, in the units of the rows: what any tokenizer can be measured by."""
     return {
-        "entry_error": Measure(metric=MeanOver("entry_error", row_error), unit="prepared units", higher_is_better=False)
+        "entry_error": MetricInfo(
+            metric=RatioOfSums("entry_error", absolute_error_terms), unit="prepared units", higher_is_better=False
+        )
     }
 
 
-def mask_overlap(decoded: Rows, prepared: Rows) -> tuple[Tensor, Tensor]:
+def mask_iou_terms(decoded: TokenizerRows, prepared: TokenizerRows) -> tuple[Tensor, Tensor]:
     """The sum over rows of the intersection over union of two masks, and the number of rows.
 
     Args:
@@ -36,6 +38,6 @@ def mask_overlap(decoded: Rows, prepared: Rows) -> tuple[Tensor, Tensor]:
     return shared.sum(), torch.tensor(len(shared))
 
 
-def mask_row_measures() -> dict[str, Measure]:
+def mask_reconstruction_metrics() -> dict[str, MetricInfo]:
     """Return a fresh mean intersection over union of masks, cut at a half."""
-    return {"iou": Measure(metric=MeanOver("iou", mask_overlap), unit="share", higher_is_better=True)}
+    return {"iou": MetricInfo(metric=RatioOfSums("iou", mask_iou_terms), unit="share", higher_is_better=True)}

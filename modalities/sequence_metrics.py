@@ -14,31 +14,31 @@ from torchmetrics import Metric
 from torchmetrics.text import BLEUScore
 
 from modalities.scene.world import COLORS, SIZES
-from modalities.spec import Measure
+from modalities.spec import MetricInfo
 from modalities.text import CLASS_NAMES
 
-Terms = Callable[[Any, Any], tuple[float, float]]
+SampleTerms = Callable[[Any, Any], tuple[float, float]]
 """What one pair of prediction and target adds to a numerator and a denominator."""
 
-FIELD_WORDS = frozenset(
+FACT_WORDS = frozenset(
     word
     for name in (*CLASS_NAMES, *COLORS, *SIZES, "left", "right", "front", "behind", "no", "one", "two", "three")
     for word in name.split()
 )
 """Words of a caption that state a fact: classes, colours, sizes, places, counts."""
 
-LARGEST_DELTA_E = 100.0
+MAX_DELTA_E = 100.0
 """Distance from black to white in CIELAB: what a missing palette counts as."""
 
 
-class Ratio(Metric):
+class SampleRatioOfSums(Metric):
     """A sum over samples divided by another: means, F1, panoptic quality and their kind."""
 
     full_state_update = False
     numerator: Tensor
     denominator: Tensor
 
-    def __init__(self, terms: Terms, *, empty: float = float("nan"), **kwargs: Any) -> None:
+    def __init__(self, terms: SampleTerms, *, empty: float = float("nan"), **kwargs: Any) -> None:
         """Take what a pair of values adds, and the result where the denominator stays 0."""
         super().__init__(**kwargs)
         self.terms = terms
@@ -49,9 +49,9 @@ class Ratio(Metric):
     def update(self, predictions: Sequence[Any], targets: Sequence[Any]) -> None:
         """Add pairs of values."""
         for prediction, target in zip(predictions, targets, strict=True):
-            above, below = self.terms(prediction, target)
-            self.numerator += above
-            self.denominator += below
+            numerator, denominator = self.terms(prediction, target)
+            self.numerator += numerator
+            self.denominator += denominator
 
     def compute(self) -> Tensor:
         """The ratio of the sums."""
@@ -60,7 +60,7 @@ class Ratio(Metric):
         return self.numerator / self.denominator
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words and punctuation marks of a text in lower case."""
     return re.findall(r"\w+|[^\w\s]", text.lower())
 
@@ -77,10 +77,12 @@ class Bleu(BLEUScore):
 
     def update(self, preds: Sequence[str], target: Sequence[Any]) -> None:
         """Add pairs of texts."""
-        super().update([" ".join(words(text)) for text in preds], [[" ".join(words(text))] for text in target])
+        super().update(
+            [" ".join(split_words(text)) for text in preds], [[" ".join(split_words(text))] for text in target]
+        )
 
 
-def overlap_f1(prediction: Iterable[str], target: Iterable[str]) -> float:
+def bag_of_words_f1(prediction: Iterable[str], target: Iterable[str]) -> float:
     """Return the F1 of two bags of words; 1 where both are empty."""
     one, other = Counter(prediction), Counter(target)
     size = one.total() + other.total()
@@ -89,16 +91,16 @@ def overlap_f1(prediction: Iterable[str], target: Iterable[str]) -> float:
 
 def word_f1(prediction: str, target: str) -> float:
     """Return the F1 of two texts' words, each counted as often as it occurs."""
-    return overlap_f1(words(prediction), words(target))
+    return bag_of_words_f1(split_words(prediction), split_words(target))
 
 
 def field_f1(prediction: str, target: str) -> float:
     """Return the F1 of the words of two texts that state a fact (`FIELD_WORDS`)."""
-    one, other = ([word for word in words(text) if word in FIELD_WORDS] for text in (prediction, target))
-    return overlap_f1(one, other)
+    one, other = ([word for word in split_words(text) if word in FACT_WORDS] for text in (prediction, target))
+    return bag_of_words_f1(one, other)
 
 
-class _Mean:
+class _MeanTerms:
     """Terms of a mean over samples. A class, so that metrics can be copied and sent to other processes."""
 
     def __init__(self, score: Callable[[Any, Any], float]) -> None:
@@ -109,27 +111,27 @@ class _Mean:
         return self.score(prediction, target), 1.0
 
 
-def same_words(prediction: str, target: str) -> float:
+def exact_match(prediction: str, target: str) -> float:
     """Return 1 where two texts have the same words in the same order, else 0."""
-    return float(words(prediction) == words(target))
+    return float(split_words(prediction) == split_words(target))
 
 
-def text_measures() -> dict[str, Measure]:
+def text_metrics() -> dict[str, MetricInfo]:
     """Return fresh metrics of texts: BLEU, word F1, F1 of words that state a fact, share that is right throughout."""
     return {
-        "bleu": Measure(metric=Bleu(), unit="share", higher_is_better=True),
-        "word_f1": share(word_f1),
-        "field_f1": share(field_f1),
-        "exact": share(same_words),
+        "bleu": MetricInfo(metric=Bleu(), unit="share", higher_is_better=True),
+        "word_f1": mean_score_metric(word_f1),
+        "field_f1": mean_score_metric(field_f1),
+        "exact": mean_score_metric(exact_match),
     }
 
 
-def share(score: Callable[[Any, Any], float]) -> Measure:
+def mean_score_metric(score: Callable[[Any, Any], float]) -> MetricInfo:
     """Return the mean over samples of a score 0..1 of which more is better."""
-    return Measure(metric=Ratio(_Mean(score)), unit="share", higher_is_better=True)
+    return MetricInfo(metric=SampleRatioOfSums(_MeanTerms(score)), unit="share", higher_is_better=True)
 
 
-def to_lab(colors: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
+def rgb_to_lab(colors: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
     """Return sRGB colours 0..255 in CIELAB (D65, 2 degrees), by IEC 61966-2-1 and CIE 15."""
     linear = colors / 255
     linear = np.where(linear > 0.04045, ((linear + 0.055) / 1.055) ** 2.4, linear / 12.92)
@@ -143,7 +145,7 @@ def to_lab(colors: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
 Palette = Sequence[tuple[int, int, int]]
 
 
-def palette_distance(prediction: Palette, target: Palette) -> float:
+def palette_delta_e(prediction: Palette, target: Palette) -> float:
     """Return the mean colour difference (CIE 1976 delta E) of the best one-to-one match of the leading colours.
 
     Palettes of different lengths are compared over as many leading colours as both have; one that is empty beside one
@@ -151,19 +153,19 @@ def palette_distance(prediction: Palette, target: Palette) -> float:
     """
     common = min(len(prediction), len(target))
     if common == 0:
-        return 0.0 if len(prediction) == len(target) else LARGEST_DELTA_E
-    one, other = (to_lab(np.array(palette[:common], dtype=np.float64)) for palette in (prediction, target))
+        return 0.0 if len(prediction) == len(target) else MAX_DELTA_E
+    one, other = (rgb_to_lab(np.array(palette[:common], dtype=np.float64)) for palette in (prediction, target))
     distances = np.linalg.norm(one[:, None] - other[None], axis=-1)
     return float(distances[linear_sum_assignment(distances)].mean())
 
 
-def palette_measures() -> dict[str, Measure]:
+def palette_metrics() -> dict[str, MetricInfo]:
     """Return fresh metrics of palettes."""
-    metric = Ratio(_Mean(palette_distance))
-    return {"delta_e": Measure(metric=metric, unit="delta E", higher_is_better=False)}
+    metric = SampleRatioOfSums(_MeanTerms(palette_delta_e))
+    return {"delta_e": MetricInfo(metric=metric, unit="delta E", higher_is_better=False)}
 
 
-class BinScore(Metric):
+class BinnedFieldMetric(Metric):
     """A score of bins, averaged over samples for each field, then over the fields that occurred."""
 
     full_state_update = False
@@ -171,7 +173,7 @@ class BinScore(Metric):
     counts: Tensor
 
     def __init__(
-        self, to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str], *, exact: bool, **kwargs: Any
+        self, to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str], *, is_accuracy: bool, **kwargs: Any
     ) -> None:
         """Take the function from a value to its bins, and whether equality is scored or the distance.
 
@@ -180,7 +182,7 @@ class BinScore(Metric):
         super().__init__(**kwargs)
         self.to_bins = to_bins
         self.fields = tuple(fields)
-        self.exact = exact
+        self.is_accuracy = is_accuracy
         for name in ("totals", "counts"):
             self.add_state(name, torch.zeros(len(self.fields)), dist_reduce_fx="sum")
 
@@ -191,7 +193,9 @@ class BinScore(Metric):
             for index, name in enumerate(self.fields):
                 if name in truth:
                     distance = abs(guess.get(name, 0) - truth[name])
-                    self.totals[index] += float(name in guess and distance == 0) if self.exact else float(distance)
+                    self.totals[index] += (
+                        float(name in guess and distance == 0) if self.is_accuracy else float(distance)
+                    )
                     self.counts[index] += 1
 
     def compute(self) -> Tensor:
@@ -200,9 +204,13 @@ class BinScore(Metric):
         return (self.totals[occurred] / self.counts[occurred]).mean()
 
 
-def bin_measures(to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str]) -> dict[str, Measure]:
+def binned_field_metrics(to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str]) -> dict[str, MetricInfo]:
     """Return fresh metrics of numbers in bins: share of right bins, and distance in bins."""
     return {
-        "accuracy": Measure(metric=BinScore(to_bins, fields, exact=True), unit="share", higher_is_better=True),
-        "mae": Measure(metric=BinScore(to_bins, fields, exact=False), unit="bins", higher_is_better=False),
+        "accuracy": MetricInfo(
+            metric=BinnedFieldMetric(to_bins, fields, is_accuracy=True), unit="share", higher_is_better=True
+        ),
+        "mae": MetricInfo(
+            metric=BinnedFieldMetric(to_bins, fields, is_accuracy=False), unit="bins", higher_is_better=False
+        ),
     }

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.layouts import Dense, Embeddings, Keep, Layout, Scale, Text, Vector, layout_at
+from modalities.layouts import Dense, Embeddings, KeepScheme, Layout, Scale, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
-    Codes,
-    Linear,
-    Loss,
+    EmbeddedCodes,
+    NoTokenizer,
     ProductMLP,
+    ReconstructionLoss,
     TokenizerSpec,
     TokenizerTask,
     ViTVQ,
     WordPiece,
-    tokenizer_at,
+    scaled_tokenizer,
 )
 
 if TYPE_CHECKING:
@@ -32,18 +32,19 @@ if TYPE_CHECKING:
     from modalities.scene import Scene
 
 __all__ = [
-    "Codes",
+    "Crop",
     "Dense",
+    "EmbeddedCodes",
     "Embeddings",
-    "Keep",
+    "KeepScheme",
     "Layout",
-    "Linear",
-    "Loss",
-    "Measure",
+    "MetricInfo",
     "Modality",
+    "NoTokenizer",
     "Parsed",
     "ProductMLP",
     "Provenance",
+    "ReconstructionLoss",
     "Scale",
     "SequenceModality",
     "Text",
@@ -52,17 +53,16 @@ __all__ = [
     "Value",
     "Vector",
     "ViTVQ",
-    "View",
     "WordPiece",
-    "center_view",
-    "learnt",
-    "normalisations",
+    "center_crop",
+    "describe_normalizations",
+    "learned_tokenizer",
     "tokenizer_tasks",
 ]
 
 M = TypeVar("M", bound="Modality")
 
-PREPARED = "values as Modality.prepare gives them"
+UNSPECIFIED_NORMALIZATION = "values as Modality.preprocess gives them"
 """Stands for the normalisation of a modality that does not tell."""
 
 Value: TypeAlias = Any
@@ -81,7 +81,7 @@ class Provenance(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class Crop:
     """The square part of an image that a sample shows."""
 
     left: float
@@ -94,14 +94,14 @@ class View:
     """True where the part is mirrored left to right."""
 
 
-def center_view(height: int, width: int) -> View:
+def center_crop(height: int, width: int) -> Crop:
     """The largest centred square of an image of ``height`` x ``width`` pixels."""
     side = min(height, width)
-    return View(left=(1 - side / width) / 2, top=(1 - side / height) / 2, width=side / width, height=side / height)
+    return Crop(left=(1 - side / width) / 2, top=(1 - side / height) / 2, width=side / width, height=side / height)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class MetricInfo:
     """A metric as a modality declares it: what is computed, in which unit, and which way is better."""
 
     metric: "Metric"
@@ -124,11 +124,11 @@ class Modality(abc.ABC):
     """How the embedded data set's labels come about."""
     labeller: str = ""
     """The expert that labels real photographs, for the record."""
-    licence: str = "CC0-1.0"
+    license: str = "CC0-1.0"
     """Licence of the embedded data set's labels."""
     suffix: str = ".npy"
     """Type of the files that `read` and `write` use."""
-    pixels: bool = False
+    has_pixel_stream: bool = False
     """True where the raw value also enters the encoder as linear patches (RGB)."""
 
     @property
@@ -159,16 +159,18 @@ class Modality(abc.ABC):
                 assert_never(self.layout)
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does to values, in words, with units and range: tokenizers' cards quote it."""
-        return PREPARED
+        return UNSPECIFIED_NORMALIZATION
 
-    def at(self: M, scale: Scale) -> M:
+    def scaled(self: M, scale: Scale) -> M:
         """The same modality at another scale of resolution, codebook and sequence length."""
-        return replace(self, layout=layout_at(self.layout, scale), tokenizer=tokenizer_at(self.tokenizer, scale))
+        return replace(
+            self, layout=scaled_layout(self.layout, scale), tokenizer=scaled_tokenizer(self.tokenizer, scale)
+        )
 
     @abc.abstractmethod
-    def look(self, scene: "Scene") -> Value:
+    def from_scene(self, scene: "Scene") -> Value:
         """This modality's exact value in a scene that was made at `layout.size`."""
 
     @abc.abstractmethod
@@ -180,30 +182,30 @@ class Modality(abc.ABC):
         """Write ``value`` to a file that `read` takes back without loss beyond the format's quantisation."""
 
     @abc.abstractmethod
-    def augment(self, value: Value, view: View) -> Value:
+    def transform(self, value: Value, crop: Crop) -> Value:
         """The value as seen through ``view``, resampled to the layout."""
 
     @abc.abstractmethod
-    def draw(self, value: Value) -> NDArray[np.uint8] | str:
+    def render(self, value: Value) -> NDArray[np.uint8] | str:
         """A picture (h, w, 3) for a person, or a text where a picture would say less."""
 
     @abc.abstractmethod
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Fresh metrics, by name; the first is the one that a table shows."""
 
     @abc.abstractmethod
-    def typical(self, values: Sequence[Value]) -> Value:
+    def constant_baseline(self, values: Sequence[Value]) -> Value:
         """The best constant guess: per-pixel mean or majority of training values, or their sequence equivalent."""
 
-    def batch(self, values: Sequence[Value]) -> Any:
+    def collate(self, values: Sequence[Value]) -> Any:
         """Values in the form that the metrics take: a stacked tensor for arrays, the list itself for records."""
         return list(values)
 
-    def prepare(self, value: Value) -> NDArray[Any]:
+    def preprocess(self, value: Value) -> NDArray[Any]:
         """Rows for the learnt tokenizer, (rows, c, h, w), (rows, h, w) classes or (rows, c): one for a dense value."""
         raise NotImplementedError(f"{self.name} has no learnt tokenizer")
 
-    def restore(self, row: NDArray[np.float32]) -> Value:
+    def postprocess(self, row: NDArray[np.float32]) -> Value:
         """The value that a learnt tokenizer's reconstruction (c, h, w) or (c,) stands for; logits for class maps."""
         raise NotImplementedError(f"{self.name} has no learnt tokenizer")
 
@@ -225,7 +227,7 @@ class SequenceModality(Modality):
     """A modality that is spelled as text."""
 
     @abc.abstractmethod
-    def serialise(self, value: Value, rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
+    def serialize(self, value: Value, rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
         """The text of ``value``. Where order or selection is free, ``rng`` draws it.
 
         Args:
@@ -236,28 +238,31 @@ class SequenceModality(Modality):
     def parse(self, text: str) -> Parsed:
         """What ``text`` means; never raises: what does not fit the grammar is left out and told by `well_formed`."""
 
-    def row_measures(self) -> "dict[str, Measure]":
+    def reconstruction_metrics(self) -> "dict[str, MetricInfo]":
         """Fresh metrics of the learnt tokenizer's own rows, by name; where there are none, the mean absolute error is.
 
         They are updated with what the tokenizer decodes (rows, ...) and what `prepare` gave, as float tensors.
         """
         return {}
 
-    def with_codes(self, value: Value, rows: NDArray[np.float32]) -> Value:
+    def with_decoded_parts(self, value: Value, rows: NDArray[np.float32]) -> Value:
         """``value`` with its coded parts replaced by the tokenizer's reconstructions (parts, ...)."""
         return value
 
 
-def normalisations(modalities: Mapping[str, Modality]) -> str:
+def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
     """What becomes of the values of each modality before its tokenizer reads them, in one line for a person."""
-    return "; ".join(f"{name}: {modality.normalisation}" for name, modality in modalities.items()) or PREPARED
+    return (
+        "; ".join(f"{name}: {modality.normalization}" for name, modality in modalities.items())
+        or UNSPECIFIED_NORMALIZATION
+    )
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:
     """The learnt tokenizers that ``modalities`` need, by name, each once."""
     tasks: dict[str, TokenizerTask] = {}
     for name, modality in modalities.items():
-        codes = learnt(modality)
+        codes = learned_tokenizer(modality)
         if codes is None:
             continue
         known = tasks.get(codes.tokenizer.name)
@@ -268,11 +273,11 @@ def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTa
     return tasks
 
 
-def learnt(modality: Modality) -> Codes | None:
+def learned_tokenizer(modality: Modality) -> EmbeddedCodes | None:
     """The learnt tokenizer of a modality and what it reads, or None where there is none."""
     match modality.tokenizer, modality.layout:
         case (ViTVQ() | ProductMLP()) as spec, (Dense() | Vector()) as layout:
-            return Codes(layout=layout, tokenizer=spec)
+            return EmbeddedCodes(layout=layout, tokenizer=spec)
         case WordPiece(codes=codes), _:
             return codes
         case _:

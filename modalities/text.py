@@ -19,15 +19,15 @@ EOS = "[EOS]"
 PAD_ID, UNK_ID, SOS_ID, EOS_ID = range(4)
 
 NUM_SENTINELS = 200
-SENTINEL_0 = 4
+SENTINEL_0_ID = 4
 """Id of ``[S_0]``. Masking begins at ``[S_1]``, as published."""
 
 NUM_AXES = 4
 NUM_BINS = 1000
-COORDINATE_0 = SENTINEL_0 + NUM_SENTINELS
+COORDINATE_0_ID = SENTINEL_0_ID + NUM_SENTINELS
 """Id of ``v0=0``; ``v1=0`` follows `NUM_BINS` later, and so on."""
 
-HALF = 512
+CODES_ON_AXIS_0 = 512
 """A learnt code below this is spelled on axis 0, and one from here on axis 1."""
 
 COCO_CLASSES: tuple[str, ...] = (
@@ -119,62 +119,67 @@ WORLD_CLASSES: tuple[str, ...] = tuple(sorted(THINGS.difference(COCO_CLASSES)))
 
 CLASS_NAMES = COCO_CLASSES + WORLD_CLASSES
 
-KEYWORDS: tuple[str, ...] = ("human", "pose", "global", "camera", "shape", "point", "polygon", "none")
+GRAMMAR_KEYWORDS: tuple[str, ...] = ("human", "pose", "global", "camera", "shape", "point", "polygon", "none")
 """Words of the grammars of poses and instances: one token each, whatever the texts that are trained on."""
 
-_MARK = re.compile(r"\[(?:PAD|UNK|SOS|EOS|S_\d+)\]")
+_CONTROL_TOKEN = re.compile(r"\[(?:PAD|UNK|SOS|EOS|S_\d+)\]")
 
 
-def sentinel(index: int) -> str:
+def sentinel_token(index: int) -> str:
     """Return the token that stands for the hidden span number ``index``."""
     return f"[S_{index}]"
 
 
-def sentinel_id(index: int) -> int:
+def sentinel_token_id(index: int) -> int:
     """Return the id of ``sentinel(index)``."""
-    return SENTINEL_0 + index
+    return SENTINEL_0_ID + index
 
 
-def coordinate(axis: int, value: int) -> str:
+def coordinate_token(axis: int, value: int) -> str:
     """Return the token of a number 0..999 on an axis 0..3, as in ``v0=12``."""
     return f"v{axis}={value}"
 
 
-def coordinate_id(axis: int, value: int) -> int:
+def coordinate_token_id(axis: int, value: int) -> int:
     """Return the id of ``coordinate(axis, value)``."""
-    return COORDINATE_0 + axis * NUM_BINS + value
+    return COORDINATE_0_ID + axis * NUM_BINS + value
 
 
-def coordinates(values: Iterable[int]) -> str:
+def coordinate_tokens(values: Iterable[int]) -> str:
     """Return numbers on axes 0, 1, 2, ... in turn, as in ``v0=12 v1=5``."""
-    return " ".join(coordinate(axis, value) for axis, value in enumerate(values))
+    return " ".join(coordinate_token(axis, value) for axis, value in enumerate(values))
 
 
-def spell_codes(codes: Iterable[int] | NDArray[np.int64]) -> str:
+def code_tokens(codes: Iterable[int] | NDArray[np.int64]) -> str:
     """Return learnt codes 0..1511 as tokens: ``v0=c`` below 512, and ``v1=c-512`` from there, as published."""
-    return " ".join(coordinate(0, code) if code < HALF else coordinate(1, code - HALF) for code in map(int, codes))
+    return " ".join(
+        coordinate_token(0, code) if code < CODES_ON_AXIS_0 else coordinate_token(1, code - CODES_ON_AXIS_0)
+        for code in map(int, codes)
+    )
 
 
-MARKS: tuple[str, ...] = (PAD, UNK, SOS, EOS, *(sentinel(index) for index in range(NUM_SENTINELS)))
+CONTROL_TOKENS: tuple[str, ...] = (PAD, UNK, SOS, EOS, *(sentinel_token(index) for index in range(NUM_SENTINELS)))
 """Tokens that no text may contain by itself."""
 
-COORDINATES: tuple[str, ...] = tuple(coordinate(axis, value) for axis in range(NUM_AXES) for value in range(NUM_BINS))
+COORDINATE_TOKENS: tuple[str, ...] = tuple(
+    coordinate_token(axis, value) for axis in range(NUM_AXES) for value in range(NUM_BINS)
+)
 
-PUBLISHED_TOKENS: tuple[str, ...] = MARKS + COORDINATES + COCO_CLASSES
+PUBLISHED_TOKENS: tuple[str, ...] = CONTROL_TOKENS + COORDINATE_TOKENS + COCO_CLASSES
 """Tokens whose ids are those of the published tokenizer, in the order of their ids."""
 
 
 def special_tokens(class_names: Iterable[str] = WORLD_CLASSES) -> tuple[str, ...]:
     """Return every token with a fixed id, in the order of ids: published, further class names, the grammars' words."""
-    known = set(PUBLISHED_TOKENS) | set(KEYWORDS)
+    known = set(PUBLISHED_TOKENS) | set(GRAMMAR_KEYWORDS)
     further = tuple(name for name in dict.fromkeys(name.lower() for name in class_names) if name not in known)
-    return PUBLISHED_TOKENS + further + KEYWORDS
+    return PUBLISHED_TOKENS + further + GRAMMAR_KEYWORDS
 
 
 SPECIAL_TOKENS = special_tokens()
 """Tokens with a fixed id where the classes are COCO's and the embedded world's."""
 
 
-def without_marks(text: str) -> str:
+def strip_control_tokens(text: str) -> str:
     """Return ``text`` without anything that reads as ``[EOS]``, ``[PAD]``, ``[UNK]``, ``[SOS]`` or a sentinel."""
-    return _MARK.sub(" ", text)
+    return _CONTROL_TOKEN.sub(" ", text)

@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 from modalities.layouts import Dense, Scale, Vector
 
 
-class Loss(Enum):
+class ReconstructionLoss(Enum):
     """What a tokenizer's decoder is trained with."""
 
     mse = "mse"
@@ -23,11 +23,11 @@ class ViTVQ:
 
     name: str
     """Modalities whose tokenizers have one name share one tokenizer and one vocabulary."""
-    vocab: int
-    loss: Loss
+    vocab_size: int
+    loss: ReconstructionLoss
     latent: int = 32
     """Width of a code vector."""
-    diffusible: bool = False
+    has_diffusion_decoder: bool = False
     """True where the papers decode with a diffusion model; the run's config chooses."""
 
 
@@ -36,13 +36,13 @@ class ProductMLP:
     """A bottleneck MLP with product codes (Memcodes): for `Vector` layouts."""
 
     name: str
-    vocab: int
+    vocab_size: int
     """Codes in each codebook; a vector takes `layout.num_tokens` of them, one from each."""
-    loss: Loss
+    loss: ReconstructionLoss
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codes:
+class EmbeddedCodes:
     """A learnt tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
 
     layout: Dense | Vector
@@ -53,28 +53,28 @@ class Codes:
 class WordPiece:
     """The text tokenizer that all sequence modalities share."""
 
-    codes: Codes | None = None
+    codes: EmbeddedCodes | None = None
     """What part of the value is spelled by learnt codes, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class NoTokenizer:
     """No tokens: vectors enter the encoder through a linear map."""
 
 
-TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | Linear
+TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | NoTokenizer
 
 
-def tokenizer_at(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
+def scaled_tokenizer(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
     """``spec`` with its codebook cut to the scale's limit. Codes inside text keep their layout, not the image's."""
     most = scale.max_vocab or 1 << 30
     match spec:
         case ViTVQ() | ProductMLP():
-            return replace(spec, vocab=min(spec.vocab, most))
-        case WordPiece(codes=Codes() as codes):
-            inner = replace(codes.tokenizer, vocab=min(codes.tokenizer.vocab, most))
+            return replace(spec, vocab_size=min(spec.vocab_size, most))
+        case WordPiece(codes=EmbeddedCodes() as codes):
+            inner = replace(codes.tokenizer, vocab_size=min(codes.tokenizer.vocab_size, most))
             return replace(spec, codes=replace(codes, tokenizer=inner))
-        case WordPiece() | Linear():
+        case WordPiece() | NoTokenizer():
             return spec
         case _:
             assert_never(spec)

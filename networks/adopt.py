@@ -10,7 +10,7 @@ from networks.pretrained.fourm_weights import published_views
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adopted:
+class WarmStartReport:
     """What was taken and what was not, by the published names of weights with our names of streams."""
 
     taken: tuple[str, ...]
@@ -29,7 +29,7 @@ class Adopted:
 
 
 @torch.no_grad()
-def adopt(model: FourM, other: FourM) -> Adopted:
+def adopt(model: FourM, other: FourM) -> WarmStartReport:
     """Copy into ``model`` every weight of ``other`` that is for the same thing and has the same shape.
 
     Weights belong together by the name of their stream, not by their place in a table. Where the model's sequences
@@ -51,14 +51,14 @@ def adopt(model: FourM, other: FourM) -> Adopted:
             view.copy_(source)
             filled[view.data_ptr()] = name
             taken.append(name)
-    return Adopted(taken=tuple(taken), kept=tuple(kept), shared=tuple(shared))
+    return WarmStartReport(taken=tuple(taken), kept=tuple(kept), shared=tuple(shared))
 
 
 def _views(model: FourM) -> dict[str, Tensor]:
     """A model's weights by names that do not depend on where a table has them."""
-    streams = tuple(replace(stream, published=stream.name) for stream in model.streams)
+    streams = tuple(replace(stream, published_name=stream.name) for stream in model.streams)
     own = {name: value.detach() for name, value in model.named_parameters(remove_duplicate=False)}
-    beside = {name: value for name, value in own.items() if name.startswith("stems.") and ".mlp." in name}
+    beside = {name: value for name, value in own.items() if name.startswith("input_projections.") and ".mlp." in name}
     return {**published_views(streams, model.config, own), **beside}
 
 

@@ -12,20 +12,20 @@ from jaxtyping import Float, Int, Integer, Num
 from numpy import ndarray
 from torch import Tensor
 
-from modalities.text import NUM_SENTINELS, SENTINEL_0
-from networks.batch import IGNORE, Rows, Samples, TokenBatch
-from networks.picks import Picks
+from modalities.text import NUM_SENTINELS, SENTINEL_0_ID
+from networks.batch import IGNORE, PackedInputs, Samples, TokenBatch
+from networks.picks import Selection
 from networks.streams import Stream, StreamKind
 
-NOTHING, IGNORED, FIRST_SENTINEL = 0, 1, 2
+ZERO_ROW, IGNORE_ROW, SENTINELS_START = 0, 1, 2
 """Where the pool of ids holds 0, `IGNORE`, and ``[S_0]``."""
-FIRST_TOKEN = FIRST_SENTINEL + NUM_SENTINELS
-PART = 1 << 17
+TOKENS_START = SENTINELS_START + NUM_SENTINELS
+GATHER_CHUNK_SIZE = 1 << 17
 """Numbers that are gathered and scaled at once on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
+class IdTable:
     """Every id of a batch in one table, so that a look-up fills all slots whatever their streams."""
 
     ids: Int[Tensor, " size"]
@@ -36,7 +36,7 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slots:
+class SlotIndex:
     """Where picks go."""
 
     slot: Int[ndarray, " r"]
@@ -49,8 +49,8 @@ class Slots:
 def assemble(
     samples: Samples,
     streams: Sequence[Stream],
-    encoder: Picks,
-    decoder: Picks,
+    encoder: Selection,
+    decoder: Selection,
     widths: tuple[int, int] | None = None,
 ) -> TokenBatch:
     """The batch of the chosen tokens. Streams lie side by side in each sample, padding at the end.
@@ -60,33 +60,37 @@ def assemble(
     """
     lengths = next(iter(samples.values())).lengths
     b, device = len(lengths), lengths.device
-    seen = place(encoder, b, len(streams), widths[0] if widths else None)
-    asked = place(decoder, b, len(streams), widths[1] if widths else None)
-    pool = gather_ids(samples, streams, device)
+    encoder_slots = assign_slots(encoder, b, len(streams), widths[0] if widths else None)
+    decoder_slots = assign_slots(decoder, b, len(streams), widths[1] if widths else None)
+    table = build_id_table(samples, streams, device)
     is_grid = np.array([stream.kind is StreamKind.grid for stream in streams])
-    assert decoder.given is not None
-    given = np.where(is_grid[asked.stream], NOTHING, find(pool, asked, decoder.given))
+    assert decoder.decoder_input_index is not None
+    input_rows = np.where(
+        is_grid[decoder_slots.stream], ZERO_ROW, table_index(table, decoder_slots, decoder.decoder_input_index)
+    )
 
-    def spread(slots: Slots, values: ndarray, empty: int = 0) -> Tensor:
+    def to_slots(slots: SlotIndex, values: ndarray, empty: int = 0) -> Tensor:
         flat = np.full(b * slots.width, empty, dtype=values.dtype)
         flat[slots.slot] = values
         return torch.from_numpy(flat.reshape(b, slots.width)).to(device)
 
     return TokenBatch(
-        ids=look_up(pool, spread(seen, find(pool, seen, encoder.column))),
-        stream=spread(seen, seen.stream),
-        position=spread(seen, encoder.position),
-        visible=spread(seen, np.ones(len(seen.slot), dtype=np.bool_)),
-        rows=cut_rows(samples, streams, seen, encoder.column),
-        decoder_ids=look_up(pool, spread(asked, given)),
-        decoder_stream=spread(asked, asked.stream),
-        decoder_position=spread(asked, decoder.position),
-        decoder_visible=spread(asked, np.ones(len(asked.slot), dtype=np.bool_)),
-        targets=look_up(pool, spread(asked, find(pool, asked, decoder.column), IGNORED)),
+        ids=lookup(table, to_slots(encoder_slots, table_index(table, encoder_slots, encoder.token_index))),
+        stream=to_slots(encoder_slots, encoder_slots.stream),
+        position=to_slots(encoder_slots, encoder.position),
+        visible=to_slots(encoder_slots, np.ones(len(encoder_slots.slot), dtype=np.bool_)),
+        rows=gather_inputs(samples, streams, encoder_slots, encoder.token_index),
+        decoder_ids=lookup(table, to_slots(decoder_slots, input_rows)),
+        decoder_stream=to_slots(decoder_slots, decoder_slots.stream),
+        decoder_position=to_slots(decoder_slots, decoder.position),
+        decoder_visible=to_slots(decoder_slots, np.ones(len(decoder_slots.slot), dtype=np.bool_)),
+        targets=lookup(
+            table, to_slots(decoder_slots, table_index(table, decoder_slots, decoder.token_index), IGNORE_ROW)
+        ),
     )
 
 
-def place(picks: Picks, b: int, num_streams: int, width: int | None) -> Slots:
+def assign_slots(picks: Selection, b: int, num_streams: int, width: int | None) -> SlotIndex:
     """A slot for each pick: sample by sample, stream by stream, by rank."""
     counts = np.bincount(picks.row, minlength=b * num_streams).reshape(b, num_streams)
     if width is None:
@@ -94,7 +98,7 @@ def place(picks: Picks, b: int, num_streams: int, width: int | None) -> Slots:
     assert counts.sum(axis=1).max() <= width
     first = counts.cumsum(axis=1) - counts + width * np.arange(b)[:, None]
     sample = np.repeat(np.arange(b), num_streams)[picks.row]
-    return Slots(
+    return SlotIndex(
         slot=first.ravel()[picks.row] + picks.rank,
         sample=sample,
         stream=picks.row - num_streams * sample,
@@ -102,53 +106,59 @@ def place(picks: Picks, b: int, num_streams: int, width: int | None) -> Slots:
     )
 
 
-def gather_ids(samples: Samples, streams: Sequence[Stream], device: torch.device) -> Pool:
+def build_id_table(samples: Samples, streams: Sequence[Stream], device: torch.device) -> IdTable:
     """All ids of the samples."""
-    first, width, total = [], [], FIRST_TOKEN
+    first, width, total = [], [], TOKENS_START
     for stream in streams:
         has_ids = stream.has_ids and stream.name in samples
-        first.append(total if has_ids else NOTHING)
+        first.append(total if has_ids else ZERO_ROW)
         width.append(samples[stream.name].values.shape[1] if has_ids else 0)
         total += samples[stream.name].values.numel() if has_ids else 0
     ids = torch.empty(total, dtype=torch.int64, device=device)
-    ids[NOTHING], ids[IGNORED] = 0, IGNORE
-    torch.arange(SENTINEL_0, SENTINEL_0 + NUM_SENTINELS, out=ids[FIRST_SENTINEL:FIRST_TOKEN])
+    ids[ZERO_ROW], ids[IGNORE_ROW] = 0, IGNORE
+    torch.arange(SENTINEL_0_ID, SENTINEL_0_ID + NUM_SENTINELS, out=ids[SENTINELS_START:TOKENS_START])
     for stream, begin in zip(streams, first, strict=True):
         if begin:
             values = samples[stream.name].values
             ids[begin : begin + values.numel()].view(values.shape).copy_(values)
-    return Pool(ids=ids, first=np.array(first), width=np.array(width))
+    return IdTable(ids=ids, first=np.array(first), width=np.array(width))
 
 
-def find(pool: Pool, slots: Slots, column: Int[ndarray, " r"]) -> Int[ndarray, " r"]:
+def table_index(table: IdTable, slots: SlotIndex, column: Int[ndarray, " r"]) -> Int[ndarray, " r"]:
     """Where the pool holds what each pick stands for."""
-    begin, width = pool.first[slots.stream], pool.width[slots.stream]
-    token = np.where(column >= 0, begin + slots.sample * width + column, FIRST_SENTINEL - 1 - column)
-    return np.where(width > 0, token, NOTHING)
+    begin, width = table.first[slots.stream], table.width[slots.stream]
+    token = np.where(column >= 0, begin + slots.sample * width + column, SENTINELS_START - 1 - column)
+    return np.where(width > 0, token, ZERO_ROW)
 
 
-def look_up(pool: Pool, index: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+def lookup(table: IdTable, index: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
     """The ids at ``index``."""
-    return pool.ids.index_select(0, index.flatten()).view(index.shape)
+    return table.ids.index_select(0, index.flatten()).view(index.shape)
 
 
-def cut_rows(samples: Samples, streams: Sequence[Stream], slots: Slots, column: Int[ndarray, " r"]) -> dict[str, Rows]:
+def gather_inputs(
+    samples: Samples, streams: Sequence[Stream], slots: SlotIndex, column: Int[ndarray, " r"]
+) -> dict[str, PackedInputs]:
     """The chosen patches and vectors of every stream that has them."""
-    rows: dict[str, Rows] = {}
-    for number, stream in enumerate(streams):
+    rows: dict[str, PackedInputs] = {}
+    for stream_index, stream in enumerate(streams):
         if stream.has_ids or stream.name not in samples:
             continue
         values = samples[stream.name].values
-        own = np.flatnonzero(slots.stream == number)
-        sample, place = slots.sample[own], column[own]
-        cut = patches(values, sample, place, stream.patch) if stream.patch else vectors(values, sample, place)
+        own = np.flatnonzero(slots.stream == stream_index)
+        sample, position = slots.sample[own], column[own]
+        inputs = (
+            extract_patches(values, sample, position, stream.patch)
+            if stream.patch
+            else gather_vectors(values, sample, position)
+        )
         if stream.mean:
-            cut = standardised(cut, stream.mean, stream.std)
-        rows[stream.name] = Rows(values=cut, slots=torch.from_numpy(slots.slot[own]).to(values.device))
+            inputs = standardize_patches(inputs, stream.mean, stream.std)
+        rows[stream.name] = PackedInputs(values=inputs, slots=torch.from_numpy(slots.slot[own]).to(values.device))
     return rows
 
 
-def patches(
+def extract_patches(
     images: Integer[Tensor, "b height width c"], sample: Int[ndarray, " r"], position: Int[ndarray, " r"], patch: int
 ) -> Float[Tensor, "r pixels"]:
     """Square patches of 8-bit images, scaled to [-1, 1]: row by row of the patch, pixel by pixel, channels innermost.
@@ -162,10 +172,10 @@ def patches(
     runs = images.contiguous().view(b * height * grid, patch * channels)
     first = (sample * height + position // grid * patch) * grid + position % grid
     chosen = first[:, None] + grid * np.arange(patch)
-    return _gather(runs, chosen, scale=1 / 127.5, shift=-1.0)
+    return _gather_rows(runs, chosen, scale=1 / 127.5, shift=-1.0)
 
 
-def standardised(
+def standardize_patches(
     rows: Float[Tensor, "r pixels"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Tensor, "r pixels"]:
     """Patches of levels from -1 to 1 in units of each channel's deviation from its mean, both of levels from 0 to 1."""
@@ -175,17 +185,17 @@ def standardised(
     return scaled
 
 
-def vectors(
+def gather_vectors(
     values: Num[Tensor, "b n c"], sample: Int[ndarray, " r"], column: Int[ndarray, " r"]
 ) -> Float[Tensor, "r c"]:
     """Vectors of each sample's sequence; zeros where ``column`` is negative, which is what hidden runs become."""
     flat = np.maximum(sample * values.shape[1] + column, 0)
-    chosen = _gather(values.flatten(0, 1), flat[:, None])
+    chosen = _gather_rows(values.flatten(0, 1), flat[:, None])
     chosen[torch.from_numpy(np.flatnonzero(column < 0)).to(values.device)] = 0.0
     return chosen
 
 
-def _gather(
+def _gather_rows(
     table: Num[Tensor, "all c"], index: Int[ndarray, "r k"], *, scale: float = 1.0, shift: float = 0.0
 ) -> Float[Tensor, "r kc"]:
     """The ``k`` rows of each, side by side, in fp32, times ``scale`` plus ``shift``."""
@@ -193,7 +203,7 @@ def _gather(
     num, width = len(index), index.shape[1] * table.shape[1]
     if table.device.type == "cpu":
         # Numpy asks for huge pages, which halves the time of tens of megabytes; parts of this size stay in cache.
-        out, part = torch.from_numpy(np.empty((num, width), dtype=np.float32)), max(1, PART // width)
+        out, part = torch.from_numpy(np.empty((num, width), dtype=np.float32)), max(1, GATHER_CHUNK_SIZE // width)
     else:
         out, part = torch.empty((num, width), device=table.device), max(1, num)
     for rows, places in zip(out.split(part), chosen.split(part * index.shape[1]), strict=True):

@@ -13,7 +13,7 @@ IGNORE = -100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class PaddedTokens:
     """One stream's tokens for a whole batch, padded to the longest."""
 
     values: Num[Tensor, "b n ..."]
@@ -21,17 +21,17 @@ class Column:
     lengths: Int[Tensor, " b"]
     """Tokens that are there: all of a grid's or an image's, a sequence's length; 0 where the sample lacks it."""
 
-    def to(self, device: torch.device | str) -> "Column":
+    def to(self, device: torch.device | str) -> "PaddedTokens":
         """The same column on another device."""
         return replace(self, values=self.values.to(device), lengths=self.lengths.to(device))
 
 
-Samples = Mapping[str, Column]
+Samples = Mapping[str, PaddedTokens]
 """A batch of whole token samples, by stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class PackedInputs:
     """Patches or vectors that enter the encoder through a linear map, packed, with the slots they take."""
 
     values: Float[Tensor, "r c"]
@@ -55,7 +55,7 @@ class TokenBatch:
     position: Int[Tensor, "b n"]
     """Place on the grid, or index within the visible part of a sequence (sentinels counted)."""
     visible: Bool[Tensor, "b n"]
-    rows: dict[str, Rows]
+    rows: dict[str, PackedInputs]
     """Patches and vectors, by stream."""
     decoder_ids: Int[Tensor, "b m"]
     """Ids that a sequence's decoder slot is given; 0 and unused for grids, whose slots hold a mask token."""
@@ -89,7 +89,7 @@ class TokenBatch:
             rows = {}
             for name, packed in self.rows.items():
                 own = (packed.slots >= first * n) & (packed.slots < last * n)
-                rows[name] = Rows(values=packed.values[own], slots=packed.slots[own] - first * n)
+                rows[name] = PackedInputs(values=packed.values[own], slots=packed.slots[own] - first * n)
             yield replace(self, rows=rows, **changed)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "TokenBatch":
@@ -97,7 +97,7 @@ class TokenBatch:
             item.name: function(getattr(self, item.name)) for item in fields(self) if item.name != "rows"
         }
         rows = {
-            name: Rows(values=function(packed.values), slots=function(packed.slots))
+            name: PackedInputs(values=function(packed.values), slots=function(packed.slots))
             for name, packed in self.rows.items()
         }
         return replace(self, rows=rows, **changed)

@@ -12,12 +12,12 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from networks.linear import Map
-from networks.packing import Packing, in_rows, in_slots
+from networks.linear import OneDNNLinear
+from networks.packing import Packing, pack_rows, unpack_rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Biases:
+class BiasConfig:
     """Which linear maps and norms have a bias."""
 
     norms: bool = False
@@ -32,7 +32,7 @@ class Biases:
     """The map that vectors enter the encoder by."""
 
     @classmethod
-    def everywhere(cls) -> "Biases":
+    def all_enabled(cls) -> "BiasConfig":
         """All of them."""
         return cls(norms=True, queries=True, outputs=True, mlp=True, context=True, embeddings=True)
 
@@ -47,13 +47,13 @@ class BlockConfig:
     """Hidden width of the MLP over ``width``; a gated one takes two thirds of it, at the same number of weights."""
     gated: bool = True
     """True for SwiGLU, False for GELU."""
-    biases: Biases = Biases()
+    biases: BiasConfig = BiasConfig()
     qk_norm: bool = False
     """True where queries and keys are normalised per head."""
     norm_eps: float = 1e-6
 
 
-def norm(config: BlockConfig) -> nn.LayerNorm:
+def layer_norm(config: BlockConfig) -> nn.LayerNorm:
     """A layer norm over the block's width."""
     return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.biases.norms)
 
@@ -68,7 +68,7 @@ def attend(
     return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=mask), "b h m e -> b m (h e)")
 
 
-class _HeadNorms(nn.Module):
+class _QKNorm(nn.Module):
     """Norms over each head's queries and keys; the identity where the config has none."""
 
     def __init__(self, config: BlockConfig) -> None:
@@ -90,14 +90,14 @@ class KeyValues:
     mask: Bool[Tensor, "b 1 1 n"] | None = None
     """True where there is something to look at; None where that is everywhere."""
 
-    def among(self, rows: Int[Tensor, " r"]) -> "KeyValues":
+    def select(self, rows: Int[Tensor, " r"]) -> "KeyValues":
         """Those of some of the samples."""
         mask = None if self.mask is None else self.mask[rows]
         return KeyValues(key=self.key[rows], value=self.value[rows], mask=mask)
 
 
 @dataclass(kw_only=True)
-class Cache:
+class KVCache:
     """Room for the keys and values of tokens that come one after another, filled from the front.
 
     A token is written into its place; what was there is not moved, so a token costs the same however many there are.
@@ -115,9 +115,9 @@ class Cache:
         self.length = end
         return KeyValues(key=self.key[:, :, :end], value=self.value[:, :, :end])
 
-    def among(self, rows: Int[Tensor, " r"]) -> "Cache":
+    def select(self, rows: Int[Tensor, " r"]) -> "KVCache":
         """The cache of some of the samples."""
-        return Cache(key=self.key[rows], value=self.value[rows], length=self.length)
+        return KVCache(key=self.key[rows], value=self.value[rows], length=self.length)
 
 
 class SelfAttention(nn.Module):
@@ -126,15 +126,15 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.qkv = Map(config.width, 3 * config.width, bias=config.biases.queries)
-        self.out = Map(config.width, config.width, bias=config.biases.outputs)
-        self.norms = _HeadNorms(config)
+        self.qkv = OneDNNLinear(config.width, 3 * config.width, bias=config.biases.queries)
+        self.out = OneDNNLinear(config.width, config.width, bias=config.biases.outputs)
+        self.norms = _QKNorm(config)
 
     def forward(
         self,
         x: Float[Tensor, "*slots d"],
         mask: Bool[Tensor, "#b #h #n k"] | None = None,
-        past: Cache | None = None,
+        past_key_values: KVCache | None = None,
         packing: Packing | None = None,
     ) -> tuple[Float[Tensor, "*slots d"], KeyValues]:
         """What each token gathers from the others, and the keys and values so far.
@@ -143,13 +143,13 @@ class SelfAttention(nn.Module):
             x: (b, n, d), or rows of ``packing``.
             past: Keys and values of earlier tokens, which are looked at too.
         """
-        mapped = in_slots(self.qkv(x), packing)
-        query, key, value = rearrange(mapped, "b n (three h e) -> three b h n e", three=3, h=self.heads)
-        seen = KeyValues(key=self.norms.key(key), value=value)
-        if past is not None:
-            seen = past.extend(seen.key, seen.value)
-        gathered = attend(self.norms.query(query), seen.key, seen.value, mask)
-        return self.out(in_rows(gathered, packing)), seen
+        projected = unpack_rows(self.qkv(x), packing)
+        query, key, value = rearrange(projected, "b n (three h e) -> three b h n e", three=3, h=self.heads)
+        key_values = KeyValues(key=self.norms.key(key), value=value)
+        if past_key_values is not None:
+            key_values = past_key_values.extend(key_values.key, key_values.value)
+        attended = attend(self.norms.query(query), key_values.key, key_values.value, mask)
+        return self.out(pack_rows(attended, packing)), key_values
 
 
 class CrossAttention(nn.Module):
@@ -158,12 +158,14 @@ class CrossAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = Map(config.width, config.width, bias=config.biases.queries)
-        self.key_value = Map(config.width, 2 * config.width, bias=config.biases.queries)
-        self.out = Map(config.width, config.width, bias=config.biases.outputs)
-        self.norms = _HeadNorms(config)
+        self.query = OneDNNLinear(config.width, config.width, bias=config.biases.queries)
+        self.key_value = OneDNNLinear(config.width, 2 * config.width, bias=config.biases.queries)
+        self.out = OneDNNLinear(config.width, config.width, bias=config.biases.outputs)
+        self.norms = _QKNorm(config)
 
-    def keys_values(self, context: Float[Tensor, "b n d"], mask: Bool[Tensor, "b 1 1 n"] | None = None) -> KeyValues:
+    def project_context(
+        self, context: Float[Tensor, "b n d"], mask: Bool[Tensor, "b 1 1 n"] | None = None
+    ) -> KeyValues:
         """The context's keys and values, computed once for any number of queries."""
         key, value = rearrange(self.key_value(context), "b n (two h e) -> two b h n e", two=2, h=self.heads)
         return KeyValues(key=self.norms.key(key), value=value, mask=mask)
@@ -171,7 +173,7 @@ class CrossAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "*slots d"],
-        seen: Sequence[KeyValues],
+        key_values: Sequence[KeyValues],
         packing: Packing | None = None,
     ) -> Float[Tensor, "*answers d"]:
         """What each token of ``x`` gathers from the context.
@@ -180,11 +182,13 @@ class CrossAttention(nn.Module):
             seen: Of one or more batches one under another, each as long as it is: a short one costs no padding. They
                 may be a multiple of ``x``, which is then the same for all of them.
         """
-        query = self.norms.query(rearrange(in_slots(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads))
-        rows = [len(part.key) for part in seen]
-        queries = repeated(query, sum(rows)).split(rows)
-        parts = [attend(own, part.key, part.value, part.mask) for own, part in zip(queries, seen, strict=True)]
-        out: Tensor = self.out(in_rows(torch.cat(parts) if len(parts) > 1 else parts[0], packing))
+        query = self.norms.query(rearrange(unpack_rows(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads))
+        rows = [len(part.key) for part in key_values]
+        queries = tile_batch(query, sum(rows)).split(rows)
+        parts = [
+            attend(self_kv, part.key, part.value, part.mask) for self_kv, part in zip(queries, key_values, strict=True)
+        ]
+        out: Tensor = self.out(pack_rows(torch.cat(parts) if len(parts) > 1 else parts[0], packing))
         return out
 
 
@@ -195,8 +199,8 @@ class MLP(nn.Module):
         super().__init__()
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
         outputs = 2 * hidden if config.gated else hidden
-        self.up = Map(config.width, outputs, bias=config.biases.mlp, gated=config.gated)
-        self.down = Map(hidden, config.width, bias=config.biases.mlp)
+        self.up = OneDNNLinear(config.width, outputs, bias=config.biases.mlp, gated=config.gated)
+        self.down = OneDNNLinear(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's answer at each position."""
@@ -210,9 +214,9 @@ class Block(nn.Module):
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
-        self.attention_norm = norm(config)
+        self.attention_norm = layer_norm(config)
         self.attention = SelfAttention(config)
-        self.mlp_norm = norm(config)
+        self.mlp_norm = layer_norm(config)
         self.mlp = MLP(config)
 
     def forward(
@@ -222,13 +226,13 @@ class Block(nn.Module):
         packing: Packing | None = None,
     ) -> Float[Tensor, "*slots d"]:
         """The tokens after the block: (b, n, d), or rows of ``packing``."""
-        gathered, _ = self.attention(self.attention_norm(x), mask, packing=packing)
-        x = x + gathered
+        attended, _ = self.attention(self.attention_norm(x), mask, packing=packing)
+        x = x + attended
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
 
 
-def repeated(x: Tensor, rows: int) -> Tensor:
+def tile_batch(x: Tensor, rows: int) -> Tensor:
     """``x`` under itself until there are that many rows."""
     return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.dim() - 1))
 
@@ -238,17 +242,19 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
-        self.attention_norm = norm(config)
+        self.attention_norm = layer_norm(config)
         self.attention = SelfAttention(config)
-        self.query_norm = norm(config)
-        self.context_norm = norm(config)
+        self.query_norm = layer_norm(config)
+        self.context_norm = layer_norm(config)
         self.cross = CrossAttention(config)
-        self.mlp_norm = norm(config)
+        self.mlp_norm = layer_norm(config)
         self.mlp = MLP(config)
 
-    def look_at(self, context: Float[Tensor, "b n d"], mask: Bool[Tensor, "b 1 1 n"] | None = None) -> KeyValues:
+    def cross_attention_kv(
+        self, context: Float[Tensor, "b n d"], mask: Bool[Tensor, "b 1 1 n"] | None = None
+    ) -> KeyValues:
         """The context's keys and values for this block."""
-        return self.cross.keys_values(self.context_norm(context), mask)
+        return self.cross.project_context(self.context_norm(context), mask)
 
     def forward(
         self,
@@ -257,7 +263,7 @@ class DecoderBlock(nn.Module):
         *,
         mask: Bool[Tensor, "#b #h #m k"] | None = None,
         context_mask: Bool[Tensor, "b 1 1 n"] | None = None,
-        past: Cache | None = None,
+        past_key_values: KVCache | None = None,
         packing: Packing | None = None,
     ) -> tuple[Float[Tensor, "*answers d"], KeyValues]:
         """The tokens after the block, and the self-attention's keys and values so far.
@@ -268,9 +274,9 @@ class DecoderBlock(nn.Module):
                 one or more batches one under another. Of those there may be a multiple of ``x``, as of the answer.
             context_mask: True where there is something to look at in a context that is given itself.
         """
-        seen = [self.look_at(context, context_mask)] if isinstance(context, Tensor) else context
-        gathered, own = self.attention(self.attention_norm(x), mask, past, packing)
-        x = x + gathered
-        crossed = self.cross(self.query_norm(x), seen, packing)
-        x = repeated(x, len(crossed)) + crossed
-        return x + self.mlp(self.mlp_norm(x)), own
+        key_values = [self.cross_attention_kv(context, context_mask)] if isinstance(context, Tensor) else context
+        attended, self_kv = self.attention(self.attention_norm(x), mask, past_key_values, packing)
+        x = x + attended
+        cross_attended = self.cross(self.query_norm(x), key_values, packing)
+        x = tile_batch(x, len(cross_attended)) + cross_attended
+        return x + self.mlp(self.mlp_norm(x)), self_kv

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 
-def device_of(module: nn.Module) -> torch.device:
+def module_device(module: nn.Module) -> torch.device:
     """Where a network's weights lie; the CPU where it has none."""
     weight = next(module.parameters(), None)
     return torch.device("cpu") if weight is None else weight.device
 
 
 @cache
-def is_mkl_on_amd() -> bool:
+def prefers_onednn() -> bool:
     """True where torch multiplies by Intel's MKL on a processor of AMD's, and has oneDNN too.
 
     It is asked by name, not by timing: the form of a product decides its last bits, and those must not change from one
@@ -24,7 +24,7 @@ def is_mkl_on_amd() -> bool:
     return (
         torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
-        and "AuthenticAMD" in processor("vendor_id")
+        and "AuthenticAMD" in cpu_name("vendor_id")
     )
 
 
@@ -34,11 +34,11 @@ def has_avx512() -> bool:
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
-def processor(line: str = "model name") -> str:
+def cpu_name(line: str = "model name") -> str:
     """What the system says of its first processor: a line of Linux's, or what Python knows where there is none."""
     try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as told:
-            named = next((item.partition(":")[2].strip() for item in told if item.startswith(line)), "")
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as cpuinfo:
+            name = next((item.partition(":")[2].strip() for item in cpuinfo if item.startswith(line)), "")
     except OSError:
-        named = ""
-    return named or platform.processor() or platform.machine()
+        name = ""
+    return name or platform.processor() or platform.machine()

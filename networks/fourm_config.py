@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from modalities.errors import ConfigError
-from networks.blocks import Biases, BlockConfig
+from networks.blocks import BiasConfig, BlockConfig
 
 
 class Size(Enum):
@@ -69,7 +69,7 @@ class FourMConfig:
     """SwiGLU where true, GELU where false."""
     bias: bool = False
     """Biases everywhere: norms, attention, MLP, context and embedding projections."""
-    biases: Biases | None = None
+    biases: BiasConfig | None = None
     """Biases one by one, in place of `bias`; published models have some only."""
     qk_norm: bool = False
     """Norms on each head's queries and keys."""
@@ -85,7 +85,7 @@ class FourMConfig:
     """Factor on the fixed position codes."""
     max_period: float = 10_000.0
     """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
-    learnt_positions: bool = False
+    learned_positions: bool = False
     """Learnt positions in place of sines and cosines."""
     shared_positions: bool = True
     """One table of learnt positions for encoder and decoder; published models have two."""
@@ -126,13 +126,13 @@ class FourMConfig:
             heads=heads,
             mlp_ratio=self.mlp_ratio,
             gated=self.gated,
-            biases=self.each_bias,
+            biases=self.resolved_biases,
             qk_norm=self.qk_norm,
         )
 
     @property
-    def each_bias(self) -> Biases:
+    def resolved_biases(self) -> BiasConfig:
         """Which parts have biases."""
         if self.biases is not None:
             return self.biases
-        return Biases.everywhere() if self.bias else Biases()
+        return BiasConfig.all_enabled() if self.bias else BiasConfig()

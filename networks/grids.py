@@ -4,33 +4,39 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from networks.picks import Picks, marks, random_splits
+from networks.picks import Selection, flag_index, random_nested_subsets
 
 
-def choose_places(
-    num_seen: Int[ndarray, " r"], num_asked: Int[ndarray, " r"], num_places: int, rng: np.random.Generator
+def choose_positions(
+    num_visible: Int[ndarray, " r"], num_targets: Int[ndarray, " r"], num_positions: int, rng: np.random.Generator
 ) -> tuple[Bool[ndarray, "r n"], Bool[ndarray, "r n"]]:
     """Of a random order of each grid's places, the first ``num_seen``, and the ``num_asked`` behind them.
 
     Nothing is drawn for a grid that is seen or asked for whole.
     """
-    some = np.flatnonzero((num_seen < num_places) & (num_asked < num_places))
-    seen = np.broadcast_to((num_seen >= num_places)[:, None], (len(num_seen), num_places))
-    asked = np.broadcast_to((num_asked >= num_places)[:, None], seen.shape)
+    some = np.flatnonzero((num_visible < num_positions) & (num_targets < num_positions))
+    visible = np.broadcast_to((num_visible >= num_positions)[:, None], (len(num_visible), num_positions))
+    targets = np.broadcast_to((num_targets >= num_positions)[:, None], visible.shape)
     if len(some):
-        num = np.stack([num_seen[some], num_seen[some] + num_asked[some]], axis=1)
-        first, both = random_splits(num, num_places, rng)
-        seen, asked = seen.copy(), asked.copy()
-        seen[some], asked[some] = first, both > first
-    return seen, asked
+        num = np.stack([num_visible[some], num_visible[some] + num_targets[some]], axis=1)
+        first, both = random_nested_subsets(num, num_positions, rng)
+        visible, targets = visible.copy(), targets.copy()
+        visible[some], targets[some] = first, both > first
+    return visible, targets
 
 
-def grid_picks(row: Int[ndarray, " r"], chosen: Bool[ndarray, "r n"], *, asked: bool) -> Picks:
+def grid_selection(row: Int[ndarray, " r"], chosen: Bool[ndarray, "r n"], *, is_target: bool) -> Selection:
     """The chosen places of grids, in order of position.
 
     Args:
         asked: True for the decoder, whose slots hold a mask token; what they are given is not read.
     """
-    found = marks(chosen)
-    column = found.flat - found.row * chosen.shape[1]
-    return Picks(row=row[found.row], rank=found.rank, position=column, column=column, given=column if asked else None)
+    found = flag_index(chosen)
+    token_index = found.flat - found.row * chosen.shape[1]
+    return Selection(
+        row=row[found.row],
+        rank=found.rank,
+        position=token_index,
+        token_index=token_index,
+        decoder_input_index=token_index if is_target else None,
+    )

@@ -13,27 +13,27 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from modalities.errors import UnknownNameError
-from modalities.spec import Keep
+from modalities.spec import KeepScheme
 from networks.assemble import assemble
 from networks.batch import Samples, TokenBatch
-from networks.budgets import Caps, draw_budgets
-from networks.choice import Plan, choose
-from networks.mixtures import KEEPS, MaskingConfig, Mixture, Recipe, tables
+from networks.budgets import BudgetLimits, sample_budgets
+from networks.choice import MaskPlan, select_tokens
+from networks.mixtures import KEEP_MODES, MaskingConfig, MaskingPreset, Mixture, mixture_table
 from networks.spans import merge_spans, split_spans
 from networks.streams import Stream, StreamKind
 
 __all__ = [
     "Masker",
     "MaskingConfig",
+    "MaskingPreset",
     "Mixture",
-    "Recipe",
     "merge_spans",
     "select",
-    "select_masked",
+    "select_partially",
     "split_spans",
 ]
 
-WITHOUT_LIMIT = 1 << 30
+UNLIMITED = 1 << 30
 """A budget that no sequence reaches."""
 
 
@@ -48,44 +48,46 @@ class Masker:
         """
         self.streams = tuple(streams)
         self.config = config
-        self.tables = tables(self.streams, config.components)
+        self.tables = mixture_table(self.streams, config.components)
 
     def __call__(self, samples: Samples, generator: torch.Generator) -> TokenBatch:
         """A masked batch of fixed width, on the samples' device."""
-        config, rng, lengths = self.config, host_generator(generator), lengths_of(samples, self.streams)
-        budgets = draw_budgets(
+        config, rng, lengths = self.config, numpy_generator(generator), stream_lengths(samples, self.streams)
+        budgets = sample_budgets(
             self.tables,
             lengths > 0,
-            self._caps(lengths),
-            _totals(config.min_inputs, config.num_inputs, len(lengths), rng),
-            _totals(config.min_targets, config.num_targets, len(lengths), rng),
+            self._budget_limits(lengths),
+            _sample_totals(config.min_inputs, config.num_inputs, len(lengths), rng),
+            _sample_totals(config.min_targets, config.num_targets, len(lengths), rng),
             rng,
             redistribute=config.redistribute,
         )
         uniform, kind = rng.random(lengths.shape), self.tables.keep[budgets.component]
-        keep = np.where(kind == KEEPS.index(Keep.random), uniform, 1.0)
-        keep = np.where(kind == KEEPS.index(Keep.binary), uniform < 0.5, keep)
-        plan = Plan(lengths=lengths, seen=budgets.inputs, asked=budgets.targets, keep=keep)
-        encoder, decoder = choose(self.streams, plan, rng, shuffle=True)
+        keep = np.where(kind == KEEP_MODES.index(KeepScheme.random), uniform, 1.0)
+        keep = np.where(kind == KEEP_MODES.index(KeepScheme.binary), uniform < 0.5, keep)
+        plan = MaskPlan(lengths=lengths, num_visible=budgets.inputs, num_targets=budgets.targets, keep_rate=keep)
+        encoder, decoder = select_tokens(self.streams, plan, rng, shuffle=True)
         return assemble(samples, self.streams, encoder, decoder, (config.num_inputs, config.num_targets))
 
-    def _caps(self, lengths: Int[ndarray, "b s"]) -> Caps:
+    def _budget_limits(self, lengths: Int[ndarray, "b s"]) -> BudgetLimits:
         """The most tokens of each stream: what a sample has where tokens are dealt again, else what there can be."""
-        shared = np.array([stream.kind is StreamKind.grid for stream in self.streams])
+        exclusive = np.array([stream.kind is StreamKind.grid for stream in self.streams])
         if self.config.redistribute:
             # A sequence that is hidden whole is asked for with a sentinel before and one behind it.
-            return Caps(inputs=lengths, targets=np.where(shared | (lengths == 0), lengths, lengths + 2), shared=shared)
-        most = np.array([stream.num_tokens for stream in self.streams]) * (lengths > 0)
-        return Caps(inputs=most, targets=most, shared=shared)
+            return BudgetLimits(
+                inputs=lengths, targets=np.where(exclusive | (lengths == 0), lengths, lengths + 2), exclusive=exclusive
+            )
+        max_tokens = np.array([stream.num_tokens for stream in self.streams]) * (lengths > 0)
+        return BudgetLimits(inputs=max_tokens, targets=max_tokens, exclusive=exclusive)
 
 
-def host_generator(generator: torch.Generator) -> np.random.Generator:
+def numpy_generator(generator: torch.Generator) -> np.random.Generator:
     """A numpy generator seeded from ``generator``, which moves on by one draw."""
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device)
     return np.random.Generator(np.random.SFC64(int(seed)))
 
 
-def lengths_of(samples: Samples, streams: Sequence[Stream]) -> Int[ndarray, "b s"]:
+def stream_lengths(samples: Samples, streams: Sequence[Stream]) -> Int[ndarray, "b s"]:
     """What each sample has of each stream; nothing of one that is not in ``samples``."""
     nothing = torch.zeros_like(next(iter(samples.values())).lengths)
     columns = [samples[stream.name].lengths if stream.name in samples else nothing for stream in streams]
@@ -111,20 +113,20 @@ def select(
         UnknownNameError: There is no stream of that name.
         ValueError: A stream is both input and target, or is a target but cannot be predicted.
     """
-    lengths = lengths_of(samples, streams)
-    given, wanted, is_text = _roles(streams, inputs, targets)
-    prompt = wanted & is_text & prompt_targets
-    plan = Plan(
+    lengths = stream_lengths(samples, streams)
+    input_mask, target_mask, is_text = _role_masks(streams, inputs, targets)
+    prompt = target_mask & is_text & prompt_targets
+    plan = MaskPlan(
         lengths=lengths,
-        seen=np.where(given, lengths, prompt * (lengths > 0)),
-        asked=np.where(is_text, WITHOUT_LIMIT, lengths) * wanted * (lengths > 0),
-        keep=np.broadcast_to(given.astype(np.float64), lengths.shape),
+        num_visible=np.where(input_mask, lengths, prompt * (lengths > 0)),
+        num_targets=np.where(is_text, UNLIMITED, lengths) * target_mask * (lengths > 0),
+        keep_rate=np.broadcast_to(input_mask.astype(np.float64), lengths.shape),
     )
-    encoder, decoder = choose(streams, plan, np.random.default_rng(0), shuffle=False)
+    encoder, decoder = select_tokens(streams, plan, np.random.default_rng(0), shuffle=False)
     return assemble(samples, streams, encoder, decoder)
 
 
-def select_masked(
+def select_partially(
     samples: Samples,
     streams: Sequence[Stream],
     *,
@@ -143,25 +145,25 @@ def select_masked(
         UnknownNameError: There is no stream of that name.
         ValueError: The target is an input too, or cannot be predicted.
     """
-    lengths = lengths_of(samples, streams)
-    given, wanted, is_text = _roles(streams, inputs, [target])
-    shown = np.where(is_text, WITHOUT_LIMIT * (share > 0), np.rint(lengths * share).astype(np.int64))
-    plan = Plan(
+    lengths = stream_lengths(samples, streams)
+    input_mask, target_mask, is_text = _role_masks(streams, inputs, [target])
+    encoder_width = np.where(is_text, UNLIMITED * (share > 0), np.rint(lengths * share).astype(np.int64))
+    plan = MaskPlan(
         lengths=lengths,
-        seen=np.where(given, lengths, shown * wanted) * (lengths > 0),
-        asked=np.where(is_text, WITHOUT_LIMIT, lengths - shown) * wanted * (lengths > 0),
-        keep=np.broadcast_to(np.where(given, 1.0, share), lengths.shape),
+        num_visible=np.where(input_mask, lengths, encoder_width * target_mask) * (lengths > 0),
+        num_targets=np.where(is_text, UNLIMITED, lengths - encoder_width) * target_mask * (lengths > 0),
+        keep_rate=np.broadcast_to(np.where(input_mask, 1.0, share), lengths.shape),
     )
-    encoder, decoder = choose(streams, plan, host_generator(generator), shuffle=False)
+    encoder, decoder = select_tokens(streams, plan, numpy_generator(generator), shuffle=False)
     return assemble(samples, streams, encoder, decoder)
 
 
-def _totals(least: int | None, most: int, b: int, rng: np.random.Generator) -> Int[ndarray, " b"]:
+def _sample_totals(min_tokens: int | None, max_tokens: int, b: int, rng: np.random.Generator) -> Int[ndarray, " b"]:
     """Each sample's whole budget."""
-    return rng.integers(most if least is None else least, most, b, endpoint=True)
+    return rng.integers(max_tokens if min_tokens is None else min_tokens, max_tokens, b, endpoint=True)
 
 
-def _roles(
+def _role_masks(
     streams: Sequence[Stream], inputs: Collection[str], targets: Collection[str]
 ) -> tuple[Bool[ndarray, " s"], Bool[ndarray, " s"], Bool[ndarray, " s"]]:
     """Which streams are inputs, which are targets, and which are texts."""
@@ -175,5 +177,8 @@ def _roles(
         if stream.name in targets and (stream.name in inputs or not stream.is_target):
             reason = "is an input too" if stream.is_target else "cannot be predicted"
             raise ValueError(f"Stream {stream.name!r} is asked for but {reason}.")
-    given, wanted = np.array([name in inputs for name in known]), np.array([name in targets for name in known])
-    return given, wanted, np.array([stream.kind is StreamKind.sequence for stream in streams])
+    input_mask, target_mask = (
+        np.array([name in inputs for name in known]),
+        np.array([name in targets for name in known]),
+    )
+    return input_mask, target_mask, np.array([stream.kind is StreamKind.sequence for stream in streams])

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from modalities.errors import ConfigError
-from modalities.spec import Keep
+from modalities.spec import KeepScheme
 from networks.streams import Stream, StreamKind
 
-KEEPS = (Keep.random, Keep.all, Keep.binary)
+KEEP_MODES = (KeepScheme.random, KeepScheme.all, KeepScheme.binary)
 """Order in which `Tables.keep` counts the kinds of keeping."""
 
 
@@ -34,7 +34,7 @@ class Mixture:
     """Concentration of every stream's share of the targets; streams that are inputs only have none."""
     target_overrides: dict[str, float] = field(default_factory=dict)
     """Concentrations of single streams in place of `target_alpha`."""
-    keep_overrides: dict[str, Keep] = field(default_factory=dict)
+    keep_overrides: dict[str, KeepScheme] = field(default_factory=dict)
     """How much of single sequences stays visible, in place of what their modality says."""
 
     def __post_init__(self) -> None:
@@ -63,11 +63,11 @@ def text2all(text: str, *, weight: float = 1.0) -> Mixture:
         input_alpha=0.05,
         input_overrides={text: 5.0, other: 0.0},
         target_overrides={"caption": 0.0},
-        keep_overrides={text: Keep.all},
+        keep_overrides={text: KeepScheme.all},
     )
 
 
-class Recipe(Enum):
+class MaskingPreset(Enum):
     """The published mixtures."""
 
     all2all = "all2all"
@@ -93,7 +93,7 @@ class MaskingConfig:
     """Least input budget; a sample's is uniform from here to `num_inputs`. None: always `num_inputs`."""
     min_targets: int | None = None
     """Least target budget; None: always `num_targets`."""
-    recipe: Recipe = Recipe.rgb2all_and_all2all
+    recipe: MaskingPreset = MaskingPreset.rgb2all_and_all2all
     """Published mixtures, used where `mixtures` is empty."""
     alpha: float = 0.5
     """Concentration of the recipe's all-to-all part, where it has one."""
@@ -120,11 +120,11 @@ class MaskingConfig:
         if self.mixtures:
             return tuple(self.mixtures)
         match self.recipe:
-            case Recipe.all2all:
+            case MaskingPreset.all2all:
                 return (all2all(self.alpha),)
-            case Recipe.rgb2all_and_all2all:
+            case MaskingPreset.rgb2all_and_all2all:
                 return rgb2all_and_all2all(self.alpha)
-            case Recipe.fourm_21:
+            case MaskingPreset.fourm_21:
                 return fourm_21()
 
 
@@ -140,7 +140,7 @@ def fourm_21() -> tuple[Mixture, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tables:
+class MixtureTable:
     """A config's mixtures over a run's streams: a row for each mixture and a column for each stream."""
 
     weight: Float[np.ndarray, " m"]
@@ -150,7 +150,7 @@ class Tables:
     """Index into `KEEPS`."""
 
 
-def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
+def mixture_table(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> MixtureTable:
     """The mixtures' concentrations for ``streams``. Those that are inputs only get no share of the targets.
 
     Raises:
@@ -162,7 +162,7 @@ def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
         targets.append(
             [mixture.target_overrides.get(item.name, mixture.target_alpha) * item.is_target for item in streams]
         )
-        keeps.append([KEEPS.index(_keep(mixture, item)) for item in streams])
+        keeps.append([KEEP_MODES.index(_keep(mixture, item)) for item in streams])
     useful = any(
         mixture.weight > 0 and any(given) and any(wanted)
         for mixture, given, wanted in zip(mixtures, inputs, targets, strict=True)
@@ -170,7 +170,7 @@ def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
     if not useful:
         names = ", ".join(item.name for item in streams)
         raise ConfigError(f"No masking mixture gives both an input and a target for the streams {names}.")
-    return Tables(
+    return MixtureTable(
         weight=np.array([mixture.weight for mixture in mixtures], dtype=np.float64),
         input_alpha=np.array(inputs, dtype=np.float64),
         target_alpha=np.array(targets, dtype=np.float64),
@@ -178,6 +178,6 @@ def tables(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Tables:
     )
 
 
-def _keep(mixture: Mixture, stream: Stream) -> Keep:
+def _keep(mixture: Mixture, stream: Stream) -> KeepScheme:
     counted = stream.kind in (StreamKind.sequence, StreamKind.embedding)
-    return mixture.keep_overrides.get(stream.name, stream.keep) if counted else Keep.random
+    return mixture.keep_overrides.get(stream.name, stream.keep) if counted else KeepScheme.random

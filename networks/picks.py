@@ -12,7 +12,7 @@ from numpy import ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picks:
+class Selection:
     """Chosen places, one entry each, in any order.
 
     What fills a place is a column of the row's tokens, or ``-1 - i``: sentinel i of a text, any hidden run of vectors.
@@ -23,26 +23,26 @@ class Picks:
     rank: Int[ndarray, " r"]
     """Which of its row's picks it is."""
     position: Int[ndarray, " r"]
-    column: Int[ndarray, " r"]
+    token_index: Int[ndarray, " r"]
     """What the encoder sees, or the decoder is asked for."""
-    given: Int[ndarray, " r"] | None = None
+    decoder_input_index: Int[ndarray, " r"] | None = None
     """What the decoder is given; None for the encoder."""
 
 
-def cat_picks(parts: list[Picks]) -> Picks:
+def concatenate_selections(parts: list[Selection]) -> Selection:
     """All parts, one behind the other."""
-    given = [part.given for part in parts if part.given is not None]
-    return Picks(
+    decoder_input_index = [part.decoder_input_index for part in parts if part.decoder_input_index is not None]
+    return Selection(
         row=np.concatenate([part.row for part in parts]),
         rank=np.concatenate([part.rank for part in parts]),
         position=np.concatenate([part.position for part in parts]),
-        column=np.concatenate([part.column for part in parts]),
-        given=np.concatenate(given) if given else None,
+        token_index=np.concatenate([part.token_index for part in parts]),
+        decoder_input_index=np.concatenate(decoder_input_index) if decoder_input_index else None,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ragged:
+class RaggedRows:
     """Rows of different lengths, one behind the other."""
 
     values: Int[ndarray, " r"]
@@ -54,7 +54,7 @@ class Ragged:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
 
-def ranks(sizes: Int[ndarray, " rows"]) -> Int[ndarray, " r"]:
+def index_within_row(sizes: Int[ndarray, " rows"]) -> Int[ndarray, " r"]:
     """The place of each entry in its row, where rows lie one behind the other."""
     first = sizes.cumsum() - sizes
     rank: ndarray = np.arange(sizes.sum())
@@ -63,7 +63,7 @@ def ranks(sizes: Int[ndarray, " rows"]) -> Int[ndarray, " r"]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marks:
+class FlagIndex:
     """Where a matrix of flags is true, in row-major order."""
 
     flat: Int[ndarray, " r"]
@@ -75,15 +75,18 @@ class Marks:
     """Flags of each row."""
 
 
-def marks(flags: Bool[ndarray, "rows n"]) -> Marks:
+def flag_index(flags: Bool[ndarray, "rows n"]) -> FlagIndex:
     """Where ``flags`` is true."""
-    sizes = count(flags)
-    return Marks(
-        flat=np.flatnonzero(flags), row=np.repeat(np.arange(len(flags)), sizes), rank=ranks(sizes), sizes=sizes
+    sizes = count_per_row(flags)
+    return FlagIndex(
+        flat=np.flatnonzero(flags),
+        row=np.repeat(np.arange(len(flags)), sizes),
+        rank=index_within_row(sizes),
+        sizes=sizes,
     )
 
 
-def count(flags: Bool[ndarray, "*rows n"]) -> Int[ndarray, "*rows"]:
+def count_per_row(flags: Bool[ndarray, "*rows n"]) -> Int[ndarray, "*rows"]:
     """How many flags of each row are true."""
     # Two bytes a sum are enough for any sequence, and a quarter of the time.
     sums: ndarray = flags.sum(axis=-1, dtype=np.uint16).astype(np.int64)
@@ -95,15 +98,17 @@ def random_bits(num: int, rng: np.random.Generator) -> Int[ndarray, " num"]:
     return rng.bit_generator.random_raw(num).view(np.int64)
 
 
-def random_splits(num: Int[ndarray, "r k"], num_places: int, rng: np.random.Generator) -> list[Bool[ndarray, "r n"]]:
+def random_nested_subsets(
+    num: Int[ndarray, "r k"], num_positions: int, rng: np.random.Generator
+) -> list[Bool[ndarray, "r n"]]:
     """For each column of ``num`` that many places of a random order of each row's; a later set holds the earlier."""
     rows = len(num)
-    bits = max(num_places - 1, 1).bit_length()
-    words = random_bits((rows * num_places + 1) // 2, rng).view(np.int32)[: rows * num_places]
+    bits = max(num_positions - 1, 1).bit_length()
+    words = random_bits((rows * num_positions + 1) // 2, rng).view(np.int32)[: rows * num_positions]
     # The place in the low bits makes keys distinct, and they are not negative; the order depends on the high bits.
-    keys = (words.reshape(rows, num_places) & np.int32(2**31 - 2**bits)) | np.arange(num_places, dtype=np.int32)
+    keys = (words.reshape(rows, num_positions) & np.int32(2**31 - 2**bits)) | np.arange(num_positions, dtype=np.int32)
     # The column before the first is below every key: the threshold of none.
-    ordered = np.full((rows, num_places + 1), -1, dtype=np.int32)
+    ordered = np.full((rows, num_positions + 1), -1, dtype=np.int32)
     ordered[:, 1:] = keys
     ordered.sort(axis=1)
     limits = np.take_along_axis(ordered, num, axis=1)

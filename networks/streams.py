@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
-from modalities.spec import Dense, Embeddings, Keep, Modality, ProductMLP, Text, Vector, ViTVQ
+from modalities.spec import Dense, Embeddings, KeepScheme, Modality, ProductMLP, Text, Vector, ViTVQ
 
 
 class StreamKind(Enum):
@@ -31,7 +31,7 @@ class Stream:
     """Tokens in one sample; for sequences the most there can be, sentinels not counted."""
     vocabulary: str = ""
     """Streams of one vocabulary share one table of token embeddings and one head; empty for pixels and embeddings."""
-    vocab: int = 0
+    vocab_size: int = 0
     channels: int = 0
     """Length of one row: patch * patch * 3 for pixels, the vector's width for embeddings."""
     grid: int = 0
@@ -43,10 +43,10 @@ class Stream:
     """Side of a patch in pixels, for pixels."""
     chunk: int = 1
     """Tokens of a sequence that are hidden or shown together; above 1 the chunks come in any order."""
-    keep: Keep = Keep.random
-    learnt: bool = False
+    keep: KeepScheme = KeepScheme.random
+    learned_positions: bool = False
     """True where positions are learnt though they could be sines and cosines."""
-    places: int = 0
+    num_positions: int = 0
     """Rows of a sequence's position table; 0 for as many as its length can need."""
     is_input: bool = True
     """True where the encoder may be shown it."""
@@ -56,16 +56,16 @@ class Stream:
     """Levels that enter as 0, by channel, of 0 to 1, for pixels; none where levels enter as -1 to 1."""
     std: tuple[float, ...] = ()
     """Levels that enter as 1 more than that."""
-    published: str = ""
+    published_name: str = ""
     """Its name in published checkpoints, where it came from one."""
     predictable: tuple[int, ...] = ()
     """Ids that the head chooses among, in rising order; empty for the whole vocabulary. A sequence whose training data
     uses 300 of 4,500 ids then pays for 300. Any other id counts as the first of them."""
 
     @property
-    def has_learnt_places(self) -> bool:
+    def has_learned_positions(self) -> bool:
         """True where positions are learnt, whatever the model's config says: there or where there is no order."""
-        return self.learnt or (self.kind is StreamKind.grid and self.grid == 0)
+        return self.learned_positions or (self.kind is StreamKind.grid and self.grid == 0)
 
     @property
     def has_ids(self) -> bool:
@@ -78,11 +78,13 @@ class Stream:
         return self.has_ids and self.is_predicted
 
 
-PIXELS = "_pixels"
+PIXELS_SUFFIX = "_pixels"
 """What is added to a modality's name for its stream of raw patches."""
 
 
-def streams_of(modalities: Mapping[str, Modality], text_vocab: int, *, shared_text: bool = True) -> tuple[Stream, ...]:
+def streams_of(
+    modalities: Mapping[str, Modality], text_vocab_size: int, *, shared_text: bool = True
+) -> tuple[Stream, ...]:
     """The streams of ``modalities``, in their order.
 
     Args:
@@ -93,10 +95,10 @@ def streams_of(modalities: Mapping[str, Modality], text_vocab: int, *, shared_te
     finest = max((item.layout.size for item in modalities.values() if isinstance(item.layout, Dense)), default=1)
     for name, modality in modalities.items():
         layout = modality.layout
-        if modality.pixels and isinstance(layout, Dense):
+        if modality.has_pixel_stream and isinstance(layout, Dense):
             streams.append(
                 Stream(
-                    name=name + PIXELS,
+                    name=name + PIXELS_SUFFIX,
                     kind=StreamKind.pixels,
                     num_tokens=layout.num_tokens,
                     channels=layout.channels * layout.patch**2,
@@ -106,11 +108,11 @@ def streams_of(modalities: Mapping[str, Modality], text_vocab: int, *, shared_te
                 )
             )
         stride = finest / layout.size if isinstance(layout, Dense) else 1.0
-        streams.append(_stream(name, modality, text_vocab, "text" if shared_text else name, stride))
+        streams.append(_stream(name, modality, text_vocab_size, "text" if shared_text else name, stride))
     return tuple(streams)
 
 
-def _stream(name: str, modality: Modality, text_vocab: int, text: str, stride: float) -> Stream:
+def _stream(name: str, modality: Modality, text_vocab_size: int, text: str, stride: float) -> Stream:
     match modality.layout:
         case Dense() | Vector() as layout:
             spec = modality.tokenizer
@@ -121,7 +123,7 @@ def _stream(name: str, modality: Modality, text_vocab: int, text: str, stride: f
                 kind=StreamKind.grid,
                 num_tokens=layout.num_tokens,
                 vocabulary=spec.name,
-                vocab=spec.vocab,
+                vocab_size=spec.vocab_size,
                 grid=grid,
                 stride=stride,
             )
@@ -131,7 +133,7 @@ def _stream(name: str, modality: Modality, text_vocab: int, text: str, stride: f
                 kind=StreamKind.sequence,
                 num_tokens=layout.max_tokens,
                 vocabulary=text,
-                vocab=text_vocab,
+                vocab_size=text_vocab_size,
                 chunk=layout.chunk,
                 keep=layout.keep,
             )

@@ -6,24 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evaluation.files import read_json, write_text
+from evaluation.files import atomic_write_text, read_json
 from evaluation.generation.contact import contact_sheet
-from evaluation.generation.recipes import RECIPES, Inputs, Material, Recipe
-from evaluation.generation.request import fulfil
-from evaluation.generation.settings import spoken
-from evaluation.pictures import Sheet, from_plain, to_plain
+from evaluation.generation.recipes import GALLERY_PRESETS, GalleryData, GalleryPreset, PresetInputs
+from evaluation.generation.request import run_request
+from evaluation.generation.settings import describe_plan
+from evaluation.pictures import ContactSheet, rendering_from_json, rendering_to_json
 from modalities.errors import DataError
 from networks.fourm import FourM
 
 log = logging.getLogger(__name__)
 
-FILE = "exhibits.json"
-HERE = "HERE"
+GALLERY_FILE = "exhibits.json"
+FOLDER_PLACEHOLDER = "HERE"
 """Stands for the folder of the exhibits in their commands, until somebody knows where that will be."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exhibit:
+class GalleryItem:
     """One generation sheet and what a reader must know of it."""
 
     name: str
@@ -33,63 +33,70 @@ class Exhibit:
     """What was set for each target, in words."""
     commands: tuple[tuple[str, ...], ...]
     """What makes it again, as words of ``fourm generate``; one for each request."""
-    sheet: Sheet
+    sheet: ContactSheet
 
-    def at(self, folder: str) -> "Exhibit":
+    def with_folder(self, folder: str) -> "GalleryItem":
         """The same, its commands naming ``folder``."""
-        moved = tuple(tuple(word.replace(HERE, folder) for word in words) for words in self.commands)
+        moved = tuple(tuple(word.replace(FOLDER_PLACEHOLDER, folder) for word in words) for words in self.commands)
         return replace(self, commands=moved)
 
-    def behind(self, words: tuple[str, ...]) -> "Exhibit":
+    def with_prefix(self, words: tuple[str, ...]) -> "GalleryItem":
         """The same, its commands behind ``words``."""
         return replace(self, commands=tuple((*words, *command) for command in self.commands))
 
 
-def make_exhibits(
-    model: FourM, material: Material, progress: Callable[[float], None] = lambda _: None
-) -> list[Exhibit]:
+def make_gallery(
+    model: FourM, gallery_data: GalleryData, progress: Callable[[float], None] = lambda _: None
+) -> list[GalleryItem]:
     """Every sheet that the model can make; a line of the log says which it cannot, and why."""
     was_training = model.training
     model.eval()
-    found: list[Exhibit] = []
-    for number, recipe in enumerate(RECIPES):
-        exhibit = _exhibit(model, material, recipe)
+    found: list[GalleryItem] = []
+    for number, preset in enumerate(GALLERY_PRESETS):
+        exhibit = _make_item(model, gallery_data, preset)
         if exhibit is not None:
             found.append(exhibit)
-        progress((number + 1) / len(RECIPES))
+        progress((number + 1) / len(GALLERY_PRESETS))
     model.train(was_training)
     return found
 
 
-def _exhibit(model: FourM, material: Material, recipe: Recipe) -> Exhibit | None:
-    lacking = [name for name in recipe.needs if name not in material.targets]
-    if lacking:
-        log.warning("No sheet %s: the model cannot predict %s.", recipe.name, ", ".join(lacking))
+def _make_item(model: FourM, gallery_data: GalleryData, preset: GalleryPreset) -> GalleryItem | None:
+    missing = [name for name in preset.required_targets if name not in gallery_data.targets]
+    if missing:
+        log.warning("No sheet %s: the model cannot predict %s.", preset.name, ", ".join(missing))
         return None
-    sample = material.sample(recipe.first, recipe.needs)
-    requests = {} if sample is None else recipe.requests(Inputs(material=material, sheet=recipe.name, sample=sample))
+    sample = gallery_data.sample(preset.first, preset.required_targets)
+    requests = (
+        {}
+        if sample is None
+        else preset.requests(PresetInputs(gallery_data=gallery_data, sheet=preset.name, sample=sample))
+    )
     if sample is None or not requests:
-        log.warning("No sheet %s: no held-out sample has what it asks for.", recipe.name)
+        log.warning("No sheet %s: no held-out sample has what it asks for.", preset.name)
         return None
-    codecs = material.codecs
-    outcomes = {label: fulfil(model, codecs, request) for label, request in requests.items()}
+    codec = gallery_data.codec
+    outcomes = {label: run_request(model, codec, request) for label, request in requests.items()}
     settings = [
         f"{label}: {words}" if label else words
         for label, outcome in outcomes.items()
-        for words in [spoken(outcome.plan, codecs.streams, outcome.targets)]
+        for words in [describe_plan(outcome.plan, codec.streams, outcome.targets)]
     ]
     # Files are named by where they will lie, not by where they are written.
-    place = str(material.folder.parent)
-    return Exhibit(
-        name=recipe.name,
-        sentence=recipe.sentence,
+    folder_name = str(gallery_data.folder.parent)
+    return GalleryItem(
+        name=preset.name,
+        sentence=preset.sentence,
         settings=". ".join(settings),
-        commands=tuple(tuple(word.replace(place, HERE) for word in request.words()) for request in requests.values()),
-        sheet=contact_sheet(codecs, outcomes, recipe.title, material.truth(sample) if recipe.is_given else None),
+        commands=tuple(
+            tuple(word.replace(folder_name, FOLDER_PLACEHOLDER) for word in request.to_argv())
+            for request in requests.values()
+        ),
+        sheet=contact_sheet(codec, outcomes, preset.title, gallery_data.truth(sample) if preset.has_sample else None),
     )
 
 
-def write_exhibits(folder: Path, exhibits: Sequence[Exhibit]) -> None:
+def write_gallery(folder: Path, exhibits: Sequence[GalleryItem]) -> None:
     """Write each sheet as ``NAME.png``, and all that is told of them as JSON.
 
     Raises:
@@ -100,36 +107,36 @@ def write_exhibits(folder: Path, exhibits: Sequence[Exhibit]) -> None:
             item.sheet.image().save(folder / f"{item.name}.png")
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    write_text(folder / FILE, json.dumps([_plain(item) for item in exhibits]) + "\n")
+    atomic_write_text(folder / GALLERY_FILE, json.dumps([_item_to_json(item) for item in exhibits]) + "\n")
 
 
-def read_exhibits(folder: Path) -> list[Exhibit]:
+def read_gallery(folder: Path) -> list[GalleryItem]:
     """What `write_exhibits` wrote.
 
     Raises:
         DataError: The file is missing or is something else.
     """
-    content = read_json(folder / FILE)
+    content = read_json(folder / GALLERY_FILE)
     try:
         return [
-            Exhibit(
+            GalleryItem(
                 name=item["name"],
                 sentence=item["sentence"],
                 settings=item["settings"],
                 commands=tuple(tuple(words) for words in item["commands"]),
-                sheet=Sheet(
+                sheet=ContactSheet(
                     title=item["title"],
                     columns=tuple(item["columns"]),
-                    rows=tuple(tuple(map(from_plain, row)) for row in item["rows"]),
+                    rows=tuple(tuple(map(rendering_from_json, row)) for row in item["rows"]),
                 ),
             )
             for item in content
         ]
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise DataError(f"{folder / FILE} does not hold generation sheets: {error}.") from error
+        raise DataError(f"{folder / GALLERY_FILE} does not hold generation sheets: {error}.") from error
 
 
-def _plain(item: Exhibit) -> dict[str, object]:
+def _item_to_json(item: GalleryItem) -> dict[str, object]:
     return {
         "name": item.name,
         "sentence": item.sentence,
@@ -137,5 +144,5 @@ def _plain(item: Exhibit) -> dict[str, object]:
         "commands": item.commands,
         "title": item.sheet.title,
         "columns": item.sheet.columns,
-        "rows": [[to_plain(drawing) for drawing in row] for row in item.sheet.rows],
+        "rows": [[rendering_to_json(drawing) for drawing in row] for row in item.sheet.rows],
     }

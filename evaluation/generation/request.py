@@ -7,19 +7,19 @@ from typing import Any
 import torch
 
 from evaluation.decoding import decode_dense, decode_sequences, is_dense
-from evaluation.generation.inputs import Source, Taken, is_whole_image, take
-from evaluation.generation.settings import Settings, plan_of
-from evaluation.held_out import Codecs
+from evaluation.generation.inputs import PreparedInputs, UserInput, has_full_image, prepare_user_inputs
+from evaluation.generation.settings import GenerationOptions, build_generation_plan
+from evaluation.held_out import Codec
 from evaluation.instances import INSTANCES, dense_instances
 from modalities.errors import UnknownNameError
-from networks.batch import Column
+from networks.batch import PaddedTokens
 from networks.fourm import FourM
-from networks.generation.canvas import Part
-from networks.generation.defaults import in_order
+from networks.generation.canvas import KnownTokens
+from networks.generation.defaults import sort_targets
 from networks.generation.generate import generate_iter
-from networks.generation.inputs import Given
-from networks.generation.plan import GenerationError, Plan
-from networks.streams import PIXELS, StreamKind
+from networks.generation.inputs import ConditionInput
+from networks.generation.plan import GenerationConfig, GenerationError
+from networks.streams import PIXELS_SUFFIX, StreamKind
 
 ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
 """Short names that a request may use."""
@@ -29,12 +29,12 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class GenerationRequest:
     """What is to be generated from what."""
 
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, UserInput] = field(default_factory=dict)
     targets: Sequence[str] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: GenerationOptions = field(default_factory=GenerationOptions)
     num: int = 1
     """Variations."""
     seed: int = 0
@@ -43,7 +43,7 @@ class Request:
     is_ordered: bool = True
     """True for the published order of targets, False for the order given."""
 
-    def words(self) -> list[str]:
+    def to_argv(self) -> list[str]:
         """The request as ``fourm generate`` takes it, without the model and where to write."""
         words: list[str] = []
         for name, source in self.sources.items():
@@ -51,103 +51,114 @@ class Request:
             words += ["--mask", f"{name}={source.mask}"] if source.mask is not None else []
         words += ["--to", ",".join(self.targets)]
         words += [] if self.is_ordered else ["--in-order"]
-        words += self.settings.words()
+        words += self.settings.to_argv()
         for name, default in (("num", 1), ("points", 0)):
             words += [f"--{name}", str(getattr(self, name))] if getattr(self, name) != default else []
         return [*words, "--seed", str(self.seed)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class GenerationResult:
     """What a request came to."""
 
     targets: list[str]
     """In the order in which they were generated."""
-    taken: Taken
-    plan: Plan
-    parts: Mapping[str, Part]
+    prepared: PreparedInputs
+    plan: GenerationConfig
+    parts: Mapping[str, KnownTokens]
     values: dict[str, list[Any]]
     """By target, one for each variation."""
 
 
-def fulfil(model: FourM, codecs: Codecs, request: Request, progress: Progress = lambda *_: None) -> Outcome:
+def run_request(
+    model: FourM, codec: Codec, request: GenerationRequest, progress: Progress = lambda *_: None
+) -> GenerationResult:
     """Generate what is asked for.
 
     Raises:
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read.
     """
-    targets = [known_target(name, codecs) for name in request.targets]
-    targets = in_order(targets) if request.is_ordered else targets
-    sources = {full_name(name): source for name, source in request.sources.items()}
+    targets = [resolve_target(name, codec) for name in request.targets]
+    targets = sort_targets(targets) if request.is_ordered else targets
+    sources = {resolve_alias(name): source for name, source in request.sources.items()}
     if request.num < 1:
         raise GenerationError(f"--num must be at least 1, got {request.num}.")
-    taken = take(model, codecs, sources, targets, request.num)
-    plan = plan_of(
+    prepared = prepare_user_inputs(model, codec, sources, targets, request.num)
+    plan = build_generation_plan(
         request.settings,
-        codecs.streams,
+        codec.streams,
         targets,
-        from_image=is_whole_image(taken.given, model),
-        rename=lambda name: _entrance(full_name(name), taken),
-        given=taken.given,
+        from_image=has_full_image(prepared.condition_inputs, model),
+        resolve_stream=lambda name: _condition_stream(resolve_alias(name), prepared),
+        condition_inputs=prepared.condition_inputs,
     )
-    parts = _run(model, taken, targets, plan, request, progress)
-    values = {name: _values(codecs, name, parts[name]) for name in targets if name in parts}
+    parts = _generate_parts(model, prepared, targets, plan, request, progress)
+    values = {name: _decode_values(codec, name, parts[name]) for name in targets if name in parts}
     if request.points and INSTANCES in targets:
-        given = {**taken.given, **{name: _given(parts[name]) for name in values}}
+        condition_inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
         generator = torch.Generator().manual_seed(request.seed)
-        values[INSTANCES] = [dense_instances(model, codecs, given, plan, request.points, generator)]
-    return Outcome(targets=targets, taken=taken, plan=plan, parts=parts, values=values)
+        values[INSTANCES] = [dense_instances(model, codec, condition_inputs, plan, request.points, generator)]
+    return GenerationResult(targets=targets, prepared=prepared, plan=plan, parts=parts, values=values)
 
 
-def full_name(name: str) -> str:
+def resolve_alias(name: str) -> str:
     """A modality's name for a short one."""
     return ALIASES.get(name, name)
 
 
-def known_target(name: str, codecs: Codecs) -> str:
+def resolve_target(name: str, codec: Codec) -> str:
     """The target that is meant by ``name``.
 
     Raises:
         UnknownNameError: The model has no such target.
         GenerationError: It is an input only.
     """
-    full = full_name(name)
-    targets = [stream.name for stream in codecs.streams if stream.is_target]
+    full = resolve_alias(name)
+    targets = [stream.name for stream in codec.streams if stream.is_target]
     if full in targets:
         return full
-    if full in codecs.modalities:
+    if full in codec.modalities:
         raise GenerationError(f"{full} is an input only and cannot be generated. Targets: {', '.join(targets)}.")
     raise UnknownNameError("target of this model", name, targets)
 
 
-def _run(
-    model: FourM, taken: Taken, targets: Sequence[str], plan: Plan, request: Request, progress: Progress
-) -> Mapping[str, Part]:
+def _generate_parts(
+    model: FourM,
+    prepared: PreparedInputs,
+    targets: Sequence[str],
+    plan: GenerationConfig,
+    request: GenerationRequest,
+    progress: Progress,
+) -> Mapping[str, KnownTokens]:
     """Every part at the end. What a dense map of instances needs is generated without them."""
     chosen = [name for name in targets if not (request.points and name == INSTANCES)]
     generator = torch.Generator().manual_seed(request.seed)
-    parts: Mapping[str, Part] = {}
+    parts: Mapping[str, KnownTokens] = {}
     if not chosen and targets:
         return parts
-    for state in generate_iter(model, taken.given, chosen, plan, generator, num_samples=request.num):
+    for state in generate_iter(model, prepared.condition_inputs, chosen, plan, generator, num_samples=request.num):
         stream = model.streams[model.index[state.target]]
-        progress(state.target, state.step, plan.of(state.target).steps if stream.kind is StreamKind.grid else 0)
+        progress(state.target, state.step, plan.for_stream(state.target).steps if stream.kind is StreamKind.grid else 0)
         parts = state.parts
     return parts
 
 
-def _given(part: Part) -> Given:
+def _as_condition(part: KnownTokens) -> ConditionInput:
     """A finished target as an input."""
-    return Given(column=Column(values=part.ids, lengths=part.known.sum(dim=1)))
+    return ConditionInput(tokens=PaddedTokens(values=part.ids, lengths=part.known.sum(dim=1)))
 
 
-def _entrance(name: str, taken: Taken) -> str:
+def _condition_stream(name: str, prepared: PreparedInputs) -> str:
     """The stream that a condition means: an image's pixels where only those are given."""
-    return name + PIXELS if name not in taken.given and name + PIXELS in taken.given else name
+    return (
+        name + PIXELS_SUFFIX
+        if name not in prepared.condition_inputs and name + PIXELS_SUFFIX in prepared.condition_inputs
+        else name
+    )
 
 
 @torch.no_grad()
-def _values(codecs: Codecs, name: str, part: Part) -> list[Any]:
-    if is_dense(codecs, name):
-        return decode_dense(codecs, name, part.ids)
-    return decode_sequences(codecs, name, part.rows()).values
+def _decode_values(codec: Codec, name: str, part: KnownTokens) -> list[Any]:
+    if is_dense(codec, name):
+        return decode_dense(codec, name, part.ids)
+    return decode_sequences(codec, name, part.rows()).values

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modalities.errors import ConfigError, UnknownNameError
-from networks.generation.defaults import default_plan
-from networks.generation.plan import Condition, Decoding, Plan, Scheme
+from networks.generation.defaults import default_generation_config
+from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.schedules import Temperature, TokenSchedule
 from networks.streams import Stream, StreamKind
 
-READERS: dict[str, Callable[[str], Any]] = {
-    "scheme": Scheme,
+OPTION_PARSERS: dict[str, Callable[[str], Any]] = {
+    "scheme": DecodingScheme,
     "steps": int,
     "tokens": TokenSchedule,
     "temperature": Temperature.parse,
@@ -23,33 +23,33 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class GenerationOptions:
     """Options as they were typed: each is a value for all targets, or ``target=value``, several apart by commas."""
 
     options: Mapping[str, str] = field(default_factory=dict)
     """By the field of `Decoding`."""
     conditions: str = ""
     """Weighted inputs in place of guidance, as ``caption=3,depth=-1``."""
-    grow: bool = True
-    prompted: bool = True
+    accumulate_conditioning: bool = True
+    prompt_with_sentinel: bool = True
 
-    def words(self) -> list[str]:
+    def to_argv(self) -> list[str]:
         """The settings as they are typed."""
         words = [word for name, value in self.options.items() for word in ("--" + name.replace("_", "-"), value)]
         words += ["--conditions", self.conditions] if self.conditions else []
-        words += [] if self.grow else ["--no-grow"]
-        return words if self.prompted else [*words, "--no-prompt"]
+        words += [] if self.accumulate_conditioning else ["--no-accumulate"]
+        return words if self.prompt_with_sentinel else [*words, "--no-sentinel-prompt"]
 
 
-def plan_of(
-    settings: Settings,
+def build_generation_plan(
+    settings: GenerationOptions,
     streams: Sequence[Stream],
     targets: Sequence[str],
     *,
     from_image: bool,
-    rename: Callable[[str], str],
-    given: Collection[str] = (),
-) -> Plan:
+    resolve_stream: Callable[[str], str],
+    condition_inputs: Collection[str] = (),
+) -> GenerationConfig:
     """The plan for ``targets``: published defaults, and over them what was typed.
 
     Args:
@@ -60,34 +60,42 @@ def plan_of(
         ConfigError: A value is not of the option's kind or out of its range.
         UnknownNameError: A setting names what is not asked for.
     """
-    coarsest = max((stream.stride for stream in streams if stream.name in given), default=0.0)
+    coarsest = max((stream.stride for stream in streams if stream.name in condition_inputs), default=0.0)
     finer = [stream.name for stream in streams if stream.stride < coarsest]
-    plan = default_plan(streams, from_image=from_image, finer=finer)
-    decodings = {name: plan.of(name) for name in targets}
-    for option, typed in settings.options.items():
-        for name, value in _by_target(option, typed, targets, rename).items():
-            decodings[name] = _changed(decodings[name], option, value)
+    plan = default_generation_config(streams, from_image=from_image, finer=finer)
+    decodings = {name: plan.for_stream(name) for name in targets}
+    for option, raw_value in settings.options.items():
+        for name, value in _values_by_target(option, raw_value, targets, resolve_stream).items():
+            decodings[name] = _with_option(decodings[name], option, value)
     if settings.conditions:
-        conditions = tuple(_condition(item, rename) for item in settings.conditions.split(","))
+        conditions = tuple(_parse_condition(item, resolve_stream) for item in settings.conditions.split(","))
         decodings = {name: replace(item, conditions=conditions) for name, item in decodings.items()}
-    return replace(plan, decodings=decodings, grow=settings.grow, prompted=settings.prompted)
+    return replace(
+        plan,
+        decodings=decodings,
+        accumulate_conditioning=settings.accumulate_conditioning,
+        prompt_with_sentinel=settings.prompt_with_sentinel,
+    )
 
 
-def told(plan: Plan, targets: Sequence[str]) -> dict[str, Any]:
+def plan_to_dict(plan: GenerationConfig, targets: Sequence[str]) -> dict[str, Any]:
     """The plan as plain values, for a record beside the results."""
-    return {name: _plain(plan.of(name)) for name in targets} | {"grow": plan.grow, "prompted": plan.prompted}
+    return {name: _decoding_to_dict(plan.for_stream(name)) for name in targets} | {
+        "grow": plan.accumulate_conditioning,
+        "prompted": plan.prompt_with_sentinel,
+    }
 
 
-def spoken(plan: Plan, streams: Sequence[Stream], targets: Sequence[str]) -> str:
+def describe_plan(plan: GenerationConfig, streams: Sequence[Stream], targets: Sequence[str]) -> str:
     """The plan for a person: targets that are generated alike together, in their order."""
     kinds = {stream.name: stream.kind for stream in streams}
     groups: dict[str, list[str]] = {}
     for name in targets:
-        groups.setdefault(_spoken(plan.of(name), kinds[name]), []).append(name)
+        groups.setdefault(_describe_decoding(plan.for_stream(name), kinds[name]), []).append(name)
     return "; ".join(f"{', '.join(names)}: {words}" for words, names in groups.items())
 
 
-def _spoken(decoding: Decoding, kind: StreamKind) -> str:
+def _describe_decoding(decoding: DecodingConfig, kind: StreamKind) -> str:
     words: list[str] = []
     if kind is StreamKind.grid:
         count = f"{decoding.steps} step{'s' if decoding.steps > 1 else ''}"
@@ -101,7 +109,7 @@ def _spoken(decoding: Decoding, kind: StreamKind) -> str:
     return ", ".join([*words, f"guidance {decoding.guidance:g}"] if decoding.guidance != 1 else words)
 
 
-def _plain(decoding: Decoding) -> dict[str, Any]:
+def _decoding_to_dict(decoding: DecodingConfig) -> dict[str, Any]:
     return {
         "scheme": decoding.scheme.value,
         "steps": decoding.steps,
@@ -114,33 +122,38 @@ def _plain(decoding: Decoding) -> dict[str, Any]:
     }
 
 
-def _by_target(option: str, typed: str, targets: Sequence[str], rename: Callable[[str], str]) -> dict[str, str]:
+def _values_by_target(
+    option: str, raw_value: str, targets: Sequence[str], resolve_stream: Callable[[str], str]
+) -> dict[str, str]:
     chosen: dict[str, str] = {}
-    for item in typed.split(","):
+    for item in raw_value.split(","):
         name, equals, value = item.rpartition("=")
         if not equals:
             chosen |= dict.fromkeys(targets, value.strip())
-        elif rename(name.strip()) in targets:
-            chosen[rename(name.strip())] = value.strip()
+        elif resolve_stream(name.strip()) in targets:
+            chosen[resolve_stream(name.strip())] = value.strip()
         else:
             raise UnknownNameError(f"target with --{option.replace('_', '-')}", name.strip(), targets)
     return chosen
 
 
-def _changed(decoding: Decoding, option: str, value: str) -> Decoding:
+def _with_option(decoding: DecodingConfig, option: str, value: str) -> DecodingConfig:
     try:
-        return replace(decoding, **{option: READERS[option](value)})
+        return replace(decoding, **{option: OPTION_PARSERS[option](value)})
     except ValueError:
-        kind = READERS[option]
-        known = f"one of {', '.join(item.value for item in kind)}" if isinstance(kind, type(Scheme)) else "a number"
+        kind = OPTION_PARSERS[option]
+        known = (
+            f"one of {', '.join(item.value for item in kind)}" if isinstance(kind, type(DecodingScheme)) else "a number"
+        )
         raise ConfigError(f"--{option.replace('_', '-')} takes {known}, got {value!r}.") from None
 
 
-def _condition(item: str, rename: Callable[[str], str]) -> Condition:
+def _parse_condition(item: str, resolve_stream: Callable[[str], str]) -> GuidanceCondition:
     names, _, weight = item.rpartition("=")
     try:
-        return Condition(
-            streams=tuple(rename(name.strip()) for name in names.split("+") if name.strip()), weight=float(weight)
+        return GuidanceCondition(
+            streams=tuple(resolve_stream(name.strip()) for name in names.split("+") if name.strip()),
+            weight=float(weight),
         )
     except ValueError:
         raise ConfigError(

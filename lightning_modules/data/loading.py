@@ -16,14 +16,14 @@ from networks.masking import Masker
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draw:
+class BatchSpec:
     """One batch to be made: which samples, and the seed of what is random about it."""
 
     indices: Tensor
     seed: int
 
 
-class BatchSampler(Sampler[Draw]):
+class BatchSampler(Sampler[BatchSpec]):
     """Shuffled batches, disjoint between ranks, the same for the same seed and epoch."""
 
     def __init__(self, num_samples: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
@@ -51,36 +51,38 @@ class BatchSampler(Sampler[Draw]):
         """Choose the epoch's order; Lightning calls this."""
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[Draw]:
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+    def __iter__(self) -> Iterator[BatchSpec]:
+        generator = torch.Generator().manual_seed(_mix_seed(self.seed, self.epoch))
         order = torch.randperm(self.num_samples, generator=generator)
         start, self.start = self.start, 0
-        for number in range(start, len(self)):
+        for batch_index in range(start, len(self)):
             # Counted over all ranks: two ranks draw what one that accumulates two batches draws.
-            place = number * self.world_size + self.rank
-            first = place * self.batch_size
-            yield Draw(indices=order[first : first + self.batch_size], seed=_mix(self.seed, self.epoch, place, 0))
+            global_index = batch_index * self.world_size + self.rank
+            first = global_index * self.batch_size
+            yield BatchSpec(
+                indices=order[first : first + self.batch_size], seed=_mix_seed(self.seed, self.epoch, global_index, 0)
+            )
 
 
-class MaskedBatches(Dataset[TokenBatch]):
+class MaskedTokenDataset(Dataset[TokenBatch]):
     """Draws to masked batches: the store is asked once for the whole batch, and masked as a whole."""
 
     def __init__(self, store: TokenStore, masker: Masker) -> None:
         self.store, self.masker = store, masker
 
-    def __getitem__(self, draw: Any) -> TokenBatch:
+    def __getitem__(self, spec: Any) -> TokenBatch:
         names = [stream.name for stream in self.masker.streams]
-        samples = self.store.columns(draw.indices.numpy(), names)
-        return self.masker(samples, torch.Generator().manual_seed(draw.seed))
+        samples = self.store.read(spec.indices.numpy(), names)
+        return self.masker(samples, torch.Generator().manual_seed(spec.seed))
 
 
-class _Resumable(LightningDataModule):
+class _ResumableDataModule(LightningDataModule):
     """Shuffled batches that go on, after an interruption, where they were."""
 
     def __init__(self, num_samples: int, batch_size: int, *, seed: int) -> None:
         super().__init__()
         self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
-        self._start = self._epoch = 0
+        self._start_batch = self._start_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of which epoch are done."""
@@ -88,24 +90,24 @@ class _Resumable(LightningDataModule):
             return {"done": 0, "epoch": 0}
         # `completed` is counted only after checkpoints are written.
         done = cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.total).processed
-        in_epoch = max(1, self.num_samples // (self.batch_size * self.trainer.world_size))
-        return {"done": done % in_epoch, "epoch": done // in_epoch}
+        batches_per_epoch = max(1, self.num_samples // (self.batch_size * self.trainer.world_size))
+        return {"done": done % batches_per_epoch, "epoch": done // batches_per_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where `state_dict` stood."""
-        self._start, self._epoch = int(state_dict["done"]), int(state_dict["epoch"])
+        self._start_batch, self._start_epoch = int(state_dict["done"]), int(state_dict["epoch"])
 
     def _sampler(self) -> BatchSampler:
         """The batches of this rank that are left."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = BatchSampler(self.num_samples, self.batch_size, seed=self.seed, rank=rank, world_size=world)
-        sampler.start, self._start = self._start, 0
+        sampler.start, self._start_batch = self._start_batch, 0
         # Loader processes ask for batches before Lightning tells the epoch.
-        sampler.set_epoch(self._epoch)
+        sampler.set_epoch(self._start_epoch)
         return sampler
 
 
-class FourMDataModule(_Resumable):
+class FourMDataModule(_ResumableDataModule):
     """Masked batches of a token store. Validation draws the same samples and the same masks every time."""
 
     def __init__(
@@ -130,15 +132,17 @@ class FourMDataModule(_Resumable):
     def val_dataloader(self) -> DataLoader[TokenBatch]:
         """The first samples in order, with fixed masks."""
         size = min(self.batch_size, len(self.validation))
-        draws = [
-            Draw(indices=torch.arange(number * size, (number + 1) * size), seed=_mix(7, number))
-            for number in range(min(self.val_batches, len(self.validation) // size))
+        specs = [
+            BatchSpec(
+                indices=torch.arange(batch_index * size, (batch_index + 1) * size), seed=_mix_seed(7, batch_index)
+            )
+            for batch_index in range(min(self.val_batches, len(self.validation) // size))
         ]
-        return self._loader(self.validation, draws)
+        return self._loader(self.validation, specs)
 
-    def _loader(self, store: TokenStore, sampler: Sampler[Draw] | Sequence[Draw]) -> DataLoader[TokenBatch]:
+    def _loader(self, store: TokenStore, sampler: Sampler[BatchSpec] | Sequence[BatchSpec]) -> DataLoader[TokenBatch]:
         return DataLoader(
-            MaskedBatches(store, self.masker),
+            MaskedTokenDataset(store, self.masker),
             batch_size=None,
             sampler=sampler,
             num_workers=self.num_workers,
@@ -147,17 +151,17 @@ class FourMDataModule(_Resumable):
         )
 
 
-class RowBatches(Dataset[Tensor]):
+class RowDataset(Dataset[Tensor]):
     """Rows of a tensor, a batch at a time."""
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
 
-    def __getitem__(self, draw: Any) -> Tensor:
-        return self.rows[draw.indices]
+    def __getitem__(self, spec: Any) -> Tensor:
+        return self.rows[spec.indices]
 
 
-class RowDataModule(_Resumable):
+class RowDataModule(_ResumableDataModule):
     """Shuffled rows of a tensor, for the training of a tokenizer."""
 
     def __init__(self, rows: Tensor, batch_size: int, *, world_size: int = 1, seed: int = 0) -> None:
@@ -167,10 +171,10 @@ class RowDataModule(_Resumable):
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches of this rank."""
-        return DataLoader(RowBatches(self.rows), batch_size=None, sampler=self._sampler())
+        return DataLoader(RowDataset(self.rows), batch_size=None, sampler=self._sampler())
 
 
-def _mix(*parts: int) -> int:
+def _mix_seed(*parts: int) -> int:
     """One seed out of several, so that neighbours are unrelated."""
     value = 0x9E3779B97F4A7C15
     for part in parts:

@@ -8,16 +8,23 @@ from typing import Any, cast, overload
 
 import numpy as np
 
-from lightning_modules.data.shards import ArrayColumn, read_column, seal, unseal, whole_folder, write_column
+from lightning_modules.data.shards import (
+    ShardColumn,
+    atomic_folder,
+    read_column,
+    read_manifest,
+    write_column,
+    write_manifest,
+)
 from modalities.errors import DataError
 from modalities.scene import Scene, make_scene, split_seed
 from modalities.spec import Dense, Modality, SequenceModality
 
-DEFAULT_SIZE = 224
+DEFAULT_SCENE_SIZE = 224
 """Side of scenes that no grid is taken from."""
 
 
-class RecordCodec(SequenceModality):
+class _JsonModality(SequenceModality):
     """What a sequence modality can do with JSON."""
 
     def to_json(self, value: Any) -> Any:
@@ -28,25 +35,29 @@ class RecordCodec(SequenceModality):
 
 
 def render_shard(
-    folder: Path, modalities: Mapping[str, Modality], split: str, numbers: Sequence[int], progress: Any = None
+    folder: Path, modalities: Mapping[str, Modality], split: str, scene_numbers: Sequence[int], progress: Any = None
 ) -> None:
     """Render scenes ``numbers`` of ``split`` and write the value of every modality, whole or not at all."""
-    size = next((item.layout.size for item in modalities.values() if isinstance(item.layout, Dense)), DEFAULT_SIZE)
+    size = next(
+        (item.layout.size for item in modalities.values() if isinstance(item.layout, Dense)), DEFAULT_SCENE_SIZE
+    )
     values: dict[str, list[Any]] = {name: [] for name in modalities}
-    for done, number in enumerate(numbers):
+    for done, number in enumerate(scene_numbers):
         scenes: dict[int, Scene] = {}
         for name, modality in modalities.items():
             side = modality.layout.size if isinstance(modality.layout, Dense) else size
             if side not in scenes:
                 scenes[side] = make_scene(split_seed(split, number), size=side)
-            values[name].append(modality.look(scenes[side]))
+            values[name].append(modality.from_scene(scenes[side]))
         if progress is not None and done % 16 == 0:
-            progress(done / len(numbers))
-    write_raw(folder, modalities, values, {"split": split, "numbers": [int(numbers[0]), int(numbers[-1]) + 1]})
+            progress(done / len(scene_numbers))
+    write_raw(
+        folder, modalities, values, {"split": split, "numbers": [int(scene_numbers[0]), int(scene_numbers[-1]) + 1]}
+    )
 
 
 def write_raw(
-    folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]], facts: Mapping[str, Any]
+    folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]], metadata: Mapping[str, Any]
 ) -> None:
     """Write one shard of raw values.
 
@@ -58,28 +69,28 @@ def write_raw(
         raise DataError(
             f"Modalities have unequal counts: {', '.join(f'{name} {count}' for name, count in counts.items())}."
         )
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         kinds: dict[str, str] = {}
         for name, column in values.items():
-            found = next((value for value in column if value is not None), None)
-            kinds[name] = "array" if isinstance(found, np.ndarray) else "json"
+            first_value = next((value for value in column if value is not None), None)
+            kinds[name] = "array" if isinstance(first_value, np.ndarray) else "json"
             if kinds[name] == "array":
                 write_column(partial, name, column)
             else:
-                codec = cast(RecordCodec, modalities[name])
+                codec = cast(_JsonModality, modalities[name])
                 lines = [json.dumps(None if value is None else codec.to_json(value)) for value in column]
                 (partial / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
-        seal(partial, {**facts, "count": next(iter(counts.values()), 0), "kinds": kinds})
+        write_manifest(partial, {**metadata, "count": next(iter(counts.values()), 0), "kinds": kinds})
 
 
-class _Records(Sequence[Any]):
+class _JsonLinesColumn(Sequence[Any]):
     def __init__(self, path: Path, modality: Modality) -> None:
         self._path = path
         try:
             self._lines = path.read_text().splitlines()
         except (OSError, ValueError) as error:
             raise DataError(f"{path} is damaged: {error}. Delete the folder and make it again.") from error
-        self._codec = cast(RecordCodec, modality)
+        self._codec = cast(_JsonModality, modality)
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -100,10 +111,10 @@ class _Records(Sequence[Any]):
         return None if data is None else self._codec.from_json(data)
 
 
-class RawColumn(Sequence[Any]):
+class RawValues(Sequence[Any]):
     """One modality's values over all shards."""
 
-    def __init__(self, parts: Sequence[ArrayColumn | _Records]) -> None:
+    def __init__(self, parts: Sequence[ShardColumn | _JsonLinesColumn]) -> None:
         self._parts = parts
         self._starts = np.cumsum([0, *[len(part) for part in parts]])
 
@@ -124,12 +135,12 @@ class RawColumn(Sequence[Any]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RawStore(Mapping[str, RawColumn]):
+class RawStore(Mapping[str, RawValues]):
     """Raw values of a split, by modality, out of one or several shards."""
 
     folders: tuple[Path, ...]
     modalities: Mapping[str, Modality]
-    columns: dict[str, RawColumn]
+    columns: dict[str, RawValues]
     num_samples: int
     fingerprint: str
     """Changes when any value of these modalities does."""
@@ -141,39 +152,39 @@ class RawStore(Mapping[str, RawColumn]):
         Raises:
             DataError: A shard is incomplete or damaged, lacks a modality, or holds another number of its values.
         """
-        facts = [unseal(folder) for folder in folders]
-        columns: dict[str, RawColumn] = {}
+        metadata = [read_manifest(folder) for folder in folders]
+        columns: dict[str, RawValues] = {}
         for name, modality in modalities.items():
-            parts: list[ArrayColumn | _Records] = []
-            for folder, told in zip(folders, facts, strict=True):
-                if name not in told["kinds"]:
-                    raise DataError(f"{folder} has no values of {name!r}; it has {', '.join(told['kinds'])}.")
+            parts: list[ShardColumn | _JsonLinesColumn] = []
+            for folder, manifest in zip(folders, metadata, strict=True):
+                if name not in manifest["kinds"]:
+                    raise DataError(f"{folder} has no values of {name!r}; it has {', '.join(manifest['kinds'])}.")
                 part = (
                     read_column(folder, name)
-                    if told["kinds"][name] == "array"
-                    else _Records(folder / f"{name}.jsonl", modality)
+                    if manifest["kinds"][name] == "array"
+                    else _JsonLinesColumn(folder / f"{name}.jsonl", modality)
                 )
-                if len(part) != told["count"]:
+                if len(part) != manifest["count"]:
                     raise DataError(
-                        f"{folder} has {len(part)} values of {name!r}, expected {told['count']} as of the others."
+                        f"{folder} has {len(part)} values of {name!r}, expected {manifest['count']} as of the others."
                     )
                 parts.append(part)
-            columns[name] = RawColumn(parts)
-        sums = [
+            columns[name] = RawValues(parts)
+        checksums = [
             str(item["crc32"])
-            for told in facts
-            for file, item in sorted(told["files"].items())
+            for manifest in metadata
+            for file, item in sorted(manifest["files"].items())
             if file.partition(".")[0] in modalities
         ]
         return cls(
             folders=tuple(folders),
             modalities=modalities,
             columns=columns,
-            num_samples=sum(int(told["count"]) for told in facts),
-            fingerprint=_digest(sums),
+            num_samples=sum(int(manifest["count"]) for manifest in metadata),
+            fingerprint=_digest(checksums),
         )
 
-    def __getitem__(self, name: str) -> RawColumn:
+    def __getitem__(self, name: str) -> RawValues:
         return self.columns[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into that takes the place of ``folder`` when all went well, and is removed when not.
 
     Raises:
@@ -68,7 +68,7 @@ def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArrayColumn:
+class ShardColumn:
     """One shard's column of arrays."""
 
     values: NDArray[Any]
@@ -89,7 +89,7 @@ class ArrayColumn:
         return np.asarray(self.values[self.offsets[index] : self.offsets[index + 1]])
 
 
-def read_column(folder: Path, name: str, *, in_memory: bool = False) -> ArrayColumn:
+def read_column(folder: Path, name: str, *, in_memory: bool = False) -> ShardColumn:
     """The column that `write_column` wrote.
 
     Raises:
@@ -98,7 +98,7 @@ def read_column(folder: Path, name: str, *, in_memory: bool = False) -> ArrayCol
     mode: Literal["r"] | None = None if in_memory else "r"
     offsets, present = folder / f"{name}.offsets.npy", folder / f"{name}.present.npy"
     try:
-        return ArrayColumn(
+        return ShardColumn(
             values=np.load(folder / f"{name}.npy", mmap_mode=mode),
             offsets=np.load(offsets) if offsets.exists() else None,
             present=np.load(present) if present.exists() else None,
@@ -109,17 +109,17 @@ def read_column(folder: Path, name: str, *, in_memory: bool = False) -> ArrayCol
         raise DataError(f"{folder / name}.npy is damaged: {error}. Delete the folder and make it again.") from error
 
 
-def seal(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, metadata: Mapping[str, Any]) -> None:
     """Write the manifest of a shard: ``facts``, and the size and checksum of every file beside it."""
     files = {
         path.name: {"bytes": path.stat().st_size, "crc32": checksum(path)}
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }
-    (folder / MANIFEST).write_text(json.dumps({**facts, "files": files}, indent=1, sort_keys=True) + "\n")
+    (folder / MANIFEST).write_text(json.dumps({**metadata, "files": files}, indent=1, sort_keys=True) + "\n")
 
 
-def unseal(folder: Path, *, thorough: bool = False) -> dict[str, Any]:
+def read_manifest(folder: Path, *, verify_checksums: bool = False) -> dict[str, Any]:
     """The facts of a shard whose files are as they were sealed.
 
     Args:
@@ -129,8 +129,8 @@ def unseal(folder: Path, *, thorough: bool = False) -> dict[str, Any]:
         DataError: The manifest or a file is missing, or a file has another size or checksum.
     """
     try:
-        facts: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
+        metadata: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        if not isinstance(metadata, dict) or not isinstance(metadata.get("files"), dict):
             raise ValueError("it does not list its files")
     except FileNotFoundError:
         raise DataError(
@@ -138,19 +138,19 @@ def unseal(folder: Path, *, thorough: bool = False) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise DataError(f"{folder / MANIFEST} is damaged: {error}.") from error
-    for name, expected in facts["files"].items():
+    for name, expected in metadata["files"].items():
         path = folder / name
         found = path.stat().st_size if path.exists() else None
         if found is None:
             raise DataError(f"{path} is missing. Delete {folder} and make it again.")
         if found != expected["bytes"]:
             raise DataError(f"{path} has {found} bytes, expected {expected['bytes']}: it is truncated or was changed.")
-        if thorough and (own := checksum(path)) != expected["crc32"]:
+        if verify_checksums and (actual := checksum(path)) != expected["crc32"]:
             raise DataError(
-                f"{path} is damaged: its checksum is {own}, expected {expected['crc32']}. "
+                f"{path} is damaged: its checksum is {actual}, expected {expected['crc32']}. "
                 f"Delete {folder} and make it again."
             )
-    return facts
+    return metadata
 
 
 def checksum(path: Path) -> int:

@@ -13,12 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.data.shards import ArrayColumn, read_column, seal, unseal, whole_folder, write_column
+from lightning_modules.data.shards import (
+    ShardColumn,
+    atomic_folder,
+    read_column,
+    read_manifest,
+    write_column,
+    write_manifest,
+)
 from modalities.errors import CheckpointError, DataError
-from networks.batch import Column, Samples
+from networks.batch import PaddedTokens, Samples
 from networks.streams import Stream, StreamKind
 
-COLUMN = "tokens"
+TOKENS_COLUMN = "tokens"
 
 
 def write_tokens(folder: Path, stream: str, values: Sequence[Any], fingerprint: str) -> None:
@@ -28,16 +35,16 @@ def write_tokens(folder: Path, stream: str, values: Sequence[Any], fingerprint: 
         values: An array for each sample: ids (n,), pixels (h, w, c) or vectors (n, c); None where it lacks the stream.
         fingerprint: Of the tokenizer that made the ids.
     """
-    with whole_folder(folder / stream) as partial:
-        write_column(partial, COLUMN, values)
-        seal(partial, {"count": len(values), "fingerprint": fingerprint})
+    with atomic_folder(folder / stream) as partial:
+        write_column(partial, TOKENS_COLUMN, values)
+        write_manifest(partial, {"count": len(values), "fingerprint": fingerprint})
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Held:
+class _StreamShards:
     """One stream of one or several shards, in memory or mapped."""
 
-    parts: tuple[ArrayColumn, ...]
+    parts: tuple[ShardColumn, ...]
     starts: NDArray[np.int64]
 
 
@@ -63,112 +70,118 @@ class TokenStore:
             CheckpointError: Tokens are of another tokenizer.
         """
         self.streams = {stream.name: stream for stream in streams}
-        self._held: dict[str, _Held] = {}
+        self._shards: dict[str, _StreamShards] = {}
         counts: dict[str, int] = {}
         for stream in streams:
             parts = tuple(self._open(folder, stream, fingerprints or {}, in_memory=in_memory) for folder in folders)
             if in_memory and len(parts) > 1:
-                parts = (_joined(parts),)
-            self._held[stream.name] = _Held(parts=parts, starts=np.cumsum([0, *[len(part) for part in parts]]))
-            counts[stream.name] = int(self._held[stream.name].starts[-1])
+                parts = (_concat_shards(parts),)
+            self._shards[stream.name] = _StreamShards(
+                parts=parts, starts=np.cumsum([0, *[len(part) for part in parts]])
+            )
+            counts[stream.name] = int(self._shards[stream.name].starts[-1])
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise DataError(f"Streams have unequal counts of samples: {told}. Make the token store again.")
+            counts_text = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise DataError(f"Streams have unequal counts of samples: {counts_text}. Make the token store again.")
         self.num_samples = next(iter(counts.values()), 0)
 
     def __len__(self) -> int:
         return self.num_samples
 
-    def columns(self, indices: Any, streams: Sequence[str]) -> Samples:
+    def read(self, indices: Any, streams: Sequence[str]) -> Samples:
         """The samples ``indices`` of ``streams``, each padded to the longest among them."""
-        wanted = np.asarray(indices, dtype=np.int64)
-        return {name: self._column(name, wanted) for name in streams}
+        sample_indices = np.asarray(indices, dtype=np.int64)
+        return {name: self._read_stream(name, sample_indices) for name in streams}
 
     def used_ids(self, stream: str) -> tuple[int, ...]:
         """Every id that occurs in a stream, in rising order."""
-        return tuple(int(i) for i in np.unique(np.concatenate([np.unique(p.values) for p in self._held[stream].parts])))
+        return tuple(
+            int(i) for i in np.unique(np.concatenate([np.unique(p.values) for p in self._shards[stream].parts]))
+        )
 
-    def _open(self, folder: Path, stream: Stream, fingerprints: Mapping[str, str], *, in_memory: bool) -> ArrayColumn:
-        facts = unseal(folder / stream.name, thorough=in_memory)
+    def _open(self, folder: Path, stream: Stream, fingerprints: Mapping[str, str], *, in_memory: bool) -> ShardColumn:
+        metadata = read_manifest(folder / stream.name, verify_checksums=in_memory)
         expected = fingerprints.get(stream.name)
-        if expected is not None and facts["fingerprint"] != expected:
+        if expected is not None and metadata["fingerprint"] != expected:
             raise CheckpointError(
-                f"{folder / stream.name} holds tokens of tokenizer {facts['fingerprint']}, expected {expected}: "
+                f"{folder / stream.name} holds tokens of tokenizer {metadata['fingerprint']}, expected {expected}: "
                 "the tokenizer was trained again; make the tokens again too."
             )
-        column = read_column(folder / stream.name, COLUMN, in_memory=in_memory)
-        if len(column) != facts["count"]:
-            raise DataError(f"{folder / stream.name} has {len(column)} samples, expected {facts['count']}.")
+        column = read_column(folder / stream.name, TOKENS_COLUMN, in_memory=in_memory)
+        if len(column) != metadata["count"]:
+            raise DataError(f"{folder / stream.name} has {len(column)} samples, expected {metadata['count']}.")
         return column
 
-    def _column(self, name: str, wanted: NDArray[np.int64]) -> Column:
-        held = self._held[name]
-        if len(held.parts) == 1:
-            values, lengths = _gather(held.parts[0], wanted, self.streams[name])
+    def _read_stream(self, name: str, sample_indices: NDArray[np.int64]) -> PaddedTokens:
+        shards = self._shards[name]
+        if len(shards.parts) == 1:
+            values, lengths = _gather(shards.parts[0], sample_indices, self.streams[name])
         else:
-            values, lengths = self._gather_parts(held, wanted, self.streams[name])
-        return Column(values=_tensor(values), lengths=torch.from_numpy(lengths))
+            values, lengths = self._gather_parts(shards, sample_indices, self.streams[name])
+        return PaddedTokens(values=_to_tensor(values), lengths=torch.from_numpy(lengths))
 
     def _gather_parts(
-        self, held: _Held, wanted: NDArray[np.int64], stream: Stream
+        self, shards: _StreamShards, sample_indices: NDArray[np.int64], stream: Stream
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        part = np.searchsorted(held.starts, wanted, side="right") - 1
+        part = np.searchsorted(shards.starts, sample_indices, side="right") - 1
         found = {
-            int(number): _gather(held.parts[number], wanted[part == number] - held.starts[number], stream)
+            int(number): _gather(shards.parts[number], sample_indices[part == number] - shards.starts[number], stream)
             for number in np.unique(part)
         }
         longest = max(values.shape[1] for values, _ in found.values())
         # A part whose samples all lack the stream knows neither its type nor its width.
         first = max(found.values(), key=lambda pair: int(pair[1].sum()))[0]
-        values = np.zeros((len(wanted), longest, *first.shape[2:]), dtype=first.dtype)
-        lengths = np.zeros(len(wanted), dtype=np.int64)
+        values = np.zeros((len(sample_indices), longest, *first.shape[2:]), dtype=first.dtype)
+        lengths = np.zeros(len(sample_indices), dtype=np.int64)
         for number, (rows, counts) in found.items():
-            at = np.flatnonzero(part == number)
+            positions = np.flatnonzero(part == number)
             if counts.any():
-                values[at, : rows.shape[1]] = rows
-            lengths[at] = counts
+                values[positions, : rows.shape[1]] = rows
+            lengths[positions] = counts
         return values, lengths
 
 
-def _gather(column: ArrayColumn, wanted: NDArray[np.int64], stream: Stream) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _gather(
+    column: ShardColumn, sample_indices: NDArray[np.int64], stream: Stream
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Values (b, n, ...) padded with zeros, and how many of them are there."""
     if column.offsets is None:
-        values = np.asarray(column.values[wanted])
+        values = np.asarray(column.values[sample_indices])
         full = stream.num_tokens if stream.kind is StreamKind.pixels else values.shape[1]
-        lengths = np.full(len(wanted), full, dtype=np.int64)
+        lengths = np.full(len(sample_indices), full, dtype=np.int64)
         return values, lengths
-    starts, ends = column.offsets[wanted], column.offsets[wanted + 1]
+    starts, ends = column.offsets[sample_indices], column.offsets[sample_indices + 1]
     lengths = ends - starts
-    place = np.arange(max(1, int(lengths.max(initial=0))))
-    rows = np.minimum(starts[:, None] + place, max(0, len(column.values) - 1))
-    inside = place < lengths[:, None]
+    step = np.arange(max(1, int(lengths.max(initial=0))))
+    rows = np.minimum(starts[:, None] + step, max(0, len(column.values) - 1))
+    is_valid = step < lengths[:, None]
     if not len(column.values):
-        return np.zeros((len(wanted), len(place), *column.values.shape[1:]), dtype=column.values.dtype), lengths
+        return np.zeros((len(sample_indices), len(step), *column.values.shape[1:]), dtype=column.values.dtype), lengths
     values = np.asarray(column.values[rows])
-    values[~inside] = 0
+    values[~is_valid] = 0
     if stream.kind is StreamKind.pixels:
         lengths = np.where(lengths > 0, stream.num_tokens, 0)
     return values, lengths
 
 
-def _joined(parts: Sequence[ArrayColumn]) -> ArrayColumn:
+def _concat_shards(parts: Sequence[ShardColumn]) -> ShardColumn:
     if all(part.offsets is None for part in parts):
-        return ArrayColumn(values=np.concatenate([part.values for part in parts]))
+        return ShardColumn(values=np.concatenate([part.values for part in parts]))
     offsets = [np.zeros(1, dtype=np.int64)]
     for part in parts:
-        own = part.offsets
-        if own is None:
-            own = np.arange(len(part.values) + 1) * part.values.shape[1]
-        offsets.append(own[1:] + offsets[-1][-1])
+        part_offsets = part.offsets
+        if part_offsets is None:
+            part_offsets = np.arange(len(part.values) + 1) * part.values.shape[1]
+        offsets.append(part_offsets[1:] + offsets[-1][-1])
     flat = [
         part.values if part.offsets is not None else part.values.reshape(-1, *part.values.shape[2:]) for part in parts
     ]
-    return ArrayColumn(
+    return ShardColumn(
         values=np.concatenate([item for item in flat if len(item)] or flat[:1]), offsets=np.concatenate(offsets)
     )
 
 
-def _tensor(values: NDArray[Any]) -> Tensor:
+def _to_tensor(values: NDArray[Any]) -> Tensor:
     """Ids as int64, for embeddings take nothing smaller; pixels and vectors as they are."""
     if values.dtype in (np.uint16, np.uint32, np.int32):
         values = values.astype(np.int64)

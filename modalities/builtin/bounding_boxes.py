@@ -8,17 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from modalities.boxes import Box, color_of, draw_box, from_bins, is_box, ordered, seen, to_bins, visible_things
-from modalities.detection_metrics import box_f1, box_measures
-from modalities.sequences import Reader, RecordModality, medoid
-from modalities.spec import Measure, Parsed, Text, View, WordPiece
-from modalities.text import CLASS_NAMES, coordinates
+from modalities.boxes import (
+    Box,
+    bins_to_box,
+    box_to_bins,
+    color_for_name,
+    crop_box,
+    draw_box,
+    is_valid_box,
+    sort_by_upper_left,
+    visible_boxes,
+)
+from modalities.detection_metrics import bounding_box_metrics, box_f1
+from modalities.sequences import RecordModality, TokenReader, medoid
+from modalities.spec import Crop, MetricInfo, Parsed, Text, WordPiece
+from modalities.text import CLASS_NAMES, coordinate_tokens
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
 
-_SIDE = 224
-_GROUND = (238, 238, 234)
+_RENDER_SIZE = 224
+_BACKGROUND = (238, 238, 234)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +40,9 @@ class BoundingBoxes(RecordModality):
     class_names: tuple[str, ...] = CLASS_NAMES
     """Names that a text may use; empty for any."""
 
-    def look(self, scene: "Scene") -> tuple[Box, ...]:
+    def from_scene(self, scene: "Scene") -> tuple[Box, ...]:
         """The boxes of the scene's things and people of which enough can be seen."""
-        return visible_things(scene)
+        return visible_boxes(scene)
 
     def to_json(self, value: Sequence[Box]) -> Any:
         """A list of objects with box, class_name and score."""
@@ -42,49 +52,49 @@ class BoundingBoxes(RecordModality):
         """The boxes of such a list."""
         return tuple(Box.from_json(item) for item in data)
 
-    def augment(self, value: Sequence[Box], view: View) -> tuple[Box, ...]:
+    def transform(self, value: Sequence[Box], crop: Crop) -> tuple[Box, ...]:
         """The boxes that the view shows, cut at its edges."""
-        parts = [(seen(box.box, view), box) for box in value]
-        return ordered(
+        parts = [(crop_box(box.box, crop), box) for box in value]
+        return sort_by_upper_left(
             [Box(box=part, class_name=box.class_name, score=box.score) for part, box in parts if part is not None]
         )
 
-    def serialise(self, value: Sequence[Box], rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
+    def serialize(self, value: Sequence[Box], rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
         """The boxes by the distance of their upper left corner from the image's."""
-        kept = ordered([box for box in value if box.score >= self.min_score])
-        return " ".join(f"{coordinates(to_bins(box.box))} {box.class_name}" for box in kept)
+        kept = sort_by_upper_left([box for box in value if box.score >= self.min_score])
+        return " ".join(f"{coordinate_tokens(box_to_bins(box.box))} {box.class_name}" for box in kept)
 
     def parse(self, text: str) -> Parsed:
         """The boxes in the order of the text; one that is inside out or of an unknown class is left out."""
-        reader = Reader(text)
+        reader = TokenReader(text)
         boxes: list[Box] = []
         well_formed = True
         while not reader.at_end:
-            bins = reader.coordinates(0, 1, 2, 3)
+            bins = reader.read_coordinates(0, 1, 2, 3)
             if bins is None:
                 well_formed = False
                 reader.skip_to(lambda word: word.startswith("v0="))
                 continue
-            name, corners = reader.name(), from_bins(bins)
-            if is_box(corners) and name and (not self.class_names or name in self.class_names):
+            name, corners = reader.read_name(), bins_to_box(bins)
+            if is_valid_box(corners) and name and (not self.class_names or name in self.class_names):
                 boxes.append(Box(box=corners, class_name=name))
             else:
                 well_formed = False
         return Parsed(value=tuple(boxes), well_formed=well_formed)
 
-    def draw(self, value: Sequence[Box]) -> NDArray[np.uint8]:
+    def render(self, value: Sequence[Box]) -> NDArray[np.uint8]:
         """The boxes on a plain ground."""
-        image = Image.new("RGB", (_SIDE, _SIDE), _GROUND)
+        image = Image.new("RGB", (_RENDER_SIZE, _RENDER_SIZE), _BACKGROUND)
         canvas = ImageDraw.Draw(image)
         for box in value:
-            draw_box(canvas, box.box, box.class_name, color_of(box.class_name), _SIDE)
+            draw_box(canvas, box.box, box.class_name, color_for_name(box.class_name), _RENDER_SIZE)
         return np.array(image)
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Average precision as COCO has it, and F1 at an overlap of .5."""
-        return box_measures()
+        return bounding_box_metrics()
 
-    def typical(self, values: Sequence[Sequence[Box]]) -> tuple[Box, ...]:
+    def constant_baseline(self, values: Sequence[Sequence[Box]]) -> tuple[Box, ...]:
         """The set of boxes that agrees best with the others, by F1 at an overlap of .5."""
         return tuple(medoid(values, box_f1, empty=()))
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from modalities.dense import EdgeMap
 from modalities.labellers.canny import canny
-from modalities.spec import Dense, Loss, ViTVQ
+from modalities.spec import Dense, ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class CannyEdges(EdgeMap):
     """Edges of the picture (Canny 1986)."""
 
-    def look(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
+    def from_scene(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
         """Canny's edges of the scene's picture."""
         return canny(scene.rgb)
 
@@ -27,6 +27,6 @@ MODALITY = CannyEdges(
     name="canny_edges",
     title="Canny edges",
     layout=Dense(channels=1, size=224, patch=16),
-    tokenizer=ViTVQ(name="edges", vocab=8192, loss=Loss.smooth_l1, diffusible=True),
+    tokenizer=ViTVQ(name="edges", vocab_size=8192, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     labeller="OpenCV's Canny on the photograph",
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modalities.sequences import Prose
+from modalities.sequences import FreeTextModality
 from modalities.spec import Text, WordPiece
 
 if TYPE_CHECKING:
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caption(Prose):
+class Caption(FreeTextModality):
     """A sentence about the image."""
 
-    def look(self, scene: "Scene") -> str:
+    def from_scene(self, scene: "Scene") -> str:
         """The scene's caption."""
         return scene.caption
 

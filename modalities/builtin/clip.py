@@ -1,5 +1,7 @@
 """CLIP features: what each patch means, as words would say it. The embedded data set has a proxy."""
 
-from modalities.features import map_of
+from modalities.features import feature_map_modality
 
-MODALITY = map_of("clip", "CLIP features (proxy)", "CLIP ViT-B/16, last layer, projected", channels=512, patch=16)
+MODALITY = feature_map_modality(
+    "clip", "CLIP features (proxy)", "CLIP ViT-B/16, last layer, projected", channels=512, patch=16
+)

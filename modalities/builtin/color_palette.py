@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.labellers.palette import palette
-from modalities.sequence_metrics import palette_measures
-from modalities.sequences import Reader, RecordModality
-from modalities.spec import Keep, Measure, Parsed, Text, View, WordPiece
-from modalities.text import coordinate
+from modalities.labellers.palette import dominant_colors
+from modalities.sequence_metrics import palette_metrics
+from modalities.sequences import RecordModality, TokenReader
+from modalities.spec import Crop, KeepScheme, MetricInfo, Parsed, Text, WordPiece
+from modalities.text import coordinate_token
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
 
-MOST = 7
+MAX_COLORS = 7
 """Most colours of a palette."""
 
 Color = tuple[int, int, int]
 
-_SWATCH = 64
+_SWATCH_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColorPalette(RecordModality):
     """Leading colours. A value is a tuple of one to seven (r, g, b), 0..255, the commonest first."""
 
-    def look(self, scene: "Scene") -> tuple[Color, ...]:
+    def from_scene(self, scene: "Scene") -> tuple[Color, ...]:
         """The seven leading colours of the scene's picture."""
-        return _colors(palette(scene.rgb, MOST))
+        return _to_colors(dominant_colors(scene.rgb, MAX_COLORS))
 
     def to_json(self, value: Sequence[Color]) -> Any:
         """A list of [r, g, b]."""
@@ -38,68 +38,73 @@ class ColorPalette(RecordModality):
 
     def from_json(self, data: Any) -> tuple[Color, ...]:
         """The colours of such a list."""
-        colors = _colors(data)
-        if len(colors) > MOST or any(not 0 <= level <= 255 for color in colors for level in color):
-            raise ValueError(f"a palette has at most {MOST} colours of levels 0 to 255, found {data}")
+        colors = _to_colors(data)
+        if len(colors) > MAX_COLORS or any(not 0 <= level <= 255 for color in colors for level in color):
+            raise ValueError(f"a palette has at most {MAX_COLORS} colours of levels 0 to 255, found {data}")
         return colors
 
-    def augment(self, value: Sequence[Color], view: View) -> tuple[Color, ...]:
+    def transform(self, value: Sequence[Color], crop: Crop) -> tuple[Color, ...]:
         """The same colours: a palette is the whole image's."""
         return tuple(value)
 
-    def serialise(
+    def serialize(
         self, value: Sequence[Color], rng: np.random.Generator, codes: NDArray[np.int64] | None = None
     ) -> str:
         """As many of the leading colours as ``rng`` draws, each number of them as likely."""
         if not value:
             return ""
-        return spell(value[: int(rng.integers(1, min(len(value), MOST) + 1))])
+        return palette_tokens(value[: int(rng.integers(1, min(len(value), MAX_COLORS) + 1))])
 
     def parse(self, text: str) -> Parsed:
         """The colours that are there in full, as many as announced at most."""
-        reader = Reader(text)
-        head = reader.coordinates(1)
-        announced = head[0] if head else MOST
+        reader = TokenReader(text)
+        count_token = reader.read_coordinates(1)
+        declared_count = count_token[0] if count_token else MAX_COLORS
         colors: list[Color] = []
-        while len(colors) < min(announced, MOST) and (found := reader.coordinates(0, 0, 0)):
+        while len(colors) < min(declared_count, MAX_COLORS) and (found := reader.read_coordinates(0, 0, 0)):
             colors.append((min(found[0], 255), min(found[1], 255), min(found[2], 255)))
-        is_whole = head is not None and 1 <= announced <= MOST and len(colors) == announced and reader.at_end
-        return Parsed(value=tuple(colors), well_formed=is_whole and spell(colors) == " ".join(text.split()))
+        is_complete = (
+            count_token is not None
+            and 1 <= declared_count <= MAX_COLORS
+            and len(colors) == declared_count
+            and reader.at_end
+        )
+        return Parsed(value=tuple(colors), well_formed=is_complete and palette_tokens(colors) == " ".join(text.split()))
 
-    def draw(self, value: Sequence[Color]) -> NDArray[np.uint8]:
+    def render(self, value: Sequence[Color]) -> NDArray[np.uint8]:
         """One square for each colour, side by side."""
         row = np.array(value or [(255, 255, 255)], dtype=np.uint8)[None]
-        return np.repeat(np.repeat(row, _SWATCH, axis=0), _SWATCH, axis=1)
+        return np.repeat(np.repeat(row, _SWATCH_SIZE, axis=0), _SWATCH_SIZE, axis=1)
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Mean colour difference."""
-        return palette_measures()
+        return palette_metrics()
 
-    def typical(self, values: Sequence[Sequence[Color]]) -> tuple[Color, ...]:
+    def constant_baseline(self, values: Sequence[Sequence[Color]]) -> tuple[Color, ...]:
         """The mean colour of each place, over the palettes that reach it, as far as half of them do."""
         guess: list[Color] = []
-        for place in range(MOST):
-            colors = [palette[place] for palette in values if len(palette) > place]
+        for rank in range(MAX_COLORS):
+            colors = [palette[rank] for palette in values if len(palette) > rank]
             if 2 * len(colors) < len(values) or not colors:
                 break
-            guess += _colors([np.round(np.mean(colors, axis=0))])
+            guess += _to_colors([np.round(np.mean(colors, axis=0))])
         return tuple(guess)
 
 
-def spell(colors: Sequence[Color]) -> str:
+def palette_tokens(colors: Sequence[Color]) -> str:
     """Return a palette as text."""
-    levels = [coordinate(0, level) for color in colors for level in color]
-    return " ".join([coordinate(1, len(colors)), *levels])
+    levels = [coordinate_token(0, level) for color in colors for level in color]
+    return " ".join([coordinate_token(1, len(colors)), *levels])
 
 
-def _colors(rows: Any) -> tuple[Color, ...]:
+def _to_colors(rows: Any) -> tuple[Color, ...]:
     return tuple((int(red), int(green), int(blue)) for red, green, blue in rows)
 
 
 MODALITY = ColorPalette(
     name="color_palette",
     title="Colour palette",
-    layout=Text(max_tokens=23, keep=Keep.binary),
+    layout=Text(max_tokens=23, keep=KeepScheme.binary),
     tokenizer=WordPiece(),
     labeller="PyPalette",
 )

@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from modalities.dense import ImageModality, mean
-from modalities.drawing import ramp_colors
+from modalities.dense import ImageModality, elementwise_mean
+from modalities.drawing import sequential_colors
 from modalities.errors import DataError
-from modalities.files import check_shape, check_suffix, read_array, read_levels, resample, write_array, write_image
-from modalities.metrics import depth_measures
-from modalities.scene.world import FAR
-from modalities.spec import Dense, Loss, Measure, View, ViTVQ
+from modalities.files import (
+    check_shape,
+    check_suffix,
+    crop_and_resize,
+    read_array,
+    read_lossless_image,
+    write_array,
+    write_image,
+)
+from modalities.metrics import depth_metrics
+from modalities.scene.world import MAX_DEPTH
+from modalities.spec import Crop, Dense, MetricInfo, ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
 
 Meters = Float32[np.ndarray, "h w"]
 
-MILLIMETERS = 1000
+MILLIMETERS_PER_METER = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +42,10 @@ class Depth(ImageModality):
 
     near: float = 0.1
     """Metres that the tokenizer's range begins at; nearer is cut to it."""
-    far: float = FAR
+    far: float = MAX_DEPTH
     """Metres that it ends at."""
 
-    def look(self, scene: "Scene") -> Meters:
+    def from_scene(self, scene: "Scene") -> Meters:
         """The scene's depth."""
         return scene.depth
 
@@ -45,80 +53,80 @@ class Depth(ImageModality):
         """The metres in a .npy file, or the millimetres in a 16-bit .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             return read_array(path, (None, None))
-        levels = read_levels(path)
+        levels = read_lossless_image(path)
         check_shape(path, levels.shape, (None, None))
         if levels.dtype != np.uint16:
             raise DataError(f"{path} has levels of 8 bits, expected 16 bits of millimetres.")
-        return levels.astype(np.float32) / MILLIMETERS
+        return levels.astype(np.float32) / MILLIMETERS_PER_METER
 
     def write(self, path: Path, value: Meters) -> None:
         """Write metres as .npy, or millimetres as a 16-bit .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             write_array(path, value)
         else:
-            scaled = np.where(_is_there(value), value, 0) * MILLIMETERS
+            scaled = np.where(_is_valid_depth(value), value, 0) * MILLIMETERS_PER_METER
             write_image(path, np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16))
 
-    def augment(self, value: Float32[np.ndarray, "a b"], view: View) -> Meters:
+    def transform(self, value: Float32[np.ndarray, "a b"], crop: Crop) -> Meters:
         """The part that the view shows, bilinear over what is there; missing where half of it or more is missing."""
-        there = _is_there(value)
-        side = self.grid.side
-        if there.all():
-            return resample(value, view, side, nearest=False).astype(np.float32)
-        shown = resample(np.where(there, value, 0).astype(np.float32), view, side, nearest=False)
-        weight = resample(there.astype(np.float32), view, side, nearest=False).astype(np.float32)
-        found: Meters = np.divide(shown, weight, out=np.zeros(shown.shape, np.float32), where=weight > 0.5)
+        valid = _is_valid_depth(value)
+        side = self.dense_layout.side
+        if valid.all():
+            return crop_and_resize(value, crop, side, nearest=False).astype(np.float32)
+        resized = crop_and_resize(np.where(valid, value, 0).astype(np.float32), crop, side, nearest=False)
+        weight = crop_and_resize(valid.astype(np.float32), crop, side, nearest=False).astype(np.float32)
+        found: Meters = np.divide(resized, weight, out=np.zeros(resized.shape, np.float32), where=weight > 0.5)
         return found
 
-    def draw(self, value: Meters) -> UInt8[np.ndarray, "h w 3"]:
+    def render(self, value: Meters) -> UInt8[np.ndarray, "h w 3"]:
         """From light for near to dark for far, on one scale for all pictures; missing is gray.
 
         The scale is the logarithm of a metre more than the depth, as linear steps leave a room with few of the colours.
         """
-        there = _is_there(value)
+        valid = _is_valid_depth(value)
         begin, end = np.log1p(self.near), np.log1p(self.far)
-        share = (np.log1p(np.where(there, value, 0)) - begin) / (end - begin)
-        return ramp_colors(np.where(there, share, np.nan))
+        share = (np.log1p(np.where(valid, value, 0)) - begin) / (end - begin)
+        return sequential_colors(np.where(valid, share, np.nan))
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """RMSE in metres, AbsRel, delta1."""
-        return depth_measures()
+        return depth_metrics()
 
-    def typical(self, values: Sequence[Meters]) -> Meters:
+    def constant_baseline(self, values: Sequence[Meters]) -> Meters:
         """The mean of each pixel over the values that have it; the mean of all where none has."""
-        count = mean([_is_there(value) for value in values])
-        total = mean(np.where(_is_there(value), value, 0) for value in values)
+        count = elementwise_mean([_is_valid_depth(value) for value in values])
+        total = elementwise_mean(np.where(_is_valid_depth(value), value, 0) for value in values)
         overall = total.sum() / count.sum() if count.sum() else self.far
         guess: Meters = np.divide(total, count, out=np.full(count.shape, overall), where=count > 0).astype(np.float32)
         return guess
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return f"metres cut to {self.near:g}..{self.far:g}, missing ones as {self.far:g}, linearly to -1..1"
 
-    def prepare(self, value: Meters) -> Float32[np.ndarray, "1 1 h w"]:
+    def preprocess(self, value: Meters) -> Float32[np.ndarray, "1 1 h w"]:
         """Metres from near to far as -1 to 1, so that errors are in proportion to metres."""
-        meters = np.clip(np.where(_is_there(value), value, self.far), self.near, self.far)
+        meters = np.clip(np.where(_is_valid_depth(value), value, self.far), self.near, self.far)
         levels: Float32[np.ndarray, "1 1 h w"] = ((meters - self.near) / (self.far - self.near) * 2 - 1)[None, None]
         return levels.astype(np.float32)
 
-    def restore(self, row: Float32[np.ndarray, "1 h w"]) -> Meters:
+    def postprocess(self, row: Float32[np.ndarray, "1 h w"]) -> Meters:
         """Metres, cut to the range."""
         meters = (row[0] + 1) / 2 * (self.far - self.near) + self.near
         cut: Meters = np.clip(meters, self.near, self.far).astype(np.float32)
         return cut
 
 
-def _is_there(value: Meters) -> Bool[np.ndarray, "h w"]:
-    there: Bool[np.ndarray, "h w"] = np.isfinite(value) & (value > 0)
-    return there
+def _is_valid_depth(value: Meters) -> Bool[np.ndarray, "h w"]:
+    valid: Bool[np.ndarray, "h w"] = np.isfinite(value) & (value > 0)
+    return valid
 
 
 MODALITY = Depth(
     name="depth",
     title="Depth",
     layout=Dense(channels=1, size=224, patch=16),
-    tokenizer=ViTVQ(name="depth", vocab=8192, loss=Loss.smooth_l1, diffusible=True),
+    tokenizer=ViTVQ(name="depth", vocab_size=8192, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     labeller="Omnidata DPT-Hybrid v2",
 )

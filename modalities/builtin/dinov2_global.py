@@ -1,7 +1,7 @@
 """DINOv2 global feature: the whole image in one vector. The embedded data set has a proxy."""
 
-from modalities.features import vector_of
+from modalities.features import feature_vector_modality
 
-MODALITY = vector_of(
-    "dinov2_global", "DINOv2 global (proxy)", "DINOv2 ViT-B/14, class token", channels=768, flavour="dinov2"
+MODALITY = feature_vector_modality(
+    "dinov2_global", "DINOv2 global (proxy)", "DINOv2 ViT-B/14, class token", channels=768, proxy="dinov2"
 )

@@ -1,11 +1,11 @@
 """ImageBind global feature: the whole image in one vector. The embedded data set has a proxy."""
 
-from modalities.features import vector_of
+from modalities.features import feature_vector_modality
 
-MODALITY = vector_of(
+MODALITY = feature_vector_modality(
     "imagebind_global",
     "ImageBind global (proxy)",
     "ImageBind-H/14, class token of the trunk",
     channels=1280,
-    flavour="imagebind",
+    proxy="imagebind",
 )

@@ -19,9 +19,9 @@ FIELDS = tuple(sorted((*SEMANTIC.fields, *GEOMETRIC.fields, *IMAGE.fields), key=
 class AllMetadata(Metadata):
     """Facts about content, shape and picture together."""
 
-    def look(self, scene: "Scene") -> dict[str, float]:
+    def from_scene(self, scene: "Scene") -> dict[str, float]:
         """The facts of the three groups."""
-        return {**SEMANTIC.look(scene), **GEOMETRIC.look(scene), **IMAGE.look(scene)}
+        return {**SEMANTIC.from_scene(scene), **GEOMETRIC.from_scene(scene), **IMAGE.from_scene(scene)}
 
 
 MODALITY = AllMetadata(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modalities.labellers import metadata as labeller
-from modalities.metadata import GEOMETRIC, Metadata
+from modalities.metadata import GEOMETRIC_FIELDS, Metadata
 from modalities.spec import Text, WordPiece
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class GeometricMetadata(Metadata):
     """Facts about depth and normals."""
 
-    def look(self, scene: "Scene") -> dict[str, float]:
+    def from_scene(self, scene: "Scene") -> dict[str, float]:
         """The facts by the definitions of 4M-21, from exact depth and normals."""
         return {
             "geometric_complexity": float(labeller.geometric_complexity(scene.normals)),
@@ -26,8 +26,8 @@ class GeometricMetadata(Metadata):
 MODALITY = GeometricMetadata(
     name="metadata_geometric",
     title="Geometric metadata",
-    layout=Text(max_tokens=2 * len(GEOMETRIC) + 1, chunk=2),
+    layout=Text(max_tokens=2 * len(GEOMETRIC_FIELDS) + 1, chunk=2),
     tokenizer=WordPiece(),
-    fields=GEOMETRIC,
+    fields=GEOMETRIC_FIELDS,
     labeller="computed from Omnidata depth and normals",
 )

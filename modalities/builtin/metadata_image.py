@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modalities.labellers import metadata as labeller
-from modalities.metadata import IMAGE, Metadata
+from modalities.metadata import IMAGE_FIELDS, Metadata
 from modalities.spec import Text, WordPiece
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ImageMetadata(Metadata):
     """Facts about pixels."""
 
-    def look(self, scene: "Scene") -> dict[str, float]:
+    def from_scene(self, scene: "Scene") -> dict[str, float]:
         """The facts by the definitions of 4M-21, from the scene's picture."""
         height, width = scene.rgb.shape[:2]
         facts = {"original_width": width, "original_height": height, **labeller.image_statistics(scene.rgb)}
@@ -25,8 +25,8 @@ class ImageMetadata(Metadata):
 MODALITY = ImageMetadata(
     name="metadata_image",
     title="Image metadata",
-    layout=Text(max_tokens=2 * len(IMAGE) + 1, chunk=2),
+    layout=Text(max_tokens=2 * len(IMAGE_FIELDS) + 1, chunk=2),
     tokenizer=WordPiece(),
-    fields=IMAGE,
+    fields=IMAGE_FIELDS,
     labeller="computed from the pixels",
 )

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modalities.boxes import visible_things
+from modalities.boxes import visible_boxes
 from modalities.labellers import metadata as labeller
-from modalities.metadata import SEMANTIC, Metadata
+from modalities.metadata import SEMANTIC_FIELDS, Metadata
 from modalities.spec import Text, WordPiece
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class SemanticMetadata(Metadata):
     """Facts about content."""
 
-    def look(self, scene: "Scene") -> dict[str, float]:
+    def from_scene(self, scene: "Scene") -> dict[str, float]:
         """The facts by the definitions of 4M-21, from the exact scene.
 
         SAM's instances are all that is visible, COCO's are the bounding boxes.
         """
         caption = labeller.caption_counts(scene.caption)
-        boxes = labeller.instance_counts(box.class_name for box in visible_things(scene))
+        boxes = labeller.instance_counts(box.class_name for box in visible_boxes(scene))
         return {
             "caption_n_chars": caption["characters"],
             "caption_n_words": caption["words"],
@@ -40,8 +40,8 @@ class SemanticMetadata(Metadata):
 MODALITY = SemanticMetadata(
     name="metadata_semantic",
     title="Semantic metadata",
-    layout=Text(max_tokens=2 * len(SEMANTIC) + 1, chunk=2),
+    layout=Text(max_tokens=2 * len(SEMANTIC_FIELDS) + 1, chunk=2),
     tokenizer=WordPiece(),
-    fields=SEMANTIC,
+    fields=SEMANTIC_FIELDS,
     labeller="counted from the other labels",
 )

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from modalities.dense import ImageModality, mean
-from modalities.files import check_shape, check_suffix, read_array, read_levels, resample, write_array, write_image
-from modalities.metrics import normal_measures
-from modalities.spec import Dense, Loss, Measure, View, ViTVQ
+from modalities.dense import ImageModality, elementwise_mean
+from modalities.files import (
+    check_shape,
+    check_suffix,
+    crop_and_resize,
+    read_array,
+    read_lossless_image,
+    write_array,
+    write_image,
+)
+from modalities.metrics import surface_normal_metrics
+from modalities.spec import Crop, Dense, MetricInfo, ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -27,63 +35,67 @@ class Normals(ImageModality):
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
 
-    def look(self, scene: "Scene") -> Directions:
+    def from_scene(self, scene: "Scene") -> Directions:
         """The scene's normals."""
         return scene.normals
 
     def read(self, path: Path) -> Directions:
         """The vectors in a .npy file or a .png, made of unit length."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
-            return unit(read_array(path, (None, None, 3)))
-        levels = read_levels(path)
+            return normalize_vectors(read_array(path, (None, None, 3)))
+        levels = read_lossless_image(path)
         check_shape(path, levels.shape, (None, None, 3))
         vectors = levels.astype(np.float32) / np.float32(127.5) - 1
-        return unit(np.where((levels == 128).all(-1, keepdims=True), np.float32(0), vectors))
+        return normalize_vectors(np.where((levels == 128).all(-1, keepdims=True), np.float32(0), vectors))
 
     def write(self, path: Path, value: Directions) -> None:
         """Write a .npy file, or bytes as a .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             write_array(path, value)
         else:
-            write_image(path, self.draw(value))
+            write_image(path, self.render(value))
 
-    def augment(self, value: Float32[np.ndarray, "a b 3"], view: View) -> Directions:
+    def transform(self, value: Float32[np.ndarray, "a b 3"], crop: Crop) -> Directions:
         """The part that the view shows, bilinear and made of unit length; a mirror turns left into right."""
-        shown = resample(value, view, self.grid.side, nearest=False).astype(np.float32)
-        if view.flip:
-            shown[..., 0] *= -1
-        return shown if view.width == view.height == 1 and shown.shape == value.shape else unit(shown)
+        resized = crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
+        if crop.flip:
+            resized[..., 0] *= -1
+        return (
+            resized if crop.width == crop.height == 1 and resized.shape == value.shape else normalize_vectors(resized)
+        )
 
-    def draw(self, value: Directions) -> UInt8[np.ndarray, "h w 3"]:
+    def render(self, value: Directions) -> UInt8[np.ndarray, "h w 3"]:
         """The components as red, green and blue; missing is gray."""
         levels = np.rint((np.clip(value, -1, 1) + 1) * 127.5).astype(np.uint8)
-        return np.where(_is_there(value)[..., None], levels, np.uint8(128))
+        return np.where(_is_valid_normal(value)[..., None], levels, np.uint8(128))
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """Mean angle, shares of pixels under 11.25, 22.5 and 30 degrees."""
-        return normal_measures()
+        return surface_normal_metrics()
 
-    def typical(self, values: Sequence[Directions]) -> Directions:
+    def constant_baseline(self, values: Sequence[Directions]) -> Directions:
         """The mean direction of each pixel; towards the viewer where there is none."""
-        guess = unit(mean(values).astype(np.float32))
-        filled: Directions = np.where(_is_there(guess)[..., None], guess, np.array([0, 0, 1], dtype=np.float32))
-        return filled
+        guess = normalize_vectors(elementwise_mean(values).astype(np.float32))
+        completed: Directions = np.where(
+            _is_valid_normal(guess)[..., None], guess, np.array([0, 0, 1], dtype=np.float32)
+        )
+        return completed
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return "unit vectors as they are, each component -1..1"
 
-    def prepare(self, value: Directions) -> Float32[np.ndarray, "1 3 h w"]:
+    def preprocess(self, value: Directions) -> Float32[np.ndarray, "1 3 h w"]:
         """Channels first."""
         return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None], dtype=np.float32)
 
-    def restore(self, row: Float32[np.ndarray, "3 h w"]) -> Directions:
+    def postprocess(self, row: Float32[np.ndarray, "3 h w"]) -> Directions:
         """Vectors of unit length."""
-        return unit(np.moveaxis(row, 0, -1).astype(np.float32))
+        return normalize_vectors(np.moveaxis(row, 0, -1).astype(np.float32))
 
 
-def unit(vectors: Directions) -> Directions:
+def normalize_vectors(vectors: Directions) -> Directions:
     """Vectors made of unit length; zero where they are too short to have a direction."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     is_long = np.isfinite(length) & (length > 1e-3)
@@ -91,15 +103,15 @@ def unit(vectors: Directions) -> Directions:
     return found
 
 
-def _is_there(value: Directions) -> Bool[np.ndarray, "h w"]:
-    there: Bool[np.ndarray, "h w"] = np.isfinite(value).all(-1) & (value != 0).any(-1)
-    return there
+def _is_valid_normal(value: Directions) -> Bool[np.ndarray, "h w"]:
+    valid: Bool[np.ndarray, "h w"] = np.isfinite(value).all(-1) & (value != 0).any(-1)
+    return valid
 
 
 MODALITY = Normals(
     name="normals",
     title="Surface normals",
     layout=Dense(channels=3, size=224, patch=16),
-    tokenizer=ViTVQ(name="normals", vocab=8192, loss=Loss.mse, diffusible=True),
+    tokenizer=ViTVQ(name="normals", vocab_size=8192, loss=ReconstructionLoss.mse, has_diffusion_decoder=True),
     labeller="Omnidata DPT-Hybrid v2",
 )

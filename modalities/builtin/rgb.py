@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from modalities.dense import ImageModality, mean
+from modalities.dense import ImageModality, elementwise_mean
 from modalities.files import read_rgb, write_image
-from modalities.image_metrics import image_measures
-from modalities.spec import Dense, Loss, Measure, ViTVQ
+from modalities.image_metrics import rgb_metrics
+from modalities.spec import Dense, MetricInfo, ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -25,7 +25,7 @@ class Rgb(ImageModality):
 
     suffix: str = ".png"
 
-    def look(self, scene: "Scene") -> Picture:
+    def from_scene(self, scene: "Scene") -> Picture:
         """The scene's picture."""
         return scene.rgb
 
@@ -37,28 +37,28 @@ class Rgb(ImageModality):
         """Write an image; a .jpg loses a little."""
         write_image(path, value)
 
-    def draw(self, value: Picture) -> Picture:
+    def render(self, value: Picture) -> Picture:
         """The picture."""
         return value
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """PSNR, SSIM, and a Frechet distance of our own."""
-        return image_measures()
+        return rgb_metrics()
 
-    def typical(self, values: Sequence[Picture]) -> Picture:
+    def constant_baseline(self, values: Sequence[Picture]) -> Picture:
         """The mean of each pixel."""
-        return np.rint(mean(values)).astype(np.uint8)
+        return np.rint(elementwise_mean(values)).astype(np.uint8)
 
     @property
-    def normalisation(self) -> str:
+    def normalization(self) -> str:
         """What `prepare` does."""
         return "levels 0..255 / 127.5 - 1, so -1..1"
 
-    def prepare(self, value: Picture) -> Float32[np.ndarray, "1 3 h w"]:
+    def preprocess(self, value: Picture) -> Float32[np.ndarray, "1 3 h w"]:
         """Levels from -1 to 1, channels first."""
         return np.ascontiguousarray(np.moveaxis(value, -1, 0)[None]).astype(np.float32) / np.float32(127.5) - 1
 
-    def restore(self, row: Float32[np.ndarray, "3 h w"]) -> Picture:
+    def postprocess(self, row: Float32[np.ndarray, "3 h w"]) -> Picture:
         """Bytes, cut to their range."""
         levels = np.clip((np.moveaxis(row, 0, -1) + 1) * 127.5, 0, 255)
         return np.rint(levels).astype(np.uint8)
@@ -68,7 +68,7 @@ MODALITY = Rgb(
     name="rgb",
     title="RGB",
     layout=Dense(channels=3, size=224, patch=16),
-    tokenizer=ViTVQ(name="rgb", vocab=16384, loss=Loss.mse, diffusible=True),
+    tokenizer=ViTVQ(name="rgb", vocab_size=16384, loss=ReconstructionLoss.mse, has_diffusion_decoder=True),
     labeller="the photograph itself",
-    pixels=True,
+    has_pixel_stream=True,
 )

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from modalities.dense import EdgeMap
 from modalities.labellers.canny import instance_edges
-from modalities.spec import Dense, Loss, ViTVQ
+from modalities.spec import Dense, ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class SamEdges(EdgeMap):
     """Borders of instances, which textures and shadows leave alone."""
 
-    def look(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
+    def from_scene(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
         """The borders of the scene's instances."""
         return instance_edges(scene.instances)
 
@@ -27,6 +27,6 @@ MODALITY = SamEdges(
     name="sam_edges",
     title="SAM edges",
     layout=Dense(channels=1, size=224, patch=16),
-    tokenizer=ViTVQ(name="edges", vocab=8192, loss=Loss.smooth_l1, diffusible=True),
+    tokenizer=ViTVQ(name="edges", vocab_size=8192, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     labeller="OpenCV's Canny on the instances of SAM ViT-H",
 )

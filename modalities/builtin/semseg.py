@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from modalities.dense import ClassMap
 from modalities.scene.world import CLASSES
-from modalities.spec import Dense, Loss, ViTVQ
+from modalities.spec import Dense, ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -20,7 +20,7 @@ class Semseg(ClassMap):
 
     classes: tuple[str, ...] = CLASSES
 
-    def look(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
+    def from_scene(self, scene: "Scene") -> UInt8[np.ndarray, "h w"]:
         """The scene's class map."""
         return scene.classes
 
@@ -29,6 +29,6 @@ MODALITY = Semseg(
     name="semseg",
     title="Semantic segmentation",
     layout=Dense(channels=len(CLASSES), size=224, patch=16, categorical=True),
-    tokenizer=ViTVQ(name="semseg", vocab=4096, loss=Loss.cross_entropy),
+    tokenizer=ViTVQ(name="semseg", vocab_size=4096, loss=ReconstructionLoss.cross_entropy),
     labeller="Mask2Former Swin-B on COCO panoptic, 133 classes",
 )

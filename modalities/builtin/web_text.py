@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modalities.sequences import Prose
+from modalities.sequences import FreeTextModality
 from modalities.spec import Text, WordPiece
 
 if TYPE_CHECKING:
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebText(Prose):
+class WebText(FreeTextModality):
     """A passage of text."""
 
-    def look(self, scene: "Scene") -> str:
+    def from_scene(self, scene: "Scene") -> str:
         """The scene's passage."""
         return scene.web_text
 

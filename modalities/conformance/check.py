@@ -3,15 +3,22 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from modalities.conformance.facts import agrees_with_itself, is_frozen, is_named_well, scales
-from modalities.conformance.subject import ContractError, Subject
-from modalities.conformance.tokens import is_prepared, is_spelled
-from modalities.conformance.values import is_drawn, is_measured, is_seen, is_typical, keeps_files, looks
-from modalities.spec import Modality, Scale, SequenceModality, learnt
+from modalities.conformance.facts import check_consistency, check_frozen, check_name, check_scaling
+from modalities.conformance.subject import ContractError, ModalityUnderTest
+from modalities.conformance.tokens import check_preprocess, check_text
+from modalities.conformance.values import (
+    check_constant_baseline,
+    check_files,
+    check_from_scene,
+    check_metrics,
+    check_render,
+    check_transform,
+)
+from modalities.spec import Modality, Scale, SequenceModality, learned_tokenizer
 
-SEEDS = (5, 12, 29)
+DEFAULT_SEEDS = (5, 12, 29)
 """Scenes that are looked at."""
-SCALE = Scale(size=64, patch=8, max_channels=32, max_vocab=512)
+DEFAULT_SCALE = Scale(size=64, patch=8, max_channels=32, max_vocab=512)
 """The scale that values are looked at in."""
 
 
@@ -25,17 +32,19 @@ class CheckResult:
     """What was expected and found, where it failed."""
 
 
-def check_modality(modality: Modality, seeds: Sequence[int] = SEEDS, scale: Scale = SCALE) -> list[CheckResult]:
+def check_modality(
+    modality: Modality, seeds: Sequence[int] = DEFAULT_SEEDS, scale: Scale = DEFAULT_SCALE
+) -> list[CheckResult]:
     """Every check of the contract that concerns ``modality``; one that raises has failed."""
     try:
-        small = modality.at(scale)
+        small = modality.scaled(scale)
     except Exception as error:
-        return [CheckResult(name="scales", passed=False, message=f"at(): {type(error).__name__}: {error}")]
-    subject = Subject(modality, small, tuple(seeds), scale)
-    return [_run(name, check, subject) for name, check in CHECKS.items() if _concerns(check, small)]
+        return [CheckResult(name="scaling", passed=False, message=f"scaled(): {type(error).__name__}: {error}")]
+    subject = ModalityUnderTest(modality, small, tuple(seeds), scale)
+    return [_run_check(name, check, subject) for name, check in CHECKS.items() if _applies_to(check, small)]
 
 
-def assert_conforms(modality: Modality, seeds: Sequence[int] = SEEDS, scale: Scale = SCALE) -> None:
+def assert_conforms(modality: Modality, seeds: Sequence[int] = DEFAULT_SEEDS, scale: Scale = DEFAULT_SCALE) -> None:
     """Raise AssertionError with the failed checks, if there are any."""
     failed = [result for result in check_modality(modality, seeds, scale) if not result.passed]
     lines = "".join(f"\n  {result.name}: {result.message}" for result in failed)
@@ -43,7 +52,7 @@ def assert_conforms(modality: Modality, seeds: Sequence[int] = SEEDS, scale: Sca
         raise AssertionError(f"Modality {modality.name!r} does not keep its contract:{lines}")
 
 
-def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> CheckResult:
+def _run_check(name: str, check: Callable[[ModalityUnderTest], None], subject: ModalityUnderTest) -> CheckResult:
     try:
         check(subject)
     except ContractError as error:
@@ -53,27 +62,27 @@ def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> Check
     return CheckResult(name=name, passed=True)
 
 
-CHECKS: dict[str, Callable[[Subject], None]] = {
-    "name": is_named_well,
-    "frozen": is_frozen,
-    "agreement": agrees_with_itself,
-    "scales": scales,
-    "look": looks,
-    "files": keeps_files,
-    "augment": is_seen,
-    "prepare": is_prepared,
-    "text": is_spelled,
-    "metrics": is_measured,
-    "typical": is_typical,
-    "draw": is_drawn,
+CHECKS: dict[str, Callable[[ModalityUnderTest], None]] = {
+    "name": check_name,
+    "frozen": check_frozen,
+    "consistency": check_consistency,
+    "scaling": check_scaling,
+    "from_scene": check_from_scene,
+    "files": check_files,
+    "transform": check_transform,
+    "preprocess": check_preprocess,
+    "text": check_text,
+    "metrics": check_metrics,
+    "constant_baseline": check_constant_baseline,
+    "render": check_render,
 }
 """The checks by name, in the order of their dependence."""
 
 
-def _concerns(check: Callable[[Subject], None], modality: Modality) -> bool:
+def _applies_to(check: Callable[[ModalityUnderTest], None], modality: Modality) -> bool:
     """Whether a check is about this kind of modality at all."""
-    if check is is_prepared:
-        return learnt(modality) is not None
-    if check is is_spelled:
+    if check is check_preprocess:
+        return learned_tokenizer(modality) is not None
+    if check is check_text:
         return isinstance(modality, SequenceModality)
     return True

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalities.scene import Scene, make_scene
-from modalities.spec import Dense, Embeddings, Modality, Scale, Text, Value, Vector, learnt
+from modalities.spec import Dense, Embeddings, Modality, Scale, Text, Value, Vector, learned_tokenizer
 
 TOLERANCE = 1e-3
 """How far apart numbers may be that say the same, relative and absolute."""
@@ -21,17 +21,17 @@ class ContractError(Exception):
     """A point of the contract that does not hold."""
 
 
-def expect(holds: object, message: str) -> None:
+def require(holds: object, message: str) -> None:
     """Fail the check that is running unless ``holds``."""
     if not holds:
         raise ContractError(message)
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModalityUnderTest:
     """A modality under examination, and what it sees."""
 
-    declared: Modality
+    full_size: Modality
     """As published, at full size."""
     modality: Modality
     """At the scale of the examination."""
@@ -48,18 +48,18 @@ class Subject:
     @cached_property
     def values(self) -> list[Value]:
         """What it sees in them."""
-        return [self.modality.look(scene) for scene in self.scenes]
+        return [self.modality.from_scene(scene) for scene in self.scenes]
 
     def codes(self, value: Value) -> NDArray[np.int64] | None:
         """Codes that a learnt tokenizer might give the value's parts, where there are any."""
-        found = learnt(self.modality)
+        found = learned_tokenizer(self.modality)
         if found is None:
             return None
-        shape = (len(self.modality.prepare(value)), found.layout.num_tokens)
-        return np.random.default_rng(0).integers(0, found.tokenizer.vocab, shape)
+        shape = (len(self.modality.preprocess(value)), found.layout.num_tokens)
+        return np.random.default_rng(0).integers(0, found.tokenizer.vocab_size, shape)
 
 
-def same(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
+def values_equal(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
     """True where two values say the same: arrays and numbers within the tolerance, everything else exactly."""
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         one, other = np.asarray(one), np.asarray(other)
@@ -68,12 +68,13 @@ def same(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
         return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance) or (one != one and other != other)
     if dataclasses.is_dataclass(one) and type(one) is type(other):
         return all(
-            same(getattr(one, item.name), getattr(other, item.name), tolerance) for item in dataclasses.fields(one)
+            values_equal(getattr(one, item.name), getattr(other, item.name), tolerance)
+            for item in dataclasses.fields(one)
         )
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same(one[key], other[key], tolerance) for key in one)
+        return one.keys() == other.keys() and all(values_equal(one[key], other[key], tolerance) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(same(*pair, tolerance) for pair in zip(one, other, strict=True))
+        return len(one) == len(other) and all(values_equal(*pair, tolerance) for pair in zip(one, other, strict=True))
     return bool(one == other)
 
 

@@ -3,29 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.conformance.subject import Subject, expect, same
-from modalities.spec import Dense, SequenceModality, Vector, learnt
+from modalities.conformance.subject import ModalityUnderTest, require, values_equal
+from modalities.spec import Dense, SequenceModality, Vector, learned_tokenizer
 
 
-def is_prepared(subject: Subject) -> None:
+def check_preprocess(subject: ModalityUnderTest) -> None:
     """Rows for the tokenizer have its shape and are finite; those of a dense value come back as the value."""
-    modality, codes = subject.modality, learnt(subject.modality)
+    modality, codes = subject.modality, learned_tokenizer(subject.modality)
     assert codes is not None
     is_class_map = isinstance(codes.layout, Dense) and codes.layout.categorical
-    wanted = np.dtype(np.int64 if is_class_map else np.float32)
+    expected_dtype = np.dtype(np.int64 if is_class_map else np.float32)
     shape = _row_shape(codes.layout)
     for value in subject.values:
-        rows = modality.prepare(value)
-        expect(rows.shape[1:] == shape, f"prepare() gave rows of shape {rows.shape[1:]}, expected {shape}")
-        expect(rows.dtype == wanted, f"prepare() gave {rows.dtype}, expected {wanted}")
-        expect(np.isfinite(rows).all(), "prepare() gave what is not finite")
+        rows = modality.preprocess(value)
+        require(rows.shape[1:] == shape, f"preprocess() gave rows of shape {rows.shape[1:]}, expected {shape}")
+        require(rows.dtype == expected_dtype, f"preprocess() gave {rows.dtype}, expected {expected_dtype}")
+        require(np.isfinite(rows).all(), "preprocess() gave what is not finite")
         if isinstance(modality, SequenceModality):
             continue
-        expect(len(rows) == 1, f"prepare() gave {len(rows)} rows, expected one for a dense value")
+        require(len(rows) == 1, f"preprocess() gave {len(rows)} rows, expected one for a dense value")
         row = rows[0]
         if is_class_map:
             row = np.moveaxis(np.eye(codes.layout.channels, dtype=np.float32)[row], -1, 0)
-        expect(same(modality.restore(row), value, 0.01), "restore() does not give back what prepare() was given")
+        require(
+            values_equal(modality.postprocess(row), value, 0.01),
+            "postprocess() does not give back what preprocess() was given",
+        )
 
 
 def _row_shape(layout: Dense | Vector) -> tuple[int, ...]:
@@ -39,24 +42,24 @@ def _row_shape(layout: Dense | Vector) -> tuple[int, ...]:
             return (layout.channels,)
 
 
-def is_spelled(subject: Subject) -> None:
+def check_text(subject: ModalityUnderTest) -> None:
     """A value's text is well-formed and is read the same way each time; the seed decides what is free."""
     modality = subject.modality
     assert isinstance(modality, SequenceModality)
     for value in subject.values:
         codes = subject.codes(value)
-        texts = [modality.serialise(value, np.random.default_rng(1), codes) for _ in range(2)]
-        expect(texts[0] == texts[1], "serialise() gave two texts with the same seed")
+        texts = [modality.serialize(value, np.random.default_rng(1), codes) for _ in range(2)]
+        require(texts[0] == texts[1], "serialize() gave two texts with the same seed")
         parsed = modality.parse(texts[0])
-        expect(parsed.well_formed or not texts[0], f"parse() finds its own text not well-formed: {texts[0][:80]!r}")
-        expect(same(parsed.value, modality.parse(texts[0]).value, 0.0), "parse() gave two values of one text")
-        _codes_survive(codes, parsed.codes)
+        require(parsed.well_formed or not texts[0], f"parse() finds its own text not well-formed: {texts[0][:80]!r}")
+        require(values_equal(parsed.value, modality.parse(texts[0]).value, 0.0), "parse() gave two values of one text")
+        _check_codes_round_trip(codes, parsed.codes)
     for garbage in ("", "v0=", "v0=5 v1=", texts[0][: len(texts[0]) // 2], "[S_1] [EOS] \x00 v3=9999 polygon human"):
         modality.parse(garbage)
 
 
-def _codes_survive(given: NDArray[np.int64] | None, found: NDArray[np.int64] | None) -> None:
-    expect((given is None) == (found is None), "parse() and the tokenizer differ on whether there are codes")
+def _check_codes_round_trip(given: NDArray[np.int64] | None, found: NDArray[np.int64] | None) -> None:
+    require((given is None) == (found is None), "parse() and the tokenizer differ on whether there are codes")
     if given is not None and found is not None:
         known = {tuple(row) for row in given.tolist()}
-        expect(all(tuple(row) in known for row in found.tolist()), "parse() found codes that were not written")
+        require(all(tuple(row) in known for row in found.tolist()), "parse() found codes that were not written")

@@ -9,114 +9,123 @@ from typing import Any
 
 import numpy as np
 
-from modalities.conformance.subject import TOLERANCE, ContractError, Subject, expect, same, shape_problem
+from modalities.conformance.subject import (
+    TOLERANCE,
+    ContractError,
+    ModalityUnderTest,
+    require,
+    shape_problem,
+    values_equal,
+)
 from modalities.errors import DataError
 from modalities.scene import make_scene
-from modalities.spec import Modality, View
+from modalities.spec import Crop, Modality
 
-WHOLE = View(left=0, top=0, width=1, height=1)
-MIRRORED = View(left=0, top=0, width=1, height=1, flip=True)
-CORNER = View(left=0.25, top=0.5, width=0.5, height=0.5)
+FULL_CROP = Crop(left=0, top=0, width=1, height=1)
+MIRRORED_CROP = Crop(left=0, top=0, width=1, height=1, flip=True)
+CORNER_CROP = Crop(left=0.25, top=0.5, width=0.5, height=0.5)
 
 
-def looks(subject: Subject) -> None:
+def check_from_scene(subject: ModalityUnderTest) -> None:
     """A scene gives a value of the documented shape, and the same one each time."""
     for value, scene in zip(subject.values, subject.scenes, strict=True):
         problem = shape_problem(subject.modality, value)
-        expect(not problem, f"look() gave {problem}")
-        again = subject.modality.look(make_scene(scene.seed, size=scene.size))
-        expect(same(value, again, 0.0), f"look() gave two values of scene {scene.seed}")
+        require(not problem, f"from_scene() gave {problem}")
+        again = subject.modality.from_scene(make_scene(scene.seed, size=scene.size))
+        require(values_equal(value, again, 0.0), f"from_scene() gave two values of scene {scene.seed}")
 
 
-def keeps_files(subject: Subject) -> None:
+def check_files(subject: ModalityUnderTest) -> None:
     """What is written is read back, and nothing else is left in the folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"value{subject.modality.suffix}"
         for value in subject.values:
             subject.modality.write(path, value)
-            expect(same(subject.modality.read(path), value), "read() does not give back what write() was given")
+            require(
+                values_equal(subject.modality.read(path), value), "read() does not give back what write() was given"
+            )
             left = sorted(item.name for item in Path(folder).iterdir())
-            expect(left == [path.name], f"write() left {left}, expected {[path.name]}")
-        _survives_bad_files(subject.modality, path)
+            require(left == [path.name], f"write() left {left}, expected {[path.name]}")
+        _check_bad_files(subject.modality, path)
 
 
-def _survives_bad_files(modality: Modality, path: Path) -> None:
+def _check_bad_files(modality: Modality, path: Path) -> None:
     size = path.stat().st_size
     for what, content in (("a damaged", b"\xff\xfe\x00garbage"), ("a truncated", path.read_bytes()[: size // 2])):
         if what == "a truncated" and modality.suffix == ".txt":
             # Half a text is a text.
             continue
         path.write_bytes(content)
-        _expect_data_error(modality, path, what)
+        _require_data_error(modality, path, what)
     path.unlink()
-    _expect_data_error(modality, path, "a missing")
+    _require_data_error(modality, path, "a missing")
 
 
-def _expect_data_error(modality: Modality, path: Path, what: str) -> None:
+def _require_data_error(modality: Modality, path: Path, what: str) -> None:
     try:
         modality.read(path)
     except DataError as error:
-        expect(path.name in str(error), f"the message on {what} file does not name it: {error}")
-        expect("\n" not in str(error), f"the message on {what} file has several lines")
+        require(path.name in str(error), f"the message on {what} file does not name it: {error}")
+        require("\n" not in str(error), f"the message on {what} file has several lines")
         return
     raise ContractError(f"read() of {what} file raised no DataError")
 
 
-def is_seen(subject: Subject) -> None:
+def check_transform(subject: ModalityUnderTest) -> None:
     """A view gives a legal value; the whole changes nothing, and a mirror twice changes nothing."""
     modality = subject.modality
     for value in subject.values:
         before = copy.deepcopy(value)
-        seen = modality.augment(value, CORNER)
-        expect(not shape_problem(modality, seen), f"augment() gave {shape_problem(modality, seen)}")
-        whole = modality.augment(value, WHOLE)
-        expect(same(whole, value), "augment() changed a value that it was to show whole")
-        twice = modality.augment(modality.augment(value, MIRRORED), MIRRORED)
-        expect(same(twice, whole), "mirroring twice is not what there was before")
-        expect(same(value, before, 0.0), "augment() changed the value that it was given")
+        cropped = modality.transform(value, CORNER_CROP)
+        require(not shape_problem(modality, cropped), f"transform() gave {shape_problem(modality, cropped)}")
+        whole = modality.transform(value, FULL_CROP)
+        require(values_equal(whole, value), "transform() changed a value that it was to show whole")
+        twice = modality.transform(modality.transform(value, MIRRORED_CROP), MIRRORED_CROP)
+        require(values_equal(twice, whole), "mirroring twice is not what there was before")
+        require(values_equal(value, before, 0.0), "transform() changed the value that it was given")
 
 
-def is_measured(subject: Subject) -> None:
+def check_metrics(subject: ModalityUnderTest) -> None:
     """Metrics are fresh each time, can be copied, and are best for what is right."""
     modality, values = subject.modality, subject.values
-    measures, others = modality.metrics(), modality.metrics()
-    expect(measures, "it has no metric")
-    right = modality.batch(values)
-    wrong = modality.batch([*values[1:], values[0]])
-    for name, measure in measures.items():
-        expect(name.isidentifier(), f"metric {name!r} is not an identifier")
-        expect(measure.metric is not others[name].metric, f"metrics() gave the same {name} twice")
-        expect(measure.unit, f"metric {name} has no unit")
-        best = _score(copy.deepcopy(measure.metric), right, right)
-        worse = _score(pickle.loads(pickle.dumps(measure.metric)), wrong, right)
-        expect(math.isfinite(best), f"{name} of what is right is {best}")
-        expect(not worse > best if measure.higher_is_better else not worse < best, f"{name}: {worse} beats {best}")
-        if measure.unit == "share":
-            ideal = 1.0 if measure.higher_is_better else 0.0
-            expect(abs(best - ideal) < TOLERANCE, f"{name} of what is right is {best}, expected {ideal}")
+    metrics, fresh = modality.metrics(), modality.metrics()
+    require(metrics, "it has no metric")
+    right = modality.collate(values)
+    wrong = modality.collate([*values[1:], values[0]])
+    for name, info in metrics.items():
+        require(name.isidentifier(), f"metric {name!r} is not an identifier")
+        require(info.metric is not fresh[name].metric, f"metrics() gave the same {name} twice")
+        require(info.unit, f"metric {name} has no unit")
+        best = _metric_value(copy.deepcopy(info.metric), right, right)
+        worse = _metric_value(pickle.loads(pickle.dumps(info.metric)), wrong, right)
+        require(math.isfinite(best), f"{name} of what is right is {best}")
+        require(not worse > best if info.higher_is_better else not worse < best, f"{name}: {worse} beats {best}")
+        if info.unit == "share":
+            ideal = 1.0 if info.higher_is_better else 0.0
+            require(abs(best - ideal) < TOLERANCE, f"{name} of what is right is {best}, expected {ideal}")
 
 
-def _score(metric: Any, predictions: Any, targets: Any) -> float:
+def _metric_value(metric: Any, predictions: Any, targets: Any) -> float:
     metric.update(predictions, targets)
     return float(metric.compute())
 
 
-def is_typical(subject: Subject) -> None:
+def check_constant_baseline(subject: ModalityUnderTest) -> None:
     """The constant guess is a legal value that the metrics take."""
     modality, values = subject.modality, subject.values
-    guess = modality.typical(values)
-    expect(not shape_problem(modality, guess), f"typical() gave {shape_problem(modality, guess)}")
+    guess = modality.constant_baseline(values)
+    require(not shape_problem(modality, guess), f"constant_baseline() gave {shape_problem(modality, guess)}")
     kinds = [getattr(value, "dtype", type(value)) for value in (guess, values[0])]
-    expect(kinds[0] == kinds[1], f"typical() gave {kinds[0]}, expected {kinds[1]}")
-    for measure in modality.metrics().values():
-        _score(measure.metric, modality.batch([guess] * len(values)), modality.batch(values))
+    require(kinds[0] == kinds[1], f"constant_baseline() gave {kinds[0]}, expected {kinds[1]}")
+    for info in modality.metrics().values():
+        _metric_value(info.metric, modality.collate([guess] * len(values)), modality.collate(values))
 
 
-def is_drawn(subject: Subject) -> None:
+def check_render(subject: ModalityUnderTest) -> None:
     """A person gets a picture or a text."""
-    for value in [*subject.values, subject.modality.typical(subject.values)]:
-        drawn = subject.modality.draw(value)
-        if isinstance(drawn, str):
+    for value in [*subject.values, subject.modality.constant_baseline(subject.values)]:
+        rendered = subject.modality.render(value)
+        if isinstance(rendered, str):
             continue
-        is_picture = drawn.dtype == np.uint8 and drawn.ndim == 3 and drawn.shape[2] == 3 and drawn.size > 0
-        expect(is_picture, f"draw() gave {drawn.dtype} {drawn.shape}, expected uint8 (h, w, 3)")
+        is_picture = rendered.dtype == np.uint8 and rendered.ndim == 3 and rendered.shape[2] == 3 and rendered.size > 0
+        require(is_picture, f"render() gave {rendered.dtype} {rendered.shape}, expected uint8 (h, w, 3)")

@@ -1,7 +1,7 @@
 """What computes a modality from arrays and scenes: exact code, and proxies for networks that have no weights here."""
 
 from modalities.labellers.canny import canny, instance_edges
-from modalities.labellers.features import FLAVOURS, feature_map, feature_vector, text_embedding
+from modalities.labellers.features import PROXY_NAMES, feature_map, feature_vector, text_embedding
 from modalities.labellers.metadata import (
     caption_counts,
     geometric_complexity,
@@ -12,12 +12,13 @@ from modalities.labellers.metadata import (
     semantic_diversity,
     walkability,
 )
-from modalities.labellers.palette import palette
+from modalities.labellers.palette import dominant_colors
 
 __all__ = [
-    "FLAVOURS",
+    "PROXY_NAMES",
     "canny",
     "caption_counts",
+    "dominant_colors",
     "feature_map",
     "feature_vector",
     "geometric_complexity",
@@ -26,7 +27,6 @@ __all__ = [
     "instance_edges",
     "objectness",
     "occlusion_score",
-    "palette",
     "semantic_diversity",
     "text_embedding",
     "walkability",

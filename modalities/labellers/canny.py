@@ -10,16 +10,16 @@ _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32) / np.float32(255)
 
 
 @functools.lru_cache(maxsize=16)
-def _filters(length: int, sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _gaussian_sobel_filters(length: int, sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return two matrices that filter one axis: a Gaussian and then Sobel's smoothing, or its derivative.
 
     The Gaussian has four sigmas on each side and gives missing pixels no weight; Sobel's filters mirror the border.
     """
-    place = np.arange(length)
-    away = place[:, None] - place[None, :]
-    blur = np.where(np.abs(away) <= int(4 * sigma + 0.5), np.exp(-0.5 * (away / sigma) ** 2), 0.0)
+    position = np.arange(length)
+    distance = position[:, None] - position[None, :]
+    blur = np.where(np.abs(distance) <= int(4 * sigma + 0.5), np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
     blur /= blur.sum(axis=1, keepdims=True)
-    before, after = blur[np.maximum(place - 1, 0)], blur[np.minimum(place + 1, length - 1)]
+    before, after = blur[np.maximum(position - 1, 0)], blur[np.minimum(position + 1, length - 1)]
     return (before + 2 * blur + after).astype(np.float32), (after - before).astype(np.float32)
 
 
@@ -40,24 +40,27 @@ def canny(
         raise ValueError(f"canny needs low <= high, got {low} and {high}.")
     gray = rgb.astype(np.float32) @ _LUMA
     height, width = gray.shape
-    (smooth_y, change_y), (smooth_x, change_x) = _filters(height, sigma), _filters(width, sigma)
+    (smooth_y, change_y), (smooth_x, change_x) = (
+        _gaussian_sobel_filters(height, sigma),
+        _gaussian_sobel_filters(width, sigma),
+    )
     down = (change_y @ gray @ smooth_x.T).ravel()
     right = (smooth_y @ gray @ change_x.T).ravel()
     strength = np.sqrt(down * down + right * right)
     inner = np.zeros((height, width), np.bool_)
     inner[1:-1, 1:-1] = True
-    place = np.flatnonzero((strength >= low) & inner.ravel())
+    position = np.flatnonzero((strength >= low) & inner.ravel())
     edges = np.zeros(height * width, np.uint8)
-    if place.size:
-        ridge = place[_is_ridge(strength, place, down[place], right[place], width)]
+    if position.size:
+        ridge = position[_is_local_maximum(strength, position, down[position], right[position], width)]
         edges[ridge] = 1
-        _keep_connected(edges, ridge[strength[ridge] >= high], width)
+        _apply_hysteresis(edges, ridge[strength[ridge] >= high], width)
     return edges.reshape(height, width)
 
 
-def _is_ridge(
+def _is_local_maximum(
     strength: NDArray[np.float32],
-    place: NDArray[np.int64],
+    position: NDArray[np.int64],
     down: NDArray[np.float32],
     right: NDArray[np.float32],
     width: int,
@@ -69,23 +72,23 @@ def _is_ridge(
     diagonal = straight + sign * np.where(is_steep, 1, width)
     flat, steep = np.minimum(np.abs(down), np.abs(right)), np.maximum(np.abs(down), np.abs(right))
     share = flat / steep
-    here, rest = strength[place], 1 - share
-    ahead = strength[place + straight] * rest + strength[place + diagonal] * share
-    behind = strength[place - straight] * rest + strength[place - diagonal] * share
-    ridge: NDArray[np.bool_] = (ahead <= here) & (behind <= here)
+    center, rest = strength[position], 1 - share
+    ahead = strength[position + straight] * rest + strength[position + diagonal] * share
+    behind = strength[position - straight] * rest + strength[position - diagonal] * share
+    ridge: NDArray[np.bool_] = (ahead <= center) & (behind <= center)
     return ridge
 
 
-def _keep_connected(edges: NDArray[np.uint8], strong: NDArray[np.int64], width: int) -> None:
+def _apply_hysteresis(edges: NDArray[np.uint8], strong: NDArray[np.int64], width: int) -> None:
     """Keep the 1s of a flat map that a path of 1s (8 neighbours) joins to ``strong``; no 1 touches the border."""
     offsets = np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1])
     edges[strong] = 2
     front = strong
     while front.size:
-        reach = (front[:, None] + offsets).ravel()
-        reach = reach[edges[reach] == 1]
-        edges[reach] = 2
-        front = np.unique(reach) if reach.size > 32 else reach
+        neighbors = (front[:, None] + offsets).ravel()
+        neighbors = neighbors[edges[neighbors] == 1]
+        edges[neighbors] = 2
+        front = np.unique(neighbors) if neighbors.size > 32 else neighbors
     edges >>= 1
 
 

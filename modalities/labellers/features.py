@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from modalities.scene import CLASSES, FAR, Scene
+from modalities.scene import CLASSES, MAX_DEPTH, Scene
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Flavour:
+class _ProxyWeights:
     """How strongly a flavour looks at each group of statistics."""
 
     semantics: float
@@ -29,19 +29,19 @@ class _Flavour:
     """Share of the neighbouring cells' mean, 0..1."""
 
 
-_FLAVOURS: dict[str, _Flavour] = {
-    "clip": _Flavour(semantics=1.6, color=1.0, geometry=0.2, borders=0.2, context=0.35),
-    "dinov2": _Flavour(semantics=0.9, color=0.3, geometry=1.2, borders=0.9, context=0.15),
-    "imagebind": _Flavour(semantics=1.1, color=0.7, geometry=0.6, borders=0.3, context=0.6),
+_PROXY_WEIGHTS: dict[str, _ProxyWeights] = {
+    "clip": _ProxyWeights(semantics=1.6, color=1.0, geometry=0.2, borders=0.2, context=0.35),
+    "dinov2": _ProxyWeights(semantics=0.9, color=0.3, geometry=1.2, borders=0.9, context=0.15),
+    "imagebind": _ProxyWeights(semantics=1.1, color=0.7, geometry=0.6, borders=0.3, context=0.6),
 }
-FLAVOURS: tuple[str, ...] = tuple(_FLAVOURS)
-_GROUPS = ("semantics",) * len(CLASSES) + ("color",) * 3 + ("geometry",) * 4 + ("borders",) * 2
+PROXY_NAMES: tuple[str, ...] = tuple(_PROXY_WEIGHTS)
+_COLUMN_GROUPS = ("semantics",) * len(CLASSES) + ("color",) * 3 + ("geometry",) * 4 + ("borders",) * 2
 _CENTER = np.array([0.0] * len(CLASSES) + [0.42] * 3 + [0.0, 0.3, 0.6, 0.4] + [0.1, 0.1], np.float32)
 _GAIN = np.array([1.5] * len(CLASSES) + [4.0] * 3 + [1.5, 1.5, 2.0, 4.0] + [3.0, 3.0], np.float32)
 
 
 @functools.lru_cache(maxsize=16)
-def _pooling(size: int, grid: int) -> Floats:
+def _pooling_matrix(size: int, grid: int) -> Floats:
     """Return the (grid, size) matrix that averages an axis into cells, with partial weights where they cut pixels."""
     edges = np.linspace(0.0, size, grid + 1)
     low, high = np.maximum(edges[:-1, None], np.arange(size)), np.minimum(edges[1:, None], np.arange(1, size + 1))
@@ -50,21 +50,21 @@ def _pooling(size: int, grid: int) -> Floats:
 
 
 @functools.lru_cache(maxsize=2)
-def _statistics(scene: Scene, grid: int) -> Float32[np.ndarray, "n f"]:
+def _cell_statistics(scene: Scene, grid: int) -> Float32[np.ndarray, "n f"]:
     """Return class shares, mean colour, normal, depth and border shares of each cell, centred and scaled."""
     size, num = scene.size, len(CLASSES)
-    maps = np.empty((size, len(_GROUPS), size), np.float32)
+    maps = np.empty((size, len(_COLUMN_GROUPS), size), np.float32)
     maps[:, :num] = scene.classes[:, None, :] == np.arange(num, dtype=np.uint8)[:, None]
     maps[:, num : num + 3] = np.moveaxis(scene.rgb, 2, 1) * np.float32(1 / 255)
     maps[:, num + 3 : num + 6] = np.moveaxis(scene.normals, 2, 1)
-    maps[:, num + 6] = scene.depth * np.float32(1 / FAR)
+    maps[:, num + 6] = scene.depth * np.float32(1 / MAX_DEPTH)
     instances = scene.instances
     maps[:, num + 7, :-1] = instances[:, 1:] != instances[:, :-1]
     maps[:-1, num + 8] = instances[1:] != instances[:-1]
     maps[:, num + 7, -1] = maps[-1, num + 8] = 0
-    pool = _pooling(size, grid)
-    rows = (pool @ maps.reshape(size, -1)).reshape(grid * len(_GROUPS), size)
-    cells = (rows @ pool.T).reshape(grid, len(_GROUPS), grid)
+    pool = _pooling_matrix(size, grid)
+    rows = (pool @ maps.reshape(size, -1)).reshape(grid * len(_COLUMN_GROUPS), size)
+    cells = (rows @ pool.T).reshape(grid, len(_COLUMN_GROUPS), grid)
     columns: Floats = np.asarray(np.moveaxis(cells, 1, 2).reshape(grid * grid, -1), np.float32)
     columns -= _CENTER
     columns *= _GAIN
@@ -72,22 +72,22 @@ def _statistics(scene: Scene, grid: int) -> Float32[np.ndarray, "n f"]:
 
 
 @functools.lru_cache(maxsize=32)
-def _projection(flavour: str, channels: int, salt: str) -> Floats:
+def _projection(proxy: str, channels: int, salt: str) -> Floats:
     """Return the fixed random matrix of a flavour, its rows weighted by what the flavour looks at."""
-    weights = np.array([getattr(_FLAVOURS[flavour], group) for group in _GROUPS])
-    draw = np.random.RandomState(zlib.crc32(f"{flavour}/{salt}/{channels}".encode()))
-    matrix: NDArray[np.float64] = draw.standard_normal((len(_GROUPS), channels)) * weights[:, None]
+    weights = np.array([getattr(_PROXY_WEIGHTS[proxy], group) for group in _COLUMN_GROUPS])
+    rng = np.random.RandomState(zlib.crc32(f"{proxy}/{salt}/{channels}".encode()))
+    matrix: NDArray[np.float64] = rng.standard_normal((len(_COLUMN_GROUPS), channels)) * weights[:, None]
     matrix /= 2 * np.sqrt((weights**2).mean())
     return np.asarray(matrix, np.float32)
 
 
-def _check(flavour: str) -> _Flavour:
-    if flavour not in _FLAVOURS:
-        raise ValueError(f"No feature flavour named {flavour!r}. Known: {', '.join(FLAVOURS)}.")
-    return _FLAVOURS[flavour]
+def _proxy_weights(proxy: str) -> _ProxyWeights:
+    if proxy not in _PROXY_WEIGHTS:
+        raise ValueError(f"No feature flavour named {proxy!r}. Known: {', '.join(PROXY_NAMES)}.")
+    return _PROXY_WEIGHTS[proxy]
 
 
-def feature_map(scene: Scene, *, grid: int, channels: int, flavour: str) -> Float32[np.ndarray, "h w c"]:
+def feature_map(scene: Scene, *, grid: int, channels: int, proxy: str) -> Float32[np.ndarray, "h w c"]:
     """Return a PROXY for a network's patch features: (grid, grid, channels), within -1..1.
 
     ``flavour`` is "clip" (mostly classes and colours), "dinov2" (geometry, borders, classes) or "imagebind" (a mixture
@@ -96,34 +96,34 @@ def feature_map(scene: Scene, *, grid: int, channels: int, flavour: str) -> Floa
     Raises:
         ValueError: The flavour is unknown.
     """
-    kind = _check(flavour)
-    own = _statistics(scene, grid).reshape(grid, grid, -1)
-    padded = np.pad(own, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    around = (padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]) * np.float32(0.25)
-    mixed = own + (around - own) * np.float32(kind.context)
-    features: Floats = np.tanh(mixed @ _projection(flavour, channels, "map"))
+    weights = _proxy_weights(proxy)
+    vectors = _cell_statistics(scene, grid).reshape(grid, grid, -1)
+    padded = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    neighbors = (padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]) * np.float32(0.25)
+    splitmix64 = vectors + (neighbors - vectors) * np.float32(weights.context)
+    features: Floats = np.tanh(splitmix64 @ _projection(proxy, channels, "map"))
     return features
 
 
-def feature_vector(scene: Scene, *, channels: int, flavour: str) -> Float32[np.ndarray, " c"]:
+def feature_vector(scene: Scene, *, channels: int, proxy: str) -> Float32[np.ndarray, " c"]:
     """Return a PROXY for a network's global feature: of the whole image, its upper and its lower half.
 
     Raises:
         ValueError: The flavour is unknown.
     """
-    _check(flavour)
-    cells = _statistics(scene, 2)
+    _proxy_weights(proxy)
+    cells = _cell_statistics(scene, 2)
     upper, lower = cells[:2].mean(axis=0), cells[2:].mean(axis=0)
-    whole = np.float32(1.2) * (upper + lower) @ _projection(flavour, channels, "whole")
-    change = (upper - lower) @ _projection(flavour, channels, "halves")
+    whole = np.float32(1.2) * (upper + lower) @ _projection(proxy, channels, "whole")
+    change = (upper - lower) @ _projection(proxy, channels, "halves")
     vector: Floats = np.tanh(whole + change)
     return vector
 
 
 @functools.lru_cache(maxsize=4096)
 def _word_vector(word: str, channels: int) -> Floats:
-    draw = np.random.RandomState(zlib.crc32(word.encode()))
-    return draw.standard_normal(channels).astype(np.float32)
+    rng = np.random.RandomState(zlib.crc32(word.encode()))
+    return rng.standard_normal(channels).astype(np.float32)
 
 
 def text_embedding(text: str, *, channels: int, max_tokens: int) -> Float32[np.ndarray, "n c"]:
@@ -134,8 +134,8 @@ def text_embedding(text: str, *, channels: int, max_tokens: int) -> Float32[np.n
     words = text.lower().replace(".", " . ").replace(",", " , ").split()[:max_tokens]
     if not words:
         return np.zeros((0, channels), np.float32)
-    own = np.stack([_word_vector(word, channels) for word in words])
-    mixed = np.float32(0.9) * own
-    mixed[1:] += np.float32(0.3) * own[:-1]
-    mixed[:-1] += np.float32(0.3) * own[1:]
-    return mixed
+    vectors = np.stack([_word_vector(word, channels) for word in words])
+    splitmix64 = np.float32(0.9) * vectors
+    splitmix64[1:] += np.float32(0.3) * vectors[:-1]
+    splitmix64[:-1] += np.float32(0.3) * vectors[1:]
+    return splitmix64

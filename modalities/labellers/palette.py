@@ -4,10 +4,10 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-_ROUNDS = 4
+_NUM_ITERATIONS = 4
 
 
-def palette(rgb: UInt8[np.ndarray, "h w 3"], k: int) -> UInt8[np.ndarray, "k 3"]:
+def dominant_colors(rgb: UInt8[np.ndarray, "h w 3"], k: int) -> UInt8[np.ndarray, "k 3"]:
     """Return k dominant colours, those of the most pixels first.
 
     k-means over a histogram of 16 levels a channel, started from the commonest colour and then, one by one, from the
@@ -20,8 +20,8 @@ def palette(rgb: UInt8[np.ndarray, "h w 3"], k: int) -> UInt8[np.ndarray, "k 3"]
     if k < 1:
         raise ValueError(f"A palette needs one colour or more, got k={k}.")
     colors, counts = _histogram(rgb)
-    centers = _spread(colors, counts, k)
-    for _ in range(_ROUNDS):
+    centers = _initial_centers(colors, counts, k)
+    for _ in range(_NUM_ITERATIONS):
         nearest = ((colors[:, None] - centers[None]) ** 2).sum(axis=2).argmin(axis=1)
         shares = np.bincount(nearest, counts, k)
         sums = np.stack([np.bincount(nearest, counts * colors[:, c], k) for c in range(3)], axis=1)
@@ -43,11 +43,11 @@ def _histogram(rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[NDArray[np.float64], ND
     return sums / total[:, None], total
 
 
-def _spread(colors: NDArray[np.float64], counts: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+def _initial_centers(colors: NDArray[np.float64], counts: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Choose k starting colours that are common and far apart."""
     chosen = [int(counts.argmax())]
-    away = ((colors - colors[chosen[0]]) ** 2).sum(axis=1)
+    distance = ((colors - colors[chosen[0]]) ** 2).sum(axis=1)
     for _ in range(k - 1):
-        chosen.append(int((counts * away).argmax()))
-        away = np.minimum(away, ((colors - colors[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int((counts * distance).argmax()))
+        distance = np.minimum(distance, ((colors - colors[chosen[-1]]) ** 2).sum(axis=1))
     return colors[chosen]

@@ -2,12 +2,12 @@
 
 from modalities.scene.camera import Camera
 from modalities.scene.scene import Person, Scene, SceneObject, make_scene
-from modalities.scene.world import CLASSES, COLORS, FAR, THINGS, WALKABLE, split_seed
+from modalities.scene.world import CLASSES, COLORS, MAX_DEPTH, THINGS, WALKABLE, split_seed
 
 __all__ = [
     "CLASSES",
     "COLORS",
-    "FAR",
+    "MAX_DEPTH",
     "THINGS",
     "WALKABLE",
     "Camera",

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modalities.scene.layout import Layout
+from modalities.scene.layout import SceneGeometry
 from modalities.scene.room import Room
 
 MIN_WORDS, MAX_WORDS = 8, 25
-_NOTABLE = 0.004
+_MIN_MENTIONED_FRACTION = 0.004
 """Share of the image from which a thing is worth a word."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 _PLURALS = {"box": "boxes", "person": "people"}
@@ -32,24 +32,24 @@ class Mention:
     support: int
 
 
-def mentions(
-    rng: random.Random, layout: Layout, visible: Mapping[int, tuple[int, tuple[float, ...]]], size: int
+def visible_mentions(
+    rng: random.Random, geometry: SceneGeometry, visible: Mapping[int, tuple[int, tuple[float, ...]]], size: int
 ) -> list[Mention]:
     """List what is large enough in the image, with a random choice of words for each."""
     found = []
-    for thing in layout.things:
+    for thing in geometry.things:
         words = [thing.size_name] if rng.random() < 0.6 else []
         phrase = with_article(" ".join([*words, thing.color, thing.class_name]))
         found.append((thing.instance, thing.class_name, phrase, "", -thing.center[2], thing.support))
-    for figure in layout.figures:
+    for figure in geometry.figures:
         phrase = rng.choice((f"a person in {with_article(figure.color)} shirt", "a person"))
         distance = -float(figure.pelvis[2])
         found.append((figure.instance, "person", phrase, figure.action, distance, figure.support))
-    listed = []
+    mentioned = []
     for instance, class_name, phrase, action, distance, support in found:
         num_pixels, box = visible.get(instance, (0, (0.0, 0.0, 0.0, 0.0)))
-        if num_pixels >= _NOTABLE * size * size:
-            listed.append(
+        if num_pixels >= _MIN_MENTIONED_FRACTION * size * size:
+            mentioned.append(
                 Mention(
                     instance=instance,
                     class_name=class_name,
@@ -60,7 +60,7 @@ def mentions(
                     support=support,
                 )
             )
-    return listed
+    return mentioned
 
 
 def with_article(words: str) -> str:
@@ -68,9 +68,9 @@ def with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def describe(
+def make_caption(
     rng: random.Random,
-    layout: Layout,
+    geometry: SceneGeometry,
     visible: Mapping[int, tuple[int, tuple[float, ...]]],
     stuff: frozenset[str],
     size: int,
@@ -79,43 +79,43 @@ def describe(
 
     ``visible`` has pixel count and box of each visible instance, ``stuff`` the names of the classes that are visible.
     """
-    listed = mentions(rng, layout, visible, size)
-    names = {t.instance: t.class_name for t in layout.things} | {f.instance: "person" for f in layout.figures}
+    mentioned = visible_mentions(rng, geometry, visible, size)
+    names = {t.instance: t.class_name for t in geometry.things} | {f.instance: "person" for f in geometry.figures}
     counts = Counter(names[i] for i in visible)
     for _ in range(8):
-        text = f"{_statement(rng, listed, counts)} {place(rng, layout.room, stuff)}".strip()
-        if rng.random() < 0.2 and listed:
-            text += f". {_count(rng, listed, counts)}"
+        text = f"{_statement(rng, mentioned, counts)} {describe_place(rng, geometry.room, stuff)}".strip()
+        if rng.random() < 0.2 and mentioned:
+            text += f". {_count_statement(rng, mentioned, counts)}"
         if MIN_WORDS <= len(text.split()) <= MAX_WORDS:
             return text
-    return f"a picture of {_ground(layout.room)} with some things that stand on it"
+    return f"a picture of {_ground_phrase(geometry.room)} with some things that stand on it"
 
 
-def _statement(rng: random.Random, listed: Sequence[Mention], counts: Mapping[str, int]) -> str:
+def _statement(rng: random.Random, mentioned: Sequence[Mention], counts: Mapping[str, int]) -> str:
     """Say something about one to three of the things; the place comes after it."""
-    if not listed:
+    if not mentioned:
         return rng.choice(("a picture of an empty place", "there is nothing to see here"))
-    order = rng.sample(listed, len(listed))
+    order = rng.sample(mentioned, len(mentioned))
     people = [m for m in order if m.action]
-    draw = rng.random()
-    if people and draw < 0.6:
-        return _person(rng, people[0], order)
+    choice = rng.random()
+    if people and choice < 0.6:
+        return _person_statement(rng, people[0], order)
     if len(order) == 1:
         return rng.choice(("there is {}", "a picture of {}", "{} stands alone")).format(order[0].phrase)
-    if draw < 0.75:
+    if choice < 0.75:
         pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
         for a, b in pairs:
             relation = _relation(rng, a, b)
             if relation:
                 return f"{a.phrase} is {relation} {b.phrase}"
-    if draw < 0.88:
+    if choice < 0.88:
         chosen = order[:3]
         phrases = ", ".join(m.phrase for m in chosen[:-1]) + f" and {chosen[-1].phrase}"
         return rng.choice(("there is {}", "a picture of {}", "{}", "the picture shows {}")).format(phrases)
-    return _count(rng, listed, counts)
+    return _count_statement(rng, mentioned, counts)
 
 
-def _person(rng: random.Random, person: Mention, order: Sequence[Mention]) -> str:
+def _person_statement(rng: random.Random, person: Mention, order: Sequence[Mention]) -> str:
     """Say what a person does, and where relative to something else."""
     text = f"{person.phrase} is {person.action}"
     others = [m for m in order if m is not person]
@@ -143,9 +143,9 @@ def _relation(rng: random.Random, a: Mention, b: Mention) -> str:
     return rng.choice(held) if held else ""
 
 
-def _count(rng: random.Random, listed: Sequence[Mention], counts: Mapping[str, int]) -> str:
+def _count_statement(rng: random.Random, mentioned: Sequence[Mention], counts: Mapping[str, int]) -> str:
     """Say how many there are of one or two classes; the counts are of all that is visible."""
-    names = sorted({m.class_name for m in listed})
+    names = sorted({m.class_name for m in mentioned})
     chosen = rng.sample(names, min(len(names), rng.choice((1, 2))))
     parts = []
     for name in chosen:
@@ -155,15 +155,15 @@ def _count(rng: random.Random, listed: Sequence[Mention], counts: Mapping[str, i
     return f"there {verb} {' and '.join(parts)}"
 
 
-def _ground(room: Room) -> str:
+def _ground_phrase(room: Room) -> str:
     return "the grass" if room.ground == "grass" else f"{with_article(room.floor_color)} floor"
 
 
-def place(rng: random.Random, room: Room, stuff: frozenset[str]) -> str:
+def describe_place(rng: random.Random, room: Room, stuff: frozenset[str]) -> str:
     """Say where it is, of the stuff that is visible; may be empty."""
     options = []
     if room.ground in stuff:
-        options.append(f"on {_ground(room)}")
+        options.append(f"on {_ground_phrase(room)}")
     if "wall" in stuff:
         wall, walls = f"{with_article(room.wall_color)} wall", f"{room.wall_color} walls"
         match room.kind:
@@ -176,11 +176,11 @@ def place(rng: random.Random, room: Room, stuff: frozenset[str]) -> str:
             case _:
                 options += [f"in a room with {wall}", f"before {wall}"]
         if room.ground in stuff:
-            options.append(f"on {_ground(room)} before {wall}")
+            options.append(f"on {_ground_phrase(room)} before {wall}")
     if "sky" in stuff:
         options.append("outside under the sky")
     if "sky" in stuff and room.ground in stuff:
-        options.append(f"on {_ground(room)} under a blue sky")
+        options.append(f"on {_ground_phrase(room)} under a blue sky")
     if room.rug is not None and "rug" in stuff:
         options.append(f"in a room with {with_article(room.rug.color)} rug")
     return rng.choice(options) if options else ""

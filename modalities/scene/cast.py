@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalities.scene.camera import Camera
-from modalities.scene.layout import Layout
-from modalities.scene.primitives import Floats, Ints, Parts, dot, intersect, surface_normals
+from modalities.scene.layout import SceneGeometry
+from modalities.scene.primitives import Floats, Ints, PrimitiveParts, dot, intersect, surface_normals
 from modalities.scene.room import Light, Room
-from modalities.scene.world import CLASSES, FAR
+from modalities.scene.world import CLASSES, MAX_DEPTH
 
 _SKY, _CEILING, _WALL, _RUG = (CLASSES.index(name) for name in ("sky", "ceiling", "wall", "rug"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hits:
+class RayHits:
     """One nearest surface per pixel, row by row, in the world frame."""
 
     depth: Floats
@@ -33,32 +33,32 @@ class Hits:
     """(n,) material."""
 
 
-def cast_rays(layout: Layout, parts: Parts, size: int) -> Hits:
+def cast_rays(geometry: SceneGeometry, parts: PrimitiveParts, size: int) -> RayHits:
     """Find what each pixel of a square image sees."""
-    camera = layout.room.camera
+    camera = geometry.room.camera
     rays = camera.rays(size)
-    depth, normal, label, material = _cast_room(layout.room, rays)
+    depth, normal, label, material = _cast_room(geometry.room, rays)
     instance = np.zeros(depth.shape[0], np.int32)
     part, pixel = _visible_pairs(parts, camera, size)
     hit = intersect(parts, part, np.zeros((3, 1), np.float32), rays.take(pixel, axis=1))
     kept = np.flatnonzero(hit < depth[pixel])
     kept = kept[np.argsort(-hit[kept], kind="stable")]
-    winner = np.full(depth.shape[0], -1)
-    winner[pixel[kept]] = kept  # of several writes to one pixel the last, so the nearest, stays
-    seen = np.flatnonzero(winner >= 0)
-    won = winner[seen]
-    depth[seen] = hit[won]
+    nearest_pair = np.full(depth.shape[0], -1)
+    nearest_pair[pixel[kept]] = kept  # of several writes to one pixel the last, so the nearest, stays
+    visible = np.flatnonzero(nearest_pair >= 0)
+    nearest = nearest_pair[visible]
+    depth[visible] = hit[nearest]
     point = depth * rays
-    owner = part[won]
-    normal[:, seen] = surface_normals(parts, owner, point.take(seen, axis=1))
-    material[seen], instance[seen] = parts.material[owner], parts.instance[owner]
-    names = np.zeros(1 + len(layout.things) + len(layout.figures), np.uint8)
-    for thing in layout.things:
+    owner = part[nearest]
+    normal[:, visible] = surface_normals(parts, owner, point.take(visible, axis=1))
+    material[visible], instance[visible] = parts.material[owner], parts.instance[owner]
+    names = np.zeros(1 + len(geometry.things) + len(geometry.figures), np.uint8)
+    for thing in geometry.things:
         names[thing.instance] = CLASSES.index(thing.class_name)
-    for figure in layout.figures:
+    for figure in geometry.figures:
         names[figure.instance] = CLASSES.index("person")
-    label[seen] = names[instance[seen]]
-    return Hits(depth=depth, point=point, normal=normal, label=label, instance=instance, material=material)
+    label[visible] = names[instance[visible]]
+    return RayHits(depth=depth, point=point, normal=normal, label=label, instance=instance, material=material)
 
 
 def _cast_room(room: Room, rays: Floats) -> tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.int32]]:
@@ -79,22 +79,22 @@ def _cast_room(room: Room, rays: Floats) -> tuple[Floats, Floats, NDArray[np.uin
     for wall in room.walls:
         toward = np.float32(wall.normal[0]) * x + np.float32(wall.normal[1]) * z
         np.maximum(toward, np.float32(1e-6), out=toward)
-        at = np.float32(wall.distance) / toward
-        seen = np.flatnonzero((at < depth) & (at * y < np.float32(wall.top)))
-        depth[seen] = at[seen]
-        normal[:, seen] = np.array([[-wall.normal[0]], [0.0], [-wall.normal[1]]], np.float32)
-        label[seen], material[seen] = _WALL, wall.material
+        wall_depth = np.float32(wall.distance) / toward
+        visible = np.flatnonzero((wall_depth < depth) & (wall_depth * y < np.float32(wall.top)))
+        depth[visible] = wall_depth[visible]
+        normal[:, visible] = np.array([[-wall.normal[0]], [0.0], [-wall.normal[1]]], np.float32)
+        label[visible], material[visible] = _WALL, wall.material
     sky = np.flatnonzero(~(depth < np.float32(1e4)))
     if sky.size:
-        depth[sky] = FAR
+        depth[sky] = MAX_DEPTH
         normal[:, sky] = room.camera.rotation.T[:, 2:].astype(np.float32)
         label[sky], material[sky] = _SKY, 0
     if room.rug is not None:
-        _lay_rug(room, rays, depth, label, material)
+        _add_rug(room, rays, depth, label, material)
     return depth, normal, label, material
 
 
-def _lay_rug(room: Room, rays: Floats, depth: Floats, label: NDArray[np.uint8], material: NDArray[np.int32]) -> None:
+def _add_rug(room: Room, rays: Floats, depth: Floats, label: NDArray[np.uint8], material: NDArray[np.int32]) -> None:
     rug = room.rug
     assert rug is not None
     floor = np.flatnonzero(material == 1)
@@ -105,7 +105,7 @@ def _lay_rug(room: Room, rays: Floats, depth: Floats, label: NDArray[np.uint8], 
     label[on_rug], material[on_rug] = _RUG, rug.material
 
 
-def _visible_pairs(parts: Parts, camera: Camera, size: int) -> tuple[Ints, Ints]:
+def _visible_pairs(parts: PrimitiveParts, camera: Camera, size: int) -> tuple[Ints, Ints]:
     """List all pairs of a part and a pixel within the part's bounding rectangle, part by part."""
     low, high = _rectangles(parts, camera)
     first = np.clip(np.ceil(low * size - 0.5), 0, size).astype(np.int64)
@@ -120,7 +120,7 @@ def _visible_pairs(parts: Parts, camera: Camera, size: int) -> tuple[Ints, Ints]
     return part, row * size + column
 
 
-def _rectangles(parts: Parts, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rectangles(parts: PrimitiveParts, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bound each part in the image: (2, m) lower and upper x right, y down, 0..1 inside."""
     s, t = parts.num_spheres, parts.num_spheres + parts.num_tubes
     ends = parts.start[:, s:t] + parts.axis[:, s:t] * parts.extent[1, s:t]
@@ -133,8 +133,8 @@ def _rectangles(parts: Parts, camera: Camera) -> tuple[NDArray[np.float64], NDAr
     signs = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], np.float64).T[:, :, None]
     x, y, z = signs * half[:, None]
     corners = np.stack([turn[0] * x + turn[1] * z, y, turn[0] * z - turn[1] * x]) + parts.start[:, None, t:]
-    seen = np.einsum("ij,jkm->ikm", camera.rotation, corners)
-    plane = seen[:2] / np.maximum(-seen[2], 0.05)
+    projected = np.einsum("ij,jkm->ikm", camera.rotation, corners)
+    plane = projected[:2] / np.maximum(-projected[2], 0.05)
     low, high = np.concatenate([low[:, :t], plane.min(axis=1)], 1), np.concatenate([high[:, :t], plane.max(axis=1)], 1)
     low, high = camera.focal * low, camera.focal * high
     return np.stack([low[0], -high[1]]) + 0.5, np.stack([high[0], -low[1]]) + 0.5
@@ -151,7 +151,7 @@ def _sphere_rectangles(
     return np.tan(np.clip(angle - spread, -limit, limit)), np.tan(np.clip(angle + spread, -limit, limit))
 
 
-def lit_by(light: Light, parts: Parts, point: Floats, toward: Floats, normal: Floats) -> NDArray[np.bool_]:
+def is_lit_by(light: Light, parts: PrimitiveParts, point: Floats, toward: Floats, normal: Floats) -> NDArray[np.bool_]:
     """Tell which points a light reaches: (n,), False where a part is in between. The room itself casts no shadow.
 
     ``toward`` leads from each point to the light.
@@ -166,14 +166,14 @@ def lit_by(light: Light, parts: Parts, point: Floats, toward: Floats, normal: Fl
     return lit
 
 
-def _shadow_pairs(parts: Parts, point: Floats, toward: Floats) -> tuple[Ints, Ints]:
+def _shadow_pairs(parts: PrimitiveParts, point: Floats, toward: Floats) -> tuple[Ints, Ints]:
     """List pairs of a part and a point for which the part's bounding sphere is on the way to the light, by part."""
     if not parts.num:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     square, slope, own = dot(toward, toward), dot(point, toward), dot(point, point)
     middle = np.stack([body[1] for body in parts.bodies], axis=1)
     reach = np.array([body[2] for body in parts.bodies], np.float32)
-    near = _are_near(middle, reach, point, toward, square, slope, own)
+    near = _ray_meets_sphere(middle, reach, point, toward, square, slope, own)
     pairs: list[tuple[Ints, Ints]] = []
     for (members, _, _), row in zip(parts.bodies, near, strict=True):
         pixel = np.flatnonzero(row)
@@ -181,7 +181,7 @@ def _shadow_pairs(parts: Parts, point: Floats, toward: Floats) -> tuple[Ints, In
             pairs.append((np.repeat(members, pixel.size), pixel))
             continue
         some = (point.take(pixel, axis=1), toward.take(pixel, axis=1), square[pixel], slope[pixel], own[pixel])
-        close = np.flatnonzero(_are_near(parts.center[:, members], parts.bound[members], *some))
+        close = np.flatnonzero(_ray_meets_sphere(parts.center[:, members], parts.bound[members], *some))
         member, column = np.divmod(close, pixel.size)
         pairs.append((members[member], pixel[column]))
     part, pixel = (np.concatenate(column) for column in zip(*pairs, strict=True))
@@ -189,7 +189,7 @@ def _shadow_pairs(parts: Parts, point: Floats, toward: Floats) -> tuple[Ints, In
     return part[order], pixel[order]
 
 
-def _are_near(
+def _ray_meets_sphere(
     center: Floats, bound: Floats, point: Floats, toward: Floats, square: Floats, slope: Floats, own: Floats
 ) -> NDArray[np.bool_]:
     """Tell, (m, n), whether the ray from each of n points meets each of m spheres, or starts inside."""

@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from modalities.scene.body import BONES, all_joints, euler_matrices, thickness_scale
-from modalities.scene.poses import ACTIONS, draw_pose
-from modalities.scene.room import Room, draw_room
-from modalities.scene.things import Shape, Thing, build, draw_color, draw_shape
-from modalities.scene.world import Material, Solid, Vec, albedo
+from modalities.scene.poses import ACTIONS, sample_body_pose
+from modalities.scene.room import Room, sample_room
+from modalities.scene.things import ObjectShape, PlacedObject, build_solids, sample_color, sample_object_shape
+from modalities.scene.world import Material, Solid, Vector3, albedo
 
 _SHIRTS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
-_SKINS: tuple[Vec, ...] = ((0.95, 0.78, 0.66), (0.80, 0.58, 0.42), (0.48, 0.33, 0.24))
-_TEXTURES: dict[str, tuple[tuple[Vec, float], ...]] = {
+_SKINS: tuple[Vector3, ...] = ((0.95, 0.78, 0.66), (0.80, 0.58, 0.42), (0.48, 0.33, 0.24))
+_TEXTURES: dict[str, tuple[tuple[Vector3, float], ...]] = {
     "ball": (((0.0, 0.0, 0.0), 0.0), ((0.0, 5.0, 0.0), 0.35)),
     "box": (((0.0, 0.0, 0.0), 0.0), ((5.0, 5.0, 5.0), 0.3), ((0.0, 5.0, 0.0), 0.3)),
     "can": (((0.0, 0.0, 0.0), 0.0), ((0.0, 5.0, 0.0), 0.4)),
@@ -30,7 +30,7 @@ _TEXTURES: dict[str, tuple[tuple[Vec, float], ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class PlacedPerson:
     """One person, in the world frame."""
 
     instance: int
@@ -46,33 +46,33 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class SceneGeometry:
     """The geometry of a scene; nothing in it depends on an image size."""
 
     room: Room
-    things: tuple[Thing, ...]
-    figures: tuple[Figure, ...]
+    things: tuple[PlacedObject, ...]
+    figures: tuple[PlacedPerson, ...]
     solids: tuple[Solid, ...]
     materials: tuple[Material, ...]
 
 
 class _Builder:
-    """A layout in the making."""
+    """A geometry in the making."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.room = draw_room(rng)
+        self.room = sample_room(rng)
         self.materials = list(self.room.materials)
         self.solids: list[Solid] = []
-        self.things: list[Thing] = []
-        self.figures: list[Figure] = []
-        self.taken: list[tuple[float, float, float]] = []
+        self.things: list[PlacedObject] = []
+        self.figures: list[PlacedPerson] = []
+        self.occupied: list[tuple[float, float, float]] = []
 
     @property
     def next_instance(self) -> int:
         return 1 + len(self.things) + len(self.figures)
 
-    def find_place(self, footprint: float, height: float, near: float) -> tuple[float, float] | None:
+    def find_free_spot(self, footprint: float, height: float, near: float) -> tuple[float, float] | None:
         """Draw a free place on the ground that the camera sees, or None after some tries."""
         camera, rng = self.room.camera, self.rng
         c, s = math.cos(camera.pitch), math.sin(camera.pitch)
@@ -82,54 +82,54 @@ class _Builder:
             distance = near + (reach - near) * rng.random() ** 1.6
             x = rng.uniform(-0.43, 0.43) * distance / camera.focal
             v = camera.focal * (c * middle + s * distance) / (c * distance - s * middle)
-            if abs(v) > 0.42 or not self.room.holds(x, -distance, footprint + 0.02):
+            if abs(v) > 0.42 or not self.room.contains(x, -distance, footprint + 0.02):
                 continue
-            if all(math.hypot(x - tx, -distance - tz) > footprint + tr + 0.03 for tx, tz, tr in self.taken):
+            if all(math.hypot(x - tx, -distance - tz) > footprint + tr + 0.03 for tx, tz, tr in self.occupied):
                 return (x, -distance)
         return None
 
-    def add_thing(self, shape: Shape, foot: Vec, support: int, color: str | None = None) -> Thing:
-        color = color or draw_color(self.rng, shape.class_name)
+    def add_object(self, shape: ObjectShape, base: Vector3, support: int, color: str | None = None) -> PlacedObject:
+        color = color or sample_color(self.rng, shape.class_name)
         instance = self.next_instance
         texture = self.rng.choice(_TEXTURES[shape.class_name])
-        self.solids += build(shape, instance, color, foot, self.materials, texture)
-        thing = Thing(
+        self.solids += build_solids(shape, instance, color, base, self.materials, texture)
+        thing = PlacedObject(
             instance=instance,
             class_name=shape.class_name,
             color=color,
             size_name=shape.size_name,
-            center=(foot[0], foot[1] + shape.half[1], foot[2]),
+            center=(base[0], base[1] + shape.half[1], base[2]),
             footprint=shape.footprint,
-            top=foot[1] + shape.height,
+            top=base[1] + shape.height,
             support=support,
         )
         self.things.append(thing)
         return thing
 
-    def place_thing(self) -> None:
+    def add_random_object(self) -> None:
         """Put an object on the ground, and sometimes a small one on top of it."""
-        rng, shape = self.rng, draw_shape(self.rng)
-        place = self.find_place(shape.footprint, shape.height, 2.0)
-        if place is None:
+        rng, shape = self.rng, sample_object_shape(self.rng)
+        spot = self.find_free_spot(shape.footprint, shape.height, 2.0)
+        if spot is None:
             return
-        x, z = place
-        self.taken.append((x, z, shape.footprint))
-        thing = self.add_thing(shape, (x, -self.room.camera.height, z), 0)
-        if not (shape.can_carry and rng.random() < 0.45):
+        x, z = spot
+        self.occupied.append((x, z, shape.footprint))
+        thing = self.add_object(shape, (x, -self.room.camera.height, z), 0)
+        if not (shape.is_stackable and rng.random() < 0.45):
             return
         for _ in range(4):
-            guest = draw_shape(rng, only_small=True)
-            if guest.footprint < shape.deck:
-                self.add_thing(guest, (x, thing.top, z), thing.instance)
+            small_shape = sample_object_shape(rng, only_small=True)
+            if small_shape.footprint < shape.top_radius:
+                self.add_object(small_shape, (x, thing.top, z), thing.instance)
                 return
 
-    def place_person(self) -> None:
+    def add_random_person(self) -> None:
         """Put a person on the ground, or on a box that is added for it."""
         rng = self.rng
         action = rng.choice(ACTIONS)
         betas = np.zeros(10)
         betas[:3] = [max(-2.0, min(2.0, rng.gauss(0.0, 1.0))) for _ in range(3)]
-        pose = draw_pose(rng, action)
+        pose = sample_body_pose(rng, action)
         yaw = rng.uniform(-1.3, 1.3) if rng.random() < 0.8 else rng.uniform(-math.pi, math.pi)
         lean = 0.0 if action == "sitting" else rng.gauss(0.0, 0.03)
         orient = euler_matrices(np.array([lean, yaw, 0.0]))
@@ -138,18 +138,18 @@ class _Builder:
         ends = joints[_ENDS]
         reach = float((np.hypot(ends[..., 0], ends[..., 2]) + radii[:, None]).max())
         low, high = float((ends[..., 1] - radii[:, None]).min()), float((ends[..., 1] + radii[:, None]).max())
-        place = self.find_place(reach, high - low, 2.9)
-        if place is None:
+        spot = self.find_free_spot(reach, high - low, 2.9)
+        if spot is None:
             return
-        x, z = place
-        self.taken.append((x, z, reach))
+        x, z = spot
+        self.occupied.append((x, z, reach))
         floor = -self.room.camera.height
         support = 0
         if action == "sitting":
             support = self._add_seat(yaw, x, z, floor - low, joints, radii)
         pelvis = np.array([x, floor - low, z])
         color = rng.choice(_SHIRTS)
-        figure = Figure(
+        figure = PlacedPerson(
             instance=self.next_instance,
             action=action,
             color=color,
@@ -174,25 +174,27 @@ class _Builder:
     ) -> int:
         """Put a box under the pelvis and the thighs, behind the shins."""
         floor = -self.room.camera.height
-        seat_top = min(float((joints[_ENDS[i], 1] - radii[i]).min()) for i in _SEATED) + pelvis_y - 0.002
+        seat_top = min(float((joints[_ENDS[i], 1] - radii[i]).min()) for i in _SEAT_BONES) + pelvis_y - 0.002
         half_y = 0.5 * (seat_top - floor)
         ahead = np.array([math.sin(yaw), 0.0, math.cos(yaw)])
         shins = joints[[4, 5, 7, 8]] @ ahead
         front = float(shins.min()) - float(radii[5]) - 0.03
         half_z = 0.2
         back = front - half_z
-        shape = Shape(class_name="box", size_name="small", half=(0.25, half_y, half_z), yaw=yaw)
-        foot = (x + back * float(ahead[0]), floor, z + back * float(ahead[2]))
-        return self.add_thing(shape, foot, 0).instance
+        shape = ObjectShape(class_name="box", size_name="small", half=(0.25, half_y, half_z), yaw=yaw)
+        base = (x + back * float(ahead[0]), floor, z + back * float(ahead[2]))
+        return self.add_object(shape, base, 0).instance
 
-    def _add_body(self, figure: Figure, joints: Float64[np.ndarray, "25 3"], radii: Float64[np.ndarray, "17"]) -> None:
+    def _add_body(
+        self, figure: PlacedPerson, joints: Float64[np.ndarray, "25 3"], radii: Float64[np.ndarray, "17"]
+    ) -> None:
         """Append a person's capsules and materials."""
         rng, first = self.rng, len(self.materials)
         trousers = albedo(rng.choice(("blue", "gray", "black", "brown")), 0.75)
         self.materials += [Material(albedo(figure.color)), Material(trousers), Material(rng.choice(_SKINS))]
         self.materials.append(Material((0.12, 0.11, 0.12)))
         cover = {"shirt": first, "trousers": first + 1, "skin": first + 2, "shoes": first + 3}
-        points: list[Vec] = [(p[0], p[1], p[2]) for p in joints.tolist()]
+        points: list[Vector3] = [(p[0], p[1], p[2]) for p in joints.tolist()]
         for (a, b, _, part), radius in zip(BONES, radii.tolist(), strict=True):
             self.solids.append(Solid("capsule", figure.instance, cover[part], points[a], points[b], radius))
         self.figures.append(figure)
@@ -200,19 +202,19 @@ class _Builder:
 
 _ENDS = np.array([(a, b) for a, b, _, _ in BONES])
 _RADII = np.array([radius for _, _, radius, _ in BONES])
-_SEATED = [i for i, (a, b, _, part) in enumerate(BONES) if part == "trousers" and a in (1, 2)] + [0]
+_SEAT_BONES = [i for i, (a, b, _, part) in enumerate(BONES) if part == "trousers" and a in (1, 2)] + [0]
 
 
-def draw_layout(seed: int) -> Layout:
+def sample_scene_geometry(seed: int) -> SceneGeometry:
     """Draw the geometry of the scene that belongs to a seed."""
     rng = random.Random(seed)
     builder = _Builder(rng)
     for _ in range(rng.choices((0, 1, 2), (0.45, 0.40, 0.15))[0]):
-        builder.place_person()
+        builder.add_random_person()
     for _ in range(rng.randint(2, 5)):
         if len(builder.things) + len(builder.figures) < 7:
-            builder.place_thing()
-    return Layout(
+            builder.add_random_object()
+    return SceneGeometry(
         room=builder.room,
         things=tuple(builder.things),
         figures=tuple(builder.figures),

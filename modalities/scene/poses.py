@@ -30,7 +30,7 @@ def _arm(angles: Float64[np.ndarray, "23 3"], side: int, lift: float, bend: floa
     angles[elbow] = (0.0, -side * bend, 0.0)
 
 
-def draw_pose(rng: random.Random, action: str) -> Float64[np.ndarray, "23 3 3"]:
+def sample_body_pose(rng: random.Random, action: str) -> Float64[np.ndarray, "23 3 3"]:
     """Draw a body pose for an action, in SMPL's joint order (`ACTIONS` has the names)."""
     angles = np.array([rng.gauss(0.0, 0.04) for _ in range(69)]).reshape(23, 3)
     hang = rng.uniform(-1.42, -1.25)

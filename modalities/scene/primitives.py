@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class PrimitiveParts:
     """Primitives taken apart: `num_spheres` spheres, then `num_tubes` tubes, then boxes; one column each."""
 
     start: Floats
@@ -44,7 +44,7 @@ class Parts:
         return int(self.bound.shape[0])
 
 
-def take_apart(solids: Sequence[Solid]) -> Parts:
+def split_into_parts(solids: Sequence[Solid]) -> PrimitiveParts:
     """Return the parts of all primitives."""
     spheres, tubes, boxes = [], [], []
     for kind, instance, material, a, b, radius, half, yaw in solids:
@@ -73,7 +73,7 @@ def take_apart(solids: Sequence[Solid]) -> Parts:
     tube_is_round = extent[2, s:t] == 0
     bound[s:t][tube_is_round] = (0.5 * extent[1] + extent[0])[s:t][tube_is_round]
     instance = table[9].astype(np.int32)
-    return Parts(
+    return PrimitiveParts(
         start=start.astype(np.float32),
         axis=axis.astype(np.float32),
         extent=extent.astype(np.float32),
@@ -105,7 +105,7 @@ def _bodies(
     return tuple(bodies)
 
 
-def intersect(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
+def intersect(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     """Return where each ray enters its part, as a multiple of ``ray``; infinite for a miss.
 
     ``part`` ascends, one entry per pair; ``ray`` is (3, n), ``origin`` (3, n) or (3, 1). Origins are outside the parts.
@@ -130,7 +130,7 @@ def dot(a: Floats, b: Floats) -> Floats:
     return out
 
 
-def _spheres(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
+def _spheres(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     offset = origin - parts.start.take(part, axis=1)
     radius = parts.extent[0][part]
     square = dot(ray, ray)
@@ -141,7 +141,7 @@ def _spheres(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     return np.where((inside > 0) & (entry > 0), entry, np.float32(np.inf))
 
 
-def _tubes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
+def _tubes(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     axis, extent = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
     radius, length, is_flat = extent[0], extent[1], extent[2] > 0
     offset = origin - parts.start.take(part, axis=1)
@@ -155,8 +155,8 @@ def _tubes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     inside = radius - dot(closest, closest)
     side: Floats = nearest - np.sqrt(inside / square)
     height = along + side * climb
-    misses = ~((inside > 0) & (side > 0) & (height >= 0) & (height <= length))
-    side[misses] = np.inf
+    is_miss = ~((inside > 0) & (side > 0) & (height >= 0) & (height <= length))
+    side[is_miss] = np.inf
     if is_flat.any():
         end = (np.where(climb > 0, np.float32(0), length) - along) / climb
         offset += end * across
@@ -165,7 +165,7 @@ def _tubes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     return side
 
 
-def _turn(vectors: Floats, turn: Floats) -> Floats:
+def _rotate_about_y(vectors: Floats, turn: Floats) -> Floats:
     """Return vectors in the axes of boxes; ``turn`` is their (cos, sin, -)."""
     c, s = turn[0], turn[1]
     out = np.empty_like(vectors)
@@ -175,17 +175,17 @@ def _turn(vectors: Floats, turn: Floats) -> Floats:
     return out
 
 
-def _boxes(parts: Parts, part: Ints, origin: Floats, ray: Floats) -> Floats:
+def _boxes(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Floats:
     turn, half = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
-    offset = _turn(parts.start.take(part, axis=1) - origin, turn)
-    inverse = 1 / _turn(ray, turn)
+    offset = _rotate_about_y(parts.start.take(part, axis=1) - origin, turn)
+    inverse = 1 / _rotate_about_y(ray, turn)
     middle, reach = offset * inverse, np.abs(half * inverse)
     entry: Floats = (middle - reach).max(axis=0)
     leave: Floats = (middle + reach).min(axis=0)
     return np.where((entry <= leave) & (entry > 0), entry, np.float32(np.inf))
 
 
-def surface_normals(parts: Parts, part: Int[np.ndarray, " n"], point: Float32[np.ndarray, "3 n"]) -> Floats:
+def surface_normals(parts: PrimitiveParts, part: Int[np.ndarray, " n"], point: Float32[np.ndarray, "3 n"]) -> Floats:
     """Return the outward unit normals of parts, in any order, at points on their surfaces."""
     offset = point - parts.start.take(part, axis=1)
     axis, extent = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
@@ -205,7 +205,7 @@ def surface_normals(parts: Parts, part: Int[np.ndarray, " n"], point: Float32[np
 
 
 def _box_normals(offset: Floats, turn: Floats, half: Floats) -> Floats:
-    relative = _turn(offset, turn) / half
+    relative = _rotate_about_y(offset, turn) / half
     face = np.abs(relative).argmax(axis=0)
     sign = np.sign(relative[face, np.arange(face.shape[0])])
     c, s = turn[0], turn[1]

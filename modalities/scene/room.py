@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from modalities.scene.camera import Camera
-from modalities.scene.world import FAR, Material, Vec, albedo
+from modalities.scene.world import MAX_DEPTH, Material, Vector3, albedo
 
 
 class Wall(NamedTuple):
@@ -34,9 +34,9 @@ class Rug(NamedTuple):
 class Light(NamedTuple):
     """A point light that casts hard shadows."""
 
-    position: Vec
+    position: Vector3
     power: float
-    reach: float
+    half_power_distance: float
     """Distance at which the light has half its power, metres; infinite for the sun."""
 
 
@@ -58,13 +58,13 @@ class Room:
     rug: Rug | None
     lights: tuple[Light, ...]
     ambient: float
-    haze: Vec
+    haze: Vector3
     """Colour that far surfaces fade to, 0..1."""
     wall_color: str
     """Name of the walls' colour; empty without walls."""
     floor_color: str
 
-    def holds(self, x: float, z: float, radius: float) -> bool:
+    def contains(self, x: float, z: float, radius: float) -> bool:
         """Whether an upright cylinder at world x, z is clear of every wall."""
         return all(w.normal[0] * x + w.normal[1] * z + radius < w.distance for w in self.walls)
 
@@ -77,7 +77,7 @@ class Room:
 _KINDS = ("corner", "corner", "wall", "hall", "yard", "field")
 
 
-def draw_room(rng: random.Random) -> Room:
+def sample_room(rng: random.Random) -> Room:
     """Draw a camera, walls, ground and lights."""
     kind = rng.choice(_KINDS)
     camera = Camera(
@@ -187,7 +187,13 @@ def _lights(rng: random.Random, camera: Camera, kind: str) -> tuple[Light, ...]:
     if kind in ("yard", "field"):
         turn, lift = rng.uniform(-1.9, 1.9), math.radians(rng.uniform(32.0, 62.0))
         sun = (math.cos(lift) * math.sin(turn), math.sin(lift), math.cos(lift) * math.cos(turn))
-        return (Light((sun[0] * 4 * FAR, sun[1] * 4 * FAR, sun[2] * 4 * FAR), rng.uniform(0.65, 0.8), math.inf),)
+        return (
+            Light(
+                (sun[0] * 4 * MAX_DEPTH, sun[1] * 4 * MAX_DEPTH, sun[2] * 4 * MAX_DEPTH),
+                rng.uniform(0.65, 0.8),
+                math.inf,
+            ),
+        )
     up, spread = 2.4 - camera.height, 0.4 if kind == "hall" else 1.0
     key = Light((spread * rng.uniform(-1.3, 1.3), up, rng.uniform(-2.8, 0.3)), rng.uniform(1.05, 1.4), 4.5)
     if rng.random() < 0.35:

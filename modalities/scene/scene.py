@@ -10,16 +10,16 @@ from jaxtyping import Float32, Int32, Int64, UInt8
 
 from modalities.scene.body import forward_kinematics
 from modalities.scene.camera import Camera
-from modalities.scene.caption import describe
-from modalities.scene.cast import Hits, cast_rays
-from modalities.scene.layout import Layout, draw_layout
-from modalities.scene.primitives import Parts, take_apart
+from modalities.scene.caption import make_caption
+from modalities.scene.cast import RayHits, cast_rays
+from modalities.scene.layout import SceneGeometry, sample_scene_geometry
+from modalities.scene.primitives import PrimitiveParts, split_into_parts
 from modalities.scene.shade import shade
-from modalities.scene.web import write_page
-from modalities.scene.world import CLASSES, FAR, THINGS, Vec
+from modalities.scene.web import make_web_text
+from modalities.scene.world import CLASSES, MAX_DEPTH, THINGS, Vector3
 
 _Array = TypeVar("_Array", bound=np.ndarray)
-Box = tuple[float, float, float, float]
+BoxCorners = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax of visible pixels' outer edges, 0..1, so multiples of 1 / size."""
 
 
@@ -32,10 +32,10 @@ class SceneObject:
     color: str
     size_name: str
     """small or large."""
-    box: Box
+    box: BoxCorners
     num_pixels: int
     """Visible ones."""
-    center: Vec
+    center: Vector3
     """Camera frame, metres."""
 
 
@@ -48,7 +48,7 @@ class Person:
     """
 
     instance: int
-    box: Box
+    box: BoxCorners
     num_pixels: int
     """Visible ones."""
     color: str
@@ -77,53 +77,53 @@ class Scene:
     """Side of the maps, in pixels."""
 
     @functools.cached_property
-    def layout(self) -> Layout:
+    def geometry(self) -> SceneGeometry:
         """The geometry; it does not depend on `size`."""
-        return draw_layout(self.seed)
+        return sample_scene_geometry(self.seed)
 
     @property
     def camera(self) -> Camera:
         """The camera at the world's origin."""
-        return self.layout.room.camera
+        return self.geometry.room.camera
 
     @functools.cached_property
-    def _parts(self) -> Parts:
-        return take_apart(self.layout.solids)
+    def _parts(self) -> PrimitiveParts:
+        return split_into_parts(self.geometry.solids)
 
     @functools.cached_property
-    def _hits(self) -> Hits:
-        return cast_rays(self.layout, self._parts, self.size)
+    def _hits(self) -> RayHits:
+        return cast_rays(self.geometry, self._parts, self.size)
 
     @functools.cached_property
     def rgb(self) -> UInt8[np.ndarray, "h w 3"]:
         """The picture, sRGB."""
-        return _frozen(shade(self.layout, self._parts, self._hits, self.size))
+        return _read_only(shade(self.geometry, self._parts, self._hits, self.size))
 
     @functools.cached_property
     def depth(self) -> Float32[np.ndarray, "h w"]:
         """Depth along the optical axis, metres, at most `FAR`."""
-        return _frozen(np.minimum(self._hits.depth, np.float32(FAR)).reshape(self.size, self.size))
+        return _read_only(np.minimum(self._hits.depth, np.float32(MAX_DEPTH)).reshape(self.size, self.size))
 
     @functools.cached_property
     def normals(self) -> Float32[np.ndarray, "h w 3"]:
         """Unit surface normals in the camera frame: (0, 0, 1) faces the camera, as the sky does."""
-        turned = self.camera.rotation.astype(np.float32) @ self._hits.normal
-        return _frozen(np.ascontiguousarray(turned.T).reshape(self.size, self.size, 3))
+        in_camera = self.camera.rotation.astype(np.float32) @ self._hits.normal
+        return _read_only(np.ascontiguousarray(in_camera.T).reshape(self.size, self.size, 3))
 
     @functools.cached_property
     def classes(self) -> UInt8[np.ndarray, "h w"]:
         """Index into `CLASSES`."""
-        return _frozen(self._hits.label.reshape(self.size, self.size))
+        return _read_only(self._hits.label.reshape(self.size, self.size))
 
     @functools.cached_property
     def instances(self) -> Int32[np.ndarray, "h w"]:
         """Instance of the object or person, 0 for stuff. Instances that nothing is seen of leave gaps in the count."""
-        return _frozen(self._hits.instance.reshape(self.size, self.size))
+        return _read_only(self._hits.instance.reshape(self.size, self.size))
 
     @functools.cached_property
-    def _visible(self) -> dict[int, tuple[int, Box]]:
+    def _visible(self) -> dict[int, tuple[int, BoxCorners]]:
         """Number of pixels and box of each visible instance."""
-        return _boxes(self.instances)
+        return _instance_boxes(self.instances)
 
     @functools.cached_property
     def _stuff(self) -> frozenset[str]:
@@ -136,7 +136,7 @@ class Scene:
         """The visible objects, people left out, by instance."""
         rotation = self.camera.rotation
         found = []
-        for thing in self.layout.things:
+        for thing in self.geometry.things:
             if thing.instance in self._visible:
                 num_pixels, box = self._visible[thing.instance]
                 x, y, z = (rotation @ thing.center).tolist()
@@ -158,7 +158,7 @@ class Scene:
         """The visible people, by instance."""
         camera = self.camera
         found = []
-        for figure in self.layout.figures:
+        for figure in self.geometry.figures:
             if figure.instance in self._visible:
                 num_pixels, box = self._visible[figure.instance]
                 orient, pelvis = camera.rotation @ figure.orient, camera.rotation @ figure.pelvis
@@ -184,13 +184,13 @@ class Scene:
     def caption(self) -> str:
         """A true sentence about what is visible, in lower case."""
         rng = random.Random(f"caption {self.seed}")
-        return describe(rng, self.layout, self._visible, self._stuff, self.size)
+        return make_caption(rng, self.geometry, self._visible, self._stuff, self.size)
 
     @functools.cached_property
     def web_text(self) -> str:
         """A short paragraph as on a web page: partly about this scene, partly about the world of scenes."""
         rng = random.Random(f"page {self.seed}")
-        return write_page(rng, self.layout, self._visible, self._stuff, self.size)
+        return make_web_text(rng, self.geometry, self._visible, self._stuff, self.size)
 
 
 def make_scene(seed: int, *, size: int = 64) -> Scene:
@@ -206,12 +206,12 @@ def make_scene(seed: int, *, size: int = 64) -> Scene:
     return Scene(seed=seed, size=size)
 
 
-def _frozen(array: _Array) -> _Array:
+def _read_only(array: _Array) -> _Array:
     array.setflags(write=False)
     return array
 
 
-def _boxes(instances: Int32[np.ndarray, "h w"]) -> dict[int, tuple[int, Box]]:
+def _instance_boxes(instances: Int32[np.ndarray, "h w"]) -> dict[int, tuple[int, BoxCorners]]:
     """Count the pixels and bound the extent of each instance but 0."""
     rows, columns = np.nonzero(instances)
     ids: Int64[np.ndarray, " n"] = instances[rows, columns].astype(np.int64)

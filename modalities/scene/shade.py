@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from modalities.scene.cast import Hits, lit_by
-from modalities.scene.layout import Layout
-from modalities.scene.primitives import Floats, Parts, dot
+from modalities.scene.cast import RayHits, is_lit_by
+from modalities.scene.layout import SceneGeometry
+from modalities.scene.primitives import Floats, PrimitiveParts, dot
 from modalities.scene.room import Light
 from modalities.scene.world import Material
 
@@ -16,14 +16,14 @@ _HAZE_LENGTH = 16.0
 """Depth at which about two thirds of a colour is haze, metres."""
 
 
-def shade(layout: Layout, parts: Parts, hits: Hits, size: int) -> UInt8[np.ndarray, "h w 3"]:
+def shade(geometry: SceneGeometry, parts: PrimitiveParts, hits: RayHits, size: int) -> UInt8[np.ndarray, "h w 3"]:
     """Return the picture, sRGB 0..255."""
-    room = layout.room
-    color = _albedo(layout.materials, hits, room.camera.focal * size)
+    room = geometry.room
+    color = _albedo(geometry.materials, hits, room.camera.focal * size)
     point, normal = hits.point, hits.normal
     light = np.float32(room.ambient) * (np.float32(0.85) + np.float32(0.15) * normal[1])
     for lamp in room.lights:
-        light += _received(lamp, parts, hits)
+        light += _received_light(lamp, parts, hits)
     np.minimum(light, np.float32(1.25), out=light)
     haze = np.exp(np.minimum(hits.depth, 40) * np.float32(-1 / _HAZE_LENGTH))
     far = np.array(room.haze, np.float32)[:, None]
@@ -40,23 +40,23 @@ def shade(layout: Layout, parts: Parts, hits: Hits, size: int) -> UInt8[np.ndarr
     return np.ascontiguousarray(picture.T.reshape(size, size, 3))
 
 
-def _received(lamp: Light, parts: Parts, hits: Hits) -> Floats:
+def _received_light(lamp: Light, parts: PrimitiveParts, hits: RayHits) -> Floats:
     """Return (n,) the light that surfaces get of one lamp."""
     toward = np.array(lamp.position, np.float32)[:, None] - hits.point
     slant = dot(toward, hits.normal)
     front = np.flatnonzero((slant > 0) & (hits.material != 0))
     toward = toward.take(front, axis=1)
-    lit = lit_by(lamp, parts, hits.point.take(front, axis=1), toward, hits.normal.take(front, axis=1))
+    lit = is_lit_by(lamp, parts, hits.point.take(front, axis=1), toward, hits.normal.take(front, axis=1))
     square = dot(toward, toward)
     power = np.float32(lamp.power) * slant[front] / np.sqrt(square)
-    if not math.isinf(lamp.reach):
-        power /= np.float32(0.4) + np.float32(2.4 / lamp.reach**2) * square
+    if not math.isinf(lamp.half_power_distance):
+        power /= np.float32(0.4) + np.float32(2.4 / lamp.half_power_distance**2) * square
     received = np.zeros(slant.shape[0], np.float32)
     received[front] = power * lit
     return received
 
 
-def _albedo(materials: Sequence[Material], hits: Hits, pixels: float) -> Floats:
+def _albedo(materials: Sequence[Material], hits: RayHits, pixels: float) -> Floats:
     """Return (3, n) albedo with the solid texture; its contrast fades where cells get smaller than pixels."""
     rows = [
         (*m.rgb, m.contrast, *m.freq, float(m.is_noise), *m.origin, math.cos(m.yaw), math.sin(m.yaw)) for m in materials

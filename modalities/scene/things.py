@@ -4,18 +4,18 @@ import math
 import random
 from dataclasses import dataclass
 
-from modalities.scene.world import Material, Solid, Vec, albedo
+from modalities.scene.world import Material, Solid, Vector3, albedo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class PlacedObject:
     """One object that stands in a scene, in the world frame."""
 
     instance: int
     class_name: str
     color: str
     size_name: str
-    center: Vec
+    center: Vector3
     """Middle of its bounding cylinder."""
     footprint: float
     """Radius of the bounding upright cylinder, metres."""
@@ -26,12 +26,12 @@ class Thing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class ObjectShape:
     """The measures of an object before it has a place."""
 
     class_name: str
     size_name: str
-    half: Vec
+    half: Vector3
     """Half extents along its own axes, metres; what each means is the class's."""
     yaw: float
 
@@ -48,12 +48,12 @@ class Shape:
         return max(self.half[0], self.half[2])
 
     @property
-    def can_carry(self) -> bool:
+    def is_stackable(self) -> bool:
         """Whether something small may stand on it."""
         return self.class_name in ("box", "table")
 
     @property
-    def deck(self) -> float:
+    def top_radius(self) -> float:
         """Radius of the largest disc on its top, metres."""
         return min(self.half[0], self.half[2])
 
@@ -69,16 +69,16 @@ _COLORS: dict[str, tuple[str, ...]] = {
 _NAMES = ("ball", "ball", "box", "box", "box", "can", "can", "log", "lamp", "table")
 
 
-def draw_color(rng: random.Random, class_name: str) -> str:
+def sample_color(rng: random.Random, class_name: str) -> str:
     """Draw a colour that is usual for a class."""
     return rng.choice(_COLORS[class_name])
 
 
-def draw_shape(rng: random.Random, *, only_small: bool = False) -> Shape:
+def sample_object_shape(rng: random.Random, *, only_small: bool = False) -> ObjectShape:
     """Draw class, size and turn of an object; small and large do not overlap."""
     name = rng.choice(("ball", "can", "box", "ball") if only_small else _NAMES)
     is_large = not only_small and rng.random() < 0.5
-    return Shape(
+    return ObjectShape(
         class_name=name,
         size_name="large" if is_large else "small",
         half=_half(rng, name, is_large=is_large),
@@ -86,7 +86,7 @@ def draw_shape(rng: random.Random, *, only_small: bool = False) -> Shape:
     )
 
 
-def _half(rng: random.Random, name: str, *, is_large: bool) -> Vec:
+def _half(rng: random.Random, name: str, *, is_large: bool) -> Vector3:
     match name:
         case "ball":
             r = rng.uniform(0.40, 0.52) if is_large else rng.uniform(0.20, 0.28)
@@ -108,14 +108,19 @@ def _half(rng: random.Random, name: str, *, is_large: bool) -> Vec:
             return (s * rng.uniform(0.55, 0.65), s * rng.uniform(0.36, 0.42), s * rng.uniform(0.40, 0.48))
 
 
-def build(
-    shape: Shape, instance: int, color: str, foot: Vec, materials: list[Material], texture: tuple[Vec, float]
+def build_solids(
+    shape: ObjectShape,
+    instance: int,
+    color: str,
+    base: Vector3,
+    materials: list[Material],
+    texture: tuple[Vector3, float],
 ) -> list[Solid]:
     """Return the primitives of an object that stands at ``foot``, and append its materials.
 
     ``texture`` is cell frequencies and contrast of its main material.
     """
-    x, y, z = foot
+    x, y, z = base
     hx, hy, hz = shape.half
     main, yaw = len(materials), shape.yaw
     freq, contrast = texture
@@ -126,7 +131,7 @@ def build(
         case "box":
             return [Solid("box", instance, main, (x, y + hy, z), half=shape.half, yaw=yaw)]
         case "can":
-            return [Solid("cylinder", instance, main, foot, (x, y + 2 * hy, z), hx)]
+            return [Solid("cylinder", instance, main, base, (x, y + 2 * hy, z), hx)]
         case "log":
             dx, dz = (hx - hz) * math.cos(yaw), -(hx - hz) * math.sin(yaw)
             return [Solid("capsule", instance, main, (x - dx, y + hy, z - dz), (x + dx, y + hy, z + dz), hz)]
@@ -136,14 +141,14 @@ def build(
             return [
                 Solid("sphere", instance, main, (x, bulb, z), radius=hx),
                 Solid("cylinder", instance, main + 1, (x, y + 0.05, z), (x, bulb - 0.5 * hx, z), 0.2 * hx),
-                Solid("cylinder", instance, main + 1, foot, (x, y + 0.05, z), 0.8 * hx),
+                Solid("cylinder", instance, main + 1, base, (x, y + 0.05, z), 0.8 * hx),
             ]
         case _:
-            return _table(shape, instance, main, foot)
+            return _table(shape, instance, main, base)
 
 
-def _table(shape: Shape, instance: int, material: int, foot: Vec) -> list[Solid]:
-    x, y, z = foot
+def _table(shape: ObjectShape, instance: int, material: int, base: Vector3) -> list[Solid]:
+    x, y, z = base
     hx, hy, hz = shape.half
     c, s = math.cos(shape.yaw), math.sin(shape.yaw)
     thick, leg = 0.1 * hy, 0.08 * hx

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Mapping
 
-from modalities.scene.caption import describe
-from modalities.scene.layout import Layout
+from modalities.scene.caption import make_caption
+from modalities.scene.layout import SceneGeometry
 
 MAX_WORDS = 59
 
@@ -38,20 +38,20 @@ _GENERAL = (
 _CLOSINGS = ("order yours today.", "read more on the next page.", "tell us what you think.", "come back soon.")
 
 
-def write_page(
+def make_web_text(
     rng: random.Random,
-    layout: Layout,
+    geometry: SceneGeometry,
     visible: Mapping[int, tuple[int, tuple[float, ...]]],
     stuff: frozenset[str],
     size: int,
 ) -> str:
     """Return two to four sentences, fewer than 60 words; the arguments are those of `describe`."""
-    names = {t.instance: t.class_name for t in layout.things} | {f.instance: "person" for f in layout.figures}
+    names = {t.instance: t.class_name for t in geometry.things} | {f.instance: "person" for f in geometry.figures}
     topics = sorted({names[i] for i in visible} | stuff)
     facts = [rng.choice(_FACTS[topic]) for topic in rng.sample(topics, min(2, len(topics)))]
     if len(facts) < 2 or rng.random() < 0.2:
         facts[1:] = [rng.choice(_GENERAL)]
-    sentences = [f"{describe(rng, layout, visible, stuff, size)}.", facts[0]]
+    sentences = [f"{make_caption(rng, geometry, visible, stuff, size)}.", facts[0]]
     if rng.random() < 0.5:
         sentences.insert(0, rng.choice(_OPENINGS))
     if rng.random() < 0.5:

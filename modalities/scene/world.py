@@ -6,7 +6,7 @@ Camera frame: the world frame turned by the camera's pitch, so z is still toward
 
 from typing import NamedTuple
 
-FAR = 12.0
+MAX_DEPTH = 12.0
 """Largest depth that a map holds, in metres; the sky has it everywhere."""
 
 CLASSES: tuple[str, ...] = (
@@ -43,7 +43,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
 }
 """Name to albedo, sRGB 0..255."""
 
-Vec = tuple[float, float, float]
+Vector3 = tuple[float, float, float]
 
 SIZES: tuple[str, ...] = ("small", "large")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
@@ -65,15 +65,15 @@ def split_seed(split: str, index: int) -> int:
 class Material(NamedTuple):
     """What a surface looks like: an albedo, darkened in the cells of a solid texture."""
 
-    rgb: Vec
+    rgb: Vector3
     """Albedo, 0..1."""
     contrast: float = 0.0
     """Share of the albedo that the dark cells lose."""
-    freq: Vec = (0.0, 0.0, 0.0)
+    freq: Vector3 = (0.0, 0.0, 0.0)
     """Cells per metre along the local axes; 0 leaves an axis out, so one non-zero axis gives stripes."""
     is_noise: bool = False
     """Whether cells have random shades, where otherwise light and dark alternate."""
-    origin: Vec = (0.0, 0.0, 0.0)
+    origin: Vector3 = (0.0, 0.0, 0.0)
     yaw: float = 0.0
     """Turn of the local axes about +y, radians."""
 
@@ -88,15 +88,15 @@ class Solid(NamedTuple):
     """sphere, capsule, cylinder or box."""
     instance: int
     material: int
-    a: Vec
-    b: Vec = (0.0, 0.0, 0.0)
+    a: Vector3
+    b: Vector3 = (0.0, 0.0, 0.0)
     radius: float = 0.0
-    half: Vec = (0.0, 0.0, 0.0)
+    half: Vector3 = (0.0, 0.0, 0.0)
     yaw: float = 0.0
     """Turn of a box about +y, radians."""
 
 
-def albedo(color: str, shade: float = 1.0) -> Vec:
+def albedo(color: str, shade: float = 1.0) -> Vector3:
     """Return a named colour as albedo 0..1, scaled by ``shade``."""
     r, g, b = COLORS[color]
     return (r * shade / 255, g * shade / 255, b * shade / 255)

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-COLD = 1e-4
+GREEDY_TEMPERATURE = 1e-4
 """Temperatures below this take the likeliest token."""
 
 
-def guided(decoded: Float[Tensor, "kb *m d"], weights: tuple[float, ...]) -> Float[Tensor, "b *m d"]:
+def apply_guidance(decoded: Float[Tensor, "kb *m d"], weights: tuple[float, ...]) -> Float[Tensor, "b *m d"]:
     """The answers of all branches as one: the unconditional one plus each condition's weighted difference from it.
 
     Args:
@@ -22,23 +22,23 @@ def guided(decoded: Float[Tensor, "kb *m d"], weights: tuple[float, ...]) -> Flo
     """
     if not weights:
         return decoded
-    free, *bound = decoded.chunk(len(weights) + 1)
-    summed = free
-    for weight, part in zip(weights, bound, strict=True):
-        summed = summed + weight * (part - free)
-    return summed
+    unconditional, *conditional = decoded.chunk(len(weights) + 1)
+    total_guided = unconditional
+    for weight, part in zip(weights, conditional, strict=True):
+        total_guided = total_guided + weight * (part - unconditional)
+    return total_guided
 
 
-def truncated(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Float[Tensor, "*m v"]:
+def filter_logits(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Float[Tensor, "*m v"]:
     """``logits``, minus infinity where a token is not among the likeliest; the likeliest always stays.
 
     Args:
         top_k: How many stay, or below 1 which share of the vocabulary; 0 for all.
         top_p: The likeliest that together reach this probability stay (Holtzman et al. 2020, arXiv:1904.09751); 1: all.
     """
-    vocab = logits.shape[-1]
+    vocab_size = logits.shape[-1]
     if top_k:
-        num = min(max(1, int(top_k if top_k >= 1 else top_k * vocab)), vocab)
+        num = min(max(1, int(top_k if top_k >= 1 else top_k * vocab_size)), vocab_size)
         least = logits.topk(num, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
     if top_p < 1:
@@ -51,12 +51,12 @@ def truncated(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Floa
     return logits
 
 
-def draw(
+def sample_tokens(
     logits: Float[Tensor, "b m v"],
     temperature: Float[Tensor, " b"],
     uniform: Float[Tensor, "b m"],
     *,
-    is_cold: bool = False,
+    is_greedy: bool = False,
 ) -> tuple[Int[Tensor, "b m"], Float[Tensor, "b m"]]:
     """A token at each place, and the probability it was drawn with; where the temperature is 0, the likeliest.
 
@@ -65,17 +65,17 @@ def draw(
     Args:
         is_cold: True where every temperature is known to be 0, which spares the draw.
     """
-    if is_cold:
+    if is_greedy:
         ids = logits.argmax(dim=-1)
         return ids, (logits.gather(-1, ids[..., None])[..., 0] - _logsumexp(logits)).exp()
-    cold = (temperature < COLD)[:, None]
-    heat = torch.where(cold, 1.0, temperature[:, None])
-    probability = (logits / heat[..., None]).softmax(dim=-1)
-    summed = probability.cumsum(dim=-1)
-    total = summed[..., -1]
+    is_greedy_row = (temperature < GREEDY_TEMPERATURE)[:, None]
+    safe_temperature = torch.where(is_greedy_row, 1.0, temperature[:, None])
+    probability = (logits / safe_temperature[..., None]).softmax(dim=-1)
+    total_guided = probability.cumsum(dim=-1)
+    total = total_guided[..., -1]
     point = torch.minimum(uniform * total, total.nextafter(torch.zeros_like(total)))
-    drawn = torch.searchsorted(summed, point[..., None], right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
-    ids = torch.where(cold, logits.argmax(dim=-1), drawn)
+    drawn = torch.searchsorted(total_guided, point[..., None], right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
+    ids = torch.where(is_greedy_row, logits.argmax(dim=-1), drawn)
     return ids, probability.gather(-1, ids[..., None])[..., 0]
 
 
@@ -86,7 +86,7 @@ def _logsumexp(logits: Float[Tensor, "b m v"]) -> Float[Tensor, "b m"]:
     return torch.cat([sample.logsumexp(dim=-1) for sample in logits.split(1)])
 
 
-def check_truncation(top_k: float, top_p: float) -> str | None:
+def check_filter(top_k: float, top_p: float) -> str | None:
     """What is wrong with the settings of `truncated`; None where nothing is."""
     if not (math.isfinite(top_k) and top_k >= 0):
         return f"top_k must be 0 (all), a share below 1, or a number of tokens, got {top_k}"

@@ -10,49 +10,53 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-FIRST, SECOND = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
+MULTIPLIER_1, MULTIPLIER_2 = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 """Multipliers of the splitmix64 finaliser (Steele et al. 2014, 'Fast splittable pseudorandom number generators')."""
-GOLDEN = -0x61C8864680B583EB
+GOLDEN_GAMMA = -0x61C8864680B583EB
 """What splitmix64 adds from one number to the next."""
-BITS = 24
+MANTISSA_BITS = 24
 """Random bits of a number: what single precision holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dice:
+class CounterRng:
     """The random numbers of a batch: one key for each sample."""
 
     keys: Int[Tensor, " b"]
 
     @classmethod
-    def cast(cls, generator: torch.Generator, numbers: Sequence[int], device: torch.device) -> "Dice":
+    def from_generator(
+        cls, generator: torch.Generator, sample_ids: Sequence[int], device: torch.device
+    ) -> "CounterRng":
         """New dice. A sample's keys follow from the generator's state and from its number alone."""
         seed = torch.randint(2**62, (1,), generator=generator, device=generator.device).to(device)
-        return cls(keys=mixed(seed + GOLDEN * torch.tensor(list(numbers), device=device)))
+        return cls(keys=splitmix64(seed + GOLDEN_GAMMA * torch.tensor(list(sample_ids), device=device)))
 
-    def among(self, rows: Int[Tensor, " r"]) -> "Dice":
+    def select(self, rows: Int[Tensor, " r"]) -> "CounterRng":
         """The dice of some of the samples."""
         return replace(self, keys=self.keys[rows])
 
-    def uniform(self, stream: int, step: int, places: Int[Tensor, "b m"]) -> Float[Tensor, "b m"]:
+    def uniform(self, stream: int, step: int, positions: Int[Tensor, "b m"]) -> Float[Tensor, "b m"]:
         """A number in [0, 1) for each place of each sample, in one step of one stream."""
-        keys = mixed(mixed(self.keys + wrapped(GOLDEN * (stream + 1))) + wrapped(GOLDEN * (step + 1)))
-        bits = mixed(keys[:, None] + GOLDEN * (places + 1))
-        return shifted(bits, 64 - BITS).float() * 2.0**-BITS
+        keys = splitmix64(
+            splitmix64(self.keys + wrap_int64(GOLDEN_GAMMA * (stream + 1))) + wrap_int64(GOLDEN_GAMMA * (step + 1))
+        )
+        bits = splitmix64(keys[:, None] + GOLDEN_GAMMA * (positions + 1))
+        return logical_shift_right(bits, 64 - MANTISSA_BITS).float() * 2.0**-MANTISSA_BITS
 
 
-def mixed(x: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
+def splitmix64(x: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
     """A bijection of 64-bit numbers, each bit of whose answer depends on all bits of ``x``."""
-    x = (x ^ shifted(x, 30)) * FIRST
-    x = (x ^ shifted(x, 27)) * SECOND
-    return x ^ shifted(x, 31)
+    x = (x ^ logical_shift_right(x, 30)) * MULTIPLIER_1
+    x = (x ^ logical_shift_right(x, 27)) * MULTIPLIER_2
+    return x ^ logical_shift_right(x, 31)
 
 
-def wrapped(x: int) -> int:
+def wrap_int64(x: int) -> int:
     """``x`` as a signed 64-bit number that overflows as the device's do."""
     return (x + 2**63) % 2**64 - 2**63
 
 
-def shifted(x: Int[Tensor, "*any"], bits: int) -> Int[Tensor, "*any"]:
+def logical_shift_right(x: Int[Tensor, "*any"], bits: int) -> Int[Tensor, "*any"]:
     """``x`` moved right by ``bits``, zeros coming in, which torch's shift of signed numbers does not do."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import torch
 
 from networks.fourm import FourM
-from networks.generation.branches import Branches, branches_of, encode_branches
-from networks.generation.canvas import FIRST_SENTINEL, Part, empty_part, part_of_rows
-from networks.generation.dice import Dice
-from networks.generation.inputs import Inputs, lay
-from networks.generation.plan import Decoding, GenerationError, Plan
-from networks.generation.unmask import unmask
-from networks.generation.write import Written, endings, write
+from networks.generation.branches import GuidanceBranches, encode_branches, guidance_branches
+from networks.generation.canvas import FIRST_SENTINEL, KnownTokens, empty_grid, known_sequences
+from networks.generation.dice import CounterRng
+from networks.generation.inputs import ConditionInputs, prepare_inputs
+from networks.generation.plan import DecodingConfig, GenerationConfig, GenerationError
+from networks.generation.unmask import generate_grid_tokens
+from networks.generation.write import GeneratedTokens, generate_sequence_tokens, infilling_spec
 from networks.spans import is_sentinel, merge_spans
 from networks.streams import Stream, StreamKind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generated:
+class GenerationStep:
     """What is known of every stream after a step: inputs, finished targets, and the one at work."""
 
     target: str
@@ -27,22 +27,22 @@ class Generated:
     """Steps of it that are done; for sequences, tokens written."""
     is_finished: bool
     """True where the target is whole."""
-    parts: Mapping[str, Part]
+    parts: Mapping[str, KnownTokens]
     """The target at work is a grid known in part, or a sequence as it was before."""
-    written: Written | None = None
+    written: GeneratedTokens | None = None
     """What has been written of a sequence that is not finished."""
 
 
 def generate(
     model: FourM,
-    inputs: Inputs,
+    inputs: ConditionInputs,
     targets: Sequence[str],
-    plan: Plan,
+    plan: GenerationConfig,
     generator: torch.Generator,
     *,
     num_samples: int = 1,
-    numbers: Sequence[int] | None = None,
-) -> Mapping[str, Part]:
+    sample_ids: Sequence[int] | None = None,
+) -> Mapping[str, KnownTokens]:
     """Inputs and targets, all known: ids of grids, and of sequences without sentinels, the end token included.
 
     Args:
@@ -56,8 +56,8 @@ def generate(
         UnknownNameError: There is no stream of a name.
         GenerationError: Inputs, targets or plan do not fit the model or each other.
     """
-    last: Mapping[str, Part] = {}
-    for state in generate_iter(model, inputs, targets, plan, generator, num_samples=num_samples, numbers=numbers):
+    last: Mapping[str, KnownTokens] = {}
+    for state in generate_iter(model, inputs, targets, plan, generator, num_samples=num_samples, sample_ids=sample_ids):
         last = state.parts
     return last
 
@@ -65,55 +65,55 @@ def generate(
 @torch.no_grad()
 def generate_iter(
     model: FourM,
-    inputs: Inputs,
+    inputs: ConditionInputs,
     targets: Sequence[str],
-    plan: Plan,
+    plan: GenerationConfig,
     generator: torch.Generator,
     *,
     num_samples: int = 1,
-    numbers: Sequence[int] | None = None,
-) -> Iterator[Generated]:
+    sample_ids: Sequence[int] | None = None,
+) -> Iterator[GenerationStep]:
     """`generate`, and every state on the way; the model's weights must stay as they are until the last."""
-    model = model.frozen()
+    model = model.inference_copy()
     device = model.mask_token.device
-    canvas = lay(model, inputs, targets)
-    given, finished = list(canvas), list[str]()
-    b = len(next(iter(canvas.values())).ids) if canvas else num_samples
-    chosen = list(range(b)) if numbers is None else list(numbers)
-    if len(chosen) != b:
-        raise GenerationError(f"There are {b} samples but {len(chosen)} numbers for them.")
-    _check_plan(model, targets, plan, given)
-    dice = Dice.cast(generator, chosen, device)
+    known_streams = prepare_inputs(model, inputs, targets)
+    given, finished = list(known_streams), list[str]()
+    b = len(next(iter(known_streams.values())).ids) if known_streams else num_samples
+    sample_ids_list = list(range(b)) if sample_ids is None else list(sample_ids)
+    if len(sample_ids_list) != b:
+        raise GenerationError(f"There are {b} samples but {len(sample_ids_list)} numbers for them.")
+    _check_config(model, targets, plan, given)
+    rng = CounterRng.from_generator(generator, sample_ids_list, device)
     for target in targets:
-        decoding = plan.of(target)
-        turn = _Turn(
+        decoding = plan.for_stream(target)
+        run = _TargetRun(
             model=model,
-            canvas=canvas,
+            known_streams=known_streams,
             target=target,
             decoding=decoding,
-            branches=branches_of(decoding, target, given, finished, plan),
-            dice=dice,
-            prompted=plan.prompted,
+            branches=guidance_branches(decoding, target, given, finished, plan),
+            rng=rng,
+            prompt_with_sentinel=plan.prompt_with_sentinel,
             b=b,
         )
-        for state in _grid(turn) if turn.stream.kind is StreamKind.grid else _sequence(turn):
+        for state in _generate_grid(run) if run.stream.kind is StreamKind.grid else _generate_sequence(run):
             if state.is_finished:
-                canvas[target] = state.parts[target]
+                known_streams[target] = state.parts[target]
             yield state
         finished.append(target)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Turn:
+class _TargetRun:
     """One target's turn: what is known before it, and how it is generated."""
 
     model: FourM
-    canvas: Mapping[str, Part]
+    known_streams: Mapping[str, KnownTokens]
     target: str
-    decoding: Decoding
-    branches: Branches
-    dice: Dice
-    prompted: bool
+    decoding: DecodingConfig
+    branches: GuidanceBranches
+    rng: CounterRng
+    prompt_with_sentinel: bool
     b: int
 
     @property
@@ -126,49 +126,61 @@ class _Turn:
         """Where all of it lies."""
         return self.model.mask_token.device
 
-    def state(self, part: Part, step: int, written: Written | None = None, *, is_finished: bool = False) -> Generated:
+    def state(
+        self, part: KnownTokens, step: int, written: GeneratedTokens | None = None, *, is_finished: bool = False
+    ) -> GenerationStep:
         """The state in which the target is ``part``."""
-        parts = {**self.canvas, self.target: part}
-        return Generated(target=self.target, step=step, is_finished=is_finished, parts=parts, written=written)
+        parts = {**self.known_streams, self.target: part}
+        return GenerationStep(target=self.target, step=step, is_finished=is_finished, parts=parts, written=written)
 
 
-def _grid(turn: _Turn) -> Iterator[Generated]:
+def _generate_grid(run: _TargetRun) -> Iterator[GenerationStep]:
     """One grid, state by state."""
-    before = turn.canvas.get(turn.target) or empty_part(turn.stream, turn.b, turn.device)
-    canvas = {**turn.canvas, turn.target: before}
+    before = run.known_streams.get(run.target) or empty_grid(run.stream, run.b, run.device)
+    known_streams = {**run.known_streams, run.target: before}
     step, part = 0, before
-    for part in unmask(
-        turn.model, canvas, turn.target, turn.decoding, turn.branches, turn.dice, prompted=turn.prompted
+    for part in generate_grid_tokens(
+        run.model,
+        known_streams,
+        run.target,
+        run.decoding,
+        run.branches,
+        run.rng,
+        prompt_with_sentinel=run.prompt_with_sentinel,
     ):
         step += 1
-        yield turn.state(part, step)
-    yield turn.state(part, step, is_finished=True)
+        yield run.state(part, step)
+    yield run.state(part, step, is_finished=True)
 
 
-def _sequence(turn: _Turn) -> Iterator[Generated]:
+def _generate_sequence(run: _TargetRun) -> Iterator[GenerationStep]:
     """One sequence, state by state; at the end what was written goes where the gaps were."""
-    model, canvas, target, device = turn.model, turn.canvas, turn.target, turn.device
+    model, known_streams, target, device = run.model, run.known_streams, run.target, run.device
     # Nothing known of a sample is one gap.
-    visible = [row or [FIRST_SENTINEL] for row in (canvas[target].rows() if target in canvas else [[]] * turn.b)]
-    gaps = [sum(map(is_sentinel, row)) for row in visible]
-    known = [len(row) - number for row, number in zip(visible, gaps, strict=True)]
-    limit = turn.stream.num_tokens
-    contexts = encode_branches(model, canvas, target, turn.branches, turn.b, device, prompted=turn.prompted)
-    written: Written | None = None
-    before = canvas.get(target) or part_of_rows(visible, device)
-    assignment, weights = endings(gaps, known, limit, device), turn.branches.weights
-    for written in write(model, contexts, target, assignment, turn.decoding, turn.dice, weights):
-        yield turn.state(before, written.place, written)
-    rows = written.rows() if written is not None else [[]] * turn.b
-    whole = [
-        merge_spans(row, [FIRST_SENTINEL, *_first_words(new, limit - there)])
-        for row, new, there in zip(visible, rows, known, strict=True)
+    visible = [
+        row or [FIRST_SENTINEL] for row in (known_streams[target].rows() if target in known_streams else [[]] * run.b)
     ]
-    place = written.place if written is not None else 0
-    yield turn.state(part_of_rows(whole, device), place, is_finished=True)
+    num_gaps = [sum(map(is_sentinel, row)) for row in visible]
+    known = [len(row) - number for row, number in zip(visible, num_gaps, strict=True)]
+    limit = run.stream.num_tokens
+    contexts = encode_branches(
+        model, known_streams, target, run.branches, run.b, device, prompt_with_sentinel=run.prompt_with_sentinel
+    )
+    written: GeneratedTokens | None = None
+    before = known_streams.get(target) or known_sequences(visible, device)
+    spec, weights = infilling_spec(num_gaps, known, limit, device), run.branches.weights
+    for written in generate_sequence_tokens(model, contexts, target, spec, run.decoding, run.rng, weights):
+        yield run.state(before, written.num_generated, written)
+    rows = written.rows() if written is not None else [[]] * run.b
+    completed = [
+        merge_spans(row, [FIRST_SENTINEL, *_truncate_generated(new, limit - num_known)])
+        for row, new, num_known in zip(visible, rows, known, strict=True)
+    ]
+    place = written.num_generated if written is not None else 0
+    yield run.state(known_sequences(completed, device), place, is_finished=True)
 
 
-def _first_words(written: list[int], room: int) -> list[int]:
+def _truncate_generated(written: list[int], room: int) -> list[int]:
     """What was written with no more than ``room`` tokens between its sentinels, so that what is known is never cut."""
     kept: list[int] = []
     for token in written:
@@ -178,7 +190,7 @@ def _first_words(written: list[int], room: int) -> list[int]:
     return kept
 
 
-def _check_plan(model: FourM, targets: Sequence[str], plan: Plan, given: Sequence[str]) -> None:
+def _check_config(model: FourM, targets: Sequence[str], plan: GenerationConfig, given: Sequence[str]) -> None:
     """Refuse a plan before its first step rather than at its last.
 
     Raises:
@@ -186,11 +198,11 @@ def _check_plan(model: FourM, targets: Sequence[str], plan: Plan, given: Sequenc
     """
     finished: list[str] = []
     for target in targets:
-        stream, decoding = model.streams[model.index[target]], plan.of(target)
+        stream, decoding = model.streams[model.index[target]], plan.for_stream(target)
         if stream.kind is StreamKind.grid and decoding.steps > stream.num_tokens:
             raise GenerationError(
                 f"{target} has {stream.num_tokens} tokens and cannot be generated in {decoding.steps} steps: "
                 f"ask for at most {stream.num_tokens}."
             )
-        branches_of(decoding, target, given, finished, plan)
+        guidance_branches(decoding, target, given, finished, plan)
         finished.append(target)

@@ -9,30 +9,30 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from modalities.errors import UnknownNameError
-from modalities.text import SENTINEL_0
-from networks.assemble import patches, standardised, vectors
-from networks.batch import Column
+from modalities.text import SENTINEL_0_ID
+from networks.assemble import extract_patches, gather_vectors, standardize_patches
+from networks.batch import PaddedTokens
 from networks.fourm import FourM
-from networks.generation.canvas import Packed, Part
+from networks.generation.canvas import KnownRows, KnownTokens
 from networks.generation.plan import GenerationError
 from networks.spans import is_sentinel
 from networks.streams import Stream, StreamKind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class ConditionInput:
     """One stream's values for a whole batch. Of a sequence, what is missing is a sentinel: the first ``[S_1]``."""
 
-    column: Column
+    tokens: PaddedTokens
     """As in a batch of samples; pixels also as patches (b, n, c) that are cut and scaled already."""
     known: Bool[Tensor, "b n"] | None = None
     """True where a grid's tokens or patches are known; None where all are."""
 
 
-Inputs = Mapping[str, Given]
+ConditionInputs = Mapping[str, ConditionInput]
 
 
-def lay(model: FourM, inputs: Inputs, targets: Sequence[str]) -> dict[str, Part]:
+def prepare_inputs(model: FourM, inputs: ConditionInputs, targets: Sequence[str]) -> dict[str, KnownTokens]:
     """The canvas that shows ``inputs``.
 
     Raises:
@@ -40,20 +40,20 @@ def lay(model: FourM, inputs: Inputs, targets: Sequence[str]) -> dict[str, Part]
         GenerationError: A stream cannot be given or asked for; its values, their mask or their number do not fit.
     """
     _check_targets(model, targets)
-    sizes = {name: len(item.column.lengths) for name, item in inputs.items()}
+    sizes = {name: len(item.tokens.lengths) for name, item in inputs.items()}
     if len(set(sizes.values())) > 1:
         raise GenerationError(f"Inputs must have as many samples as each other, got {sizes}.")
-    canvas: dict[str, Part] = {}
+    known_streams: dict[str, KnownTokens] = {}
     for name, item in inputs.items():
         stream = _stream(model, name)
         if not stream.is_input and name not in targets:
             raise GenerationError(f"{name} cannot be an input of this model: it is a target only.")
-        canvas[name] = _part(stream, item, model.mask_token)
-        if name in targets and stream.kind is StreamKind.grid and bool(canvas[name].known.all()):
+        known_streams[name] = _known_tokens(stream, item, model.mask_token)
+        if name in targets and stream.kind is StreamKind.grid and bool(known_streams[name].known.all()):
             raise GenerationError(f"{name} is asked for but known everywhere: mask what is to be generated.")
-        if name in targets and stream.kind is StreamKind.sequence and not _has_gap(canvas[name]):
+        if name in targets and stream.kind is StreamKind.sequence and not _has_missing_span(known_streams[name]):
             raise GenerationError(f"{name} is asked for but given whole: write [S_1] where something is missing.")
-    return canvas
+    return known_streams
 
 
 def _check_targets(model: FourM, targets: Sequence[str]) -> None:
@@ -74,60 +74,60 @@ def _stream(model: FourM, name: str) -> Stream:
     return model.streams[model.index[name]]
 
 
-def _part(stream: Stream, item: Given, like: Tensor) -> Part:
+def _known_tokens(stream: Stream, item: ConditionInput, reference: Tensor) -> KnownTokens:
     match stream.kind:
         case StreamKind.grid:
-            return _grid(stream, item, like.device)
+            return _grid(stream, item, reference.device)
         case StreamKind.sequence:
-            return _sequence(stream, item, like.device)
+            return _sequence(stream, item, reference.device)
         case StreamKind.pixels | StreamKind.embedding:
-            return _rows(stream, item, like)
+            return _rows(stream, item, reference)
 
 
-def _known(stream: Stream, item: Given, n: int) -> Bool[Tensor, "b n"]:
+def _known_mask(stream: Stream, item: ConditionInput, n: int) -> Bool[Tensor, "b n"]:
     """The places that are known; nothing of a sample whose length is 0."""
-    there = torch.arange(n)[None] < item.column.lengths.cpu()[:, None]
+    is_present = torch.arange(n)[None] < item.tokens.lengths.cpu()[:, None]
     if item.known is None:
-        return there
-    if item.known.shape != there.shape:
+        return is_present
+    if item.known.shape != is_present.shape:
         raise GenerationError(
-            f"The mask of {stream.name} has shape {tuple(item.known.shape)}, expected {tuple(there.shape)}: "
+            f"The mask of {stream.name} has shape {tuple(item.known.shape)}, expected {tuple(is_present.shape)}: "
             "one flag for each sample and place."
         )
-    return there & item.known.cpu()
+    return is_present & item.known.cpu()
 
 
-def _grid(stream: Stream, item: Given, device: torch.device) -> Part:
-    ids = item.column.values.flatten(1).long()
+def _grid(stream: Stream, item: ConditionInput, device: torch.device) -> KnownTokens:
+    ids = item.tokens.values.flatten(1).long()
     if ids.shape[1] != stream.num_tokens:
         raise GenerationError(f"{stream.name} takes {stream.num_tokens} tokens, got {ids.shape[1]}.")
-    known = _known(stream, item, stream.num_tokens)
+    known = _known_mask(stream, item, stream.num_tokens)
     _check_ids(stream, ids.cpu()[known])
     known = known.to(device)
-    return Part(ids=torch.where(known, ids.to(device), 0), known=known, most=_most(known))
+    return KnownTokens(ids=torch.where(known, ids.to(device), 0), known=known, max_known=_max_known(known))
 
 
-def _sequence(stream: Stream, item: Given, device: torch.device) -> Part:
+def _sequence(stream: Stream, item: ConditionInput, device: torch.device) -> KnownTokens:
     if item.known is not None:
         raise GenerationError(f"{stream.name} is a sequence and takes no mask: write [S_1] where something is missing.")
-    ids = item.column.values.long()
-    known = torch.arange(ids.shape[1])[None] < item.column.lengths.cpu()[:, None]
+    ids = item.tokens.values.long()
+    known = torch.arange(ids.shape[1])[None] < item.tokens.lengths.cpu()[:, None]
     _check_ids(stream, ids.cpu()[known])
-    for row, there in zip(ids.cpu(), known, strict=True):
-        marks = [token - SENTINEL_0 for token in row[there].tolist() if is_sentinel(token)]
-        if marks != list(range(1, len(marks) + 1)):
-            found = " ".join(f"[S_{mark}]" for mark in marks)
+    for row, is_present in zip(ids.cpu(), known, strict=True):
+        sentinel_numbers = [token - SENTINEL_0_ID for token in row[is_present].tolist() if is_sentinel(token)]
+        if sentinel_numbers != list(range(1, len(sentinel_numbers) + 1)):
+            found = " ".join(f"[S_{mark}]" for mark in sentinel_numbers)
             raise GenerationError(f"Gaps of {stream.name} must be numbered [S_1], [S_2], ... in order, got {found}.")
-        length = int(there.sum()) - len(marks)
+        length = int(is_present.sum()) - len(sentinel_numbers)
         if length > stream.num_tokens:
             raise GenerationError(f"{stream.name} takes at most {stream.num_tokens} tokens, got {length}.")
     known = known.to(device)
-    return Part(ids=torch.where(known, ids.to(device), 0), known=known, most=_most(known))
+    return KnownTokens(ids=torch.where(known, ids.to(device), 0), known=known, max_known=_max_known(known))
 
 
-def _rows(stream: Stream, item: Given, like: Tensor) -> Part:
-    device = like.device
-    values = item.column.values
+def _rows(stream: Stream, item: ConditionInput, reference: Tensor) -> KnownTokens:
+    device = reference.device
+    values = item.tokens.values
     is_pixels = stream.kind is StreamKind.pixels and values.ndim == 4
     n = stream.num_tokens if is_pixels else values.shape[1]
     side = stream.grid * stream.patch
@@ -137,31 +137,37 @@ def _rows(stream: Stream, item: Given, like: Tensor) -> Part:
         raise GenerationError(
             f"{stream.name} takes {stream.num_tokens} vectors of {stream.channels}, not {n} of {values.shape[2]}."
         )
-    known = _known(stream, item, n)
-    sample, place = np.nonzero(known.numpy())
-    cut = patches(values, sample, place, stream.patch) if is_pixels else vectors(values, sample, place)
-    if is_pixels and stream.mean:
-        cut = standardised(cut, stream.mean, stream.std)
-    packed = Packed(
-        values=cut.to(like), sample=torch.from_numpy(sample).to(device), place=torch.from_numpy(place).to(device)
+    known = _known_mask(stream, item, n)
+    sample, position = np.nonzero(known.numpy())
+    vectors_in = (
+        extract_patches(values, sample, position, stream.patch)
+        if is_pixels
+        else gather_vectors(values, sample, position)
     )
-    return Part(
+    if is_pixels and stream.mean:
+        vectors_in = standardize_patches(vectors_in, stream.mean, stream.std)
+    packed = KnownRows(
+        values=vectors_in.to(reference),
+        sample=torch.from_numpy(sample).to(device),
+        position=torch.from_numpy(position).to(device),
+    )
+    return KnownTokens(
         ids=torch.zeros(known.shape, dtype=torch.int64, device=device),
         known=known.to(device),
-        most=_most(known),
+        max_known=_max_known(known),
         packed=packed,
     )
 
 
 def _check_ids(stream: Stream, ids: Tensor) -> None:
-    if ids.numel() and not (int(ids.min()) >= 0 and int(ids.max()) < stream.vocab):
-        wrong = int(ids.max()) if int(ids.max()) >= stream.vocab else int(ids.min())
-        raise GenerationError(f"{stream.name} has tokens 0 to {stream.vocab - 1}, got {wrong}.")
+    if ids.numel() and not (int(ids.min()) >= 0 and int(ids.max()) < stream.vocab_size):
+        wrong = int(ids.max()) if int(ids.max()) >= stream.vocab_size else int(ids.min())
+        raise GenerationError(f"{stream.name} has tokens 0 to {stream.vocab_size - 1}, got {wrong}.")
 
 
-def _most(known: Bool[Tensor, "b n"]) -> int:
+def _max_known(known: Bool[Tensor, "b n"]) -> int:
     return int(known.sum(dim=1).max()) if len(known) else 0
 
 
-def _has_gap(part: Part) -> bool:
+def _has_missing_span(part: KnownTokens) -> bool:
     return any(is_sentinel(token) for row in part.rows() for token in row) or not bool(part.known.any())

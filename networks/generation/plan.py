@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from modalities.errors import ConfigError, UserError
-from networks.generation.choosing import check_truncation
+from networks.generation.choosing import check_filter
 from networks.generation.schedules import Temperature, TokenSchedule
 
 
@@ -14,7 +14,7 @@ class GenerationError(UserError):
     """Inputs or targets that a model cannot generate from or to."""
 
 
-class Scheme(Enum):
+class DecodingScheme(Enum):
     """Which tokens of a grid a step decides."""
 
     maskgit = "maskgit"
@@ -24,7 +24,7 @@ class Scheme(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
+class GuidanceCondition:
     """Inputs that pull together, and how hard. Negative weights push away."""
 
     streams: tuple[str, ...]
@@ -36,10 +36,10 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoding:
+class DecodingConfig:
     """How one target is generated. Sequences are written from left to right, whatever the scheme and steps."""
 
-    scheme: Scheme = Scheme.roar
+    scheme: DecodingScheme = DecodingScheme.roar
     steps: int = 1
     """Steps of a grid; a partly known one takes no more than it has tokens to decide."""
     tokens: TokenSchedule = TokenSchedule.linear
@@ -51,11 +51,11 @@ class Decoding:
     """Together how likely those are that may be drawn."""
     guidance: float = 1.0
     """Weight of all inputs together: 1 is without guidance, 0 without inputs, below 0 away from them."""
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[GuidanceCondition, ...] = ()
     """Several weighted sets of inputs in place of `guidance`."""
 
     def __post_init__(self) -> None:
-        problem = check_truncation(self.top_k, self.top_p)
+        problem = check_filter(self.top_k, self.top_p)
         if self.steps < 1:
             problem = f"steps must be at least 1, got {self.steps}"
         if not math.isfinite(self.guidance):
@@ -65,17 +65,17 @@ class Decoding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class GenerationConfig:
     """How a chain of targets is generated, each finished one becoming an input of the next."""
 
-    decodings: Mapping[str, Decoding] = field(default_factory=dict)
+    decodings: Mapping[str, DecodingConfig] = field(default_factory=dict)
     """By stream; what is not named takes `default`."""
-    default: Decoding = field(default_factory=Decoding)
-    grow: bool = True
+    default: DecodingConfig = field(default_factory=DecodingConfig)
+    accumulate_conditioning: bool = True
     """True where guidance counts finished targets among the inputs that it weighs."""
-    prompted: bool = True
+    prompt_with_sentinel: bool = True
     """True shows the first sentinel of a sequence that is to be written whole, as the published sampler does."""
 
-    def of(self, stream: str) -> Decoding:
+    def for_stream(self, stream: str) -> DecodingConfig:
         """How ``stream`` is generated."""
         return self.decodings.get(stream, self.default)

@@ -1,4 +1,4 @@
-"""Prediction in the plainest form: dense modalities in one step, sequences greedily from left to right."""
+"""GridPrediction in the plainest form: dense modalities in one step, sequences greedily from left to right."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from networks.fourm import Context, FourM
-from networks.generation.dice import Dice
-from networks.generation.plan import Decoding
+from networks.generation.dice import CounterRng
+from networks.generation.plan import DecodingConfig
 from networks.generation.schedules import Temperature
 from networks.generation.unmask import grid_logits
-from networks.generation.write import Assignment, write
+from networks.generation.write import InfillingSpec, generate_sequence_tokens
 
-GREEDY = Decoding(temperature=Temperature(start=0.0))
+GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
 """The likeliest token each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
+class GridPrediction:
     """Every token of a grid, predicted at once."""
 
     ids: Int[Tensor, "b n"]
@@ -27,7 +27,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class GeneratedSequence:
     """Sequences written from left to right."""
 
     ids: list[list[int]]
@@ -37,7 +37,7 @@ class Text:
 
 
 @torch.no_grad()
-def predict_dense(model: FourM, context: Context, stream: str) -> Prediction:
+def predict_grid(model: FourM, context: Context, stream: str) -> GridPrediction:
     """All tokens of a grid in one step, each on its own: the model's marginals.
 
     Args:
@@ -46,13 +46,13 @@ def predict_dense(model: FourM, context: Context, stream: str) -> Prediction:
     n = model.streams[model.index[stream]].num_tokens
     places = torch.arange(n, device=context.values.device).expand(len(context.values), n)
     probabilities = grid_logits(model, [context], stream, places, None, ()).softmax(dim=-1)
-    return Prediction(ids=probabilities.argmax(dim=-1), probabilities=probabilities)
+    return GridPrediction(ids=probabilities.argmax(dim=-1), probabilities=probabilities)
 
 
 @torch.no_grad()
 def predict_sequence(
     model: FourM, context: Context, stream: str, *, start: int, end: int, max_tokens: int | None = None
-) -> Text:
+) -> GeneratedSequence:
     """A whole sequence, the most likely token at a time.
 
     Args:
@@ -64,12 +64,14 @@ def predict_sequence(
     most = model.streams[model.index[stream]].num_tokens
     limit = min(max_tokens or most, most)
     b, device = len(context.values), context.values.device
-    assignment = Assignment(
-        ends=torch.full((b,), end, device=device),
-        limits=torch.full((b,), limit + 1, device=device),
-        most=limit + 1,
-        opening=start,
+    spec = InfillingSpec(
+        end_ids=torch.full((b,), end, device=device),
+        max_lengths=torch.full((b,), limit + 1, device=device),
+        longest=limit + 1,
+        start_id=start,
     )
-    *_, last = write(model, [context], stream, assignment, GREEDY, Dice(keys=torch.zeros_like(assignment.ends)))
+    *_, last = generate_sequence_tokens(
+        model, [context], stream, spec, GREEDY, CounterRng(keys=torch.zeros_like(spec.end_ids))
+    )
     ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
-    return Text(ids=ids, log_probability=last.log_probability / last.lengths)
+    return GeneratedSequence(ids=ids, log_probability=last.log_probability / last.lengths)

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 from modalities.errors import ConfigError
 
-LEAST_POWER = 1e-3
+MIN_ONEX_POWER = 1e-3
 """Below this, `onex_temperatures` would lose its digits."""
-ONEX_RANGE = 100.0
+ONEX_MAX = 100.0
 """Where the falling part of `onex_temperatures` ends: it follows x to a power from 1 to here."""
 
 
@@ -50,9 +50,9 @@ class Temperature:
 
     def __post_init__(self) -> None:
         numbers = (self.start, self.floor, self.power)
-        if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.power < LEAST_POWER:
+        if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.power < MIN_ONEX_POWER:
             raise ConfigError(
-                f"A temperature takes start and floor from 0 and a power from {LEAST_POWER} on, got {numbers}."
+                f"A temperature takes start and floor from 0 and a power from {MIN_ONEX_POWER} on, got {numbers}."
             )
         if self.schedule is TemperatureSchedule.onex and self.floor > self.start:
             raise ConfigError(f"A temperature cannot fall from {self.start} to {self.floor}: set a lower floor.")
@@ -70,8 +70,8 @@ class Temperature:
             if kind not in names:
                 return cls(start=float(text))
             numbers = [float(number) for number in rest.split(":")]
-            most = 3 if kind == TemperatureSchedule.onex.value else 1
-            if not 1 <= len(numbers) <= most:
+            max_values = 3 if kind == TemperatureSchedule.onex.value else 1
+            if not 1 <= len(numbers) <= max_values:
                 raise ValueError
         except ValueError:
             raise ConfigError(
@@ -112,12 +112,12 @@ def tokens_per_step(schedule: TokenSchedule, num_steps: int, num_tokens: int) ->
         )
     match schedule:
         case TokenSchedule.linear:
-            share, over = divmod(num_tokens, num_steps)
-            return [share + (step < over) for step in range(num_steps)]
+            base, remainder = divmod(num_tokens, num_steps)
+            return [base + (step < remainder) for step in range(num_steps)]
         case TokenSchedule.cosine:
-            left = [0.5 * (1 + math.cos(math.pi * step / num_steps)) for step in range(num_steps)]
+            remaining = [0.5 * (1 + math.cos(math.pi * step / num_steps)) for step in range(num_steps)]
             counts: list[int] = []
-            for before, after in pairwise(left):
+            for before, after in pairwise(remaining):
                 counts.append(min(round(num_tokens * (before - after)), num_tokens - sum(counts)))
             return [*counts, num_tokens - sum(counts)]
 
@@ -139,10 +139,10 @@ def onex_temperatures(start: float, floor: float, tokens: list[int], *, power: f
     released sampler, a step counts as one place there, however many tokens it decides.
     """
     total, done, temperatures = sum(tokens), 0, []
-    lowest = ONEX_RANGE**-power
+    floor_value = ONEX_MAX**-power
     for step, count in enumerate(tokens):
         done += count
-        x = 1 + (ONEX_RANGE - 1) * step / max(total - 1, 1)
-        fall = (x**-power - lowest) / (1 - lowest)
-        temperatures.append(floor + (start - floor) * (1 - done / total) * fall)
+        x = 1 + (ONEX_MAX - 1) * step / max(total - 1, 1)
+        decay = (x**-power - floor_value) / (1 - floor_value)
+        temperatures.append(floor + (start - floor) * (1 - done / total) * decay)
     return temperatures

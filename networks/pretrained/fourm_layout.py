@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from modalities.errors import CheckpointError
-from networks.blocks import Biases
+from networks.blocks import BiasConfig
 from networks.fourm_config import FourMConfig, Sharing, Size
 from networks.positions import sincos_1d, sincos_2d
-from networks.pretrained.names import split_name, stream_names
-from networks.pretrained.source import Tensors, setting, shape_of
+from networks.pretrained.names import parse_published_name, stream_names_of
+from networks.pretrained.source import TensorSource, get_setting, shape_of
 from networks.streams import Stream, StreamKind
 
 ENCODER, DECODER = "encoder_embeddings", "decoder_embeddings"
 
-FIXED_WITHIN = 3e-5
+SINCOS_TOLERANCE = 3e-5
 """Sines and cosines that the published code computed in fp32 differ from exact ones by up to 2e-5."""
 
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,16 +30,16 @@ def is_fourm(config: Mapping[str, Any]) -> bool:
     return "domains_in" in config and "domains_out" in config
 
 
-def read_layout(config: Mapping[str, Any], tensors: Tensors) -> tuple[tuple[Stream, ...], FourMConfig]:
+def read_layout(config: Mapping[str, Any], tensors: TensorSource) -> tuple[tuple[Stream, ...], FourMConfig]:
     """The streams and the config of a published model.
 
     Raises:
         CheckpointError: The config asks for what we do not compute, or a tensor is missing.
     """
-    _refuse(config)
-    domains_in, domains_out = setting(config, "domains_in", list), setting(config, "domains_out", list)
+    _check_supported(config)
+    domains_in, domains_out = get_setting(config, "domains_in", list), get_setting(config, "domains_out", list)
     names = list(dict.fromkeys([*domains_in, *domains_out]))
-    ours = stream_names(names)
+    ours = stream_names_of(names)
     streams = tuple(
         _stream(name, ours[name], tensors, is_input=name in domains_in, is_predicted=name in domains_out)
         for name in names
@@ -54,8 +54,8 @@ def fixed_positions(stream: Stream, width: int, num: int) -> Tensor | None:
     return sincos_1d(num, width) if stream.kind in (StreamKind.sequence, StreamKind.embedding) else None
 
 
-def _refuse(config: Mapping[str, Any]) -> None:
-    gated = setting(config, "gated_mlp", bool, default=False)
+def _check_supported(config: Mapping[str, Any]) -> None:
+    gated = get_setting(config, "gated_mlp", bool, default=False)
     allowed = {
         "act_layer": "SiLU" if gated else "GELU",
         "decoder_causal_mask": False,
@@ -68,110 +68,110 @@ def _refuse(config: Mapping[str, Any]) -> None:
             )
 
 
-def _stream(name: str, ours: str, tensors: Tensors, *, is_input: bool, is_predicted: bool) -> Stream:
-    item, _ = split_name(name)
+def _stream(name: str, ours: str, tensors: TensorSource, *, is_input: bool, is_predicted: bool) -> Stream:
+    item, _ = parse_published_name(name)
     if is_predicted and item.kind in (StreamKind.pixels, StreamKind.embedding):
         raise CheckpointError(f"The checkpoint predicts {name!r}, which has no tokens to predict.")
     prefix = f"{ENCODER if is_input else DECODER}.{name}"
     positions = shape_of(tensors, f"{prefix}.pos_emb")[1]
-    channels = vocab = grid = patch = 0
+    channels = vocab_size = grid = patch = 0
     num = item.max_tokens
     if item.kind is StreamKind.grid:
         num = positions
-        grid = 0 if "_global" in item.name else _side(name, positions)
+        grid = 0 if "_global" in item.name else _grid_side(name, positions)
     if item.kind is StreamKind.pixels:
-        num, grid = positions, _side(name, positions)
+        num, grid = positions, _grid_side(name, positions)
         channels = shape_of(tensors, f"{prefix}.proj.weight")[1]
-        patch = _side(name, channels // 3)
+        patch = _grid_side(name, channels // 3)
     if item.kind is StreamKind.embedding:
         channels = shape_of(tensors, f"{prefix}.emb_proj.weight")[1]
     if item.kind in (StreamKind.grid, StreamKind.sequence):
         head = f"{prefix}.token_emb.weight"
-        vocab = shape_of(tensors, head if head in tensors else f"{prefix}.to_logits.weight")[0]
+        vocab_size = shape_of(tensors, head if head in tensors else f"{prefix}.to_logits.weight")[0]
     stream = Stream(
         name=ours,
         kind=item.kind,
         num_tokens=num,
-        vocabulary=ours if vocab else "",
-        vocab=vocab,
+        vocabulary=ours if vocab_size else "",
+        vocab_size=vocab_size,
         channels=channels,
         grid=grid,
         patch=patch,
         chunk=item.chunk,
         keep=item.keep,
-        places=positions if item.max_tokens else 0,
+        num_positions=positions if item.max_tokens else 0,
         is_input=is_input,
         is_predicted=is_predicted,
         mean=IMAGE_MEAN if item.kind is StreamKind.pixels else (),
         std=IMAGE_STD if item.kind is StreamKind.pixels else (),
-        published=name,
+        published_name=name,
     )
-    return _with_positions(stream, tensors)
+    return _detect_learned_positions(stream, tensors)
 
 
-def _with_positions(stream: Stream, tensors: Tensors) -> Stream:
+def _detect_learned_positions(stream: Stream, tensors: TensorSource) -> Stream:
     """The stream, told whether its positions are learnt: tables that are not sines and cosines are."""
     roles = [role for role, here in ((ENCODER, stream.is_input), (DECODER, stream.is_predicted)) if here]
     for role in roles:
-        name = f"{role}.{stream.published}.pos_emb"
+        name = f"{role}.{stream.published_name}.pos_emb"
         shape_of(tensors, name)
         found = tensors[name][0].float()
         fixed = fixed_positions(stream, found.shape[1], len(found))
-        if fixed is None or fixed.shape != found.shape or bool((found - fixed).abs().max() > FIXED_WITHIN):
-            return replace(stream, learnt=True)
+        if fixed is None or fixed.shape != found.shape or bool((found - fixed).abs().max() > SINCOS_TOLERANCE):
+            return replace(stream, learned_positions=True)
     return stream
 
 
-def _model(config: Mapping[str, Any], streams: tuple[Stream, ...], tensors: Tensors) -> FourMConfig:
-    norms = setting(config, "norm_bias", bool, default=True)
+def _model(config: Mapping[str, Any], streams: tuple[Stream, ...], tensors: TensorSource) -> FourMConfig:
+    norms = get_setting(config, "norm_bias", bool, default=True)
     attention = "encoder.0.attn" if "encoder.0.attn.qkv.weight" in tensors else "decoder.0.self_attn"
     block = attention.rpartition(".")[0]
     embedding = next((stream for stream in streams if stream.kind is StreamKind.embedding), None)
     return FourMConfig(
         size=Size.B,
-        width=setting(config, "dim", int, default=768),
-        heads=setting(config, "num_heads", int, default=12),
-        encoder_depth=setting(config, "encoder_depth", int, default=12),
-        decoder_depth=setting(config, "decoder_depth", int, default=12),
+        width=get_setting(config, "dim", int, default=768),
+        heads=get_setting(config, "num_heads", int, default=12),
+        encoder_depth=get_setting(config, "encoder_depth", int, default=12),
+        decoder_depth=get_setting(config, "decoder_depth", int, default=12),
         mlp_ratio=float(config.get("mlp_ratio", 4.0)),
-        gated=setting(config, "gated_mlp", bool, default=False),
-        biases=Biases(
+        gated=get_setting(config, "gated_mlp", bool, default=False),
+        biases=BiasConfig(
             norms=norms,
             queries=f"{attention}.qkv.bias" in tensors,
             outputs=f"{attention}.proj.bias" in tensors,
             mlp=f"{block}.mlp.fc1.bias" in tensors,
             context="decoder_proj_context.bias" in tensors,
-            embeddings=embedding is not None and f"{ENCODER}.{embedding.published}.emb_proj.bias" in tensors,
+            embeddings=embedding is not None and f"{ENCODER}.{embedding.published_name}.emb_proj.bias" in tensors,
         ),
-        qk_norm=setting(config, "qk_norm", bool, default=False),
-        sharing=Sharing.decoder if _tied(streams, tensors) else Sharing.none,
-        registers=setting(config, "num_register_tokens", int, default=0),
+        qk_norm=get_setting(config, "qk_norm", bool, default=False),
+        sharing=Sharing.decoder if _has_tied_heads(streams, tensors) else Sharing.none,
+        registers=get_setting(config, "num_register_tokens", int, default=0),
         shared_positions=False,
-        shared_streams=_shared(streams, tensors),
+        shared_streams=_has_shared_stream_embeddings(streams, tensors),
     )
 
 
-def _tied(streams: tuple[Stream, ...], tensors: Tensors) -> bool:
+def _has_tied_heads(streams: tuple[Stream, ...], tensors: TensorSource) -> bool:
     """True where every head is the decoder's table of tokens: one of the two is left out, or they are equal."""
     for stream in streams:
         if stream.is_target:
-            table, head = (f"{DECODER}.{stream.published}.{part}.weight" for part in ("token_emb", "to_logits"))
+            table, head = (f"{DECODER}.{stream.published_name}.{part}.weight" for part in ("token_emb", "to_logits"))
             if table in tensors and head in tensors and not torch.equal(tensors[table], tensors[head]):
                 return False
     return True
 
 
-def _shared(streams: tuple[Stream, ...], tensors: Tensors) -> bool:
+def _has_shared_stream_embeddings(streams: tuple[Stream, ...], tensors: TensorSource) -> bool:
     """True where encoder and decoder tell streams apart by the same codes."""
     for stream in streams:
-        mine, other = (f"{role}.{stream.published}.mod_emb" for role in (ENCODER, DECODER))
+        mine, other = (f"{role}.{stream.published_name}.mod_emb" for role in (ENCODER, DECODER))
         both = mine in tensors and other in tensors
         if both and not torch.equal(tensors[mine], tensors[other]):
             return False
     return True
 
 
-def _side(name: str, places: int) -> int:
+def _grid_side(name: str, places: int) -> int:
     side = isqrt(places)
     if side**2 != places:
         raise CheckpointError(f"The checkpoint has {places} places of {name!r}; only square grids can be read.")

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from modalities.errors import CheckpointError
-from networks.embedding import num_places, vocabulary_offsets
+from networks.embedding import position_table_size, vocabulary_ranges
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig
 from networks.positions import sincos_1d
-from networks.pretrained.fourm_layout import DECODER, ENCODER, FIXED_WITHIN
-from networks.pretrained.names import published_name
-from networks.pretrained.source import HeldTensors, Tensors, expect_all, fill
+from networks.pretrained.fourm_layout import DECODER, ENCODER, SINCOS_TOLERANCE
+from networks.pretrained.names import published_stream_name
+from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names, copy_into_view
 from networks.streams import Stream, StreamKind
 
-NUM_SEQUENCE_PLACES = 512
+NUM_SEQUENCE_POSITIONS = 512
 """Rows of the published position tables of sequences."""
 
 MODEL_PARTS = {
@@ -65,34 +65,34 @@ def published_views(
         tensors: Parameters or gradients by our names, tied ones under each of their names; what is left out is left
             out of the answer.
     """
-    return _Mapping(streams=streams, config=config, tensors=tensors).views()
+    return _NameMapping(streams=streams, config=config, tensors=tensors).views()
 
 
-def load_fourm(streams: tuple[Stream, ...], config: FourMConfig, tensors: Tensors) -> FourM:
+def load_fourm(streams: tuple[Stream, ...], config: FourMConfig, tensors: TensorSource) -> FourM:
     """A model with the weights of a published checkpoint, read one tensor at a time.
 
     Raises:
         CheckpointError: A tensor is missing, unknown or of another shape; the message names it.
     """
-    model = FourM(streams, config, initialised=False)
+    model = FourM(streams, config, initialized=False)
     views = published_views(streams, config, _parameters(model))
     constants = _constants(model, views)
-    needed = set(views) - _left_out(views, tensors)
-    expect_all(needed, {*views, *constants}, tensors)
+    needed = set(views) - _omitted_tied(views, tensors)
+    check_tensor_names(needed, {*views, *constants}, tensors)
     filled: dict[int, str] = {}
     for name in sorted(needed):
         first = filled.setdefault(views[name].data_ptr(), name)
         if first == name:
-            fill(views, tensors, name)
+            copy_into_view(views, tensors, name)
         else:
             _expect_equal(name, tensors[name], views[name], within=0.0)
     for name in constants:
         if name in tensors:
-            _expect_equal(name, tensors[name], constants[name], within=FIXED_WITHIN)
+            _expect_equal(name, tensors[name], constants[name], within=SINCOS_TOLERANCE)
     return model
 
 
-def export_fourm(model: FourM) -> HeldTensors:
+def export_fourm(model: FourM) -> InMemoryTensors:
     """A model's tensors under their published names.
 
     Raises:
@@ -104,19 +104,19 @@ def export_fourm(model: FourM) -> HeldTensors:
         if stream.predictable:
             raise CheckpointError(
                 f"The published format has no place for a head that chooses among some ids only, as that of "
-                f"{stream.name!r} does; train with training.cut_heads=false."
+                f"{stream.name!r} does; train with training.restrict_output_vocab=false."
             )
     views = published_views(model.streams, model.config, _parameters(model))
-    return HeldTensors({**_constants(model, views), **views})
+    return InMemoryTensors({**_constants(model, views), **views})
 
 
 def export_config(model: FourM) -> dict[str, object]:
     """The published config of a model."""
-    config, biases = model.config, model.config.each_bias
+    config, biases = model.config, model.config.resolved_biases
     width, heads, encoder, decoder = config.shape
     return {
-        "domains_in": [published_name(stream) for stream in model.streams if stream.is_input],
-        "domains_out": [published_name(stream) for stream in model.streams if stream.is_target],
+        "domains_in": [published_stream_name(stream) for stream in model.streams if stream.is_input],
+        "domains_out": [published_stream_name(stream) for stream in model.streams if stream.is_target],
         "image_size": max((stream.grid * (stream.patch or 16) for stream in model.streams), default=0) or 224,
         "patch_size": next((stream.patch for stream in model.streams if stream.patch), 16),
         "dim": width,
@@ -137,7 +137,7 @@ def export_config(model: FourM) -> dict[str, object]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Mapping:
+class _NameMapping:
     """The mapping for one model."""
 
     streams: tuple[Stream, ...]
@@ -147,12 +147,12 @@ class _Mapping:
     def views(self) -> dict[str, Tensor]:
         """Every view."""
         _, _, encoder, decoder = self.config.shape
-        found = {**self._parts("", "", MODEL_PARTS), **self._one("mask_token", "mask_token", lead=2)}
-        found |= self._one("register_tokens", "registers", lead=1)
+        found = {**self._weight_and_bias_views("", "", MODEL_PARTS), **self._view("mask_token", "mask_token", lead=2)}
+        found |= self._view("register_tokens", "registers", lead=1)
         for number in range(encoder):
-            found |= self._block(f"encoder.{number}.", ENCODER_PARTS)
+            found |= self._block_views(f"encoder.{number}.", ENCODER_PARTS)
         for number in range(decoder):
-            found |= self._block(f"decoder.{number}.", DECODER_PARTS)
+            found |= self._block_views(f"decoder.{number}.", DECODER_PARTS)
         for number, stream in enumerate(self.streams):
             if stream.is_input:
                 found |= self._encoder_embedding(number, stream)
@@ -160,19 +160,19 @@ class _Mapping:
                 found |= self._decoder_embedding(number, stream)
         return found
 
-    def _one(self, name: str, ours: str, lead: int = 0) -> dict[str, Tensor]:
+    def _view(self, name: str, ours: str, lead: int = 0) -> dict[str, Tensor]:
         """One tensor, with ``lead`` axes of length 1 before it."""
         return {name: self.tensors[ours][(None,) * lead]} if ours in self.tensors else {}
 
-    def _parts(self, prefix: str, ours: str, parts: Mapping[str, str]) -> dict[str, Tensor]:
+    def _weight_and_bias_views(self, prefix: str, ours: str, parts: Mapping[str, str]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for name, own in parts.items():
             for part in ("weight", "bias"):
-                found |= self._one(f"{prefix}{name}.{part}", f"{ours}{own}.{part}")
+                found |= self._view(f"{prefix}{name}.{part}", f"{ours}{own}.{part}")
         return found
 
-    def _block(self, prefix: str, parts: Mapping[str, str]) -> dict[str, Tensor]:
-        found = self._parts(prefix, prefix, parts)
+    def _block_views(self, prefix: str, parts: Mapping[str, str]) -> dict[str, Tensor]:
+        found = self._weight_and_bias_views(prefix, prefix, parts)
         for part in ("weight", "bias"):
             up = self.tensors.get(f"{prefix}mlp.up.{part}")
             if up is None:
@@ -182,45 +182,45 @@ class _Mapping:
         return found
 
     def _encoder_embedding(self, number: int, stream: Stream) -> dict[str, Tensor]:
-        prefix = f"{ENCODER}.{published_name(stream)}."
-        found = self._place(prefix, number, "places")
-        stem = f"stems.{stream.name}.linear"
+        prefix = f"{ENCODER}.{published_stream_name(stream)}."
+        found = self._position_views(prefix, number, "position_embedding")
+        stem = f"input_projections.{stream.name}.linear"
         match stream.kind:
             case StreamKind.pixels:
-                return found | self._one(f"{prefix}proj.weight", f"{stem}.weight")
+                return found | self._view(f"{prefix}proj.weight", f"{stem}.weight")
             case StreamKind.embedding:
-                return found | self._parts(prefix, "", {"emb_proj": stem})
+                return found | self._weight_and_bias_views(prefix, "", {"emb_proj": stem})
             case _:
-                return found | self._vocabulary(f"{prefix}token_emb.weight", stream, "tokens.table")
+                return found | self._vocabulary_view(f"{prefix}token_emb.weight", stream, "tokens.table")
 
     def _decoder_embedding(self, number: int, stream: Stream) -> dict[str, Tensor]:
-        prefix = f"{DECODER}.{published_name(stream)}."
+        prefix = f"{DECODER}.{published_stream_name(stream)}."
         return {
-            **self._place(prefix, number, "decoder_places"),
-            **self._vocabulary(f"{prefix}token_emb.weight", stream, "decoder_tokens.table"),
-            **self._vocabulary(f"{prefix}to_logits.weight", stream, "heads.table"),
+            **self._position_views(prefix, number, "decoder_position_embedding"),
+            **self._vocabulary_view(f"{prefix}token_emb.weight", stream, "decoder_token_embedding.table"),
+            **self._vocabulary_view(f"{prefix}to_logits.weight", stream, "heads.table"),
         }
 
-    def _vocabulary(self, name: str, stream: Stream, table: str) -> dict[str, Tensor]:
+    def _vocabulary_view(self, name: str, stream: Stream, table: str) -> dict[str, Tensor]:
         if table not in self.tensors:
             return {}
-        first, size = vocabulary_offsets(self.streams)[0][stream.vocabulary]
+        first, size = vocabulary_ranges(self.streams)[0][stream.vocabulary]
         return {name: self.tensors[table][first : first + size]}
 
-    def _place(self, prefix: str, number: int, ours: str) -> dict[str, Tensor]:
+    def _position_views(self, prefix: str, number: int, ours: str) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
-        codes, learnt = self.tensors.get(f"{ours}.stream"), self.tensors.get(f"{ours}.learnt")
+        codes, learned = self.tensors.get(f"{ours}.stream"), self.tensors.get(f"{ours}.learned")
         if codes is not None:
             found[f"{prefix}mod_emb"] = codes[number][None, None]
-        if learnt is not None and self._is_learnt(self.streams[number]):
-            before = [num_places(item) for item in self.streams[:number] if self._is_learnt(item)]
+        if learned is not None and self._is_learnt(self.streams[number]):
+            before = [position_table_size(item) for item in self.streams[:number] if self._is_learnt(item)]
             # Row 0 stands for streams whose positions are fixed.
             start = 1 + sum(before)
-            found[f"{prefix}pos_emb"] = learnt[start : start + num_places(self.streams[number])][None]
+            found[f"{prefix}pos_emb"] = learned[start : start + position_table_size(self.streams[number])][None]
         return found
 
     def _is_learnt(self, stream: Stream) -> bool:
-        return self.config.learnt_positions or stream.has_learnt_places
+        return self.config.learned_positions or stream.has_learned_positions
 
 
 def _parameters(model: FourM) -> dict[str, Tensor]:
@@ -232,20 +232,20 @@ def _constants(model: FourM, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What the published code keeps as tensors and we compute: fixed positions, biases of norms that have none."""
     found: dict[str, Tensor] = {}
     for number, stream in enumerate(model.streams):
-        name, start = published_name(stream), int(model.places.first[number])
-        table = model.places.fixed[start : start + num_places(stream)]
-        if stream.kind in (StreamKind.sequence, StreamKind.embedding) and not stream.places:
-            table = sincos_1d(max(NUM_SEQUENCE_PLACES, len(table)), table.shape[1]) * model.config.position_scale
+        name, start = published_stream_name(stream), int(model.position_embedding.first[number])
+        table = model.position_embedding.fixed[start : start + position_table_size(stream)]
+        if stream.kind in (StreamKind.sequence, StreamKind.embedding) and not stream.num_positions:
+            table = sincos_1d(max(NUM_SEQUENCE_POSITIONS, len(table)), table.shape[1]) * model.config.position_scale
         for role, here in ((ENCODER, stream.is_input), (DECODER, stream.is_target)):
             if here and f"{role}.{name}.pos_emb" not in views:
                 found[f"{role}.{name}.pos_emb"] = table[None]
-    if not model.config.each_bias.norms:
+    if not model.config.resolved_biases.norms:
         norms = [name for name in views if name.endswith(".weight") and "norm" in name.split(".")[-2]]
         found |= {name.removesuffix("weight") + "bias": torch.zeros(views[name].shape[0]) for name in norms}
     return found
 
 
-def _left_out(views: Mapping[str, Tensor], tensors: Tensors) -> set[str]:
+def _omitted_tied(views: Mapping[str, Tensor], tensors: TensorSource) -> set[str]:
     """Names that a checkpoint may leave out because it has the same weight under another name."""
     names: dict[int, list[str]] = {}
     for name, view in views.items():

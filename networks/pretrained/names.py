@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from modalities.errors import CheckpointError
-from modalities.spec import Keep
-from networks.streams import PIXELS, Stream, StreamKind
+from modalities.spec import KeepScheme
+from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedModality:
     """One published modality, but for its resolution."""
 
     name: str
@@ -21,33 +21,35 @@ class Published:
     patch: int = 16
     """Side of a patch in pixels, for grids and pixels."""
     chunk: int = 1
-    keep: Keep = Keep.random
+    keep: KeepScheme = KeepScheme.random
 
     @property
     def stream(self) -> str:
         """The name of our stream."""
-        return self.modality + PIXELS if self.kind is StreamKind.pixels else self.modality
+        return self.modality + PIXELS_SUFFIX if self.kind is StreamKind.pixels else self.modality
 
-    def at(self, resolution: int) -> str:
+    def name_at(self, resolution: int) -> str:
         """The published name at a resolution in pixels; vectors and sequences have none."""
         is_sized = self.kind is StreamKind.pixels or (self.kind is StreamKind.grid and "_global" not in self.name)
         return f"{self.name}@{resolution}" if is_sized else self.name
 
 
-def _grid(name: str, modality: str, patch: int = 16) -> Published:
-    return Published(name=name, modality=modality, kind=StreamKind.grid, patch=patch)
+def _grid(name: str, modality: str, patch: int = 16) -> PublishedModality:
+    return PublishedModality(name=name, modality=modality, kind=StreamKind.grid, patch=patch)
 
 
-def _text(name: str, modality: str, max_tokens: int, chunk: int = 1, keep: Keep = Keep.random) -> Published:
-    return Published(
+def _text(
+    name: str, modality: str, max_tokens: int, chunk: int = 1, keep: KeepScheme = KeepScheme.random
+) -> PublishedModality:
+    return PublishedModality(
         name=name, modality=modality, kind=StreamKind.sequence, max_tokens=max_tokens, chunk=chunk, keep=keep
     )
 
 
-TABLE = {
+PUBLISHED_MODALITIES = {
     item.name: item
     for item in (
-        Published(name="rgb", modality="rgb", kind=StreamKind.pixels),
+        PublishedModality(name="rgb", modality="rgb", kind=StreamKind.pixels),
         _grid("tok_rgb", "rgb"),
         _grid("tok_depth", "depth"),
         _grid("tok_normal", "normals"),
@@ -63,33 +65,35 @@ TABLE = {
         _text("det", "bounding_boxes", 256),
         _text("metadata", "metadata", 40, chunk=2),
         _text("human_poses", "human_poses", 275),
-        _text("color_palette", "color_palette", 23, keep=Keep.binary),
+        _text("color_palette", "color_palette", 23, keep=KeepScheme.binary),
         _text("sam_instance", "sam_instances", 290),
-        Published(name="t5_caption", modality="t5_caption", kind=StreamKind.embedding, max_tokens=77),
+        PublishedModality(name="t5_caption", modality="t5_caption", kind=StreamKind.embedding, max_tokens=77),
     )
 }
 """Every modality of the published 4M-7 and 4M-21 models, in either direction."""
 
 
-def split_name(name: str) -> tuple[Published, int]:
+def parse_published_name(name: str) -> tuple[PublishedModality, int]:
     """What a published name stands for, and its resolution in pixels, 0 where it has none.
 
     Raises:
         CheckpointError: No published modality is called that.
     """
     base, _, resolution = name.partition("@")
-    if base not in TABLE or not (resolution.isdigit() or not resolution):
-        raise CheckpointError(f"The checkpoint has a modality {name!r}, which is none of {', '.join(TABLE)}.")
-    return TABLE[base], int(resolution or 0)
+    if base not in PUBLISHED_MODALITIES or not (resolution.isdigit() or not resolution):
+        raise CheckpointError(
+            f"The checkpoint has a modality {name!r}, which is none of {', '.join(PUBLISHED_MODALITIES)}."
+        )
+    return PUBLISHED_MODALITIES[base], int(resolution or 0)
 
 
-def stream_names(names: list[str]) -> dict[str, str]:
+def stream_names_of(names: list[str]) -> dict[str, str]:
     """Our stream for each published name; of several resolutions the lowest has the plain name: ``rgb``, ``rgb_448``.
 
     Raises:
         CheckpointError: No published modality is called that.
     """
-    parts = {name: split_name(name) for name in names}
+    parts = {name: parse_published_name(name) for name in names}
     lowest: dict[str, int] = {}
     for item, resolution in parts.values():
         lowest[item.name] = min(resolution, lowest.get(item.name, resolution))
@@ -99,16 +103,16 @@ def stream_names(names: list[str]) -> dict[str, str]:
     }
 
 
-def published_name(stream: Stream) -> str:
+def published_stream_name(stream: Stream) -> str:
     """The published name of one of our streams; its own where no published model has the like."""
-    if stream.published:
-        return stream.published
-    for item in TABLE.values():
+    if stream.published_name:
+        return stream.published_name
+    for item in PUBLISHED_MODALITIES.values():
         if item.stream == stream.name and item.kind is stream.kind:
-            return item.at(stream.grid * (stream.patch or item.patch))
+            return item.name_at(stream.grid * (stream.patch or item.patch))
     return stream.name
 
 
-def _sized(item: Published, resolution: int) -> str:
-    suffix = PIXELS if item.kind is StreamKind.pixels else ""
+def _sized(item: PublishedModality, resolution: int) -> str:
+    suffix = PIXELS_SUFFIX if item.kind is StreamKind.pixels else ""
     return f"{item.modality}_{resolution}{suffix}"

@@ -10,7 +10,7 @@ from modalities.errors import CheckpointError
 
 
 @runtime_checkable
-class Tensors(Protocol):
+class TensorSource(Protocol):
     """The tensors of a checkpoint. A file of gigabytes gives one at a time."""
 
     def __iter__(self) -> Iterator[str]: ...
@@ -24,7 +24,7 @@ class Tensors(Protocol):
         ...
 
 
-class HeldTensors(dict[str, Tensor]):
+class InMemoryTensors(dict[str, Tensor]):
     """Tensors that are in memory."""
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -32,7 +32,7 @@ class HeldTensors(dict[str, Tensor]):
         return tuple(self[name].shape)
 
 
-def shape_of(tensors: Tensors, name: str) -> tuple[int, ...]:
+def shape_of(tensors: TensorSource, name: str) -> tuple[int, ...]:
     """The shape of a tensor that must be there.
 
     Raises:
@@ -43,7 +43,7 @@ def shape_of(tensors: Tensors, name: str) -> tuple[int, ...]:
     return tensors.shape(name)
 
 
-def setting(config: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+def get_setting(config: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
     """A setting of a published config.
 
     Raises:
@@ -57,7 +57,7 @@ def setting(config: Mapping[str, Any], name: str, kind: type, default: Any = Non
     return value
 
 
-def fill(views: Mapping[str, Tensor], tensors: Tensors, name: str) -> None:
+def copy_into_view(views: Mapping[str, Tensor], tensors: TensorSource, name: str) -> None:
     """Copy a tensor into the view of that name.
 
     Raises:
@@ -70,21 +70,21 @@ def fill(views: Mapping[str, Tensor], tensors: Tensors, name: str) -> None:
         views[name].copy_(tensors[name].reshape(expected))
 
 
-def expect_all(wanted: set[str], optional: set[str], tensors: Tensors) -> None:
+def check_tensor_names(required: set[str], optional: set[str], tensors: TensorSource) -> None:
     """Check that a checkpoint has what is wanted, and nothing that is neither wanted nor optional.
 
     Raises:
         CheckpointError: The message names the first of either.
     """
     found = set(tensors)
-    for name in sorted(wanted - found):
-        raise CheckpointError(f"The checkpoint lacks the tensor {name!r}{_among(wanted - found)}.")
-    for name in sorted(found - wanted - optional):
+    for name in sorted(required - found):
+        raise CheckpointError(f"The checkpoint lacks the tensor {name!r}{_and_more(required - found)}.")
+    for name in sorted(found - required - optional):
         raise CheckpointError(
             f"The checkpoint has the tensor {name!r}, which a model of its config does not have"
-            f"{_among(found - wanted - optional)}."
+            f"{_and_more(found - required - optional)}."
         )
 
 
-def _among(names: set[str]) -> str:
+def _and_more(names: set[str]) -> str:
     return f", and {len(names) - 1} more" if len(names) > 1 else ""

@@ -5,28 +5,28 @@ from math import isqrt
 from typing import Any
 
 from modalities.errors import CheckpointError
-from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
 from networks.positions import sincos_2d
-from networks.pretrained.source import Tensors, setting, shape_of
+from networks.pretrained.source import TensorSource, get_setting, shape_of
 from networks.tokenizers.config import (
     CodebookKind,
     DecoderKind,
     DiffusionConfig,
     NoiseSchedule,
-    Prediction,
+    PredictionType,
     TokenizerConfig,
 )
 
-HEADS = {"vit_s": 8, "vit_b": 12, "vit_l": 16}
+VIT_HEADS = {"vit_s": 8, "vit_b": 12, "vit_l": 16}
 """Attention heads of the published transformers."""
 
-HEAD_WIDTH = 16
+VIT_HEAD_WIDTH = 16
 """Width of a head of transformers that have no published preset (``vit_xt``)."""
 
-PREDICTIONS = {"sample": Prediction.sample, "v_prediction": Prediction.v, "epsilon": Prediction.noise}
+PREDICTIONS = {"sample": PredictionType.sample, "v_prediction": PredictionType.v, "epsilon": PredictionType.noise}
 SCHEDULES = {"linear": NoiseSchedule.linear, "squaredcos_cap_v2": NoiseSchedule.cosine}
 
-FIXED_WITHIN = 3e-5
+SINCOS_TOLERANCE = 3e-5
 """How far published fixed positions lie from exact ones, at most."""
 
 
@@ -36,7 +36,7 @@ def is_tokenizer(config: Mapping[str, Any]) -> bool:
 
 
 def read_tokenizer_layout(
-    config: Mapping[str, Any], tensors: Tensors, name: str, loss: Loss | None = None
+    config: Mapping[str, Any], tensors: TensorSource, name: str, loss: ReconstructionLoss | None = None
 ) -> tuple[TokenizerTask, TokenizerConfig]:
     """The task and the sizes of a published tokenizer.
 
@@ -47,13 +47,13 @@ def read_tokenizer_layout(
     Raises:
         CheckpointError: The config asks for what we do not compute, or a tensor is missing.
     """
-    _refuse(config)
+    _check_supported(config)
     if "MLP" in str(config.get("enc_type")):
         return _vector(config, tensors, name, loss)
     return _dense(config, tensors, name, loss)
 
 
-def _refuse(config: Mapping[str, Any]) -> None:
+def _check_supported(config: Mapping[str, Any]) -> None:
     is_mlp = "MLP" in str(config.get("enc_type"))
     patch = config.get("patch_size_dec") or config.get("patch_size")
     allowed: dict[str, tuple[Any, ...]] = {
@@ -73,62 +73,62 @@ def _refuse(config: Mapping[str, Any]) -> None:
 
 
 def _vector(
-    config: Mapping[str, Any], tensors: Tensors, name: str, loss: Loss | None
+    config: Mapping[str, Any], tensors: TensorSource, name: str, loss: ReconstructionLoss | None
 ) -> tuple[TokenizerTask, TokenizerConfig]:
     width, channels = shape_of(tensors, "encoder.linear_in.weight")
-    parts, vocab, _ = shape_of(tensors, "quantize.codes")
+    parts, vocab_size, _ = shape_of(tensors, "quantize.codes")
     task = TokenizerTask(
         name=name,
         layout=Vector(channels=channels, num_tokens=parts),
-        tokenizer=ProductMLP(name=name, vocab=vocab, loss=loss or Loss.cosine),
+        tokenizer=ProductMLP(name=name, vocab_size=vocab_size, loss=loss or ReconstructionLoss.cosine),
         members=(),
     )
     sizes = TokenizerConfig(
-        mlp_width=width, mlp_depth=_depth(tensors, "encoder"), mlp_latent=setting(config, "latent_dim", int)
+        mlp_width=width, mlp_depth=_depth(tensors, "encoder"), mlp_latent=get_setting(config, "latent_dim", int)
     )
     return task, sizes
 
 
 def _dense(
-    config: Mapping[str, Any], tensors: Tensors, name: str, loss: Loss | None
+    config: Mapping[str, Any], tensors: TensorSource, name: str, loss: ReconstructionLoss | None
 ) -> tuple[TokenizerTask, TokenizerConfig]:
-    labels, patch = config.get("n_labels"), setting(config, "patch_size", int, default=16)
-    channels = setting(config, "n_channels", int, default=3)
-    is_diffused = str(config.get("dec_type", "vit_b_dec")).startswith("unet")
-    kind = Loss.cross_entropy if labels else loss or Loss.mse
+    labels, patch = config.get("n_labels"), get_setting(config, "patch_size", int, default=16)
+    channels = get_setting(config, "n_channels", int, default=3)
+    uses_diffusion = str(config.get("dec_type", "vit_b_dec")).startswith("unet")
+    kind = ReconstructionLoss.cross_entropy if labels else loss or ReconstructionLoss.mse
     layout = Dense(
         channels=labels or channels,
-        size=setting(config, "image_size", int, default=224),
+        size=get_setting(config, "image_size", int, default=224),
         patch=patch,
         categorical=bool(labels),
-        cell=1 if setting(config, "patch_proj", bool, default=True) else patch,
+        pixels_per_value=1 if get_setting(config, "patch_proj", bool, default=True) else patch,
     )
-    vocab, latent = shape_of(tensors, "quantize._codebook.embed")[-2:]
-    spec = ViTVQ(name=name, vocab=vocab, latent=latent, loss=kind, diffusible=is_diffused)
+    vocab_size, latent = shape_of(tensors, "quantize._codebook.embed")[-2:]
+    spec = ViTVQ(name=name, vocab_size=vocab_size, latent=latent, loss=kind, has_diffusion_decoder=uses_diffusion)
     width = shape_of(tensors, "encoder.proj.weight")[0]
-    norm_codes = setting(config, "norm_codes", bool, default=True)
+    norm_codes = get_setting(config, "norm_codes", bool, default=True)
     sizes = TokenizerConfig(
         width=width,
         heads=_heads(config, width),
         mlp_ratio=shape_of(tensors, "encoder.blocks.0.mlp.fc1.weight")[0] / width,
         encoder_depth=_depth(tensors, "encoder"),
-        decoder_depth=0 if is_diffused else _depth(tensors, "decoder"),
-        decoder=DecoderKind.diffusion if is_diffused else DecoderKind.plain,
-        post_mlp=setting(config, "post_mlp", bool, default=False),
+        decoder_depth=0 if uses_diffusion else _depth(tensors, "decoder"),
+        decoder=DecoderKind.diffusion if uses_diffusion else DecoderKind.plain,
+        post_mlp=get_setting(config, "post_mlp", bool, default=False),
         encoder_positions=_positions(tensors, "encoder"),
-        decoder_positions=0 if is_diffused else _positions(tensors, "decoder"),
-        learnt_positions=_is_learnt(tensors, "encoder") or (not is_diffused and _is_learnt(tensors, "decoder")),
+        decoder_positions=0 if uses_diffusion else _positions(tensors, "decoder"),
+        learned_positions=_is_learnt(tensors, "encoder") or (not uses_diffusion and _is_learnt(tensors, "decoder")),
         class_width=channels if labels else 64,
         output_convs=len({key.split(".")[2] for key in tensors if key.startswith("decoder.out_conv.")}),
         codebook=CodebookKind.cosine if norm_codes else CodebookKind.euclidean,
         ema_decay=float(config.get("ema_decay", 0.99)),
         commitment=float(config.get("commitment_weight", 1.0)),
-        diffusion=_diffusion(config, tensors, channels) if is_diffused else DiffusionConfig(),
+        diffusion=_diffusion(config, tensors, channels) if uses_diffusion else DiffusionConfig(),
     )
     return TokenizerTask(name=name, layout=layout, tokenizer=spec, members=()), sizes
 
 
-def _diffusion(config: Mapping[str, Any], tensors: Tensors, channels: int) -> DiffusionConfig:
+def _diffusion(config: Mapping[str, Any], tensors: TensorSource, channels: int) -> DiffusionConfig:
     """The UNet's shape, from its tensors."""
     width = shape_of(tensors, "decoder.input_blocks.0.0.weight")[0]
     widths: list[int] = [width]
@@ -143,7 +143,7 @@ def _diffusion(config: Mapping[str, Any], tensors: Tensors, channels: int) -> Di
             widths.append(widths[-1])
             counts.append(0)
         number += 1
-    steps = setting(config, "num_train_timesteps", int, default=1000)
+    steps = get_setting(config, "num_train_timesteps", int, default=1000)
     return DiffusionConfig(
         patch=isqrt(shape_of(tensors, "decoder.out.2.weight")[0] // channels),
         channels=width,
@@ -155,8 +155,10 @@ def _diffusion(config: Mapping[str, Any], tensors: Tensors, channels: int) -> Di
         sampling_steps=min(25, steps),
         schedule=SCHEDULES[config.get("beta_schedule", "squaredcos_cap_v2")],
         prediction=PREDICTIONS[config.get("prediction_type", "v_prediction")],
-        zero_terminal_snr=setting(config, "zero_terminal_snr", bool, default=True),
-        threshold=0.995 if setting(config, "thresholding", bool, default=True) or config.get("clip_sample") else 0.0,
+        zero_terminal_snr=get_setting(config, "zero_terminal_snr", bool, default=True),
+        threshold=0.995
+        if get_setting(config, "thresholding", bool, default=True) or config.get("clip_sample")
+        else 0.0,
         limit=1.0,
     )
 
@@ -165,21 +167,21 @@ def _residual(number: int) -> str:
     return f"decoder.input_blocks.{number}.0.in_layers.2.weight"
 
 
-def _depth(tensors: Tensors, part: str) -> int:
+def _depth(tensors: TensorSource, part: str) -> int:
     return len({name.split(".")[2] for name in tensors if name.startswith(f"{part}.blocks.")})
 
 
 def _heads(config: Mapping[str, Any], width: int) -> int:
     name = str(config.get("enc_type", "vit_b_enc"))
     preset = name.removesuffix("_enc")
-    if preset in HEADS:
-        return HEADS[preset]
-    if preset != "vit_xt" or width % HEAD_WIDTH:
-        raise CheckpointError(f"The checkpoint's config has enc_type = {name!r}; {', '.join(HEADS)} can be read.")
-    return width // HEAD_WIDTH
+    if preset in VIT_HEADS:
+        return VIT_HEADS[preset]
+    if preset != "vit_xt" or width % VIT_HEAD_WIDTH:
+        raise CheckpointError(f"The checkpoint's config has enc_type = {name!r}; {', '.join(VIT_HEADS)} can be read.")
+    return width // VIT_HEAD_WIDTH
 
 
-def _positions(tensors: Tensors, part: str) -> int:
+def _positions(tensors: TensorSource, part: str) -> int:
     _, _, height, width = shape_of(tensors, f"{part}.pos_emb")
     if height != width:
         raise CheckpointError(
@@ -188,8 +190,8 @@ def _positions(tensors: Tensors, part: str) -> int:
     return height
 
 
-def _is_learnt(tensors: Tensors, part: str) -> bool:
+def _is_learnt(tensors: TensorSource, part: str) -> bool:
     """True where positions are not the sines and cosines of their grid."""
     found = tensors[f"{part}.pos_emb"][0].float().flatten(1).T
     fixed = sincos_2d(_positions(tensors, part), found.shape[1])
-    return bool((found - fixed).abs().max() > FIXED_WITHIN)
+    return bool((found - fixed).abs().max() > SINCOS_TOLERANCE)

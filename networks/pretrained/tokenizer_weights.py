@@ -7,12 +7,12 @@ from torch import Tensor
 
 from modalities.errors import CheckpointError
 from modalities.spec import Dense, TokenizerTask, Vector
-from networks.pretrained.source import HeldTensors, Tensors, expect_all
-from networks.tokenizers.build import build_tokenizer, is_diffused
-from networks.tokenizers.config import CodebookKind, EncoderKind, NoiseSchedule, Prediction, TokenizerConfig
+from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names
+from networks.tokenizers.build import build_tokenizer, uses_diffusion
+from networks.tokenizers.config import CodebookKind, EncoderKind, NoiseSchedule, PredictionType, TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer
 
-SHARED = [
+SHARED_RULES = [
     (r"^classes\.table\.", "cls_emb."),
     (r"^to_latents\.", "quant_proj."),
     (r"^codebook\.quantize\.", "quantize."),
@@ -31,8 +31,8 @@ SHARED = [
 ]
 """Our names and the published ones, as patterns that are applied in order: a transformer encoder and its codebook."""
 
-PLAIN = [
-    *SHARED,
+VIT_DECODER_RULES = [
+    *SHARED_RULES,
     (r"^decoder\.from_codes\.", "post_quant_proj."),
     (r"^decoder\.to_patches\.", "decoder.out_proj."),
     (r"^decoder\.convs\.", "decoder.out_conv."),
@@ -45,7 +45,7 @@ PLAIN = [
 ]
 """The same with a transformer decoder."""
 
-UNET = [
+UNET_RULES = [
     (r"^decoder\.unet\.read\.", "decoder.input_blocks.0.0."),
     (r"^decoder\.unet\.down\.(\d+)\.conv\.", r"decoder.input_blocks.\1.0.op."),
     (r"^decoder\.unet\.down\.(\d+)\.residual\.", r"decoder.input_blocks.\1.0."),
@@ -66,7 +66,7 @@ UNET = [
 ]
 """A UNet decoder."""
 
-VECTOR = [
+VECTOR_RULES = [
     (r"^encoder\.1\.", "quant_proj."),
     (r"^decoder\.0\.", "post_quant_proj."),
     (r"^(encoder)\.0\.|^(decoder)\.1\.", r"\1\2."),
@@ -81,25 +81,25 @@ VECTOR = [
 ]
 """A bottleneck MLP with product codes."""
 
-PREDICTIONS = {Prediction.sample: "sample", Prediction.v: "v_prediction", Prediction.noise: "epsilon"}
+PREDICTIONS = {PredictionType.sample: "sample", PredictionType.v: "v_prediction", PredictionType.noise: "epsilon"}
 SCHEDULES = {NoiseSchedule.linear: "linear", NoiseSchedule.cosine: "squaredcos_cap_v2"}
-PRESETS = {512: "vit_s", 768: "vit_b", 1024: "vit_l"}
+VIT_PRESETS = {512: "vit_s", 768: "vit_b", 1024: "vit_l"}
 """The published transformers, by width."""
 
 
 def published_tokenizer_names(tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig) -> dict[str, str]:
     """Our name of each tensor of a tokenizer, and its published one."""
     if isinstance(task.layout, Vector):
-        rules = VECTOR
-    elif is_diffused(task, config):
-        rules = [*UNET, *SHARED]
+        rules = VECTOR_RULES
+    elif uses_diffusion(task, config):
+        rules = [*UNET_RULES, *SHARED_RULES]
     else:
-        rules = PLAIN
+        rules = VIT_DECODER_RULES
     ours = list(tokenizer.state_dict())
-    return {name: _renamed(name, rules, set(ours)) for name in ours}
+    return {name: _published_name(name, rules, set(ours)) for name in ours}
 
 
-def load_tokenizer_weights(tokenizer: Tokenizer, names: Mapping[str, str], tensors: Tensors) -> None:
+def load_tokenizer_weights(tokenizer: Tokenizer, names: Mapping[str, str], tensors: TensorSource) -> None:
     """Fill a tokenizer with published weights.
 
     Raises:
@@ -108,17 +108,17 @@ def load_tokenizer_weights(tokenizer: Tokenizer, names: Mapping[str, str], tenso
     # The running sums that codes are the averages of are published for Euclidean codes only.
     optional = {name for name in names.values() if name.endswith(("embed_avg", "cluster_size", "initted"))}
     optional |= {"encoder.pos_emb", "decoder.pos_emb"} - set(names.values())
-    expect_all(set(names.values()) - optional, {*names.values(), *optional}, tensors)
+    check_tensor_names(set(names.values()) - optional, {*names.values(), *optional}, tensors)
     state = tokenizer.state_dict()
     for ours, theirs in names.items():
         if theirs in tensors:
-            _fill(state[ours], tensors, theirs)
+            _copy_tensor(state[ours], tensors, theirs)
     average = "codebook.quantize._codebook.embed_avg"
     if average in state:
         _seed_averages(state, tensors, names[average])
 
 
-def import_tokenizer(task: TokenizerTask, config: TokenizerConfig, tensors: Tensors) -> Tokenizer:
+def import_tokenizer(task: TokenizerTask, config: TokenizerConfig, tensors: TensorSource) -> Tokenizer:
     """A tokenizer with the weights of a published checkpoint.
 
     Raises:
@@ -129,7 +129,7 @@ def import_tokenizer(task: TokenizerTask, config: TokenizerConfig, tensors: Tens
     return tokenizer.eval()
 
 
-def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig) -> HeldTensors:
+def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig) -> InMemoryTensors:
     """A tokenizer's tensors under their published names and in their published shapes.
 
     Raises:
@@ -140,11 +140,11 @@ def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: Tokenize
             f"The published format has no place for the encoder of tokenizer {task.name!r}, an MLP on each patch; "
             "train with tokenizer.encoder=vit."
         )
-    state, out = tokenizer.state_dict(), HeldTensors()
+    state, out = tokenizer.state_dict(), InMemoryTensors()
     for ours, theirs in published_tokenizer_names(tokenizer, task, config).items():
         if theirs.endswith("embed_avg") and config.codebook is CodebookKind.cosine:
             continue
-        out[theirs] = _in_their_shape(theirs, state[ours], task)
+        out[theirs] = _in_published_shape(theirs, state[ours], task)
     for part in ("encoder", "decoder.vit"):
         module = dict(tokenizer.named_modules()).get("encoder.1" if part == "encoder" else part)
         positions = getattr(module, "positions", None)
@@ -157,31 +157,31 @@ def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: Tokenize
 def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dict[str, object]:
     """The published config of a tokenizer."""
     shared = {"sync_codebook": False, "ema_decay": config.ema_decay, "commitment_weight": config.commitment}
-    layout, vocab = task.layout, task.tokenizer.vocab
+    layout, vocab_size = task.layout, task.tokenizer.vocab_size
     if isinstance(layout, Vector):
         name = f"BottleneckMLP/B_{config.mlp_depth}-Wi_{config.mlp_width}"
         sizes = {"image_size": 1, "patch_size": 1, "n_channels": layout.channels, "enc_type": name, "dec_type": name}
-        codes = {"quant_type": "memcodes", "codebook_size": vocab, "num_codebooks": layout.num_tokens}
+        codes = {"quant_type": "memcodes", "codebook_size": vocab_size, "num_codebooks": layout.num_tokens}
         return {**shared, **sizes, **codes, "latent_dim": config.mlp_latent}
-    preset = PRESETS.get(config.width, "vit_xt")
-    diffused = is_diffused(task, config)
+    preset = VIT_PRESETS.get(config.width, "vit_xt")
+    has_diffusion = uses_diffusion(task, config)
     found: dict[str, object] = {
         **shared,
         "image_size": layout.size,
         "patch_size": layout.patch,
-        "patch_proj": layout.cell == 1,
+        "patch_proj": layout.pixels_per_value == 1,
         "n_channels": config.class_width if layout.categorical else layout.channels,
         "post_mlp": config.post_mlp,
         "quant_type": "lucid",
-        "codebook_size": vocab,
+        "codebook_size": vocab_size,
         "latent_dim": config.latent or getattr(task.tokenizer, "latent", 32),
         "norm_codes": config.codebook is CodebookKind.cosine,
         "enc_type": f"{preset}_enc",
-        "dec_type": "unet_patched" if diffused else f"{preset}_dec",
+        "dec_type": "unet_patched" if has_diffusion else f"{preset}_dec",
     }
     if layout.categorical:
         found["n_labels"] = layout.channels
-    if diffused:
+    if has_diffusion:
         diffusion = config.diffusion
         found |= {
             "beta_schedule": SCHEDULES[diffusion.schedule],
@@ -195,22 +195,22 @@ def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dic
     return found
 
 
-def _renamed(name: str, rules: list[tuple[str, str]], ours: set[str]) -> str:
+def _published_name(name: str, rules: list[tuple[str, str]], ours: set[str]) -> str:
     up = re.match(r"^decoder\.unet\.up\.(\d+)\.resample\.1\.(.*)$", name)
     if up:
         # It is the published block's last layer, which follows its attention where it has one.
-        attends = f"decoder.unet.up.{up[1]}.attention.qkv.weight" in ours
-        return f"decoder.output_blocks.{up[1]}.{2 if attends else 1}.conv.{up[2]}"
+        has_attention = f"decoder.unet.up.{up[1]}.attention.qkv.weight" in ours
+        return f"decoder.output_blocks.{up[1]}.{2 if has_attention else 1}.conv.{up[2]}"
     # Published blocks count the first convolution; ours do not.
     name = re.sub(r"^decoder\.unet\.down\.(\d+)", lambda found: f"decoder.unet.down.{int(found[1]) + 1}", name)
     is_unet = name.startswith("decoder.unet.")
     for pattern, to in rules:
-        if not (is_unet and (pattern, to) in SHARED):
+        if not (is_unet and (pattern, to) in SHARED_RULES):
             name = re.sub(pattern, to, name)
     return name
 
 
-def _fill(ours: Tensor, tensors: Tensors, name: str) -> None:
+def _copy_tensor(ours: Tensor, tensors: TensorSource, name: str) -> None:
     found = tensors.shape(name)
     value = tensors[name]
     if name.endswith("pos_emb"):
@@ -222,7 +222,7 @@ def _fill(ours: Tensor, tensors: Tensors, name: str) -> None:
     ours.copy_(value.reshape(ours.shape))
 
 
-def _seed_averages(state: Mapping[str, Tensor], tensors: Tensors, name: str) -> None:
+def _seed_averages(state: Mapping[str, Tensor], tensors: TensorSource, name: str) -> None:
     """Start the codebook's running sums from its codes and counts, where the checkpoint has none."""
     book = "codebook.quantize._codebook."
     if "quantize._codebook.initted" not in tensors:
@@ -233,7 +233,7 @@ def _seed_averages(state: Mapping[str, Tensor], tensors: Tensors, name: str) -> 
         state[f"{book}embed_avg"].copy_(state[f"{book}embed"] * state[f"{book}cluster_size"][..., None])
 
 
-def _in_their_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor:
+def _in_published_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor:
     if name.endswith("initted"):
         return value.reshape(1).float()
     if name.startswith("quantize._codebook."):
@@ -242,7 +242,7 @@ def _in_their_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor:
         return value[..., None, None]
     if name == "encoder.proj.weight":
         assert isinstance(task.layout, Dense)
-        kernel: Tensor = value.unflatten(1, (-1, task.layout.value_patch, task.layout.value_patch))
+        kernel: Tensor = value.unflatten(1, (-1, task.layout.values_per_patch, task.layout.values_per_patch))
         return kernel
     if name.endswith("pos_emb"):
         return _as_image(value)

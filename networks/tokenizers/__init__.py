@@ -9,8 +9,8 @@ from networks.tokenizers.config import (
     DecoderKind,
     DiffusionConfig,
     EncoderKind,
-    Prediction,
+    PredictionType,
     TokenizerConfig,
 )
 
-__all__ = ["CodebookKind", "DecoderKind", "DiffusionConfig", "EncoderKind", "Prediction", "TokenizerConfig"]
+__all__ = ["CodebookKind", "DecoderKind", "DiffusionConfig", "EncoderKind", "PredictionType", "TokenizerConfig"]

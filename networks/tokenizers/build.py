@@ -3,16 +3,20 @@
 from typing import assert_never
 
 from modalities.errors import ConfigError
-from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
 from networks.tokenizers.config import DecoderKind, TokenizerConfig
-from networks.tokenizers.dense import DiffusionTokenizer, PlainTokenizer
+from networks.tokenizers.dense import DiffusionTokenizer, ViTDecoderTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
 from networks.tokenizers.vector import VectorTokenizer
 
 
-def is_diffused(task: TokenizerTask, config: TokenizerConfig) -> bool:
+def uses_diffusion(task: TokenizerTask, config: TokenizerConfig) -> bool:
     """True where the config asks for a diffusion decoder and the papers have one for this tokenizer."""
-    return config.decoder is DecoderKind.diffusion and isinstance(task.tokenizer, ViTVQ) and task.tokenizer.diffusible
+    return (
+        config.decoder is DecoderKind.diffusion
+        and isinstance(task.tokenizer, ViTVQ)
+        and task.tokenizer.has_diffusion_decoder
+    )
 
 
 def build_tokenizer(task: TokenizerTask, config: TokenizerConfig) -> Tokenizer:
@@ -23,16 +27,16 @@ def build_tokenizer(task: TokenizerTask, config: TokenizerConfig) -> Tokenizer:
     """
     match task.tokenizer, task.layout:
         case ViTVQ() as spec, Dense() as layout:
-            if layout.categorical != (spec.loss is Loss.cross_entropy):
+            if layout.categorical != (spec.loss is ReconstructionLoss.cross_entropy):
                 raise ConfigError(f"Tokenizer {task.name!r}: cross_entropy goes with class maps, and only with them.")
-            if is_diffused(task, config):
+            if uses_diffusion(task, config):
                 return DiffusionTokenizer(layout, spec, config)
-            return PlainTokenizer(layout, spec, config)
+            return ViTDecoderTokenizer(layout, spec, config)
         case ProductMLP() as spec, Vector() as layout:
             return VectorTokenizer(
                 channels=layout.channels,
                 num_tokens=layout.num_tokens,
-                vocab=spec.vocab,
+                vocab_size=spec.vocab_size,
                 loss=spec.loss,
                 config=config,
             )

@@ -31,7 +31,7 @@ class CodebookKind(Enum):
     euclidean = "euclidean"
 
 
-class Prediction(Enum):
+class PredictionType(Enum):
     """What the denoiser is trained to predict."""
 
     sample = "sample"
@@ -71,7 +71,7 @@ class DiffusionConfig:
     sampling_steps: int = 25
     """Denoising steps when decoding (DDIM)."""
     schedule: NoiseSchedule = NoiseSchedule.linear
-    prediction: Prediction = Prediction.sample
+    prediction: PredictionType = PredictionType.sample
     zero_terminal_snr: bool = True
     """True where the last noise level holds no signal at all (arXiv:2305.08891)."""
     threshold: float = 0.995
@@ -106,7 +106,7 @@ class TokenizerConfig:
     """Side of the grid whose positions the encoder knows; those of another grid are resized. 0 for its own grid."""
     decoder_positions: int = 0
     """The same of the decoder."""
-    learnt_positions: bool = False
+    learned_positions: bool = False
     """True where the transformers' positions are learnt, from sines and cosines on."""
     patch_hidden: tuple[int, ...] = (128, 128)
     """Hidden widths of a ``patch_mlp`` encoder."""

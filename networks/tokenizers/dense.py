@@ -11,7 +11,7 @@ from modalities.errors import ConfigError
 from modalities.spec import Dense, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.diffusion import DiffusionDecoder
-from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss, reconstruction_loss
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput, reconstruction_loss
 from networks.tokenizers.vit import ClassEmbedding, PatchDecoder, patch_encoder, to_patches
 from networks.tokenizers.vq import Codebook
 
@@ -21,24 +21,24 @@ class DenseTokenizer(Tokenizer):
 
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
         super().__init__()
-        if layout.size % layout.patch or layout.patch % layout.cell:
+        if layout.size % layout.patch or layout.patch % layout.pixels_per_value:
             raise ConfigError(
                 f"Tokenizer {spec.name!r}: patches of {layout.patch} pixels must divide {layout.size} and hold whole "
-                f"cells of {layout.cell}."
+                f"cells of {layout.pixels_per_value}."
             )
         self.layout, self.kind, self.config = layout, spec.loss, config
-        self.num_tokens, self.vocab = layout.num_tokens, spec.vocab
+        self.num_tokens, self.vocab_size = layout.num_tokens, spec.vocab_size
         latent = config.latent or spec.latent
         channels = config.class_width if layout.categorical else layout.channels
-        length = channels * layout.value_patch**2
+        length = channels * layout.values_per_patch**2
         self.classes = ClassEmbedding(layout.channels, channels) if layout.categorical else nn.Identity()
         self.encoder = patch_encoder(config, length, layout.grid)
         self.to_latents = nn.Linear(config.width, latent)
-        self.codebook = Codebook(latent, spec.vocab, config)
+        self.codebook = Codebook(latent, spec.vocab_size, config)
 
     def latents(self, x: Tensor) -> Float[Tensor, "b n k"]:
         """What the codebook is given."""
-        patches = to_patches(self.classes(x), self.layout.value_patch)
+        patches = to_patches(self.classes(x), self.layout.values_per_patch)
         latents: Tensor = self.to_latents(self.encoder(patches))
         return latents
 
@@ -47,7 +47,7 @@ class DenseTokenizer(Tokenizer):
         return self.codebook.nearest(self.latents(x))
 
 
-class PlainTokenizer(DenseTokenizer):
+class ViTDecoderTokenizer(DenseTokenizer):
     """Decoded by a transformer."""
 
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
@@ -56,28 +56,28 @@ class PlainTokenizer(DenseTokenizer):
             config,
             latent=self.codebook.latent,
             channels=layout.channels,
-            patch=layout.value_patch,
+            patch=layout.values_per_patch,
             grid=layout.grid,
         )
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
         """The image of ``ids``; logits for class maps and masks."""
-        image: Tensor = self.decoder(self.codebook.look_up(ids))
+        image: Tensor = self.decoder(self.codebook.lookup(ids))
         return image
 
     def decode_soft(
         self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
         """The image of the probability-weighted mean of the code vectors."""
-        image: Tensor = self.decoder(self.codebook.mix(probabilities))
+        image: Tensor = self.decoder(self.codebook.soft_lookup(probabilities))
         return image
 
-    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
         """Reconstruction and commitment."""
         quantized = self.codebook(self.latents(x), generator)
         output: Tensor = self.decoder(quantized.codes)
         error = reconstruction_loss(self.kind, output, x)
-        return TokenizerLoss(
+        return TokenizerOutput(
             loss=error + self.config.commitment * quantized.commitment,
             reconstruction_loss=error.detach(),
             commitment=quantized.commitment.detach(),
@@ -102,19 +102,19 @@ class DiffusionTokenizer(DenseTokenizer):
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
         """An image drawn for ``ids`` by DDIM."""
-        return self.decoder.sample(self._on_grid(self.codebook.look_up(ids)), generator)
+        return self.decoder.sample(self._on_grid(self.codebook.lookup(ids)), generator)
 
     def decode_soft(
         self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
         """An image drawn for the probability-weighted mean of the code vectors."""
-        return self.decoder.sample(self._on_grid(self.codebook.mix(probabilities)), generator)
+        return self.decoder.sample(self._on_grid(self.codebook.soft_lookup(probabilities)), generator)
 
-    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
         """The denoiser's loss at a random noise level, and commitment."""
         quantized = self.codebook(self.latents(x), generator)
         error, clean = self.decoder.loss(x, self._on_grid(quantized.codes), generator)
-        return TokenizerLoss(
+        return TokenizerOutput(
             loss=error + self.config.commitment * quantized.commitment,
             reconstruction_loss=error.detach(),
             commitment=quantized.commitment.detach(),

@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modalities.spec import Loss
-from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, Prediction
+from modalities.spec import ReconstructionLoss
+from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, PredictionType
 from networks.tokenizers.tokenizer import reconstruction_loss
 from networks.tokenizers.unet import UNet
 
 
-def signal_shares(
+def alphas_cumprod(
     steps: int, *, zero_terminal_snr: bool, schedule: NoiseSchedule = NoiseSchedule.linear
 ) -> Float[Tensor, " steps"]:
     """Share of the signal's variance that is left at each noise level (alpha bar).
@@ -29,7 +29,7 @@ def signal_shares(
     return amplitude.square().float()
 
 
-def sampling_levels(steps: int, count: int) -> Int[Tensor, " count"]:
+def trailing_timesteps(steps: int, count: int) -> Int[Tensor, " count"]:
     """The noise levels that a sampler of ``count`` steps visits, the noisiest first: it starts from pure noise.
 
     Source: "trailing" spacing, Lin et al. 2023 (arXiv:2305.08891), section 3.3.
@@ -40,30 +40,34 @@ def sampling_levels(steps: int, count: int) -> Int[Tensor, " count"]:
 class DiffusionDecoder(nn.Module):
     """Codes to an image, by removing noise step by step."""
 
-    shares: Float[Tensor, " steps"]
+    alphas: Float[Tensor, " steps"]
 
     def __init__(
-        self, config: DiffusionConfig, *, latent: int, channels: int, side: int, grid: int, kind: Loss
+        self, config: DiffusionConfig, *, latent: int, channels: int, side: int, grid: int, kind: ReconstructionLoss
     ) -> None:
         super().__init__()
         self.config, self.kind = config, kind
-        self.channels, self.per_code = channels, side // grid
+        self.channels, self.pixels_per_code = channels, side // grid
         self.unet = UNet(config, channels=channels, latent=latent, side=side)
-        shares = signal_shares(config.steps, zero_terminal_snr=config.zero_terminal_snr, schedule=config.schedule)
-        self.register_buffer("shares", shares, persistent=False)
+        alphas = alphas_cumprod(config.steps, zero_terminal_snr=config.zero_terminal_snr, schedule=config.schedule)
+        self.register_buffer("alphas", alphas, persistent=False)
 
     def loss(
         self, x: Float[Tensor, "b c h w"], codes: Float[Tensor, "b k p q"], generator: torch.Generator
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
         """The denoiser's loss at noise levels drawn for each sample, and its estimate of the clean images."""
         device = generator.device
-        level = torch.randint(self.config.steps, x.shape[:1], generator=generator, device=device).to(x.device)
+        timestep = torch.randint(self.config.steps, x.shape[:1], generator=generator, device=device).to(x.device)
         noise = torch.randn(x.shape, generator=generator, device=device).to(x.device)
-        signal, rest = self._amplitudes(level)
-        noised = signal * x + rest * noise
-        predicted: Tensor = self.unet(noised, level, codes)
-        target = {Prediction.sample: x, Prediction.v: signal * noise - rest * x, Prediction.noise: noise}
-        clean = self._clean(predicted.detach(), noised, signal, rest)
+        signal_scale, noise_scale = self._signal_and_noise_scales(timestep)
+        noisy = signal_scale * x + noise_scale * noise
+        predicted: Tensor = self.unet(noisy, timestep, codes)
+        target = {
+            PredictionType.sample: x,
+            PredictionType.v: signal_scale * noise - noise_scale * x,
+            PredictionType.noise: noise,
+        }
+        clean = self._predicted_sample(predicted.detach(), noisy, signal_scale, noise_scale)
         return reconstruction_loss(self.kind, predicted, target[self.config.prediction]), clean
 
     @torch.no_grad()
@@ -76,36 +80,42 @@ class DiffusionDecoder(nn.Module):
             generator: Draws the starting noise; None stands for the same noise each time.
         """
         generator = generator or torch.Generator().manual_seed(0)
-        levels = sampling_levels(self.config.steps, self.config.sampling_steps)
-        batch, sides = codes.shape[0], [side * self.per_code for side in codes.shape[2:]]
+        timesteps = trailing_timesteps(self.config.steps, self.config.sampling_steps)
+        batch, sides = codes.shape[0], [side * self.pixels_per_code for side in codes.shape[2:]]
         x = torch.randn((batch, self.channels, *sides), generator=generator, device=generator.device).to(codes.device)
-        for index, level in enumerate(levels.tolist()):
-            at = torch.full((batch,), level, device=codes.device)
-            signal, rest = self._amplitudes(at)
-            clean = self._bounded(self._clean(self.unet(x, at, codes), x, signal, rest))
-            noise = (x - signal * clean) / rest
-            if index + 1 == len(levels):
+        for index, timestep in enumerate(timesteps.tolist()):
+            timestep_batch = torch.full((batch,), timestep, device=codes.device)
+            signal_scale, noise_scale = self._signal_and_noise_scales(timestep_batch)
+            clean = self._dynamic_threshold(
+                self._predicted_sample(self.unet(x, timestep_batch, codes), x, signal_scale, noise_scale)
+            )
+            noise = (x - signal_scale * clean) / noise_scale
+            if index + 1 == len(timesteps):
                 return clean
-            signal, rest = self._amplitudes(torch.full_like(at, int(levels[index + 1])))
-            x = signal * clean + rest * noise
+            signal_scale, noise_scale = self._signal_and_noise_scales(
+                torch.full_like(timestep_batch, int(timesteps[index + 1]))
+            )
+            x = signal_scale * clean + noise_scale * noise
         raise AssertionError("a sampler has at least one step")
 
-    def _amplitudes(self, level: Int[Tensor, " b"]) -> tuple[Float[Tensor, "b 1 1 1"], Float[Tensor, "b 1 1 1"]]:
+    def _signal_and_noise_scales(
+        self, timestep: Int[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b 1 1 1"], Float[Tensor, "b 1 1 1"]]:
         """Amplitudes of signal and noise at each sample's level."""
-        share = self.shares[level][:, None, None, None]
+        share = self.alphas[timestep][:, None, None, None]
         return share.sqrt(), (1 - share).sqrt()
 
-    def _clean(self, predicted: Tensor, noised: Tensor, signal: Tensor, rest: Tensor) -> Tensor:
+    def _predicted_sample(self, predicted: Tensor, noisy: Tensor, signal_scale: Tensor, noise_scale: Tensor) -> Tensor:
         match self.config.prediction:
-            case Prediction.sample:
+            case PredictionType.sample:
                 return predicted
-            case Prediction.v:
-                return signal * noised - rest * predicted
-            case Prediction.noise:
+            case PredictionType.v:
+                return signal_scale * noisy - noise_scale * predicted
+            case PredictionType.noise:
                 # At zero terminal signal the noise says nothing of the image; the bound keeps it finite.
-                return (noised - rest * predicted) / signal.clamp(min=1e-4)
+                return (noisy - noise_scale * predicted) / signal_scale.clamp(min=1e-4)
 
-    def _bounded(self, clean: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def _dynamic_threshold(self, clean: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The estimate with its largest magnitudes cut.
 
         Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), without its division: depth is

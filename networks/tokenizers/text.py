@@ -10,24 +10,24 @@ from tokenizers.trainers import WordPieceTrainer
 
 from modalities.errors import ConfigError, DataError
 from modalities.text import (
-    COORDINATES,
+    CONTROL_TOKENS,
+    COORDINATE_TOKENS,
     EOS_ID,
-    MARKS,
     PAD_ID,
     PUBLISHED_TOKENS,
     SOS_ID,
     UNK,
     UNK_ID,
     WORLD_CLASSES,
-    sentinel_id,
+    sentinel_token_id,
     special_tokens,
 )
 
-PREFIX = "##"
+CONTINUATION_PREFIX = "##"
 """What begins a piece that continues a word."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-_FIXED = frozenset(MARKS + COORDINATES)
+_CASE_SENSITIVE = frozenset(CONTROL_TOKENS + COORDINATE_TOKENS)
 
 
 class TextTokenizer:
@@ -62,23 +62,23 @@ class TextTokenizer:
         """
         texts = list(texts)
         tokens, letters = special_tokens(class_names), _inner_letters(texts)
-        least = len(tokens) + 2 * len(letters)
-        if vocab_size < least:
-            raise ConfigError(f"The text vocabulary must have at least {least} tokens, got {vocab_size}.")
-        trained = _empty({})
+        min_size = len(tokens) + 2 * len(letters)
+        if vocab_size < min_size:
+            raise ConfigError(f"The text vocabulary must have at least {min_size} tokens, got {vocab_size}.")
+        trained = _untrained({})
         # The library numbers the letters inside words in the order of a hash map, which differs from run to run, and
         # breaks ties by those numbers. Given as special tokens they have fixed ones, and all letters are there.
         trainer = WordPieceTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
-            special_tokens=[*tokens, *(PREFIX + letter for letter in letters)],
+            special_tokens=[*tokens, *(CONTINUATION_PREFIX + letter for letter in letters)],
             initial_alphabet=list(_LETTERS),
-            continuing_subword_prefix=PREFIX,
+            continuing_subword_prefix=CONTINUATION_PREFIX,
             show_progress=False,
         )
         trained.train_from_iterator(texts, trainer)
-        tokenizer = _empty(trained.get_vocab())
-        tokenizer.add_special_tokens([_added(token) for token in tokens])
+        tokenizer = _untrained(trained.get_vocab())
+        tokenizer.add_special_tokens([_special_token(token) for token in tokens])
         return cls(tokenizer)
 
     @property
@@ -106,9 +106,9 @@ class TextTokenizer:
         """Id of the end token."""
         return EOS_ID
 
-    def sentinel_id(self, index: int) -> int:
+    def sentinel_token_id(self, index: int) -> int:
         """Id of the token that stands for the hidden span number ``index``."""
-        return sentinel_id(index)
+        return sentinel_token_id(index)
 
     def token_id(self, token: str) -> int | None:
         """Id of one token, or None where the vocabulary lacks it."""
@@ -137,8 +137,8 @@ class TextTokenizer:
             token = self.token(index)
             if index in (PAD_ID, SOS_ID):
                 continue
-            if token.startswith(PREFIX) and words:
-                words[-1] += token.removeprefix(PREFIX)
+            if token.startswith(CONTINUATION_PREFIX) and words:
+                words[-1] += token.removeprefix(CONTINUATION_PREFIX)
             else:
                 words.append(token)
         return " ".join(words)
@@ -162,9 +162,9 @@ class TextTokenizer:
         return cls(tokenizer)
 
 
-def _empty(vocab: dict[str, int]) -> Tokenizer:
+def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
     """A tokenizer of the published kind over ``vocab``, without special tokens."""
-    tokenizer = Tokenizer(WordPiece(vocab, unk_token=UNK) if vocab else WordPiece(unk_token=UNK))
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token=UNK) if vocabulary else WordPiece(unk_token=UNK))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     return tokenizer
@@ -173,17 +173,17 @@ def _empty(vocab: dict[str, int]) -> Tokenizer:
 def _inner_letters(texts: Sequence[str]) -> list[str]:
     """Plain letters and digits, then every other character that occurs in ``texts`` inside a word, sorted."""
     normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
-    unlike = {text for text in texts if not text.isascii()}
+    non_ascii = {text for text in texts if not text.isascii()}
     found = {
         letter
-        for text in unlike
+        for text in non_ascii
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
         for letter in word[1:]
     }
     return [*_LETTERS, *sorted(found.difference(_LETTERS))]
 
 
-def _added(token: str) -> AddedToken:
+def _special_token(token: str) -> AddedToken:
     """A special token: marks and numbers match as they stand, class names and words whole and in any case."""
-    is_word = token not in _FIXED
+    is_word = token not in _CASE_SENSITIVE
     return AddedToken(token, single_word=is_word, normalized=is_word, special=True)

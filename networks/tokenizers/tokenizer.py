@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modalities.spec import Loss
+from modalities.spec import ReconstructionLoss
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerLoss:
+class TokenizerOutput:
     """What one training step answers."""
 
     loss: Float[Tensor, ""]
@@ -31,7 +31,7 @@ class Tokenizer(nn.Module, abc.ABC):
 
     num_tokens: int
     """Codes of one sample."""
-    vocab: int
+    vocab_size: int
 
     @abc.abstractmethod
     def encode(self, x: Tensor) -> Int[Tensor, "b n"]:
@@ -54,12 +54,12 @@ class Tokenizer(nn.Module, abc.ABC):
         """The values of the probability-weighted mean of the code vectors; `decode` where one code has it all."""
 
     @abc.abstractmethod
-    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
         """The loss of a batch. In training mode this moves the codebook too, as exponential averages do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Usage:
+class CodebookUsage:
     """How evenly a codebook is used."""
 
     used: float
@@ -68,24 +68,26 @@ class Usage:
     """Number of equally likely codes that would be as hard to guess."""
 
     @property
-    def is_low(self) -> bool:
+    def is_collapsed(self) -> bool:
         """True where under a tenth of the codes occur: the codebook has collapsed, or is far too large."""
         return self.used < 0.1
 
 
-def codebook_usage(ids: Int[Tensor, "..."], vocab: int) -> Usage:
+def codebook_usage(ids: Int[Tensor, "..."], vocab_size: int) -> CodebookUsage:
     """How evenly ``ids`` use a codebook of ``vocab`` codes. Product codebooks count as one."""
-    return usage_of_counts(torch.bincount(ids.flatten(), minlength=vocab))
+    return codebook_usage_from_counts(torch.bincount(ids.flatten(), minlength=vocab_size))
 
 
-def usage_of_counts(counts: Int[Tensor, " v"]) -> Usage:
+def codebook_usage_from_counts(counts: Int[Tensor, " v"]) -> CodebookUsage:
     """How evenly a codebook is used whose codes occurred ``counts`` times."""
     share = counts.double() / counts.sum().clamp(min=1)
     entropy = torch.special.entr(share).sum()
-    return Usage(used=float((counts > 0).double().mean()), perplexity=float(entropy.exp()))
+    return CodebookUsage(used=float((counts > 0).double().mean()), perplexity=float(entropy.exp()))
 
 
-def reconstruction_loss(kind: Loss, output: Float[Tensor, "b c ..."], target: Tensor) -> Float[Tensor, ""]:
+def reconstruction_loss(
+    kind: ReconstructionLoss, output: Float[Tensor, "b c ..."], target: Tensor
+) -> Float[Tensor, ""]:
     """How far a decoder's raw output is from the value, averaged over all but the channels that the loss compares.
 
     Args:
@@ -93,15 +95,15 @@ def reconstruction_loss(kind: Loss, output: Float[Tensor, "b c ..."], target: Te
         target: Values of the same shape; class indices (b, ...) for ``cross_entropy``.
     """
     match kind:
-        case Loss.mse:
+        case ReconstructionLoss.mse:
             return F.mse_loss(output, target)
-        case Loss.smooth_l1:
+        case ReconstructionLoss.smooth_l1:
             return F.smooth_l1_loss(output, target)
-        case Loss.cross_entropy:
+        case ReconstructionLoss.cross_entropy:
             return F.cross_entropy(output, target)
-        case Loss.bce:
+        case ReconstructionLoss.bce:
             return F.binary_cross_entropy_with_logits(output, target)
-        case Loss.cosine:
+        case ReconstructionLoss.cosine:
             return 1 - F.cosine_similarity(output, target, dim=1).mean()
         case _:
             assert_never(kind)

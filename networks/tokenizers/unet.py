@@ -13,11 +13,11 @@ from networks.blocks import attend
 from networks.tokenizers.config import DiffusionConfig
 
 
-def noise_level_code(level: Int[Tensor, " b"], width: int) -> Float[Tensor, "b width"]:
+def timestep_embedding(timestep: Int[Tensor, " b"], width: int) -> Float[Tensor, "b width"]:
     """Cosines and sines of the noise level, at wavelengths from 2 pi to 20,000 pi."""
     half = width // 2
-    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=level.device) / half)
-    angle = level[:, None].float() * frequency
+    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=timestep.device) / half)
+    angle = timestep[:, None].float() * frequency
     return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
@@ -25,7 +25,7 @@ def _group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(32, channels), channels)
 
 
-def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+def _zero_init(layer: nn.Conv2d) -> nn.Conv2d:
     """The layer with all weights 0, so that the block that it ends starts as the identity."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
@@ -33,14 +33,16 @@ def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
-class Residual(nn.Module):
+class ResBlock(nn.Module):
     """Two convolutions, the noise level's code added between them."""
 
     def __init__(self, inputs: int, outputs: int, code: int) -> None:
         super().__init__()
         self.first = nn.Sequential(_group_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.code = nn.Sequential(nn.SiLU(), nn.Linear(code, outputs))
-        self.second = nn.Sequential(_group_norm(outputs), nn.SiLU(), _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1)))
+        self.second = nn.Sequential(
+            _group_norm(outputs), nn.SiLU(), _zero_init(nn.Conv2d(outputs, outputs, 3, padding=1))
+        )
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b k h w"]:
@@ -50,7 +52,7 @@ class Residual(nn.Module):
         return answer
 
 
-class Attention(nn.Module):
+class AttentionBlock(nn.Module):
     """Each place of an image looks at all others."""
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -58,7 +60,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.norm = _group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
+        self.out = _zero_init(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The image with what was gathered added."""
@@ -69,12 +71,12 @@ class Attention(nn.Module):
         return answer
 
 
-class Stage(nn.Module):
+class ResStage(nn.Module):
     """A residual block, attention where asked for, and a change of resolution where asked for."""
 
     def __init__(self, inputs: int, outputs: int, code: int, attention: nn.Module, resample: nn.Module) -> None:
         super().__init__()
-        self.residual = Residual(inputs, outputs, code)
+        self.residual = ResBlock(inputs, outputs, code)
         self.attention = attention
         self.resample = resample
 
@@ -84,7 +86,7 @@ class Stage(nn.Module):
         return answer
 
 
-def _doubled(channels: int) -> nn.Module:
+def _upsample(channels: int) -> nn.Module:
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(channels, channels, 3, padding=1))
 
 
@@ -106,66 +108,71 @@ class UNet(nn.Module):
         )
         self.read = nn.Conv2d(patched + latent, config.channels, 3, padding=1)
         widths = [config.channels * factor for factor in config.multipliers]
-        self.down, kept = self._descent(widths)
+        self.down, skips = self._build_down(widths)
         self.middle = nn.ModuleList(
-            [self._stage(widths[-1], widths[-1], attends=True), self._stage(widths[-1], widths[-1], attends=False)]
+            [
+                self._stage(widths[-1], widths[-1], has_attention=True),
+                self._stage(widths[-1], widths[-1], has_attention=False),
+            ]
         )
-        self.up = self._ascent(widths, kept)
+        self.up = self._build_up(widths, skips)
         self.write = nn.Sequential(
-            _group_norm(widths[0]), nn.SiLU(), _zeroed(nn.Conv2d(widths[0], patched, 3, padding=1))
+            _group_norm(widths[0]), nn.SiLU(), _zero_init(nn.Conv2d(widths[0], patched, 3, padding=1))
         )
 
     def forward(
-        self, noised: Float[Tensor, "b c h w"], level: Int[Tensor, " b"], codes: Float[Tensor, "b k p q"]
+        self, noisy: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"], codes: Float[Tensor, "b k p q"]
     ) -> Float[Tensor, "b c h w"]:
         """What the noised image is predicted to hold, given its noise level and its code vectors on their grid."""
         patch = self.config.patch
-        image = rearrange(noised, "b c (h p) (w q) -> b (c p q) h w", p=patch, q=patch)
+        image = rearrange(noisy, "b c (h p) (w q) -> b (c p q) h w", p=patch, q=patch)
         wide = F.interpolate(codes, size=image.shape[2:], mode="nearest")
-        code = self.time(noise_level_code(level, self.config.channels))
+        code = self.time(timestep_embedding(timestep, self.config.channels))
         x = self.read(torch.cat([image, wide], dim=1))
-        kept = [x]
+        skips = [x]
         for stage in self.down:
             x = stage(x, code)
-            kept.append(x)
+            skips.append(x)
         for stage in self.middle:
             x = stage(x, code)
         for stage in self.up:
-            x = stage(torch.cat([x, kept.pop()], dim=1), code)
+            x = stage(torch.cat([x, skips.pop()], dim=1), code)
         written: Tensor = self.write(x)
         return rearrange(written, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
 
-    def _descent(self, widths: list[int]) -> tuple[nn.ModuleList, list[int]]:
+    def _build_down(self, widths: list[int]) -> tuple[nn.ModuleList, list[int]]:
         """The stages down to the coarsest level, and the widths of all images that the way up is given."""
-        stages, kept, width = nn.ModuleList(), [widths[0]], widths[0]
-        for level, target in enumerate(widths):
+        stages, skips, width = nn.ModuleList(), [widths[0]], widths[0]
+        for depth, target in enumerate(widths):
             for _ in range(self.config.blocks):
-                stages.append(self._stage(width, target, attends=2**level in self.config.attention))
-                kept.append(target)
+                stages.append(self._stage(width, target, has_attention=2**depth in self.config.attention))
+                skips.append(target)
                 width = target
-            if level < len(widths) - 1:
-                stages.append(Halved(width))
-                kept.append(width)
-        return stages, kept
+            if depth < len(widths) - 1:
+                stages.append(Downsample(width))
+                skips.append(width)
+        return stages, skips
 
-    def _ascent(self, widths: list[int], kept: list[int]) -> nn.ModuleList:
+    def _build_up(self, widths: list[int], skips: list[int]) -> nn.ModuleList:
         """The stages back up; each takes one of the images that were ``kept``, the last first."""
-        stages, width, left = nn.ModuleList(), widths[-1], list(kept)
-        for level, target in reversed(list(enumerate(widths))):
+        stages, width, left = nn.ModuleList(), widths[-1], list(skips)
+        for depth, target in reversed(list(enumerate(widths))):
             for index in range(self.config.blocks + 1):
-                ends = level > 0 and index == self.config.blocks
-                stage = self._stage(width + left.pop(), target, attends=2**level in self.config.attention, doubled=ends)
+                ends = depth > 0 and index == self.config.blocks
+                stage = self._stage(
+                    width + left.pop(), target, has_attention=2**depth in self.config.attention, doubled=ends
+                )
                 stages.append(stage)
                 width = target
         return stages
 
-    def _stage(self, inputs: int, outputs: int, *, attends: bool, doubled: bool = False) -> Stage:
-        attention = Attention(outputs, self.config.heads) if attends else nn.Identity()
-        resample = _doubled(outputs) if doubled else nn.Identity()
-        return Stage(inputs, outputs, self.code_width, attention, resample)
+    def _stage(self, inputs: int, outputs: int, *, has_attention: bool, doubled: bool = False) -> ResStage:
+        attention = AttentionBlock(outputs, self.config.heads) if has_attention else nn.Identity()
+        resample = _upsample(outputs) if doubled else nn.Identity()
+        return ResStage(inputs, outputs, self.code_width, attention, resample)
 
 
-class Halved(nn.Module):
+class Downsample(nn.Module):
     """A convolution to half the side."""
 
     def __init__(self, channels: int) -> None:

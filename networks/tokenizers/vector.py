@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalities.errors import ConfigError
-from modalities.spec import Loss
+from modalities.spec import ReconstructionLoss
 from networks.tokenizers.config import TokenizerConfig
-from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss, reconstruction_loss
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput, reconstruction_loss
 
 
 class BottleneckMLP(nn.Module):
@@ -40,11 +40,11 @@ class Memcodes(nn.Module):
     Source: Mama et al. 2021, "NWT" (arXiv:2106.04283), section 3.2.
     """
 
-    def __init__(self, parts: int, vocab: int, latent: int, temperature: float) -> None:
+    def __init__(self, parts: int, vocab_size: int, latent: int, temperature: float) -> None:
         super().__init__()
         self.parts, self.temperature = parts, temperature
         width = latent // parts
-        self.codes = nn.Parameter(torch.randn(parts, vocab, width))
+        self.codes = nn.Parameter(torch.randn(parts, vocab_size, width))
         self.to_keys = nn.Parameter(torch.empty(parts, width, width))
         self.to_values = nn.Parameter(torch.empty(parts, width, width))
         for weight in (self.to_keys, self.to_values):
@@ -61,25 +61,25 @@ class Memcodes(nn.Module):
         fit = queries @ (self.codes @ self.to_keys).transpose(1, 2) / math.sqrt(queries.shape[-1])
         return rearrange(fit, "m b v -> b m v")
 
-    def mix(self, weights: Float[Tensor, "b m v"]) -> Float[Tensor, "b c"]:
+    def soft_lookup(self, weights: Float[Tensor, "b m v"]) -> Float[Tensor, "b c"]:
         """The weighted mean of each part's values, parts side by side."""
-        mixed = rearrange(weights, "b m v -> m b v") @ self.values
-        return rearrange(mixed, "m b e -> b (m e)")
+        splitmix64 = rearrange(weights, "b m v -> m b v") @ self.values
+        return rearrange(splitmix64, "m b e -> b (m e)")
 
-    def look_up(self, ids: Int[Tensor, "b m"]) -> Float[Tensor, "b c"]:
+    def lookup(self, ids: Int[Tensor, "b m"]) -> Float[Tensor, "b c"]:
         """The values of ``ids``, parts side by side."""
         part = torch.arange(self.parts, device=ids.device)
         return rearrange(self.values[part, ids], "b m e -> b (m e)")
 
-    def draw(
+    def gumbel_sample(
         self, logits: Float[Tensor, "b m v"], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b m v"], Int[Tensor, "b m"]]:
         """One code per part, drawn with Gumbel noise: as a one-hot weight whose gradient is the softmax's, and its id.
 
         Source: Jang et al. 2017 (arXiv:1611.01144), straight-through estimator.
         """
-        waits = torch.empty(logits.shape, device=generator.device).exponential_(generator=generator)
-        noise = waits.clamp_(min=1e-20).log_().neg_().to(logits.device)
+        exponential = torch.empty(logits.shape, device=generator.device).exponential_(generator=generator)
+        noise = exponential.clamp_(min=1e-20).log_().neg_().to(logits.device)
         soft = ((logits + noise) / self.temperature).softmax(-1)
         ids = soft.argmax(-1)
         hard = torch.zeros_like(soft).scatter_(-1, ids[..., None], 1.0)
@@ -89,14 +89,16 @@ class Memcodes(nn.Module):
 class VectorTokenizer(Tokenizer):
     """Bottleneck MLP and product codes: for global features and body poses."""
 
-    def __init__(self, *, channels: int, num_tokens: int, vocab: int, loss: Loss, config: TokenizerConfig) -> None:
+    def __init__(
+        self, *, channels: int, num_tokens: int, vocab_size: int, loss: ReconstructionLoss, config: TokenizerConfig
+    ) -> None:
         super().__init__()
         if config.mlp_latent % num_tokens:
             raise ConfigError(f"tokenizer.mlp_latent must be a multiple of {num_tokens} codes, got {config.mlp_latent}")
-        self.num_tokens, self.vocab, self.kind = num_tokens, vocab, loss
+        self.num_tokens, self.vocab_size, self.kind = num_tokens, vocab_size, loss
         width, depth, latent = config.mlp_width, config.mlp_depth, config.mlp_latent
         self.encoder = nn.Sequential(BottleneckMLP(channels, width, width, depth), nn.Linear(width, latent))
-        self.memcodes = Memcodes(num_tokens, vocab, latent, config.temperature)
+        self.memcodes = Memcodes(num_tokens, vocab_size, latent, config.temperature)
         self.decoder = nn.Sequential(nn.Linear(latent, width), BottleneckMLP(width, channels, width, depth))
 
     def encode(self, x: Float[Tensor, "b c"]) -> Int[Tensor, "b n"]:
@@ -105,28 +107,28 @@ class VectorTokenizer(Tokenizer):
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c"]:
         """The vector that codes stand for."""
-        vector: Tensor = self.decoder(self.memcodes.look_up(ids))
+        vector: Tensor = self.decoder(self.memcodes.lookup(ids))
         return vector
 
     def decode_soft(
         self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c"]:
         """The vector of the probability-weighted mean of the codes' values."""
-        vector: Tensor = self.decoder(self.memcodes.mix(probabilities.float()))
+        vector: Tensor = self.decoder(self.memcodes.soft_lookup(probabilities.float()))
         return vector
 
-    def loss(self, x: Float[Tensor, "b c"], generator: torch.Generator) -> TokenizerLoss:
+    def loss(self, x: Float[Tensor, "b c"], generator: torch.Generator) -> TokenizerOutput:
         """The reconstruction loss; product codes need no commitment, for gradients reach them."""
         logits = self.memcodes.logits(self.encoder(x))
         if self.training:
-            weights, ids = self.memcodes.draw(logits, generator)
-            values = self.memcodes.mix(weights)
+            weights, ids = self.memcodes.gumbel_sample(logits, generator)
+            values = self.memcodes.soft_lookup(weights)
         else:
             ids = logits.argmax(-1)
-            values = self.memcodes.look_up(ids)
+            values = self.memcodes.lookup(ids)
         vector: Tensor = self.decoder(values)
         error = reconstruction_loss(self.kind, vector, x)
-        return TokenizerLoss(
+        return TokenizerOutput(
             loss=error,
             reconstruction_loss=error.detach(),
             commitment=error.new_zeros(()),

@@ -9,7 +9,7 @@ from einops.layers.torch import Rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from networks.blocks import Biases, Block, BlockConfig
+from networks.blocks import BiasConfig, Block, BlockConfig
 from networks.positions import sincos_2d
 from networks.tokenizers.config import EncoderKind, TokenizerConfig
 
@@ -44,7 +44,7 @@ class PostMLP(nn.Module):
             return answer
 
 
-def resized(positions: Float[Tensor, "n d"], places: int) -> Float[Tensor, "places d"]:
+def resize_positions(positions: Float[Tensor, "n d"], places: int) -> Float[Tensor, "places d"]:
     """A square grid's table of positions, bicubically resized to another square grid of ``places``."""
     if len(positions) == places:
         return positions
@@ -66,11 +66,11 @@ class ViT(nn.Module):
             heads=config.heads,
             mlp_ratio=config.mlp_ratio,
             gated=False,
-            biases=Biases.everywhere(),
+            biases=BiasConfig.all_enabled(),
             norm_eps=1e-6,
         )
         positions = sincos_2d(grid, config.width)
-        if config.learnt_positions:
+        if config.learned_positions:
             self.positions = nn.Parameter(positions)
         else:
             self.register_buffer("positions", positions, persistent=False)
@@ -79,8 +79,8 @@ class ViT(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """The tokens after all blocks."""
-        mixed: Tensor = self.post(self.blocks(x + resized(self.positions, x.shape[1])))
-        return mixed
+        splitmix64: Tensor = self.post(self.blocks(x + resize_positions(self.positions, x.shape[1])))
+        return splitmix64
 
 
 def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequential:
@@ -123,8 +123,8 @@ class ConvNeXt(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The image with the block's answer added."""
-        mixed = rearrange(self.depthwise(x), "b c h w -> b h w c")
-        answer: Tensor = self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
+        splitmix64 = rearrange(self.depthwise(x), "b c h w -> b h w c")
+        answer: Tensor = self.scale * self.down(F.gelu(self.up(self.norm(splitmix64))))
         return x + rearrange(answer, "b h w c -> b c h w")
 
 

@@ -30,7 +30,7 @@ class Quantized:
 
 
 @contextmanager
-def _streams_of(seed: int, device: torch.device) -> Iterator[None]:
+def _seeded_global_rng(seed: int, device: torch.device) -> Iterator[None]:
     """Let the library, which draws from the global streams, draw from our own; the caller's stay as they were."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
@@ -48,13 +48,13 @@ class Codebook(nn.Module):
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 3.2 and appendix A.1; 4M's appendix on tokenization.
     """
 
-    def __init__(self, latent: int, vocab: int, config: TokenizerConfig) -> None:
+    def __init__(self, latent: int, vocab_size: int, config: TokenizerConfig) -> None:
         super().__init__()
-        self.latent, self.vocab, self.config = latent, vocab, config
+        self.latent, self.vocab_size, self.config = latent, vocab_size, config
         self.cosine = config.codebook is CodebookKind.cosine
         self.quantize = self._build(sync=False)
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         """Share the codebook's averages between processes from now on.
 
         To be called once the process group is there. A codebook built before and not told drifts apart silently.
@@ -73,16 +73,16 @@ class Codebook(nn.Module):
         # A latent's own length does not change which code is nearest, by either distance.
         # Half precision would pick other codes than training did.
         with torch.autocast(latents.device.type, enabled=False):
-            closeness = F.linear(latents.float(), self.vectors)
+            similarity = F.linear(latents.float(), self.vectors)
             if not self.cosine:
-                closeness = closeness - self.vectors.square().sum(-1) / 2
-            return closeness.argmax(-1)
+                similarity = similarity - self.vectors.square().sum(-1) / 2
+            return similarity.argmax(-1)
 
-    def look_up(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b n k"]:
+    def lookup(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b n k"]:
         """The code vectors of ``ids``."""
         return F.embedding(ids, self.vectors)
 
-    def mix(self, probabilities: Float[Tensor, "b n v"]) -> Float[Tensor, "b n k"]:
+    def soft_lookup(self, probabilities: Float[Tensor, "b n v"]) -> Float[Tensor, "b n k"]:
         """The probability-weighted mean of the code vectors."""
         return probabilities.float() @ self.vectors
 
@@ -90,29 +90,29 @@ class Codebook(nn.Module):
         """Quantise, and in training mode move the codes. ``generator`` draws what replaces unused codes."""
         if not self.training:
             ids = self.nearest(latents)
-            codes = self.look_up(ids)
-            compared = F.normalize(latents.float(), dim=-1) if self.cosine else latents.float()
-            return Quantized(codes=codes, ids=ids, commitment=F.mse_loss(codes, compared))
-        self._expect(latents.shape[0] * latents.shape[1])
+            codes = self.lookup(ids)
+            targets = F.normalize(latents.float(), dim=-1) if self.cosine else latents.float()
+            return Quantized(codes=codes, ids=ids, commitment=F.mse_loss(codes, targets))
+        self._set_dead_code_threshold(latents.shape[0] * latents.shape[1])
         seed = int(torch.randint(1 << 62, (1,), generator=generator, device=generator.device))
-        with _streams_of(seed, latents.device):
+        with _seeded_global_rng(seed, latents.device):
             codes, ids, commitment = self.quantize(latents.float())
         return Quantized(codes=codes, ids=ids, commitment=commitment)
 
-    def _expect(self, latents: int) -> None:
+    def _set_dead_code_threshold(self, latents: int) -> None:
         """Tell the library below which count a code is unused, now that the size of a batch is known."""
         # The library takes only a count, and only at construction.
         book = self.quantize._codebook  # noqa: SLF001
         processes = torch.distributed.get_world_size() if book.use_ddp else 1
-        fair = latents * processes / self.vocab
-        book.threshold_ema_dead_code = self.config.revive_below * fair
+        even_count = latents * processes / self.vocab_size
+        book.threshold_ema_dead_code = self.config.revive_below * even_count
         # A new code counts as evenly used, which gives it a few steps to find its latents.
-        book.reset_cluster_size = fair
+        book.reset_cluster_size = even_count
 
     def _build(self, *, sync: bool) -> VectorQuantize:
         return VectorQuantize(
             dim=self.latent,
-            codebook_size=self.vocab,
+            codebook_size=self.vocab_size,
             decay=self.config.ema_decay,
             kmeans_init=self.config.kmeans_init,
             use_cosine_sim=self.cosine,

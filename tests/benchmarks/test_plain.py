@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import random_samples
-from networks.embedding import Stem
+from networks.embedding import InputProjection
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig
 from networks.masking import Masker, MaskingConfig, Mixture
@@ -15,10 +15,10 @@ from networks.streams import Stream, StreamKind
 
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab=60, grid=3),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab=70),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="caption", vocab=600),
-    Stream(name="bounding_boxes", kind=StreamKind.sequence, num_tokens=9, vocabulary="boxes", vocab=600),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab_size=60, grid=3),
+    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab_size=70),
+    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="caption", vocab_size=600),
+    Stream(name="bounding_boxes", kind=StreamKind.sequence, num_tokens=9, vocabulary="boxes", vocab_size=600),
     Stream(name="t5_caption", kind=StreamKind.embedding, num_tokens=5, channels=3),
 )
 
@@ -27,16 +27,18 @@ def copy_weights(plain: PlainFourM, ours: FourM) -> None:
     """Give the plain form our weights."""
     with torch.no_grad():
         for number, stream in enumerate(STREAMS):
-            plain.stream[stream.name].copy_(ours.places.stream[number])
+            plain.stream[stream.name].copy_(ours.position_embedding.stream[number])
             if stream.is_target:
-                cast(nn.Embedding, plain.tables[stream.name]).weight.copy_(ours.tokens.vocabulary(stream.vocabulary))
-                cast(nn.Embedding, plain.heads[stream.name]).weight.copy_(ours.heads.vocabulary(stream.vocabulary))
-            else:
-                cast(nn.Linear, plain.linears[stream.name]).weight.copy_(
-                    cast(Stem, ours.stems[stream.name]).linear.weight
+                cast(nn.Embedding, plain.tables[stream.name]).weight.copy_(
+                    ours.tokens.vocabulary_rows(stream.vocabulary)
                 )
-        assert ours.places.learnt is not None
-        plain.learnt["code"].copy_(ours.places.learnt[1:])
+                cast(nn.Embedding, plain.heads[stream.name]).weight.copy_(ours.heads.vocabulary_rows(stream.vocabulary))
+            else:
+                cast(nn.Linear, plain.input_projections[stream.name]).weight.copy_(
+                    cast(InputProjection, ours.input_projections[stream.name]).linear.weight
+                )
+        assert ours.position_embedding.learned is not None
+        plain.learned["code"].copy_(ours.position_embedding.learned[1:])
         plain.mask_token.copy_(ours.mask_token)
         plain.context_projection.weight.copy_(ours.context_projection.weight)
         for mine, block in zip([*plain.encoder, *plain.decoder], [*ours.encoder, *ours.decoder], strict=True):
@@ -65,8 +67,8 @@ def test_the_plain_form_has_the_same_loss() -> None:
                 module.weight.fill_(1.0)
         for table in (ours.tokens, ours.heads):
             table.table[-1].zero_()
-        assert ours.places.learnt is not None
-        ours.places.learnt[0].zero_()
+        assert ours.position_embedding.learned is not None
+        ours.position_embedding.learned[0].zero_()
     copy_weights(plain, ours)
     masking = MaskingConfig(num_inputs=24, num_targets=28, mixtures=[Mixture(input_alpha=1.0, target_alpha=1.0)])
     samples = random_samples(STREAMS, 16, missing=0.2)

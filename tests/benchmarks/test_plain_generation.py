@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from benchmarks.plain import PlainFourM
-from benchmarks.plain_generation import known_grid, nothing_known, unmask_plainly, write_plainly
-from networks.batch import Column
+from benchmarks.plain_generation import generate_grid_plain, generate_sequence_plain, hidden_modalities, known_grid
+from networks.batch import PaddedTokens
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig
 from networks.generation.generate import generate, generate_iter
-from networks.generation.inputs import Given
-from networks.generation.plan import Decoding, Plan, Scheme
+from networks.generation.inputs import ConditionInput
+from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
 from tests.benchmarks.test_plain import STREAMS, copy_weights
 
-GREEDY = Decoding(scheme=Scheme.maskgit, tokens=TokenSchedule.cosine, temperature=Temperature(start=0.0))
+GREEDY = DecodingConfig(scheme=DecodingScheme.maskgit, tokens=TokenSchedule.cosine, temperature=Temperature(start=0.0))
 
 
 def _models() -> tuple[FourM, PlainFourM]:
@@ -31,22 +31,22 @@ def _models() -> tuple[FourM, PlainFourM]:
                 module.weight.fill_(1.0)
         for table in (ours.tokens, ours.heads):
             table.table[-1].zero_()
-        assert ours.places.learnt is not None
-        ours.places.learnt[0].zero_()
+        assert ours.position_embedding.learned is not None
+        ours.position_embedding.learned[0].zero_()
     copy_weights(plain, ours)
     return ours, plain
 
 
-@pytest.mark.parametrize("encodes_once", [True, False])
-def test_sequences_are_the_same(*, encodes_once: bool) -> None:
+@pytest.mark.parametrize("encode_once", [True, False])
+def test_sequences_are_the_same(*, encode_once: bool) -> None:
     ours, plain = _models()
     depth = torch.randint(0, 60, (3, 9), generator=torch.Generator().manual_seed(0))
-    batch = {**nothing_known(STREAMS, 3), "depth": known_grid(depth)}
-    expected = write_plainly(plain, batch, "caption", 10, encodes_once=encodes_once)
-    given = {"depth": Given(column=Column(values=depth, lengths=torch.full((3,), 9)))}
+    batch = {**hidden_modalities(STREAMS, 3), "depth": known_grid(depth)}
+    expected = generate_sequence_plain(plain, batch, "caption", 10, encode_once=encode_once)
+    given = {"depth": ConditionInput(tokens=PaddedTokens(values=depth, lengths=torch.full((3,), 9)))}
     *_, last = [
         state.written
-        for state in generate_iter(ours, given, ["caption"], Plan(default=GREEDY), torch.Generator())
+        for state in generate_iter(ours, given, ["caption"], GenerationConfig(default=GREEDY), torch.Generator())
         if state.written is not None
     ]
     for found, row in zip(last.rows(), expected.tolist(), strict=True):
@@ -57,8 +57,8 @@ def test_sequences_are_the_same(*, encodes_once: bool) -> None:
 def test_grids_are_the_same(guidance: float) -> None:
     ours, plain = _models()
     depth = torch.randint(0, 60, (3, 9), generator=torch.Generator().manual_seed(1))
-    batch = {**nothing_known(STREAMS, 3), "depth": known_grid(depth)}
-    expected = unmask_plainly(plain, batch, "code", 3, guidance)
-    given = {"depth": Given(column=Column(values=depth, lengths=torch.full((3,), 9)))}
-    plan = Plan(default=replace(GREEDY, steps=3, guidance=guidance))
+    batch = {**hidden_modalities(STREAMS, 3), "depth": known_grid(depth)}
+    expected = generate_grid_plain(plain, batch, "code", 3, guidance)
+    given = {"depth": ConditionInput(tokens=PaddedTokens(values=depth, lengths=torch.full((3,), 9)))}
+    plan = GenerationConfig(default=replace(GREEDY, steps=3, guidance=guidance))
     assert torch.equal(generate(ours, given, ["code"], plan, torch.Generator())["code"].ids, expected)

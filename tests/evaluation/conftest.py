@@ -3,28 +3,28 @@
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.held_out import Codecs, Split
-from evaluation.roundtrip import Baselines, measure_baselines
+from evaluation.held_out import Codec, EvalSplit
+from evaluation.roundtrip import ReferenceLevels, measure_reference_levels
 from networks.fourm import FourM
 from tests.evaluation import world
 
 
 @pytest.fixture(scope="session")
-def codecs() -> Codecs:
+def codec() -> Codec:
     """Its tokenizers and streams."""
-    return world.codecs()
+    return world.codec()
 
 
 @pytest.fixture(scope="session")
-def training(codecs: Codecs) -> Split:
+def training(codec: Codec) -> EvalSplit:
     """200 samples."""
-    return world.split(codecs, 200, seed=0, noise=0.05)
+    return world.make_split(codec, 200, seed=0, noise=0.05)
 
 
 @pytest.fixture(scope="session")
-def held_out(codecs: Codecs) -> Split:
+def held_out(codec: Codec) -> EvalSplit:
     """40 other samples."""
-    return world.split(codecs, 40, seed=100, noise=0.05)
+    return world.make_split(codec, 40, seed=100, noise=0.05)
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +42,16 @@ def config() -> EvaluationConfig:
 
 
 @pytest.fixture(scope="session")
-def baselines(codecs: Codecs, training: Split, held_out: Split, config: EvaluationConfig) -> Baselines:
+def reference_levels(
+    codec: Codec, training: EvalSplit, held_out: EvalSplit, config: EvaluationConfig
+) -> ReferenceLevels:
     """Bounds and chance."""
-    return measure_baselines(codecs, training, held_out, config)
+    return measure_reference_levels(codec, training, held_out, config)
 
 
 @pytest.fixture(scope="session")
-def learned(codecs: Codecs, training: Split) -> FourM:
+def learned(codec: Codec, training: EvalSplit) -> FourM:
     """A model that has learnt the world."""
-    model = world.model_of(codecs.streams)
-    world.train(model, training, steps=400)
+    model = world.make_model(codec.streams)
+    world.train_model(model, training, steps=400)
     return model.eval()

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.files import written_together
+from evaluation.files import atomic_folder_update
 from modalities.errors import DataError
 
 
 def write(folder: Path, content: str) -> None:
-    with written_together(folder, "told.json") as partial:
+    with atomic_folder_update(folder, "told.json") as partial:
         (partial / "input.png").write_text(content)
         (partial / "told.json").write_text(content)
 
@@ -18,7 +18,7 @@ def write(folder: Path, content: str) -> None:
 def fail(folder: Path, *, nested: bool) -> None:
     """Write until the disk is full, by oneself or by a writer that tells of it in its own words."""
     full = OSError(errno.ENOSPC, "No space left on device")
-    with written_together(folder, "told.json") as partial:
+    with atomic_folder_update(folder, "told.json") as partial:
         (partial / "input.png").write_text("new")
         if nested:
             raise DataError(f"{partial}/depth.npy could not be written.") from full
@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_the_first_result_whole(nested: bool, folder: Path) -
 
 
 def test_another_mistake_is_told_as_it_is(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"^no such thing$"), written_together(folder, "told.json"):
+    with pytest.raises(DataError, match=r"^no such thing$"), atomic_folder_update(folder, "told.json"):
         raise DataError("no such thing")
 
 

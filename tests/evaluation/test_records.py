@@ -4,27 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.records import Score, read_scores, route, share_closed, write_scores
+from evaluation.records import Score, normalized_score, read_scores, route_name, write_scores
 from modalities.errors import DataError
 
 SCORE = Score(
     arm="fourm_7",
     seed=1,
-    route=route("rgb", "depth"),
+    route=route_name("rgb", "depth"),
     target="depth",
     metric="rmse",
     value=0.8,
     unit="m",
     higher_is_better=False,
     chance=0.9,
-    bound=0.4,
+    ceiling=0.4,
     num_samples=3,
     samples=(0.5, 0.25, 1.0),
 )
 
 
 def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
-    other = replace(SCORE, arm="", seed=None, route="tokenizer", chance=None, bound=None, samples=())
+    other = replace(SCORE, arm="", seed=None, route="tokenizer", chance=None, ceiling=None, samples=())
     write_scores(tmp_path / "scores.json", [SCORE, other])
     assert read_scores(tmp_path / "scores.json") == [SCORE, other]
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path
     ],
 )
 def test_the_share_of_the_way_is_told_only_where_there_is_a_way(
-    value: float, chance: float | None, bound: float | None, higher: bool, expected: float | None
+    value: float, chance: float | None, ceiling: float | None, higher: bool, expected: float | None
 ) -> None:
-    found = share_closed(value, chance, bound, higher_is_better=higher)
+    found = normalized_score(value, chance, ceiling, higher_is_better=higher)
     assert found == (None if expected is None else pytest.approx(expected))

@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evaluation.pictures import Sheet
-from evaluation.records import CROSS_ENTROPY, MASKED, ROUND_TRIP, WELL_FORMED, Score
-from evaluation.report import History, ReportInput, StageTime, TokenizerFacts, findings, render, summary, write_report
-from evaluation.tables import FigureRow, figure_rows, headline_rows, modality_rows, number, signed
+from evaluation.pictures import ContactSheet
+from evaluation.records import CROSS_ENTROPY, MASKED_ROUTE, ROUND_TRIP_ROUTE, WELL_FORMED, Score
+from evaluation.report import (
+    LossCurve,
+    ReportInput,
+    StageDuration,
+    TokenizerSummary,
+    findings,
+    render,
+    summary_table,
+    write_report,
+)
+from evaluation.tables import MetricRow, format_number, format_signed, headline_rows, metric_rows, modality_rows
 from tests.evaluation import world
 
 ARMS = {"fourm_7": ("rgb", "shade", "caption"), "fourm_21": ("rgb", "shade", "glow", "caption", "t5_caption")}
@@ -25,20 +34,24 @@ def score(arm: str, seed: int | None, name: str, target: str, metric: str, value
 
 def fake_scores(seeds: tuple[int, ...] = (0, 1)) -> list[Score]:
     """Of two arms; the second is better at shades beyond the noise, and equal at captions."""
-    found = [score("", None, ROUND_TRIP, name, "rmse", 0.1, chance=0.9) for name in ("rgb", "shade", "glow")]
-    found.append(score("", None, ROUND_TRIP, "caption", "bleu", 1.0, chance=0.1, unit="share", higher_is_better=True))
-    found.append(score("", None, ROUND_TRIP, "caption", WELL_FORMED, 1.0, unit="share", higher_is_better=True))
+    found = [score("", None, ROUND_TRIP_ROUTE, name, "rmse", 0.1, chance=0.9) for name in ("rgb", "shade", "glow")]
+    found.append(
+        score("", None, ROUND_TRIP_ROUTE, "caption", "bleu", 1.0, chance=0.1, unit="share", higher_is_better=True)
+    )
+    found.append(score("", None, ROUND_TRIP_ROUTE, "caption", WELL_FORMED, 1.0, unit="share", higher_is_better=True))
     for number_of_arm, (arm, names) in enumerate(ARMS.items()):
         for seed in seeds:
             off = 0.002 * seed
             for target in (name for name in names if name != "t5_caption"):
-                found.append(score(arm, seed, MASKED, target, CROSS_ENTROPY, 2.0 + 20 * off, chance=3.0, unit="nats"))
+                found.append(
+                    score(arm, seed, MASKED_ROUTE, target, CROSS_ENTROPY, 2.0 + 20 * off, chance=3.0, unit="nats")
+                )
                 found.append(
                     score(arm, seed, f"rgb->{target}", target, CROSS_ENTROPY, 2.0 + 20 * off, chance=3.0, unit="nats")
                 )
                 if target != "caption":
                     value = 0.5 + off - 0.1 * number_of_arm
-                    found.append(score(arm, seed, f"rgb->{target}", target, "rmse", value, chance=0.9, bound=0.1))
+                    found.append(score(arm, seed, f"rgb->{target}", target, "rmse", value, chance=0.9, ceiling=0.1))
             found.append(
                 score(
                     arm,
@@ -48,7 +61,7 @@ def fake_scores(seeds: tuple[int, ...] = (0, 1)) -> list[Score]:
                     "bleu",
                     0.5 + 20 * off,
                     chance=0.1,
-                    bound=1.0,
+                    ceiling=1.0,
                     unit="share",
                     higher_is_better=True,
                 )
@@ -69,16 +82,18 @@ def report() -> ReportInput:
         modalities=world.modalities(),
         scores=fake_scores(),
         histories=[
-            History(arm=arm, seed=seed, name="train", points=((0, 5.0), (1, 4.0))) for arm in ARMS for seed in (0, 1)
+            LossCurve(arm=arm, seed=seed, name="train", points=((0, 5.0), (1, 4.0))) for arm in ARMS for seed in (0, 1)
         ],
         tokenizers=[
-            TokenizerFacts(name="rgb", members=("rgb",), vocab=4, num_tokens=4, used=0.9, perplexity=3.1),
-            TokenizerFacts(name="shade", members=("shade", "glow"), vocab=400, num_tokens=4, used=0.05, perplexity=3.1),
+            TokenizerSummary(name="rgb", members=("rgb",), vocab_size=4, num_tokens=4, used=0.9, perplexity=3.1),
+            TokenizerSummary(
+                name="shade", members=("shade", "glow"), vocab_size=400, num_tokens=4, used=0.05, perplexity=3.1
+            ),
         ],
-        sheets=[Sheet(title="RGB to Shade", columns=("RGB", "fourm_7"), rows=((picture, "a <word>"),))],
+        sheets=[ContactSheet(title="RGB to Shade", columns=("RGB", "fourm_7"), rows=((picture, "a <word>"),))],
         stages=[
-            StageTime(kind="data", name="train", start=0, seconds=3),
-            StageTime(kind="tokenizer", name="rgb", start=3, seconds=4, reused=True),
+            StageDuration(kind="data", name="train", start=0, seconds=3),
+            StageDuration(kind="tokenizer", name="rgb", start=3, seconds=4, reused=True),
         ],
         models={"fourm_7": {"parameters": "0.65 M"}},
         manifest={"git commit": "abc"},
@@ -174,7 +189,7 @@ def test_what_is_beyond_noise_is_told_apart_from_what_is_not(report: ReportInput
     assert shade.differences["fourm_21"].verdict.value == "better"
     assert shade.differences["fourm_21"].mean == pytest.approx(-0.1)
     assert caption.differences["fourm_21"].verdict.value == "noise"
-    assert shade.shares == pytest.approx({"fourm_7": (0.9 - 0.501) / 0.8, "fourm_21": (0.9 - 0.401) / 0.8})
+    assert shade.normalized_scores == pytest.approx({"fourm_7": (0.9 - 0.501) / 0.8, "fourm_21": (0.9 - 0.401) / 0.8})
     html = render(report)
     assert "better, beyond noise (2 seeds)" in html
     assert "within noise (2 seeds)" in html
@@ -264,20 +279,20 @@ def test_the_page_is_written_whole(report: ReportInput, tmp_path: Path) -> None:
     ],
 )
 def test_a_number_is_told_with_three_digits(value: float | None, unit: str, text: str) -> None:
-    assert number(value, unit) == text
+    assert format_number(value, unit) == text
 
 
 def test_a_difference_has_its_sign_and_shares_differ_in_percent_points() -> None:
-    assert signed(-0.1, "share") == "−10.0 pp"
-    assert signed(0.25, "m") == "+0.250"
+    assert format_signed(-0.1, "share") == "−10.0 pp"
+    assert format_signed(0.25, "m") == "+0.250"
 
 
-def _rows(report: ReportInput) -> list[FigureRow]:
-    return figure_rows(report.scores, report.modalities, list(report.arms))
+def _rows(report: ReportInput) -> list[MetricRow]:
+    return metric_rows(report.scores, report.modalities, list(report.arms))
 
 
 def _printed(report: ReportInput) -> str:
     console = Console(width=160, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        console.print(summary(report))
+        console.print(summary_table(report))
     return capture.get()

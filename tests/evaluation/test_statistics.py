@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from evaluation.records import Score
-from evaluation.statistics import Summary, Verdict, by_arm, compare, sample_interval, seed_interval
+from evaluation.statistics import SeedSummary, Verdict, compare_arms, group_by_arm, sample_interval, seed_interval
 
 
 def scores(arm: str, values: list[float], samples: np.ndarray | None = None, *, higher: bool = False) -> list[Score]:
@@ -38,7 +38,7 @@ def test_the_interval_over_seeds_is_students_two_sample_interval(first: list[flo
 
 def test_one_seed_gives_no_interval_and_no_verdict() -> None:
     assert seed_interval([1.0], [2.0, 3.0]) is None
-    found = compare(scores("a", [1.0]), scores("b", [0.5]))
+    found = compare_arms(scores("a", [1.0]), scores("b", [0.5]))
     assert found.verdict is Verdict.unknown
     assert found.sentence == "one seed: no estimate of noise"
     assert found.mean == -0.5
@@ -85,7 +85,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_a_difference_counts_only_beyond_the_noise_of_seeds(
     second: list[float], higher: bool, verdict: Verdict
 ) -> None:
-    found = compare(scores("a", [1.0, 1.001], higher=higher), scores("b", second, higher=higher))
+    found = compare_arms(scores("a", [1.0, 1.001], higher=higher), scores("b", second, higher=higher))
     assert found.verdict is verdict
     assert "2 seeds" in found.sentence
 
@@ -96,19 +96,19 @@ def test_where_samples_are_known_their_noise_counts_too() -> None:
     noisy = base + rng.normal(-0.01, 1.0, size=60)
     steady = base - 0.01
     first = scores("a", [1.0, 1.0], np.stack([base, base]))
-    assert compare(first, scores("b", [0.99, 0.99], np.stack([noisy, noisy]))).verdict is Verdict.noise
-    assert compare(first, scores("b", [0.99, 0.99], np.stack([steady, steady]))).verdict is Verdict.better
+    assert compare_arms(first, scores("b", [0.99, 0.99], np.stack([noisy, noisy]))).verdict is Verdict.noise
+    assert compare_arms(first, scores("b", [0.99, 0.99], np.stack([steady, steady]))).verdict is Verdict.better
 
 
 def test_mean_and_deviation_are_the_samples_own() -> None:
-    summary = Summary(values=(1.0, 2.0, 4.0))
+    summary = SeedSummary(values=(1.0, 2.0, 4.0))
     assert summary.mean == pytest.approx(np.mean([1, 2, 4]))
     assert summary.std == pytest.approx(np.std([1, 2, 4], ddof=1))
-    assert math.isnan(Summary(values=(1.0,)).std)
+    assert math.isnan(SeedSummary(values=(1.0,)).std)
 
 
 def test_scores_are_grouped_by_what_they_measure_and_ordered_by_seed() -> None:
-    mixed = [*reversed(scores("b", [1.0, 2.0])), *scores("a", [3.0])]
-    grouped = by_arm(mixed)[("rgb->depth", "depth", "rmse")]
+    splitmix64 = [*reversed(scores("b", [1.0, 2.0])), *scores("a", [3.0])]
+    grouped = group_by_arm(splitmix64)[("rgb->depth", "depth", "rmse")]
     assert list(grouped) == ["a", "b"]
     assert [score.seed for score in grouped["b"]] == [0, 1]

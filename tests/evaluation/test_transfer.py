@@ -4,33 +4,33 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.crossentropy import Who, whole_cross_entropy
-from evaluation.held_out import Codecs, Split
-from evaluation.records import CROSS_ENTROPY, MASKED, WELL_FORMED, Score
-from evaluation.roundtrip import Baselines
-from evaluation.transfer import Measured, common_inputs, measure_model
+from evaluation.crossentropy import ModelRef, whole_cross_entropy
+from evaluation.held_out import Codec, EvalSplit
+from evaluation.records import CROSS_ENTROPY, MASKED_ROUTE, WELL_FORMED, Score
+from evaluation.roundtrip import ReferenceLevels
+from evaluation.transfer import ModelMeasurements, common_inputs, measure_model
 from networks.fourm import FourM
 from tests.evaluation import world
 
-WHO = Who(arm="all", seed=3)
+WHO = ModelRef(arm="all", seed=3)
 
 
 @pytest.fixture(scope="module")
 def measured(
-    codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM
-) -> Measured:
-    return measure_model(learned, codecs, held_out, baselines, common_inputs({"all": codecs.streams}), WHO, config)
+    codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig, learned: FourM
+) -> ModelMeasurements:
+    return measure_model(learned, codec, held_out, reference_levels, common_inputs({"all": codec.streams}), WHO, config)
 
 
-def find(measured: Measured, name: str, target: str, metric: str) -> Score:
+def find(measured: ModelMeasurements, name: str, target: str, metric: str) -> Score:
     (score,) = (item for item in measured.scores if item.key == (name, target, metric))
     return score
 
 
-def test_a_model_that_has_learnt_the_world_reaches_the_tokenizers_bound(measured: Measured) -> None:
+def test_a_model_that_has_learnt_the_world_reaches_the_tokenizers_bound(measured: ModelMeasurements) -> None:
     score = find(measured, "rgb->shade", "shade", "rmse")
-    assert score.share_closed is not None
-    assert score.share_closed > 0.9
+    assert score.normalized_score is not None
+    assert score.normalized_score > 0.9
     caption = find(measured, "rgb->caption", "caption", "exact")
     assert caption.chance is not None
     assert caption.value > 2 * max(caption.chance, 0.05)
@@ -39,20 +39,22 @@ def test_a_model_that_has_learnt_the_world_reaches_the_tokenizers_bound(measured
     assert find(measured, "caption->shade", "shade", "rmse").value < 0.7 * score.chance
 
 
-def test_every_figure_stands_beside_its_chance_and_its_bound(measured: Measured, baselines: Baselines) -> None:
+def test_every_figure_stands_beside_its_chance_and_its_bound(
+    measured: ModelMeasurements, reference_levels: ReferenceLevels
+) -> None:
     for score in measured.scores:
         assert (score.arm, score.seed) == ("all", 3)
         if score.metric not in (CROSS_ENTROPY, WELL_FORMED):
-            assert score.chance == baselines.chance(score.target, score.metric)
-            assert score.bound == baselines.bound(score.target, score.metric)
+            assert score.chance == reference_levels.chance(score.target, score.metric)
+            assert score.ceiling == reference_levels.ceiling(score.target, score.metric)
         if score.metric == CROSS_ENTROPY:
             assert score.chance is not None
 
 
-def test_every_target_has_its_rows_and_an_input_only_modality_its_worth(measured: Measured) -> None:
+def test_every_target_has_its_rows_and_an_input_only_modality_its_worth(measured: ModelMeasurements) -> None:
     keys = {score.key for score in measured.scores}
     for target in ("rgb", "shade", "glow", "caption"):
-        assert (MASKED, target, CROSS_ENTROPY) in keys
+        assert (MASKED_ROUTE, target, CROSS_ENTROPY) in keys
         assert (f"rgb->{target}", target, CROSS_ENTROPY) in keys
     assert ("t5_caption->caption", "caption", CROSS_ENTROPY) in keys
     assert ("caption->shade", "shade", "rmse") in keys
@@ -60,21 +62,25 @@ def test_every_target_has_its_rows_and_an_input_only_modality_its_worth(measured
 
 
 def test_the_cross_entropy_beside_a_route_is_that_of_the_whole_question(
-    measured: Measured, held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM
+    measured: ModelMeasurements,
+    held_out: EvalSplit,
+    reference_levels: ReferenceLevels,
+    config: EvaluationConfig,
+    learned: FourM,
 ) -> None:
     for target in ("shade", "caption"):
-        whole = whole_cross_entropy(learned, held_out, "rgb", target, baselines.unigrams[target], WHO, config)
+        whole = whole_cross_entropy(learned, held_out, "rgb", target, reference_levels.unigrams[target], WHO, config)
         found = find(measured, f"rgb->{target}", target, CROSS_ENTROPY)
         np.testing.assert_allclose(found.samples, whole.samples, rtol=1e-4, atol=1e-6)
 
 
-def test_sequences_are_written_for_fewer_samples_than_are_measured(measured: Measured) -> None:
+def test_sequences_are_written_for_fewer_samples_than_are_measured(measured: ModelMeasurements) -> None:
     assert find(measured, "rgb->caption", "caption", "bleu").num_samples == 24
     assert find(measured, "rgb->caption", "caption", CROSS_ENTROPY).num_samples == 40
     assert find(measured, "rgb->shade", "shade", "rmse").num_samples == 40
 
 
-def test_as_many_predictions_are_kept_as_pictures_are_asked_for(measured: Measured) -> None:
+def test_as_many_predictions_are_kept_as_pictures_are_asked_for(measured: ModelMeasurements) -> None:
     assert {name: len(values) for name, values in measured.predictions.items()} == {
         "rgb->rgb": 3,
         "rgb->shade": 3,
@@ -84,7 +90,7 @@ def test_as_many_predictions_are_kept_as_pictures_are_asked_for(measured: Measur
     }
 
 
-def test_argmax_gives_levels_and_the_mean_of_codes_gives_values_between(measured: Measured) -> None:
+def test_argmax_gives_levels_and_the_mean_of_codes_gives_values_between(measured: ModelMeasurements) -> None:
     levels = np.linspace(0, 1, world.LEVELS)
 
     def distance(name: str) -> float:
@@ -95,10 +101,15 @@ def test_argmax_gives_levels_and_the_mean_of_codes_gives_values_between(measured
 
 
 def test_the_batch_size_changes_no_figure(
-    codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig, learned: FourM, measured: Measured
+    codec: Codec,
+    held_out: EvalSplit,
+    reference_levels: ReferenceLevels,
+    config: EvaluationConfig,
+    learned: FourM,
+    measured: ModelMeasurements,
 ) -> None:
     other = replace(config, batch_size=40)
-    again = measure_model(learned, codecs, held_out, baselines, common_inputs({"all": codecs.streams}), WHO, other)
+    again = measure_model(learned, codec, held_out, reference_levels, common_inputs({"all": codec.streams}), WHO, other)
     for one, two in zip(measured.scores, again.scores, strict=True):
         assert one.key == two.key
         assert one.value == pytest.approx(two.value, rel=1e-3, abs=1e-4), one.key
@@ -108,17 +119,17 @@ def test_the_batch_size_changes_no_figure(
 
 
 def test_a_route_whose_source_an_arm_lacks_is_not_asked(
-    codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig
+    codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
 ) -> None:
-    model = world.model_of(world.streams_without(codecs, "caption", "t5_caption"))
-    found = measure_model(model, codecs, held_out, baselines, ("rgb_pixels",), WHO, config)
-    assert {score.route for score in found.scores} == {"rgb->rgb", "rgb->shade", "rgb->glow", MASKED}
+    model = world.make_model(world.streams_without(codec, "caption", "t5_caption"))
+    found = measure_model(model, codec, held_out, reference_levels, ("rgb_pixels",), WHO, config)
+    assert {score.route for score in found.scores} == {"rgb->rgb", "rgb->shade", "rgb->glow", MASKED_ROUTE}
 
 
 def test_measuring_leaves_the_model_as_it_was(
-    codecs: Codecs, held_out: Split, baselines: Baselines, config: EvaluationConfig
+    codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
 ) -> None:
-    model = world.model_of(codecs.streams)
+    model = world.make_model(codec.streams)
     model.train()
-    measure_model(model, codecs, held_out, baselines, (), WHO, replace(config, num_samples=4, routes={}))
+    measure_model(model, codec, held_out, reference_levels, (), WHO, replace(config, num_samples=4, routes={}))
     assert model.training

@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import MeanSquaredError, Metric
 
-from evaluation.held_out import Codecs, Split, Values
-from modalities.sequences import Prose
+from evaluation.held_out import Codec, EvalSplit, ValueSequence
+from modalities.sequences import FreeTextModality
 from modalities.spec import (
+    Crop,
     Dense,
     Embeddings,
-    Linear,
-    Loss,
-    Measure,
+    MetricInfo,
     Modality,
+    NoTokenizer,
     Provenance,
+    ReconstructionLoss,
     Text,
     Value,
-    View,
     ViTVQ,
     WordPiece,
 )
-from networks.batch import Column, Samples
+from networks.batch import PaddedTokens, Samples
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig, Init, Size
 from networks.masking import select
 from networks.streams import Stream, streams_of
 from networks.tokenizers.text import TextTokenizer
-from networks.tokenizers.tokenizer import Tokenizer, TokenizerLoss
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
 
 if TYPE_CHECKING:
     from modalities.scene import Scene
@@ -42,7 +42,7 @@ LEVELS = 4
 WORDS = ("dark", "dim", "light", "bright")
 
 
-class ShareOfRight(Metric):
+class FractionCorrect(Metric):
     """Share of values that are right to 1e-4, by sample."""
 
     full_state_update = False
@@ -68,7 +68,7 @@ class ShareOfRight(Metric):
 class Shade(Modality):
     """Grey values 0..1 on a grid, (h, w) float32."""
 
-    def look(self, scene: "Scene") -> Value:
+    def from_scene(self, scene: "Scene") -> Value:
         """Not asked for here."""
         raise NotImplementedError
 
@@ -80,35 +80,35 @@ class Shade(Modality):
         """Write the array."""
         np.save(path, value)
 
-    def augment(self, value: Value, view: View) -> Value:
+    def transform(self, value: Value, crop: Crop) -> Value:
         """The same."""
         return value
 
-    def draw(self, value: Value) -> NDArray[np.uint8]:
+    def render(self, value: Value) -> NDArray[np.uint8]:
         """Grey."""
         grey = (np.asarray(value, dtype=np.float32).clip(0, 1) * 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2) if grey.ndim == 2 else grey
 
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         """RMSE and share of right samples."""
         return {
-            "rmse": Measure(metric=MeanSquaredError(squared=False), unit="m", higher_is_better=False),
-            "right": Measure(metric=ShareOfRight(), unit="share", higher_is_better=True),
+            "rmse": MetricInfo(metric=MeanSquaredError(squared=False), unit="m", higher_is_better=False),
+            "right": MetricInfo(metric=FractionCorrect(), unit="share", higher_is_better=True),
         }
 
-    def typical(self, values: Sequence[Value]) -> Value:
+    def constant_baseline(self, values: Sequence[Value]) -> Value:
         """The mean."""
         return np.mean(np.stack(list(values)).astype(np.float64), axis=0).astype(np.float32)
 
-    def batch(self, values: Sequence[Value]) -> Tensor:
+    def collate(self, values: Sequence[Value]) -> Tensor:
         """Stacked."""
         return torch.from_numpy(np.stack(list(values)).astype(np.float32))
 
-    def prepare(self, value: Value) -> NDArray[np.float32]:
+    def preprocess(self, value: Value) -> NDArray[np.float32]:
         """One row (1, h, w)."""
         return np.asarray(value, dtype=np.float32)[None, None]
 
-    def restore(self, row: NDArray[np.float32]) -> Value:
+    def postprocess(self, row: NDArray[np.float32]) -> Value:
         """The grey values."""
         return row[0]
 
@@ -117,30 +117,30 @@ class Shade(Modality):
 class Picture(Shade):
     """An image, (h, w, 3) uint8, grey in truth."""
 
-    def prepare(self, value: Value) -> NDArray[np.float32]:
+    def preprocess(self, value: Value) -> NDArray[np.float32]:
         """Its first channel as 0..1."""
         return np.asarray(value, dtype=np.float32)[None, None, ..., 0] / np.float32(255)
 
-    def restore(self, row: NDArray[np.float32]) -> Value:
+    def postprocess(self, row: NDArray[np.float32]) -> Value:
         """Three equal channels."""
         return np.repeat((row[0] * 255).round().astype(np.uint8)[..., None], 3, axis=2)
 
-    def draw(self, value: Value) -> NDArray[np.uint8]:
+    def render(self, value: Value) -> NDArray[np.uint8]:
         """Itself."""
         return np.asarray(value, dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note(Prose):
+class CaptionModality(FreeTextModality):
     """One word for each place, from left to right."""
 
-    def look(self, scene: "Scene") -> str:
+    def from_scene(self, scene: "Scene") -> str:
         """Not asked for here."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sense(Shade):
+class VectorModality(Shade):
     """Vectors, (n, c) float32: an input only."""
 
 
@@ -151,7 +151,7 @@ class LevelTokenizer(Tokenizer):
 
     def __init__(self, layout: Dense, levels: int = LEVELS) -> None:
         super().__init__()
-        self.layout, self.num_tokens, self.vocab = layout, layout.num_tokens, levels
+        self.layout, self.num_tokens, self.vocab_size = layout, layout.num_tokens, levels
         self.register_buffer("levels", torch.linspace(0, 1, levels))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class LevelTokenizer(Tokenizer):
 
     def decode(self, ids: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Flat patches."""
-        return self.decode_soft(torch.nn.functional.one_hot(ids, self.vocab).float())
+        return self.decode_soft(torch.nn.functional.one_hot(ids, self.vocab_size).float())
 
     def decode_soft(self, probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Flat patches of the mean level."""
@@ -169,27 +169,29 @@ class LevelTokenizer(Tokenizer):
         means = (probabilities @ self.levels).view(-1, 1, grid, grid)
         return torch.nn.functional.interpolate(means, scale_factor=patch)
 
-    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerLoss:
+    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
         """Never trained."""
         raise NotImplementedError
 
 
-class Store:
+class InMemoryTokenStore:
     """Token samples in memory."""
 
     def __init__(self, columns: dict[str, list[Tensor]], kinds: dict[str, str]) -> None:
         self.stored, self.kinds = columns, kinds
 
-    def columns(self, indices: Any, streams: Sequence[str]) -> Samples:
+    def read(self, indices: Any, streams: Sequence[str]) -> Samples:
         """The samples, padded to the longest."""
-        found: dict[str, Column] = {}
+        found: dict[str, PaddedTokens] = {}
         for name in streams:
             rows = [self.stored[name][int(index)] for index in indices]
             if self.kinds[name] == "pixels":
-                found[name] = Column(values=torch.stack(rows), lengths=torch.full((len(rows),), 4))
+                found[name] = PaddedTokens(values=torch.stack(rows), lengths=torch.full((len(rows),), 4))
             else:
                 lengths = torch.tensor([len(row) for row in rows])
-                found[name] = Column(values=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths=lengths)
+                found[name] = PaddedTokens(
+                    values=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths=lengths
+                )
         return found
 
 
@@ -200,9 +202,9 @@ def layout(channels: int = 1) -> Dense:
 
 def modalities() -> dict[str, Modality]:
     """The world's modalities, one of them a proxy and one an input only."""
-    image, shade = (ViTVQ(name=name, vocab=LEVELS, loss=Loss.mse) for name in ("rgb", "shade"))
+    image, shade = (ViTVQ(name=name, vocab_size=LEVELS, loss=ReconstructionLoss.mse) for name in ("rgb", "shade"))
     found = [
-        Picture(name="rgb", title="RGB", layout=layout(3), tokenizer=image, pixels=True),
+        Picture(name="rgb", title="RGB", layout=layout(3), tokenizer=image, has_pixel_stream=True),
         Shade(name="shade", title="Shade", layout=layout(), tokenizer=shade),
         Shade(
             name="glow",
@@ -211,13 +213,15 @@ def modalities() -> dict[str, Modality]:
             tokenizer=shade,
             provenance=Provenance.proxy,
         ),
-        Note(name="caption", title="Caption", layout=Text(max_tokens=8), tokenizer=WordPiece()),
-        Sense(name="t5_caption", title="T5", layout=Embeddings(channels=3, max_tokens=4), tokenizer=Linear()),
+        CaptionModality(name="caption", title="Caption", layout=Text(max_tokens=8), tokenizer=WordPiece()),
+        VectorModality(
+            name="t5_caption", title="T5", layout=Embeddings(channels=3, max_tokens=4), tokenizer=NoTokenizer()
+        ),
     ]
     return {item.name: item for item in found}
 
 
-def levels_of(count: int, seed: int) -> NDArray[np.int64]:
+def random_levels(count: int, seed: int) -> NDArray[np.int64]:
     """The four patches' levels of each sample; the first patch is mostly bright."""
     rng = np.random.default_rng(seed)
     levels = rng.integers(0, LEVELS, size=(count, 4))
@@ -225,29 +229,35 @@ def levels_of(count: int, seed: int) -> NDArray[np.int64]:
     return levels
 
 
-def codecs() -> Codecs:
+def codec() -> Codec:
     """The world's tokenizers and streams."""
     text = TextTokenizer.train([" ".join(WORDS)] * 4, vocab_size=5000)
     known = modalities()
     learnt = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
-    ids = (text.unk_id, text.eos_id, text.sentinel_id(1), text.sentinel_id(2), *text.encode(" ".join(WORDS)))
+    ids = (
+        text.unk_id,
+        text.eos_id,
+        text.sentinel_token_id(1),
+        text.sentinel_token_id(2),
+        *text.encode(" ".join(WORDS)),
+    )
     streams = tuple(
         replace(stream, predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
         for stream in streams_of(known, text.vocab_size)
     )
-    return Codecs(modalities=known, streams=streams, learnt=learnt, text=text)
+    return Codec(modalities=known, streams=streams, tokenizers=learnt, text_tokenizer=text)
 
 
-def split(made: Codecs, count: int, seed: int, noise: float = 0.0) -> Split:
+def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> EvalSplit:
     """Samples whose every modality says the same four levels; shades are off by ``noise`` within a patch."""
-    levels = levels_of(count, seed)
+    levels = random_levels(count, seed)
     rng = np.random.default_rng(seed + 1)
     small = (levels / (LEVELS - 1)).reshape(count, 2, 2)
     grey = small.repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
     pictures = np.repeat((grey * 255).round().astype(np.uint8)[..., None], 3, axis=3)
-    wobble = noise * np.where(np.indices((8, 8)).sum(0) % 2, 1, -1).astype(np.float32)
+    noise_pattern = noise * np.where(np.indices((8, 8)).sum(0) % 2, 1, -1).astype(np.float32)
     notes = [" ".join(WORDS[level] for level in row) for row in levels]
-    assert made.text is not None
+    assert codecs.text_tokenizer is not None
     ids = torch.from_numpy(levels)
     vectors = rng.normal(size=(count, 4, 3)).astype(np.float32)
     tokens = {
@@ -255,33 +265,35 @@ def split(made: Codecs, count: int, seed: int, noise: float = 0.0) -> Split:
         "rgb": list(ids),
         "shade": list(ids),
         "glow": list(ids),
-        "caption": [torch.tensor([*made.text.encode(note), made.text.eos_id]) for note in notes],
+        "caption": [
+            torch.tensor([*codecs.text_tokenizer.encode(note), codecs.text_tokenizer.eos_id]) for note in notes
+        ],
         "t5_caption": list(torch.from_numpy(vectors)),
     }
-    values: dict[str, Values] = {
+    values: dict[str, ValueSequence] = {
         "rgb": pictures,
-        "shade": grey + wobble,
-        "glow": grey + wobble,
+        "shade": grey + noise_pattern,
+        "glow": grey + noise_pattern,
         "caption": notes,
         "t5_caption": vectors,
     }
-    kinds = {stream.name: stream.kind.value for stream in made.streams}
-    return Split(values=values, tokens=Store(tokens, kinds), num_samples=count)
+    kinds = {stream.name: stream.kind.value for stream in codecs.streams}
+    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), num_samples=count)
 
 
-def streams_without(made: Codecs, *names: str) -> tuple[Stream, ...]:
+def streams_without(codecs: Codec, *names: str) -> tuple[Stream, ...]:
     """The world's streams but these."""
-    return tuple(stream for stream in made.streams if stream.name not in names)
+    return tuple(stream for stream in codecs.streams if stream.name not in names)
 
 
-def model_of(streams: Sequence[Stream], seed: int = 0) -> FourM:
+def make_model(streams: Sequence[Stream], seed: int = 0) -> FourM:
     """A small model, untrained."""
     torch.manual_seed(seed)
     config = FourMConfig(size=Size.nano, width=32, heads=2, encoder_depth=1, decoder_depth=1, init=Init.local)
     return FourM(streams, config).eval()
 
 
-def train(model: FourM, data: Split, steps: int, seed: int = 0) -> None:
+def train_model(model: FourM, data: EvalSplit, steps: int, seed: int = 0) -> None:
     """Train a model on 24 samples at a time: from pixels to all tokens, and in turn from captions to shades.
 
     The rate falls to nothing: at a constant one, what is learnt last depends on the last bits of a processor.
@@ -292,9 +304,9 @@ def train(model: FourM, data: Split, steps: int, seed: int = 0) -> None:
     targets = [stream.name for stream in model.streams if stream.is_target]
     for step in range(steps):
         chosen = torch.randint(data.num_samples, (24,), generator=generator)
-        source, goals = ("rgb_pixels", targets) if step % 4 else ("caption", ["shade"])
-        samples = data.tokens.columns(chosen.tolist(), [source, *goals])
+        source, target_names = ("rgb_pixels", targets) if step % 4 else ("caption", ["shade"])
+        samples = data.tokens.read(chosen.tolist(), [source, *target_names])
         optimizer.zero_grad()
-        model(select(samples, model.streams, inputs=[source], targets=goals)).loss.backward()
+        model(select(samples, model.streams, inputs=[source], targets=target_names)).loss.backward()
         optimizer.step()
         rate.step()

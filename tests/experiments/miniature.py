@@ -10,7 +10,7 @@ from experiments.cli import main
 
 ROOT = Path(__file__).parents[2]
 
-AMOUNTS = {
+SMALL_OVERRIDES = {
     "name": "mini",
     "seeds": "[0]",
     "scale.size": "32",
@@ -42,18 +42,18 @@ AMOUNTS = {
 """Three steps of a nano model on 24 scenes of 32 pixels; tokenizers of two steps."""
 
 
-def words(root: Path, **changes: Any) -> list[str]:
+def command_line(root: Path, **changes: Any) -> list[str]:
     """The command line of a miniature below ``root``; ``a__b=c`` stands for ``a.b=c``."""
-    overrides = {**AMOUNTS, **{key.replace("__", "."): str(value) for key, value in changes.items()}}
+    overrides = {**SMALL_OVERRIDES, **{key.replace("__", "."): str(value) for key, value in changes.items()}}
     return ["ablate", "quickstart", f"root={root}", *[f"{key}={value}" for key, value in overrides.items()]]
 
 
 def ablate(root: Path, **changes: Any) -> int:
     """Run a miniature through the command line, in this process; answers with the exit status."""
-    return main(words(root, **changes))
+    return main(command_line(root, **changes))
 
 
-def started(arguments: list[str], **settings: Any) -> subprocess.Popen[str]:
+def start_process(arguments: list[str], **settings: Any) -> subprocess.Popen[str]:
     """The command line in a process of its own, as a shell would start it."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300", **settings.pop("env", {})}
     return subprocess.Popen(
@@ -67,11 +67,11 @@ def started(arguments: list[str], **settings: Any) -> subprocess.Popen[str]:
     )
 
 
-def stages(root: Path) -> dict[str, float]:
+def finished_stages(root: Path) -> dict[str, float]:
     """The stages that are done below ``root``, and when each was finished."""
     return {path.parent.name: path.stat().st_mtime_ns for path in (root / "stages").glob("*/done.json")}
 
 
-def leftovers(root: Path) -> list[str]:
+def partial_files(root: Path) -> list[str]:
     """What looks half-written below ``root``."""
     return [str(path) for path in root.rglob(".*") if path.name.endswith((".partial", ".tmp"))]

@@ -24,16 +24,16 @@ def text_tokenizer() -> TextTokenizer:
     return TextTokenizer.train([make_scene(seed, size=32).caption for seed in range(20)])
 
 
-def setting(vocab: int) -> Setting:
+def published_setting(vocab_size: int) -> Setting:
     """The quickstart's size, over pixels, depth and captions."""
     return Setting(
         domains_in={
             "rgb@224": Grid(side=4, patch=8),
-            "tok_depth@224": Grid(side=4, vocab=64),
-            "caption": Sequence(vocab=vocab),
+            "tok_depth@224": Grid(side=4, vocab_size=64),
+            "caption": Sequence(vocab_size=vocab_size),
         },
         domains_out=("tok_depth@224", "caption"),
-        more={},
+        output_only={},
         width=64,
         heads=2,
         encoder_depth=3,
@@ -44,15 +44,15 @@ def setting(vocab: int) -> Setting:
 def write_published(folder: Path) -> None:
     """``model``, ``text.json`` and ``depth``."""
     text = text_tokenizer()
-    chosen = setting(text.vocab_size)
+    chosen = published_setting(text.vocab_size)
     write_checkpoint(folder / "model", chosen, random_weights(chosen, 0))
     (folder / "text.json").write_text(text.to_json())
-    task = tokenizer_tasks({"depth": default_registry()["depth"].at(SCALE)})["depth"]
+    task = tokenizer_tasks({"depth": default_registry()["depth"].scaled(SCALE)})["depth"]
     config = TokenizerConfig(width=32, heads=2, encoder_depth=1, decoder_depth=1, latent=8)
     torch.manual_seed(0)
     tokenizer = build_tokenizer(task, config)
     tensors = export_tokenizer(tokenizer, task, config)
     (folder / "depth").mkdir()
-    stated = export_tokenizer_config(task, config)
+    published_config = export_tokenizer_config(task, config)
     whole = {name: value.contiguous() for name, value in tensors.items()}
-    save_file(whole, folder / "depth" / "model.safetensors", {"config": json.dumps(stated)})
+    save_file(whole, folder / "depth" / "model.safetensors", {"config": json.dumps(published_config)})

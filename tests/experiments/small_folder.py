@@ -20,14 +20,14 @@ SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 TEXTS = ["a red ball on a white floor", "a person in a green shirt", "point v0=3 v1=4 none"]
 
 
-def make_folder(folder: Path) -> Path:
+def make_model_folder(folder: Path) -> Path:
     """Write it."""
     torch.manual_seed(0)
     registry = default_registry()
-    chosen = {name: registry[name].at(SCALE) for name in NAMES}
+    chosen = {name: registry[name].scaled(SCALE) for name in NAMES}
     text = TextTokenizer.train(TEXTS)
     tokenizers = {}
-    card = TokenizerCard(normalisation="", usage=None, data_fingerprint="", provenance="")
+    card = TokenizerCard(normalization="", usage=None, data_fingerprint="", provenance="")
     for name, task in tokenizer_tasks(chosen).items():
         tokenizers[name] = folder.parent / "tokenizers" / name
         tokenizers[name].parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from experiments.cli import main
-from lightning_modules.tokenizer_folder import fingerprint_of
-from tests.experiments.miniature import ablate, leftovers, stages
+from lightning_modules.tokenizer_folder import tokenizer_fingerprint
+from tests.experiments.miniature import ablate, finished_stages, partial_files
 
 
 def line_of(capsys: pytest.CaptureFixture[str]) -> str:
@@ -45,11 +45,11 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 def test_a_wrong_setting(
     changes: dict[str, str], expected: str, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = stages(finished)
+    before = finished_stages(finished)
     assert ablate(finished, **changes) == 1
     assert expected in line_of(capsys)
-    assert stages(finished) == before
-    assert leftovers(finished) == []
+    assert finished_stages(finished) == before
+    assert partial_files(finished) == []
 
 
 def test_a_config_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,14 +60,14 @@ def test_a_config_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_truncated_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = next(copy.glob("stages/tokens-train-0000-*/depth/tokens.npy"))
     os.truncate(file, file.stat().st_size - 40)
-    before = stages(copy)
+    before = finished_stages(copy)
     assert ablate(copy, training__val_every=2) == 1
     said = line_of(capsys)
     assert f"{file} has" in said
     assert "expected" in said
     assert "truncated" in said
-    assert stages(copy) == before
-    assert leftovers(copy) == []
+    assert finished_stages(copy) == before
+    assert partial_files(copy) == []
 
 
 def test_two_flipped_bytes_of_a_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,11 +80,11 @@ def test_two_flipped_bytes_of_a_token_file(copy: Path, capsys: pytest.CaptureFix
 
 def test_a_tokenizer_that_is_not_the_one_that_made_the_tokens(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = next(copy.glob("stages/tokenizer-depth-*"))
-    before = fingerprint_of(folder)
+    before = tokenizer_fingerprint(folder)
     change_weights(folder)
     assert ablate(copy, training__val_every=2) == 1
     said = line_of(capsys)
-    assert f"depth holds tokens of tokenizer {before}, expected {fingerprint_of(folder)}: " in said
+    assert f"depth holds tokens of tokenizer {before}, expected {tokenizer_fingerprint(folder)}: " in said
 
 
 def change_weights(folder: Path) -> None:
@@ -135,11 +135,11 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(tiny_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # The ledger is elsewhere, so that it is a stage that finds the disk full.
-    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
-    assert ablate(tiny_disk, tracking__uri=ledger) == 1
+    uri = f"sqlite:///{tmp_path / 'ledger.db'}"
+    assert ablate(tiny_disk, tracking__uri=uri) == 1
     assert "No space left on device" in line_of(capsys)
-    assert leftovers(tiny_disk) == []
-    done = stages(tiny_disk)
+    assert partial_files(tiny_disk) == []
+    done = finished_stages(tiny_disk)
     assert done
     assert {path.name for path in (tiny_disk / "stages").iterdir()} == set(done)
 
@@ -153,7 +153,7 @@ def test_a_full_disk_below_the_ledger(tiny_disk: Path, capsys: pytest.CaptureFix
 
 def test_a_ledger_that_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ablate(tmp_path, tracking__uri="nonsense://nowhere") == 1
-    assert "The ledger nonsense://nowhere cannot be used" in line_of(capsys)
+    assert "The tracking store nonsense://nowhere cannot be used" in line_of(capsys)
     assert ablate(tmp_path, tracking__uri="http://127.0.0.1:9") == 1
     assert "http://127.0.0.1:9 does not answer" in line_of(capsys)
 

@@ -14,8 +14,8 @@ from skimage import data
 
 from experiments.cli import main
 from lightning_modules.checkpoint import load_model
-from tests.experiments.miniature import AMOUNTS, ablate
-from tests.experiments.published import SCALE, setting, text_tokenizer, write_published
+from tests.experiments.miniature import SMALL_OVERRIDES, ablate
+from tests.experiments.published import SCALE, published_setting, text_tokenizer, write_published
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_an_imported_model_predicts_from_a_photograph(published: Path, imported:
 
 def test_the_card_says_that_the_weights_are_for_non_commercial_use(imported: Path) -> None:
     card = load_model(imported).card
-    assert "non-commercial" in card["licence"]
+    assert "non-commercial" in card["license"]
     assert "non-commercial" in (imported / "tokenizers" / "depth" / "card.md").read_text()
 
 
@@ -64,7 +64,7 @@ def test_a_model_of_an_ablation_is_measured_again_and_on_scenes_that_nobody_has_
 ) -> None:
     """On validation scenes the figures are the ablation's own; on test scenes they are others."""
     model = str(next((finished / "stages").glob("model-fourm_7-0-*")))
-    settings = [f"{key}={value}" for key, value in AMOUNTS.items() if key.startswith(("data.", "evaluation."))]
+    settings = [f"{key}={value}" for key, value in SMALL_OVERRIDES.items() if key.startswith(("data.", "evaluation."))]
     found: dict[str, dict[tuple[str, str, str], float]] = {}
     for split in ("validation", "test"):
         out = tmp_path / split
@@ -100,14 +100,18 @@ def test_training_starts_from_an_imported_model(imported: Path, tmp_path: Path) 
     told = json.loads((tmp_path / "mini" / "ablation.json").read_text())
     trained = load_model(Path(told["models"]["small/0"]))
     start = load_model(imported)
-    for name in ("encoder.0.attention.qkv.weight", "decoder.1.cross.out.weight", "stems.rgb_pixels.linear.weight"):
+    for name in (
+        "encoder.0.attention.qkv.weight",
+        "decoder.1.cross.out.weight",
+        "input_projections.rgb_pixels.linear.weight",
+    ):
         torch.testing.assert_close(
             trained.model.get_parameter(name), start.model.get_parameter(name), atol=1e-6, rtol=0
         )
-    assert trained.text is not None
-    assert start.text is not None
-    assert trained.text.to_json() == start.text.to_json()
-    depth = [model.model.tokens.vocabulary(name) for model, name in ((trained, "depth"), (start, "depth"))]
+    assert trained.text_tokenizer is not None
+    assert start.text_tokenizer is not None
+    assert trained.text_tokenizer.to_json() == start.text_tokenizer.to_json()
+    depth = [model.model.tokens.vocabulary_rows(name) for model, name in ((trained, "depth"), (start, "depth"))]
     torch.testing.assert_close(*depth, atol=1e-6, rtol=0)
 
 
@@ -139,7 +143,7 @@ def test_a_damaged_checkpoint_is_one_line(
 ) -> None:
     tensors = load_file(published / "model" / "model.safetensors")
     change(tensors)
-    stated = setting(text_tokenizer().vocab_size).config()
+    stated = published_setting(text_tokenizer().vocab_size).config()
     save_file(tensors, tmp_path / "model.safetensors", {"config": json.dumps(stated)})
     assert main(["import-checkpoint", str(tmp_path), str(tmp_path / "out")]) == 1
     told = capsys.readouterr().err.strip()

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import CONFIGS, ExperimentConfig, check_names, describe, find_config, load_config, modalities_of
+from experiments.config import (
+    CONFIG_FOLDER,
+    ExperimentConfig,
+    build_modalities,
+    check_names,
+    describe_settings,
+    find_config,
+    load_config,
+)
 from modalities import FOURM_7, FOURM_21, default_registry
 from modalities.errors import ConfigError, UnknownNameError
 from networks.fourm_config import Size
@@ -24,8 +32,8 @@ def test_overrides_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Pa
 def test_arms_are_replaced_and_presets_spelled_out() -> None:
     config = load_config(None, ["arms.mine=[fourm_7,canny_edges,rgb]"])
     assert list(config.arms) == ["mine"]
-    assert config.arm("mine") == (*FOURM_7, "canny_edges")
-    assert ExperimentConfig().every_modality == (*FOURM_7, *[name for name in FOURM_21 if name not in FOURM_7])
+    assert config.arm_modalities("mine") == (*FOURM_7, "canny_edges")
+    assert ExperimentConfig().all_modalities == (*FOURM_7, *[name for name in FOURM_21 if name not in FOURM_7])
 
 
 @pytest.mark.parametrize(
@@ -96,17 +104,17 @@ def test_shipped_settings_name_what_exists(name: str) -> None:
 def test_an_unknown_modality_is_named_with_the_nearest() -> None:
     config = load_config(None, ["arms.a=[dpeth]"])
     with pytest.raises(UnknownNameError, match=r"No modality named 'dpeth'\. Did you mean 'depth'"):
-        modalities_of(config, default_registry())
+        build_modalities(config, default_registry())
 
 
 def test_every_setting_but_a_few_explains_itself() -> None:
-    rows = describe()
+    rows = describe_settings()
     assert len({key for key, _, _ in rows}) == len(rows) > 100
     silent = [key for key, _, meaning in rows if not meaning]
     assert len(silent) < len(rows) / 5, silent
 
 
 def test_shipped_configs_say_how_they_are_run() -> None:
-    for path in CONFIGS.glob("*.yaml"):
+    for path in CONFIG_FOLDER.glob("*.yaml"):
         assert path.read_text().startswith("# fourm ")
         load_config(path)

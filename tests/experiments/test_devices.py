@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from experiments.config import load_config
-from experiments.order import Order, read_order, write_order
+from experiments.order import StageTask, read_task, write_task
 from experiments.stages import Stage
-from tests.experiments.miniature import ablate, leftovers
+from tests.experiments.miniature import ablate, partial_files
 
 BOTH = {"arms__twin": "[fourm_21]", "optim__total_tokens": 5120, "training__pictures_every": 0}
 
@@ -41,7 +41,7 @@ def test_two_processes_train_what_one_trains_that_accumulates_two_batches(copy: 
     assert facts[0]["tokens_seen"] == facts[1]["tokens_seen"] == 5120
     history = json.loads((spread / "history.json").read_text())
     assert [step for step, _ in history["val/loss"]][-1] >= 3
-    assert leftovers(copy) == []
+    assert partial_files(copy) == []
 
 
 def test_a_tokenizer_trains_in_two_processes(copy: Path) -> None:
@@ -60,25 +60,25 @@ def test_a_mistake_in_two_processes_is_one_line(copy: Path, capsys: pytest.Captu
         "Lower training.batch_size, or raise data.train."
     ]
     assert models(copy) == set()
-    assert leftovers(copy) == []
+    assert partial_files(copy) == []
 
 
 def test_an_order_survives_its_file(tmp_path: Path) -> None:
-    stage = Stage(kind="model", name="model/a/1", facts={"x": 1}, inputs=("text",), details={"arm": "a", "seed": 1})
-    order = Order(
+    stage = Stage(kind="model", name="model/a/1", params={"x": 1}, inputs=("text",), run_args={"arm": "a", "seed": 1})
+    task = StageTask(
         config=load_config(None, ["executor.devices=3", "optim.betas=[0.8,0.9]"]),
         stage=stage,
         inputs={"text": tmp_path / "text"},
         folder=tmp_path / "stages" / "model",
         tracking=("sqlite:///x.db", "run"),
     )
-    write_order(tmp_path / "orders" / "model.json", order)
-    found = read_order(tmp_path / "orders" / "model.json")
+    write_task(tmp_path / "tasks" / "model.json", task)
+    found = read_task(tmp_path / "tasks" / "model.json")
     assert (found.config, found.inputs, found.folder, found.tracking) == (
-        order.config,
-        order.inputs,
-        order.folder,
-        order.tracking,
+        task.config,
+        task.inputs,
+        task.folder,
+        task.tracking,
     )
-    assert (found.stage.kind, found.stage.name, found.stage.details) == ("model", "model/a/1", {"arm": "a", "seed": 1})
+    assert (found.stage.kind, found.stage.name, found.stage.run_args) == ("model", "model/a/1", {"arm": "a", "seed": 1})
     assert found.devices == 3

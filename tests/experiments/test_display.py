@@ -6,15 +6,15 @@ import pytest
 from rich.console import Console
 
 from experiments import display as displays
-from experiments.display import Display
-from experiments.scheduler import Progress
-from experiments.stages import Plan, Stage
+from experiments.display import ProgressDisplay
+from experiments.scheduler import StageProgress
+from experiments.stages import Stage, StagePlan
 
 STAGES = [
-    Stage(kind="data", name="data/train/0000", facts={}, cost=500.0),
-    Stage(kind="text", name="text", facts={}, cost=100.0),
-    Stage(kind="model", name="model/a/0", facts={}, cost=300.0),
-    Stage(kind="model", name="model/b/0", facts={}, cost=600.0),
+    Stage(kind="data", name="data/train/0000", params={}, cost=500.0),
+    Stage(kind="text", name="text", params={}, cost=100.0),
+    Stage(kind="model", name="model/a/0", params={}, cost=300.0),
+    Stage(kind="model", name="model/b/0", params={}, cost=600.0),
 ]
 
 
@@ -39,19 +39,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def shown(clock: Clock, tmp_path: object, *, terminal: bool) -> str:
     """What stands there after 100 s: data is reused, text is done, a third of one model is, none of the other."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=160, color_system=None)
-    display = Display(console, Plan(tmp_path, STAGES))  # type: ignore[arg-type]
-    display.reused(["data/train/0000"])
+    display = ProgressDisplay(console, StagePlan(tmp_path, STAGES))  # type: ignore[arg-type]
+    display.show_reused(["data/train/0000"])
     clock.now += 60
-    display.ended(STAGES[1], 60.0, None)
+    display.show_stage_end(STAGES[1], 60.0, None)
     clock.now += 40
     running = {
-        "model/a/0": Progress(stage=STAGES[2], started=clock.now - 40, share=1 / 3, rate=51_234.0, unit="tokens"),
-        "model/b/0": Progress(stage=STAGES[3], started=clock.now - 40),
+        "model/a/0": StageProgress(
+            stage=STAGES[2], started_at=clock.now - 40, fraction=1 / 3, rate=51_234.0, unit="tokens"
+        ),
+        "model/b/0": StageProgress(stage=STAGES[3], started_at=clock.now - 40),
     }
     if terminal:
         console.print(display._table(running, 2, 4))
     else:
-        display.moved(running, 2, 4)
+        display.show_progress(running, 2, 4)
     told: str = console.file.getvalue()  # type: ignore[attr-defined]
     return told
 
@@ -76,7 +78,7 @@ def test_a_file_gets_the_same_in_a_line(clock: Clock, tmp_path: object) -> None:
 
 def test_nothing_is_foretold_before_anything_is_done(clock: Clock, tmp_path: object) -> None:
     console = Console(file=io.StringIO(), width=160)
-    display = Display(console, Plan(tmp_path, STAGES))  # type: ignore[arg-type]
+    display = ProgressDisplay(console, StagePlan(tmp_path, STAGES))  # type: ignore[arg-type]
     clock.now += 5
-    display.moved({"text": Progress(stage=STAGES[1], started=clock.now)}, 0, 4)
+    display.show_progress({"text": StageProgress(stage=STAGES[1], started_at=clock.now)}, 0, 4)
     assert console.file.getvalue() == "0/4 stages, 5.0 s so far, ? left: text 0 %, ? left\n"  # type: ignore[attr-defined]

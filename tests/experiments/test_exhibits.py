@@ -9,32 +9,32 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
-from evaluation.generation.exhibits import Exhibit
-from evaluation.generation.inputs import Source
-from evaluation.generation.request import Request
-from evaluation.generation.settings import Settings
-from evaluation.pictures import tile
+from evaluation.generation.exhibits import GalleryItem
+from evaluation.generation.inputs import UserInput
+from evaluation.generation.request import GenerationRequest
+from evaluation.generation.settings import GenerationOptions
+from evaluation.pictures import render_tile
 from experiments.cli import _parser, main
-from experiments.config import ExperimentConfig, load_config, modalities_of
-from experiments.exhibits import exhibits_of, lay_out
-from experiments.generate_command import request_of
-from experiments.planning import plan_of
-from experiments.stages import Plan
-from experiments.tracking import ledger_uri
+from experiments.config import ExperimentConfig, build_modalities, load_config
+from experiments.exhibits import load_galleries, write_galleries
+from experiments.generate_command import parse_request
+from experiments.planning import build_stage_plan
+from experiments.stages import StagePlan
+from experiments.tracking import tracking_uri
 from modalities.registry import default_registry
-from tests.experiments.miniature import ROOT, words
+from tests.experiments.miniature import ROOT, command_line
 
 NAMES = ["from_image", "from_caption", "in_painting", "example", "weighted", "from_nothing"]
 
 
-def _planned(root: Path) -> tuple[ExperimentConfig, Plan]:
-    _, _, *overrides = words(root)
+def _planned(root: Path) -> tuple[ExperimentConfig, StagePlan]:
+    _, _, *overrides = command_line(root)
     config = load_config(ROOT / "experiments" / "configs" / "quickstart.yaml", overrides)
-    return config, plan_of(config, modalities_of(config, default_registry()))
+    return config, build_stage_plan(config, build_modalities(config, default_registry()))
 
 
-def _exhibits(root: Path) -> dict[str, list[Exhibit]]:
-    return exhibits_of(*_planned(root))
+def _exhibits(root: Path) -> dict[str, list[GalleryItem]]:
+    return load_galleries(*_planned(root))
 
 
 def test_every_arm_has_every_sheet_in_the_ablations_folder(finished: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_command_under_a_sheet_makes_it_again(finished: Path, tmp_path: Path
         for row, file in enumerate(files):
             with Image.open(file) as picture:
                 shown = np.asarray(exhibit.sheet.rows[row][column])
-                np.testing.assert_array_equal(np.asarray(picture), np.asarray(tile(shown, 448)))
+                np.testing.assert_array_equal(np.asarray(picture), np.asarray(render_tile(shown, 448)))
 
 
 def test_another_seed_makes_another_sheet(finished: Path, tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_another_seed_makes_another_sheet(finished: Path, tmp_path: Path) -> Non
     assert main([*exhibit.commands[0][1:-1], "1", "--out", str(tmp_path)]) == 0
     column = exhibit.sheet.columns.index("RGB")
     with Image.open(tmp_path / "rgb_00_picture.png") as picture:
-        assert (np.asarray(picture) != np.asarray(tile(np.asarray(exhibit.sheet.rows[0][column]), 448))).any()
+        assert (np.asarray(picture) != np.asarray(render_tile(np.asarray(exhibit.sheet.rows[0][column]), 448))).any()
 
 
 def test_the_ledger_has_every_sheet_as_a_picture(finished: Path) -> None:
-    client = MlflowClient(ledger_uri(finished, None))
+    client = MlflowClient(tracking_uri(finished, None))
     experiment = client.get_experiment_by_name("fourm-lab")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
@@ -92,27 +92,27 @@ def test_sheets_of_an_earlier_run_do_not_stay(finished: Path, tmp_path: Path) ->
     shutil.copytree(finished / "mini" / "generated", tmp_path / "generated")
     (tmp_path / "generated" / "other_arm").mkdir()
     _, plan = _planned(finished)
-    lay_out(plan, tmp_path, _exhibits(finished))
+    write_galleries(plan, tmp_path, _exhibits(finished))
     assert {path.name for path in (tmp_path / "generated").iterdir()} == {"fourm_7", "fourm_21"}
-    lay_out(Plan(finished, []), tmp_path, {})
+    write_galleries(StagePlan(finished, []), tmp_path, {})
     assert not (tmp_path / "generated").exists()
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        Request(targets=["depth"]),
-        Request(
+        GenerationRequest(targets=["depth"]),
+        GenerationRequest(
             sources={
-                "rgb": Source(value="a b.png", mask=Path("hole.png")),
-                "bounding_boxes": Source(value="[S_1] v3=990 [S_2]"),
+                "rgb": UserInput(value="a b.png", mask=Path("hole.png")),
+                "bounding_boxes": UserInput(value="[S_1] v3=990 [S_2]"),
             },
             targets=["rgb", "caption"],
-            settings=Settings(
+            settings=GenerationOptions(
                 options={"scheme": "maskgit", "steps": "rgb=3", "top_k": "5"},
                 conditions="caption=3,depth=-1",
-                grow=False,
-                prompted=False,
+                accumulate_conditioning=False,
+                prompt_with_sentinel=False,
             ),
             num=3,
             seed=7,
@@ -121,6 +121,6 @@ def test_sheets_of_an_earlier_run_do_not_stay(finished: Path, tmp_path: Path) ->
         ),
     ],
 )
-def test_the_words_of_a_request_are_read_as_that_request(request_: Request) -> None:
-    arguments = _parser().parse_args(["generate", "--model", "m", *request_.words()])
-    assert request_of(arguments) == request_
+def test_the_words_of_a_request_are_read_as_that_request(request_: GenerationRequest) -> None:
+    arguments = _parser().parse_args(["generate", "--model", "m", *request_.to_argv()])
+    assert parse_request(arguments) == request_

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.generation.settings import Settings, plan_of
+from evaluation.generation.settings import GenerationOptions, build_generation_plan
 from experiments.cli import main
 from modalities.errors import ConfigError, UnknownNameError
-from networks.generation.plan import Scheme
+from networks.generation.plan import DecodingScheme
 from networks.streams import Stream, StreamKind
-from tests.experiments.small_folder import make_folder
+from tests.experiments.small_folder import make_model_folder
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hole[10:20, 24:44] = 255
     Image.fromarray(hole).save(root / "mask.png")
     Image.fromarray(hole[:30]).save(root / "small.png")
-    return make_folder(root / "model")
+    return make_model_folder(root / "model")
 
 
 def _generate(folder: Path, out: Path, *options: str) -> int:
@@ -92,7 +92,7 @@ def test_a_masked_image_is_generated_anew_where_the_mask_is_white(folder: Path, 
 
 def test_instances_are_found_at_many_points_and_merged(folder: Path, tmp_path: Path) -> None:
     photo = folder.parent / "photo.png"
-    options = ("--from", f"rgb={photo}", "--to", "depth,instances", "--points", "4", "--temperature", "instances=1")
+    options = ("--from", f"rgb={photo}", "--to", "depth,instances", "--num-points", "4", "--temperature", "instances=1")
     assert _generate(folder, tmp_path, *options) == 0
     record = json.loads((tmp_path / "generation.json").read_text())
     assert len(record["results"]["sam_instances"]) == 1
@@ -148,36 +148,53 @@ def test_a_mistake_is_one_line(
 def test_a_target_of_a_higher_resolution_than_an_input_is_refined_from_it() -> None:
     low, high = (
         Stream(
-            name=name, kind=StreamKind.grid, num_tokens=side**2, vocabulary=name, vocab=9, grid=side, stride=8 / side
+            name=name,
+            kind=StreamKind.grid,
+            num_tokens=side**2,
+            vocabulary=name,
+            vocab_size=9,
+            grid=side,
+            stride=8 / side,
         )
         for name, side in (("rgb_32", 4), ("rgb_64", 8))
     )
-    for given, scheme in ((["rgb_32"], Scheme.maskgit), ([], Scheme.roar)):
-        plan = plan_of(Settings(), [low, high], ["rgb_64"], from_image=False, rename=str, given=given)
-        assert plan.of("rgb_64").scheme is scheme
+    for condition_inputs, scheme in ((["rgb_32"], DecodingScheme.maskgit), ([], DecodingScheme.roar)):
+        plan = build_generation_plan(
+            GenerationOptions(),
+            [low, high],
+            ["rgb_64"],
+            from_image=False,
+            resolve_stream=str,
+            condition_inputs=condition_inputs,
+        )
+        assert plan.for_stream("rgb_64").scheme is scheme
 
 
 def test_settings_go_for_all_targets_or_for_some() -> None:
     streams = [
-        Stream(name=name, kind=StreamKind.grid, num_tokens=64, vocabulary=name, vocab=9, grid=8)
+        Stream(name=name, kind=StreamKind.grid, num_tokens=64, vocabulary=name, vocab_size=9, grid=8)
         for name in ("rgb", "depth")
     ]
-    settings = Settings(
+    settings = GenerationOptions(
         options={"scheme": "maskgit", "steps": "depth=4,rgb=9", "temperature": "onex:4:1:1", "guidance": "rgb=-1"},
         conditions="caption=3,depth+semseg=-1",
-        grow=False,
+        accumulate_conditioning=False,
     )
-    plan = plan_of(settings, streams, ["depth", "rgb"], from_image=False, rename=str)
-    assert (plan.of("depth").steps, plan.of("rgb").steps) == (4, 9)
-    assert plan.of("rgb").scheme is Scheme.maskgit
-    assert plan.of("rgb").guidance == -1
-    assert str(plan.of("depth").temperature) == "onex:4:1:1"
-    assert [(item.streams, item.weight) for item in plan.of("rgb").conditions] == [
+    plan = build_generation_plan(settings, streams, ["depth", "rgb"], from_image=False, resolve_stream=str)
+    assert (plan.for_stream("depth").steps, plan.for_stream("rgb").steps) == (4, 9)
+    assert plan.for_stream("rgb").scheme is DecodingScheme.maskgit
+    assert plan.for_stream("rgb").guidance == -1
+    assert str(plan.for_stream("depth").temperature) == "onex:4:1:1"
+    assert [(item.streams, item.weight) for item in plan.for_stream("rgb").conditions] == [
         (("caption",), 3.0),
         (("depth", "semseg"), -1.0),
     ]
-    assert not plan.grow
+    assert not plan.accumulate_conditioning
     with pytest.raises(UnknownNameError, match="target with --top-p"):
-        plan_of(Settings(options={"top_p": "clip=1"}), streams, ["rgb"], from_image=False, rename=str)
+        build_generation_plan(
+            GenerationOptions(options={"top_p": "clip=1"}), streams, ["rgb"], from_image=False, resolve_stream=str
+        )
     with pytest.raises(ConfigError, match="steps must be at least 1"):
-        plan_of(Settings(options={"steps": "0"}), streams, ["rgb"], from_image=False, rename=str)
+        build_generation_plan(
+            GenerationOptions(options={"steps": "0"}), streams, ["rgb"], from_image=False, resolve_stream=str
+        )

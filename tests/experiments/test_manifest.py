@@ -7,14 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.manifest import commit, git_diff
+from experiments.manifest import git_commit, git_diff
 
 HELD = """
 import os, sys, time
-from experiments.manifest import MemoryWatch
+from experiments.manifest import PeakMemoryMonitor
 
 held = bytearray(os.urandom(1)) * (200 << 20)
-with MemoryWatch(every=0.05) as watch:
+with PeakMemoryMonitor(every=0.05) as watch:
     children = [os.fork() for _ in range(int(sys.argv[1]))]
     if 0 in children:
         time.sleep(30)
@@ -64,12 +64,12 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_run_from(
         git(folder, "add", "-A")
         git(folder, "commit", "-qm", "first")
     monkeypatch.chdir(elsewhere)
-    assert commit(code) == git(code, "rev-parse", "HEAD")
+    assert git_commit(code) == git(code, "rev-parse", "HEAD")
     assert git_diff(code) == ""
     file.write_text("a = 2\n")
-    assert commit(code) == git(code, "rev-parse", "HEAD") + " with uncommitted changes"
+    assert git_commit(code) == git(code, "rev-parse", "HEAD") + " with uncommitted changes"
     assert "+a = 2" in git_diff(code)
     # A repository that does not hold this package says nothing about it.
-    assert commit(elsewhere) == ""
+    assert git_commit(elsewhere) == ""
     (elsewhere / "other.py").write_text("b = 2\n")
     assert git_diff(elsewhere) == ""

@@ -13,17 +13,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from experiments.tracking import ledger_uri
+from experiments.tracking import tracking_uri
 from modalities.presets import FOURM_7, FOURM_21
-from modalities.spec import PREPARED
-from tests.experiments.miniature import ablate, leftovers, stages, started, words
+from modalities.spec import UNSPECIFIED_NORMALIZATION
+from tests.experiments.miniature import ablate, command_line, finished_stages, partial_files, start_process
 
 INPUT_ONLY = "t5_caption"
 
 
 def runs(root: Path) -> list[Run]:
     """Every run of the ledger below ``root``."""
-    client = MlflowClient(ledger_uri(root, None))
+    client = MlflowClient(tracking_uri(root, None))
     experiment = client.get_experiment_by_name("fourm-lab")
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], max_results=1000))
@@ -64,13 +64,13 @@ def test_every_tokenizers_card_tells_its_normalisation_and_its_quality(finished:
         cards[told["name"]] = told["card"]
         assert told["card"]["quality"], told["name"]
         for member in told["members"]:
-            assert f"{member}: " in told["card"]["normalisation"]
+            assert f"{member}: " in told["card"]["normalization"]
             assert any(name.startswith(f"{member}/") for name in told["card"]["quality"])
-        assert PREPARED not in told["card"]["normalisation"]
+        assert UNSPECIFIED_NORMALIZATION not in told["card"]["normalization"]
         assert all(math.isfinite(item["value"]) and item["unit"] for item in told["card"]["quality"].values())
     assert len(cards) == 12
-    assert len({card["normalisation"] for card in cards.values()}) == len(cards)
-    assert cards["rgb"]["normalisation"] == "rgb: levels 0..255 / 127.5 - 1, so -1..1"
+    assert len({card["normalization"] for card in cards.values()}) == len(cards)
+    assert cards["rgb"]["normalization"] == "rgb: levels 0..255 / 127.5 - 1, so -1..1"
     assert not cards["body_pose"]["quality"]["human_poses/joint_error"]["higher_is_better"]
     assert cards["body_pose"]["quality"]["human_poses/joint_error"]["unit"] == "mm"
     assert cards["instance_mask"]["quality"]["sam_instances/iou"]["higher_is_better"]
@@ -104,7 +104,7 @@ def test_the_ledger_holds_one_parent_and_a_child_for_each_stage(finished: Path) 
     children = [run for run in everything if "mlflow.parentRunId" in run.data.tags]
     first = min(parents, key=lambda run: run.info.start_time)
     own = [run for run in children if run.data.tags["mlflow.parentRunId"] == first.info.run_id]
-    assert len(own) == len({run.info.run_name for run in own}) == len(stages(finished))
+    assert len(own) == len({run.info.run_name for run in own}) == len(finished_stages(finished))
     # Other tests may have failed on purpose in the same store.
     assert {run.info.status for run in (first, *own)} == {"FINISHED"}
     assert first.data.params["optim.total_tokens"] == "1920.0"
@@ -113,7 +113,7 @@ def test_the_ledger_holds_one_parent_and_a_child_for_each_stage(finished: Path) 
 
 
 def test_the_ledger_holds_metrics_by_step_pictures_and_files(finished: Path) -> None:
-    client = MlflowClient(ledger_uri(finished, None))
+    client = MlflowClient(tracking_uri(finished, None))
     run = next(run for run in runs(finished) if run.info.run_name == "model/fourm_21/0")
     losses = client.get_metric_history(run.info.run_id, "train/loss")
     assert [item.step for item in losses] == [0, 1, 2]
@@ -138,13 +138,13 @@ def test_pictures_of_validation_predictions_lie_with_the_model(finished: Path) -
 
 
 def test_nothing_half_written_is_left(finished: Path) -> None:
-    assert leftovers(finished) == []
+    assert partial_files(finished) == []
 
 
 def test_the_same_command_runs_nothing_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before, report = stages(finished), scores(finished)
+    before, report = finished_stages(finished), scores(finished)
     assert ablate(finished) == 0
-    assert stages(finished) == before
+    assert finished_stages(finished) == before
     assert scores(finished) == report
     assert f"{len(before)} of {len(before)} stages are done already" in capsys.readouterr().out
 
@@ -152,8 +152,8 @@ def test_the_same_command_runs_nothing_again(finished: Path, capsys: pytest.Capt
 def test_without_a_ledger_nothing_of_mlflow_is_needed(tmp_path: Path) -> None:
     (tmp_path / "mlflow.py").write_text("raise ImportError('there is no mlflow')")
     place = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    arguments = words(tmp_path / "runs", tracking__uri="none", arms__fourm_21="[fourm_7]", name="bare")
-    process = started(arguments, env={"PYTHONPATH": place})
+    arguments = command_line(tmp_path / "runs", tracking__uri="none", arms__fourm_21="[fourm_7]", name="bare")
+    process = start_process(arguments, env={"PYTHONPATH": place})
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "tracking.uri=none" in out
@@ -163,10 +163,10 @@ def test_without_a_ledger_nothing_of_mlflow_is_needed(tmp_path: Path) -> None:
 
 def test_fewer_modalities_take_the_tokenizers_and_models_that_are_there(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished / "stages", tmp_path / "stages")
-    before = set(stages(tmp_path))
+    before = set(finished_stages(tmp_path))
     arms = {"arms__fourm_7": "[fourm_7]", "arms__fourm_21": "[fourm_7,t5_caption,web_text]"}
     assert ablate(tmp_path, **arms, name="fewer") == 0
-    made = {name.rsplit("-", 1)[0] for name in set(stages(tmp_path)) - before}
+    made = {name.rsplit("-", 1)[0] for name in set(finished_stages(tmp_path)) - before}
     assert {name for name in made if name.startswith(("model", "tokenizer", "text", "generation"))} == {
         "model-fourm_21-0",
         "generation-fourm_21",
@@ -174,10 +174,10 @@ def test_fewer_modalities_take_the_tokenizers_and_models_that_are_there(finished
 
 
 def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None:
-    before = set(stages(finished))
+    before = set(finished_stages(finished))
     arms = {"arms__fourm_7": "[fourm_7]", "arms__fourm_21": "[fourm_21]", "arms__no_depth": "[rgb,semseg,normals]"}
     assert ablate(finished, **arms, name="three") == 0
-    made = {name.rsplit("-", 1)[0] for name in set(stages(finished)) - before}
+    made = {name.rsplit("-", 1)[0] for name in set(finished_stages(finished)) - before}
     # Three arms have less in common than two, and so the evaluations ask another common question.
     new = {"model-no_depth-0", "evaluation-no_depth-0", "generation-no_depth"}
     assert made <= {*new, "evaluation-fourm_7-0", "evaluation-fourm_21-0"}

@@ -12,9 +12,9 @@ from skimage import data
 
 from evaluation.generation.request import ALIASES
 from experiments.cli import main
-from experiments.predict import SIDE
+from experiments.predict import PICTURE_SIZE
 from lightning_modules.checkpoint import load_model
-from lightning_modules.tokenizer_folder import fingerprint_of
+from lightning_modules.tokenizer_folder import tokenizer_fingerprint
 from modalities.errors import CheckpointError
 
 
@@ -42,7 +42,7 @@ def test_a_photograph_becomes_pictures_and_records(
     assert list(told) == ["depth", "semseg", "caption", "bounding_boxes"]
     for name in ("depth", "semseg"):
         with Image.open(tmp_path / told[name]["picture"]) as picture:
-            assert min(picture.size) >= SIDE
+            assert min(picture.size) >= PICTURE_SIZE
         assert (tmp_path / told[name]["file"]).is_file()
     assert isinstance(told["caption"]["value"], str)
     assert isinstance(told["bounding_boxes"]["value"], list)
@@ -144,18 +144,20 @@ def test_a_tokenizer_that_the_model_was_not_trained_with(
     model = tmp_path / "model"
     shutil.copytree(next((finished / "stages").glob("model-fourm_7-0-*")), model)
     depth, normals = model / "tokenizers" / "depth", model / "tokenizers" / "normals"
-    before = fingerprint_of(depth)
+    before = tokenizer_fingerprint(depth)
     if same_task:
         weights = load_file(depth / "model.safetensors")
         save_file(
             {name: 2 * item if item.is_floating_point() else item for name, item in weights.items()},
             depth / "model.safetensors",
         )
-        expected = f"with the fingerprint {fingerprint_of(depth)}, expected {before}, with which the model was trained"
+        expected = (
+            f"with the fingerprint {tokenizer_fingerprint(depth)}, expected {before}, with which the model was trained"
+        )
     else:
         shutil.rmtree(depth)
         shutil.copytree(normals, depth)
-        expected = f"holds the tokenizer 'normals' ({fingerprint_of(normals)}), expected 'depth'"
+        expected = f"holds the tokenizer 'normals' ({tokenizer_fingerprint(normals)}), expected 'depth'"
     assert predict(photograph, model, tmp_path / "out", "depth") == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from experiments.config import find_config, load_config, modalities_of
-from experiments.resolutions import ResolutionConfig, variant_of
+from experiments.config import build_modalities, find_config, load_config
+from experiments.resolutions import ResolutionConfig, resolution_variant
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.registry import default_registry
 from modalities.spec import Dense, Scale, tokenizer_tasks
-from networks.batch import Column
+from networks.batch import PaddedTokens
 from networks.generation.defaults import default_decoding
 from networks.masking import Masker
 from networks.streams import streams_of
@@ -18,7 +18,7 @@ SCALE = Scale(size=64, patch=8, max_vocab=512, max_tokens=64)
 
 def test_a_resolution_has_a_stream_and_a_tokenizer_of_its_own() -> None:
     config = load_config(find_config("superres"))
-    modalities = modalities_of(config, default_registry())
+    modalities = build_modalities(config, default_registry())
     assert [modalities[name].num_tokens for name in ("rgb_32", "rgb_64")] == [16, 64]
     assert set(tokenizer_tasks(modalities)) == {"rgb_32", "rgb_64"}
     streams = {stream.name: stream for stream in streams_of(modalities, 5000)}
@@ -28,10 +28,10 @@ def test_a_resolution_has_a_stream_and_a_tokenizer_of_its_own() -> None:
 
 def test_its_mixtures_ask_for_the_high_resolution_alone() -> None:
     config = load_config(find_config("superres"))
-    streams = streams_of(modalities_of(config, default_registry()), 5000)
+    streams = streams_of(build_modalities(config, default_registry()), 5000)
     b = 64
     samples = {
-        stream.name: Column(
+        stream.name: PaddedTokens(
             values=torch.full((b, stream.num_tokens), 300 if stream.name == "caption" else 1),
             lengths=torch.full((b,), stream.num_tokens),
         )
@@ -50,7 +50,7 @@ def test_every_other_number_follows_the_run() -> None:
     found = ResolutionConfig(base="depth", size=32).modality("depth_32", registry, SCALE)
     assert isinstance(found.layout, Dense)
     assert (found.layout.size, found.layout.patch, found.name) == (32, 8, "depth_32")
-    kept = variant_of(ResolutionConfig(base="depth", size=32), found)
+    kept = resolution_variant(ResolutionConfig(base="depth", size=32), found)
     assert (kept.base, kept.layout) == ("depth", found.layout)
 
 
@@ -68,6 +68,6 @@ def test_mistakes_are_named() -> None:
 
 def test_high_resolution_has_the_published_steps() -> None:
     streams = {
-        s.name: s for s in streams_of(modalities_of(load_config(find_config("superres")), default_registry()), 9)
+        s.name: s for s in streams_of(build_modalities(load_config(find_config("superres")), default_registry()), 9)
     }
-    assert default_decoding(streams["rgb_64"], from_image=False, is_finer=True).steps == 8
+    assert default_decoding(streams["rgb_64"], from_image=False, is_super_resolution=True).steps == 8

@@ -1,4 +1,4 @@
-"""A training that is killed goes on from its checkpoint, and ends in what it would have ended in."""
+"""A training that is killed resumes from its checkpoint, and ends in what it would have ended in."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from experiments.cli import main
-from experiments.execution import LOG
-from experiments.stages import CHECKPOINT, DONE
-from experiments.tracking import ledger_uri
-from tests.experiments.miniature import leftovers, started, words
+from experiments.execution import LOG_FILE
+from experiments.stages import CHECKPOINT_FILE, DONE_FILE
+from experiments.tracking import tracking_uri
+from tests.experiments.miniature import command_line, partial_files, start_process
 
 STEPS = 60
 SETTINGS = {
@@ -56,7 +56,7 @@ def uninterrupted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def train(root: Path, **changes: Any) -> str:
     """Run the command to its end; what it said."""
-    process = started(words(root, **{**SETTINGS, **changes}))
+    process = start_process(command_line(root, **{**SETTINGS, **changes}))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out + err
@@ -67,7 +67,7 @@ def cut_off(root: Path, sign: signal.Signals, *, least: int, stage: str = TWIN, 
 
     Answers with the step of the checkpoint that is left.
     """
-    process = started(words(root, **{**SETTINGS, **changes}), start_new_session=True)
+    process = start_process(command_line(root, **{**SETTINGS, **changes}), start_new_session=True)
     deadline = time.monotonic() + 120
     while not begun(root, least, stage) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
@@ -89,7 +89,7 @@ def begun(root: Path, least: int, stage: str) -> bool:
 
 
 def checkpoints(root: Path, stage: str = TWIN) -> list[Path]:
-    return list((root / "stages").glob(f".{stage}-*.partial/{CHECKPOINT}"))
+    return list((root / "stages").glob(f".{stage}-*.partial/{CHECKPOINT_FILE}"))
 
 
 def step_of(place: Path) -> int:
@@ -102,16 +102,16 @@ def done(root: Path, stage: str = TWIN) -> list[Path]:
 
 def runs(root: Path) -> list[Run]:
     """The twin's runs in the ledger, by age."""
-    client = MlflowClient(ledger_uri(root, None))
+    client = MlflowClient(tracking_uri(root, None))
     experiment = client.get_experiment_by_name("fourm-lab")
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     return [run for run in found if run.info.run_name == "model/twin/0"]
 
 
-def ledger(root: Path) -> tuple[dict[str, list[tuple[int, float]]], list[int]]:
+def tracked(root: Path) -> tuple[dict[str, list[tuple[int, float]]], list[int]]:
     """What the last of the twin's runs has: its metrics by step, and the steps of its pictures."""
-    client, run = MlflowClient(ledger_uri(root, None)), runs(root)[-1]
+    client, run = MlflowClient(tracking_uri(root, None)), runs(root)[-1]
     names = [name for name in run.data.metrics if name.startswith(("train/", "val/"))]
     kept = {
         name: [(item.step, item.value) for item in client.get_metric_history(run.info.run_id, name)] for name in names
@@ -132,13 +132,13 @@ def same_model(one: Path, other: Path) -> None:
     assert told[0] == told[1]
     drawn = [{path.name: path.read_bytes() for path in (folder / "pictures").iterdir()} for folder in (ours, theirs)]
     assert drawn[0] == drawn[1]
-    assert ledger(one) == ledger(other)
+    assert tracked(one) == tracked(other)
     assert [*checkpoints(one), *ours.glob("*.ckpt")] == []
-    assert leftovers(one) == []
+    assert partial_files(one) == []
 
 
 def test_the_uninterrupted_run_has_every_step_once(uninterrupted: Path) -> None:
-    metrics, pictures = ledger(uninterrupted)
+    metrics, pictures = tracked(uninterrupted)
     assert [step for step, _ in metrics["train/loss"]] == list(range(1, STEPS, 2))
     assert [value for _, value in metrics["train/tokens"]] == [640.0 * step for step in range(2, STEPS + 1, 2)]
     assert [step for step, _ in metrics["val/loss"]] == list(range(2, STEPS, 3))
@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(copy: Path, uninterru
     first = cut_off(copy, signal.SIGKILL, least=8, training__checkpoint_minutes=OFTEN)
     again = cut_off(copy, signal.SIGKILL, least=first + 9, training__checkpoint_minutes=OFTEN)
     said = train(copy, training__checkpoint_minutes=OFTEN)
-    assert said.count(f"model/twin/0 goes on from its checkpoint of step {again}.") == 1
+    assert said.count(f"model/twin/0 resumes from its checkpoint of step {again}.") == 1
     same_model(copy, uninterrupted)
     (folder,) = done(copy)
     facts = json.loads((folder / "facts.json").read_text())
@@ -165,7 +165,7 @@ def test_a_signal_leaves_a_checkpoint_whatever_the_interval(
     assert step >= 7
     assert {run.info.status for run in runs(copy)} == {"FAILED"}
     said = train(copy, executor__workers=workers)
-    assert said.count(f"model/twin/0 goes on from its checkpoint of step {step}.") == 1
+    assert said.count(f"model/twin/0 resumes from its checkpoint of step {step}.") == 1
     same_model(copy, uninterrupted)
 
 
@@ -175,8 +175,8 @@ def test_a_checkpoint_of_no_use_is_told_and_the_model_starts_anew(copy: Path, un
     place.write_bytes(place.read_bytes()[:-1000])
     said = train(copy)
     reason = "it is damaged: File is not a zip file"
-    assert said.count(f"model/twin/0 starts anew, as its checkpoint cannot be used: {reason}.") == 1
-    assert "goes on from" not in said
+    assert said.count(f"model/twin/0 starts from scratch, as its checkpoint cannot be used: {reason}.") == 1
+    assert "resumes from" not in said
     same_model(copy, uninterrupted)
 
 
@@ -187,7 +187,7 @@ def test_two_processes_go_on_together(copy: Path, finished: Path, tmp_path: Path
     train(other, training__checkpoint_minutes=NEVER, **both)
     step = cut_off(copy, signal.SIGTERM, least=8, training__checkpoint_minutes=OFTEN, **both)
     said = train(copy, training__checkpoint_minutes=OFTEN, **both)
-    assert said.count(f"model/twin/0 goes on from its checkpoint of step {step}.") == 1
+    assert said.count(f"model/twin/0 resumes from its checkpoint of step {step}.") == 1
     same_model(copy, other)
 
 
@@ -204,7 +204,7 @@ DEPTH = "tokenizer-depth"
 def without_rgb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a run whose tokenizers nobody interrupts."""
     root = tmp_path_factory.mktemp("without_rgb")
-    assert "goes on from" not in train(root, training__checkpoint_minutes=NEVER, **WITHOUT_RGB)
+    assert "resumes from" not in train(root, training__checkpoint_minutes=NEVER, **WITHOUT_RGB)
     return root
 
 
@@ -212,16 +212,16 @@ def without_rgb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_tokenizer_goes_on_too_and_ends_as_the_same(sign: signal.Signals, without_rgb: Path, tmp_path: Path) -> None:
     step = cut_off(tmp_path, sign, least=8, stage=DEPTH, training__checkpoint_minutes=OFTEN, **WITHOUT_RGB)
     said = train(tmp_path, training__checkpoint_minutes=OFTEN, **WITHOUT_RGB)
-    assert said.count(f"tokenizer/depth goes on from its checkpoint of step {step}.") == 1
+    assert said.count(f"tokenizer/depth resumes from its checkpoint of step {step}.") == 1
     (ours,), (theirs,) = done(tmp_path, DEPTH), done(without_rgb, DEPTH)
     assert ours.name == theirs.name
     found, expected = (
-        {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (DONE, LOG)}
+        {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (DONE_FILE, LOG_FILE)}
         for folder in (ours, theirs)
     )
     assert "history.json" in expected
     assert found == expected
-    assert leftovers(tmp_path) == []
+    assert partial_files(tmp_path) == []
 
 
 def test_an_arm_without_rgb_is_drawn_from_its_first_grid_and_takes_no_photographs(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.experiments.miniature import ablate, started
+from tests.experiments.miniature import ablate, start_process
 from tests.ports import free_port
 
 SMALL = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -83,7 +83,7 @@ def test_a_run_is_tracked_over_http(server: str, tmp_path: Path) -> None:
 
 def test_the_ledgers_pages_open_and_close(finished: Path) -> None:
     port = free_port()
-    process = started(["ui", "--root", str(finished), "--port", str(port)], env=SMALL)
+    process = start_process(["ui", "--root", str(finished), "--port", str(port)], env=SMALL)
     page = wait_for(f"http://127.0.0.1:{port}/", process)
     assert "mlflow" in page.lower()
     process.send_signal(signal.SIGTERM)
@@ -96,7 +96,7 @@ def test_the_ledgers_pages_open_and_close(finished: Path) -> None:
 
 
 def test_the_pages_of_a_ledger_that_is_not_there(tmp_path: Path) -> None:
-    process = started(["ui", "--root", str(tmp_path / "none"), "--port", str(free_port())], env=SMALL)
+    process = start_process(["ui", "--root", str(tmp_path / "none"), "--port", str(free_port())], env=SMALL)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said.startswith("fourm: ")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import CONFIGS
-from tests.experiments.miniature import leftovers, started
+from experiments.config import CONFIG_FOLDER
+from tests.experiments.miniature import partial_files, start_process
 
 FEW = {
     "seeds": "[0]",
@@ -69,14 +69,14 @@ EXTRA: dict[str, dict[str, str]] = {
 
 
 def test_every_shipped_config_is_run_here() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(EXTRA)
+    assert {path.stem for path in CONFIG_FOLDER.glob("*.yaml")} == set(EXTRA)
 
 
 @pytest.mark.parametrize("name", EXTRA)
 def test_one_step_of_a_shipped_config(name: str, tmp_path: Path) -> None:
     overrides = [f"{key}={value}" for key, value in {**FEW, **EXTRA[name]}.items()]
     # In a process of its own, whose gigabytes are given back.
-    process = started(["ablate", name, f"root={tmp_path}", *overrides])
+    process = start_process(["ablate", name, f"root={tmp_path}", *overrides])
     _, said = process.communicate()
     assert process.returncode == 0, said
     told = json.loads((tmp_path / name / "ablation.json").read_text())
@@ -86,4 +86,4 @@ def test_one_step_of_a_shipped_config(name: str, tmp_path: Path) -> None:
         if name.startswith("fourm_"):
             assert card["parameters"] > 198_000_000
     assert (tmp_path / name / "report.html").stat().st_size > 50_000
-    assert leftovers(tmp_path) == []
+    assert partial_files(tmp_path) == []

@@ -6,30 +6,34 @@ from pathlib import Path
 import pytest
 
 from experiments.ablation import find_model
-from experiments.config import ExperimentConfig, load_config, modalities_of
-from experiments.planning import plan_of, sources_of
-from experiments.stages import CHECKPOINT, DONE, Plan
+from experiments.config import ExperimentConfig, build_modalities, load_config
+from experiments.planning import build_stage_plan, plugin_file_hashes
+from experiments.stages import CHECKPOINT_FILE, DONE_FILE, StagePlan
 from modalities import default_registry
 from modalities.errors import DataError
-from modalities.sequences import Prose
+from modalities.sequences import FreeTextModality
 
 SMALL = ["scale.size=64", "scale.patch=8", "data.train=20", "data.validation=8", "data.shard=10", "seeds=[0,1]"]
 
 
-def _plan(tmp_path: Path, *overrides: str) -> tuple[ExperimentConfig, Plan]:
+def _plan(tmp_path: Path, *overrides: str) -> tuple[ExperimentConfig, StagePlan]:
     config = load_config(None, [f"root={tmp_path}", *SMALL, *overrides])
-    return config, plan_of(config, modalities_of(config, default_registry()))
+    return config, build_stage_plan(config, build_modalities(config, default_registry()))
 
 
 def test_tokenizers_are_made_once_and_models_for_each_arm_and_seed(tmp_path: Path) -> None:
     _, plan = _plan(tmp_path)
-    assert len(plan.of("tokenizer")) == 12
-    assert len(plan.of("text")) == 1
-    assert [stage.name for stage in plan.of("data")] == ["data/train/0000", "data/train/0001", "data/validation/0000"]
-    assert len(plan.of("tokens")) == 3
-    assert len(plan.of("model")) == len(plan.of("evaluation")) == 4
-    assert [stage.name for stage in plan.of("generation")] == ["generation/fourm_7", "generation/fourm_21"]
-    assert all(stage.details["seed"] == 0 for stage in plan.of("generation"))
+    assert len(plan.stages_of_kind("tokenizer")) == 12
+    assert len(plan.stages_of_kind("text")) == 1
+    assert [stage.name for stage in plan.stages_of_kind("data")] == [
+        "data/train/0000",
+        "data/train/0001",
+        "data/validation/0000",
+    ]
+    assert len(plan.stages_of_kind("tokens")) == 3
+    assert len(plan.stages_of_kind("model")) == len(plan.stages_of_kind("evaluation")) == 4
+    assert [stage.name for stage in plan.stages_of_kind("generation")] == ["generation/fourm_7", "generation/fourm_21"]
+    assert all(stage.run_args["seed"] == 0 for stage in plan.stages_of_kind("generation"))
 
 
 def test_every_stage_stands_behind_its_inputs(tmp_path: Path) -> None:
@@ -60,7 +64,7 @@ def test_a_setting_changes_what_depends_on_it_and_nothing_else(tmp_path: Path) -
 def test_no_variations_are_no_stage_and_change_no_other(tmp_path: Path) -> None:
     _, before = _plan(tmp_path)
     _, after = _plan(tmp_path, "evaluation.num_generated=0")
-    assert not after.of("generation")
+    assert not after.stages_of_kind("generation")
     assert after.signatures == {
         name: sign for name, sign in before.signatures.items() if before.stages[name].kind != "generation"
     }
@@ -70,7 +74,9 @@ def test_one_tokenizers_steps_change_that_tokenizer_alone(tmp_path: Path) -> Non
     _, before = _plan(tmp_path)
     _, after = _plan(tmp_path, "tokenizer_training.steps.depth=7")
     names = [
-        stage.name for stage in before.of("tokenizer") if before.signatures[stage.name] != after.signatures[stage.name]
+        stage.name
+        for stage in before.stages_of_kind("tokenizer")
+        if before.signatures[stage.name] != after.signatures[stage.name]
     ]
     assert names == ["tokenizer/depth"]
 
@@ -79,13 +85,13 @@ def test_half_written_folders_do_not_count_and_are_removed(tmp_path: Path) -> No
     _, plan = _plan(tmp_path)
     whole, half = plan.folder("text"), plan.folder("data/train/0000")
     whole.mkdir(parents=True)
-    (whole / DONE).write_text("{}")
+    (whole / DONE_FILE).write_text("{}")
     half.mkdir()
     (plan.root / "stages" / ".text-abc.partial").mkdir()
     resumable = plan.root / "stages" / ".model-abc.partial"
     resumable.mkdir()
-    (resumable / CHECKPOINT).write_bytes(b"anything")
-    plan.clean()
+    (resumable / CHECKPOINT_FILE).write_bytes(b"anything")
+    plan.remove_incomplete()
     assert plan.is_done("text")
     assert not half.exists()
     assert list((plan.root / "stages").glob(".*")) == [resumable]
@@ -125,23 +131,23 @@ def test_the_code_of_a_modality_from_elsewhere_decides_too(tmp_path: Path, monke
     file.write_text("from modalities.sequences import Prose\nclass Mood(Prose):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     mood = importlib.import_module("brightness_kit_1").Mood
-    before = sources_of(mood)
+    before = plugin_file_hashes(mood)
     assert len(before) == 1
     file.write_text(file.read_text() + "    title = 'Mood'\n")
-    assert sources_of(mood) != before
-    assert sources_of(Prose) == []
+    assert plugin_file_hashes(mood) != before
+    assert plugin_file_hashes(FreeTextModality) == []
 
 
 def test_a_stage_whose_record_is_damaged_is_not_done(tmp_path: Path) -> None:
     _, plan = _plan(tmp_path)
     folder = plan.folder("text")
     folder.mkdir(parents=True)
-    (folder / DONE).write_text("{}")
+    (folder / DONE_FILE).write_text("{}")
     assert plan.is_done("text")
     for content in ("", '{"stage": "te', "\x00", "[]"):
-        (folder / DONE).write_text(content)
+        (folder / DONE_FILE).write_text(content)
         assert not plan.is_done("text")
-    plan.clean()
+    plan.remove_incomplete()
     assert not folder.exists()
 
 
@@ -150,6 +156,6 @@ def test_a_stage_whose_record_is_damaged_is_not_done(tmp_path: Path) -> None:
 )
 def test_a_damaged_record_of_an_ablation_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "ablation.json").write_text(content)
-    with pytest.raises(DataError, match=r"ablation\.json is damaged, expected a record of models: \w+\. Run") as caught:
+    with pytest.raises(DataError, match=r"ablation\.json is damaged, expected model paths: \w+\. Run") as caught:
         find_model(tmp_path)
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import callbacks
-from lightning_modules.callbacks import Pictures, Reporter
+from lightning_modules.callbacks import PredictionImageCallback, ProgressReporter
 
 
 class Clock:
@@ -61,14 +61,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def end(callback: Reporter | Pictures, trainer: Mock) -> None:
+def end(callback: ProgressReporter | PredictionImageCallback, trainer: Mock) -> None:
     """A batch has ended."""
     callback.on_train_batch_end(trainer, Plain(), None, None, 0)
 
 
 def test_the_share_and_the_rate(clock: Clock) -> None:
     said: list[tuple[float, float, str]] = []
-    reporter = Reporter(lambda *told: said.append(told), "samples", 8)
+    reporter = ProgressReporter(lambda *told: said.append(told), "samples", 8)
     trainer = at_start(40)
     reporter.on_train_start(trainer, Plain())
     clock.now, trainer.global_step = 102.0, 10
@@ -78,7 +78,7 @@ def test_the_share_and_the_rate(clock: Clock) -> None:
 
 def test_all_ranks_and_accumulated_batches_count(clock: Clock) -> None:
     said: list[tuple[float, float, str]] = []
-    reporter = Reporter(lambda *told: said.append(told), "samples", 8)
+    reporter = ProgressReporter(lambda *told: said.append(told), "samples", 8)
     trainer = at_start(40, world_size=3, accumulate=2)
     reporter.on_train_start(trainer, Plain())
     clock.now, trainer.global_step = 104.0, 20
@@ -88,7 +88,7 @@ def test_all_ranks_and_accumulated_batches_count(clock: Clock) -> None:
 
 def test_steps_of_an_earlier_run_are_in_the_share_and_not_in_the_rate(clock: Clock) -> None:
     said: list[tuple[float, float, str]] = []
-    reporter = Reporter(lambda *told: said.append(told), "images", 1)
+    reporter = ProgressReporter(lambda *told: said.append(told), "images", 1)
     trainer = at_start(100)
     trainer.global_step = 50
     reporter.on_train_start(trainer, Plain())
@@ -99,7 +99,7 @@ def test_steps_of_an_earlier_run_are_in_the_share_and_not_in_the_rate(clock: Clo
 
 def test_it_speaks_at_most_twice_a_second(clock: Clock) -> None:
     said: list[float] = []
-    reporter = Reporter(lambda share, rate, unit: said.append(share), "images", 1)
+    reporter = ProgressReporter(lambda share, rate, unit: said.append(share), "images", 1)
     trainer = at_start(100)
     reporter.on_train_start(trainer, Plain())
     for step in range(1, 9):
@@ -111,11 +111,11 @@ def test_it_speaks_at_most_twice_a_second(clock: Clock) -> None:
 def test_only_the_first_rank_speaks_and_draws(clock: Clock) -> None:
     said: list[Any] = []
     trainer = at_start(2, is_first=False)
-    reporter = Reporter(lambda *told: said.append(told), "images", 1)
+    reporter = ProgressReporter(lambda *told: said.append(told), "images", 1)
     reporter.on_train_start(trainer, Plain())
     clock.now, trainer.global_step = 200.0, 2
     end(reporter, trainer)
-    end(Pictures(1, lambda module, step: said.append(step)), trainer)
+    end(PredictionImageCallback(1, lambda module, step: said.append(step)), trainer)
     assert said == []
 
 
@@ -147,7 +147,7 @@ def test_pictures_are_drawn_every_so_often_and_at_the_end(
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=tmp_path,
-        callbacks=[Pictures(every, paint)],
+        callbacks=[PredictionImageCallback(every, paint)],
     )
     trainer.fit(module, DataLoader(cast(Any, torch.ones(steps * accumulate, 1))))
     assert drawn == expected

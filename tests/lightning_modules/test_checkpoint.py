@@ -10,16 +10,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lightning_modules.checkpoint import CARD, CONFIG, TEXT, WEIGHTS, load_model, save_model
+from lightning_modules.checkpoint import (
+    CARD_FILE,
+    CONFIG_FILE,
+    TEXT_TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    load_model,
+    save_model,
+)
 from modalities.errors import CheckpointError, DataError, UserError
 from modalities.registry import default_registry
 from modalities.spec import Scale
-from networks.batch import Rows, TokenBatch
+from networks.batch import PackedInputs, TokenBatch
 from networks.fourm import FourM
 from networks.fourm_config import Sharing
 from networks.streams import StreamKind
 from networks.tokenizers.text import TextTokenizer
-from tests.experiments.small_folder import make_folder
+from tests.experiments.small_folder import make_model_folder
 from tests.networks.small import STREAMS, small_batch, small_config
 
 NAMES = ("depth", "caption")
@@ -29,7 +36,9 @@ SCALE = Scale(size=32, patch=8, max_vocab=16, max_tokens=40)
 def batch() -> TokenBatch:
     """A small batch in single precision."""
     made = small_batch()
-    return replace(made, rows={name: Rows(values=r.values.float(), slots=r.slots) for name, r in made.rows.items()})
+    return replace(
+        made, rows={name: PackedInputs(values=r.values.float(), slots=r.slots) for name, r in made.rows.items()}
+    )
 
 
 def model(**changes: object) -> FourM:
@@ -73,7 +82,7 @@ def folder(text: TextTokenizer, tmp_path: Path) -> Path:
     "changes",
     [
         *({"sharing": sharing} for sharing in Sharing),
-        {"bias": True, "qk_norm": True, "registers": 2, "learnt_positions": True},
+        {"bias": True, "qk_norm": True, "registers": 2, "learned_positions": True},
         {"gated": False, "deep_stem": True},
     ],
     ids=str,
@@ -103,20 +112,20 @@ def test_what_is_beside_the_weights_comes_back(folder: Path, text: TextTokenizer
     assert found.scale == SCALE
     assert found.fingerprints == {"depth": "abc"}
     assert found.card == {"data": "none", "steps": 3}
-    assert found.text is not None
-    assert found.text.encode("a red ball") == text.encode("a red ball")
+    assert found.text_tokenizer is not None
+    assert found.text_tokenizer.encode("a red ball") == text.encode("a red ball")
     assert found.tokenizers == {}
-    assert found.modalities_from(default_registry())["depth"] == default_registry()["depth"].at(SCALE)
+    assert found.build_modalities(default_registry())["depth"] == default_registry()["depth"].scaled(SCALE)
     assert {stream.kind for stream in found.streams} == set(StreamKind)
 
 
 def test_a_model_without_text_tokenizer_says_what_it_lacks(tmp_path: Path) -> None:
     found = load_model(save(tmp_path / "model", model()))
-    assert found.text is None
+    assert found.text_tokenizer is None
     with pytest.raises(DataError, match=r"'caption' needs a tokenizer .* again with --text-tokenizer FILE"):
-        found.expect(found.modalities_from(default_registry())["caption"])
+        found.require_tokenizers(found.build_modalities(default_registry())["caption"])
     with pytest.raises(DataError, match=r"'depth' needs a tokenizer .* again with --tokenizer depth=PATH"):
-        found.expect(found.modalities_from(default_registry())["depth"])
+        found.require_tokenizers(found.build_modalities(default_registry())["depth"])
 
 
 def test_a_model_of_other_modalities_is_refused(folder: Path) -> None:
@@ -129,15 +138,15 @@ def test_a_folder_that_is_no_models(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         load_model(tmp_path / "nowhere")
     place = tmp_path / "nowhere"
-    assert str(caught.value) == f"{place / CONFIG} is missing: {place} is not a model's folder."
+    assert str(caught.value) == f"{place / CONFIG_FILE} is missing: {place} is not a model's folder."
 
 
 def test_a_file_in_place_of_a_folder(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a model's folder"):
-        load_model(folder / CARD)
+        load_model(folder / CARD_FILE)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, TEXT, CARD])
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, TEXT_TOKENIZER_FILE, CARD_FILE])
 def test_a_missing_file(name: str, folder: Path) -> None:
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=r"is incomplete|cannot be read") as caught:
@@ -146,7 +155,7 @@ def test_a_missing_file(name: str, folder: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, TEXT, CARD, CONFIG])
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, CONFIG_FILE])
 def test_a_damaged_file(name: str, folder: Path) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
@@ -156,40 +165,40 @@ def test_a_damaged_file(name: str, folder: Path) -> None:
 
 
 def test_a_setting_that_is_not_known(folder: Path) -> None:
-    content = json.loads((folder / CONFIG).read_text())
+    content = json.loads((folder / CONFIG_FILE).read_text())
     content["model"]["witdh"] = 3
-    (folder / CONFIG).write_text(json.dumps(content))
+    (folder / CONFIG_FILE).write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"config\.json cannot be read: .*witdh"):
         load_model(folder)
 
 
 def test_a_published_checkpoint_is_to_be_imported(folder: Path) -> None:
-    (folder / CONFIG).write_text(json.dumps({"domains_in": ["rgb@224"]}))
+    (folder / CONFIG_FILE).write_text(json.dumps({"domains_in": ["rgb@224"]}))
     with pytest.raises(CheckpointError, match="is a published checkpoint: run fourm import-checkpoint"):
         load_model(folder)
 
 
 def test_weights_of_another_shape(folder: Path) -> None:
-    weights = load_file(folder / WEIGHTS)
+    weights = load_file(folder / WEIGHTS_FILE)
     name = next(name for name, value in weights.items() if value.ndim == 2)
     rows, columns = weights[name].shape
     weights[name] = torch.zeros(rows + 1, columns)
-    save_file(weights, folder / WEIGHTS)
+    save_file(weights, folder / WEIGHTS_FILE)
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
     assert str(caught.value) == (
-        f"{folder / WEIGHTS}: {name} has shape {(rows + 1, columns)}, expected {(rows, columns)}."
+        f"{folder / WEIGHTS_FILE}: {name} has shape {(rows + 1, columns)}, expected {(rows, columns)}."
     )
 
 
 def test_weights_that_are_missing_or_unknown(folder: Path) -> None:
-    weights = load_file(folder / WEIGHTS)
+    weights = load_file(folder / WEIGHTS_FILE)
     name = sorted(weights)[0]
     weights["surplus"] = weights.pop(name)
-    save_file(weights, folder / WEIGHTS)
+    save_file(weights, folder / WEIGHTS_FILE)
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
-    assert str(caught.value) == f"{folder / WEIGHTS} lacks ['{name}'] and has unknown ['surplus']."
+    assert str(caught.value) == f"{folder / WEIGHTS_FILE} lacks ['{name}'] and has unknown ['surplus']."
 
 
 def test_a_model_takes_the_place_of_another_whole(folder: Path) -> None:
@@ -201,8 +210,8 @@ def test_a_model_takes_the_place_of_another_whole(folder: Path) -> None:
 
 
 def test_tokenizers_are_copied(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "model")
+    folder = make_model_folder(tmp_path / "model")
     shutil.rmtree(tmp_path / "tokenizers")
     found = load_model(folder)
     assert "depth" in found.tokenizers
-    assert found.lacks(found.modalities_from(default_registry())["depth"]) is None
+    assert found.missing_option(found.build_modalities(default_registry())["depth"]) is None

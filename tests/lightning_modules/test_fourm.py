@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from lightning_modules.fourm import DivergedError, FourMModule
 from lightning_modules.optim import OptimConfig
 from modalities.errors import CheckpointError
-from networks.batch import Rows, TokenBatch
+from networks.batch import PackedInputs, TokenBatch
 from networks.streams import Stream
 from tests.networks.small import STREAMS, small_batch, small_config
 
@@ -24,7 +24,9 @@ TOKENS = small_batch().num_tokens
 def batch(seed: int) -> TokenBatch:
     """A small batch in single precision."""
     made = small_batch(seed)
-    return replace(made, rows={name: Rows(values=r.values.float(), slots=r.slots) for name, r in made.rows.items()})
+    return replace(
+        made, rows={name: PackedInputs(values=r.values.float(), slots=r.slots) for name, r in made.rows.items()}
+    )
 
 
 def module(streams: tuple[Stream, ...] = STREAMS, width: int = 16, **optim: Any) -> FourMModule:
@@ -98,10 +100,10 @@ def test_on_one_cpu_gradients_of_tables_stay_where_they_are_and_are_those_of_aut
 ) -> None:
     keeping, plain = module(clip=1e6), module(clip=1e6)
     watch = fit(keeping, 5, tmp_path, accumulate=2)
-    assert keeping.model.heads.keeps_gradient
+    assert keeping.model.heads.retains_grad
     monkeypatch.setattr(FourMModule, "on_fit_start", lambda self: None)
     expected = fit(plain, 5, tmp_path, accumulate=2)
-    assert not plain.model.heads.keeps_gradient
+    assert not plain.model.heads.retains_grad
     assert watch.norms == pytest.approx(expected.norms, rel=1e-4)
     assert watch.losses == pytest.approx(expected.losses, rel=1e-4)
     table = keeping.model.heads.table.grad
@@ -157,18 +159,18 @@ def test_averaged_weights_move_once_for_each_step(accumulate: int, tmp_path: Pat
     expected = steps[0]
     for weights in steps[1:]:
         expected = [0.7 * old + 0.3 * new for old, new in zip(expected, weights, strict=True)]
-    found = list(made.trained.parameters())
-    assert made.trained is not made.model
+    found = list(made.inference_model.parameters())
+    assert made.inference_model is not made.model
     for own, ours in zip(found, expected, strict=True):
         torch.testing.assert_close(own, ours)
     assert not all(torch.allclose(a, b) for a, b in zip(found, steps[-1], strict=True))
-    assert int(made.averaged.n_averaged) == 4  # type: ignore[union-attr]
+    assert int(made.ema_model.n_averaged) == 4  # type: ignore[union-attr]
 
 
 def test_without_averaging_the_weights_themselves_are_used() -> None:
     made = module()
-    assert made.averaged is None
-    assert made.trained is made.model
+    assert made.ema_model is None
+    assert made.inference_model is made.model
 
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
@@ -190,7 +192,7 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert resumed.tokens_seen == whole.tokens_seen == 4 * TOKENS
     assert rest.rates == pytest.approx(straight.rates[2:])
     assert rest.losses == pytest.approx(straight.losses[2:], rel=1e-5)
-    for own, other in zip(resumed.trained.parameters(), whole.trained.parameters(), strict=True):
+    for own, other in zip(resumed.inference_model.parameters(), whole.inference_model.parameters(), strict=True):
         torch.testing.assert_close(own, other)
 
 
@@ -256,7 +258,7 @@ def test_validation_is_by_the_averaged_weights(tmp_path: Path) -> None:
     found = trainer.validate(made, loader, verbose=False)[0]
     made.eval()
     with torch.no_grad():
-        output = made.trained(batch(9))
+        output = made.inference_model(batch(9))
         plain = made.model(batch(9))
     assert found["val/loss"] == pytest.approx(float(output.loss), rel=1e-5)
     assert float(plain.loss) != pytest.approx(float(output.loss), rel=1e-4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.optim import OptimConfig, adamw
+from lightning_modules.optim import OptimConfig, build_adamw
 from modalities.errors import ConfigError
 
 
@@ -42,7 +42,7 @@ def test_a_step_without_gradient_shrinks_matrices_and_leaves_vectors() -> None:
     frozen = nn.Parameter(torch.ones(2, 2), requires_grad=False)
     model.register_parameter("frozen", frozen)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    optimizer = adamw(model, OptimConfig(lr=0.1, weight_decay=0.5))
+    optimizer = build_adamw(model, OptimConfig(lr=0.1, weight_decay=0.5))
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -55,7 +55,7 @@ def test_a_step_without_gradient_shrinks_matrices_and_leaves_vectors() -> None:
 def test_a_first_step_is_adams_with_the_configs_betas_and_epsilon() -> None:
     weight = nn.Linear(2, 1, bias=False)
     start, gradients = weight.weight.detach().clone(), (torch.tensor([[3.0, -4.0]]), torch.tensor([[1.0, 2.0]]))
-    optimizer = adamw(weight, OptimConfig(lr=0.01, weight_decay=0.0, betas=(0.8, 0.6), eps=0.5))
+    optimizer = build_adamw(weight, OptimConfig(lr=0.01, weight_decay=0.0, betas=(0.8, 0.6), eps=0.5))
     mean = square = torch.zeros(1, 2)
     for number, gradient in enumerate(gradients, 1):
         weight.weight.grad = gradient.clone()

@@ -15,10 +15,10 @@ pytest.importorskip("huggingface_hub", reason="huggingface_hub is an optional ex
 ROOT = Path(__file__).parents[2]
 READ = """
 import sys
-from lightning_modules.published import read_source
+from lightning_modules.published import open_checkpoint
 from modalities.errors import CheckpointError
 try:
-    source = read_source(sys.argv[1])
+    source = open_checkpoint(sys.argv[1])
 except CheckpointError as error:
     sys.stdout.write(f"refused: {error}")
 else:

@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from lightning_modules.records import from_plain, to_plain
-from modalities.spec import Dense, Loss, TokenizerTask, ViTVQ
+from modalities.spec import Dense, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import DecoderKind, TokenizerConfig
 
 TASK = TokenizerTask(
-    name="a", layout=Dense(channels=1, size=8, patch=4), tokenizer=ViTVQ(name="a", vocab=4, loss=Loss.mse)
+    name="a",
+    layout=Dense(channels=1, size=8, patch=4),
+    tokenizer=ViTVQ(name="a", vocab_size=4, loss=ReconstructionLoss.mse),
 )
 
 

@@ -17,14 +17,14 @@ from lightning_modules.data.loading import FourMDataModule
 from lightning_modules.data.store import TokenStore, write_tokens
 from lightning_modules.fourm import FourMModule
 from lightning_modules.optim import OptimConfig
-from lightning_modules.resuming import FACTS, Checkpoints, WholeFile, read_checkpoint
+from lightning_modules.resuming import STAGE_KEY, AtomicCheckpointIO, PeriodicCheckpoint, read_checkpoint
 from modalities.errors import CheckpointError
 from networks.masking import Masker, MaskingConfig
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
 
 STREAMS = tuple(
-    Stream(name=name, kind=StreamKind.grid, num_tokens=4, vocabulary=name, vocab=50, grid=2)
+    Stream(name=name, kind=StreamKind.grid, num_tokens=4, vocabulary=name, vocab_size=50, grid=2)
     for name in ("depth", "semseg", "edges")
 )
 STEPS = 13
@@ -83,7 +83,7 @@ def fit(
     made: FourMModule,
     store: TokenStore,
     notes: Notes,
-    checkpoints: Checkpoints,
+    checkpoints: PeriodicCheckpoint,
     *others: Callback,
     found: dict[str, Any] | None = None,
     num_workers: int = 0,
@@ -103,7 +103,7 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
         callbacks=[checkpoints, *others],
-        plugins=WholeFile(said, found),
+        plugins=AtomicCheckpointIO(said, found),
         **given,
     )
     masker = Masker(STREAMS, MaskingConfig(num_inputs=3, num_targets=2))
@@ -112,9 +112,9 @@ def fit(
     return trainer
 
 
-def checkpoints(path: Path, notes: Notes, minutes: float = 1e-9) -> Checkpoints:
+def checkpoints(path: Path, notes: Notes, minutes: float = 1e-9) -> PeriodicCheckpoint:
     """One after every step, unless told otherwise."""
-    return Checkpoints(path, "mine", minutes, lambda: {"kept": notes.kept})
+    return PeriodicCheckpoint(path, "mine", minutes, lambda: {"kept": notes.kept})
 
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
@@ -153,7 +153,7 @@ def resume(store: TokenStore, folder: Path, stop: int, **settings: Any) -> tuple
     resumed, again = module(), Notes()
     found = read_checkpoint(place, "mine", resumed)
     assert found["global_step"] == stop
-    again.kept = [(step, values) for step, values in found[FACTS]["kept"]]
+    again.kept = [(step, values) for step, values in found[STAGE_KEY]["kept"]]
     fit(resumed, store, again, checkpoints(place, again), found=found, **settings)
     return resumed, again
 
@@ -291,11 +291,11 @@ def test_one_bit_that_is_another_one_is_found(part: float, written: Path) -> Non
 def test_a_checkpoint_of_something_else_is_refused(written: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^it is of mine, not of another$"):
         read_checkpoint(written, "another", module())
-    with pytest.raises(CheckpointError, match=r"^it was written by other code: averaged\.module\..* differs$"):
+    with pytest.raises(CheckpointError, match=r"^it was written by other code: ema_model\.module\..* differs$"):
         read_checkpoint(written, "mine", module(width=32))
     torch.save({"weights": torch.ones(3)}, written)
     with pytest.raises(CheckpointError, match=r"^it is no checkpoint of a stage$"):
         read_checkpoint(written, "mine", module())
-    torch.save({FACTS: CutError}, written)
+    torch.save({STAGE_KEY: CutError}, written)
     with pytest.raises(CheckpointError, match=r"^it is damaged: "):
         read_checkpoint(written, "mine", module())

@@ -10,21 +10,21 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_modules.data.loading import RowDataModule
-from lightning_modules.resuming import Checkpoints, WholeFile, read_checkpoint
+from lightning_modules.resuming import AtomicCheckpointIO, PeriodicCheckpoint, read_checkpoint
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
-from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
 from networks.tokenizers.config import CodebookKind, DecoderKind, TokenizerConfig
 
 STEPS = 13
 IMAGE = TokenizerTask(
     name="depth",
     layout=Dense(channels=1, size=16, patch=4),
-    tokenizer=ViTVQ(name="depth", vocab=32, loss=Loss.mse),
+    tokenizer=ViTVQ(name="depth", vocab_size=32, loss=ReconstructionLoss.mse),
 )
 VECTOR = TokenizerTask(
     name="poses",
     layout=Vector(channels=9, num_tokens=8),
-    tokenizer=ProductMLP(name="poses", vocab=16, loss=Loss.smooth_l1),
+    tokenizer=ProductMLP(name="poses", vocab_size=16, loss=ReconstructionLoss.smooth_l1),
 )
 KINDS: dict[str, tuple[TokenizerTask, dict[str, Any]]] = {
     "codes from k-means": (IMAGE, {}),
@@ -76,8 +76,8 @@ def fit(made: TokenizerModule, kind: str, place: Path, *others: Callback, found:
         use_distributed_sampler=False,
         limit_val_batches=0,
         log_every_n_steps=2,
-        callbacks=[Checkpoints(place, "mine", 1e-9, dict), *others],
-        plugins=WholeFile(print, found),
+        callbacks=[PeriodicCheckpoint(place, "mine", 1e-9, dict), *others],
+        plugins=AtomicCheckpointIO(print, found),
     )
     trainer.fit(made, datamodule=RowDataModule(rows(kind), 8, seed=3), ckpt_path="read already" if found else None)
 

@@ -15,14 +15,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from modalities.errors import CheckpointError, ConfigError
-from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 
 ROOT = Path(__file__).parents[2]
 TASK = TokenizerTask(
     name="depth",
     layout=Dense(channels=1, size=16, patch=4),
-    tokenizer=ViTVQ(name="depth", vocab=32, loss=Loss.mse),
+    tokenizer=ViTVQ(name="depth", vocab_size=32, loss=ReconstructionLoss.mse),
 )
 OPTIM = TokenizerOptimConfig.nano(steps=30)
 
@@ -66,24 +66,24 @@ def test_training_lowers_the_loss_on_held_out_data_and_tells_code_usage() -> Non
 def test_every_optimizer_step_is_averaged_in_and_the_codebook_is_copied() -> None:
     model = module(optim=replace(OPTIM, ema_decay=0.5))
     trainer(max_steps=5).fit(model, loader(), loader())
-    assert model.averaged is not None
-    assert int(model.averaged.n_averaged) == 5
-    ours, averaged = model.tokenizer.state_dict(), model.trained.state_dict()
+    assert model.ema_model is not None
+    assert int(model.ema_model.n_averaged) == 5
+    ours, ema_model = model.tokenizer.state_dict(), model.inference_tokenizer.state_dict()
     book = next(name for name in ours if name.endswith("_codebook.embed"))
-    assert torch.equal(ours[book], averaged[book])
-    assert not torch.equal(ours["to_latents.weight"], averaged["to_latents.weight"])
+    assert torch.equal(ours[book], ema_model[book])
+    assert not torch.equal(ours["to_latents.weight"], ema_model["to_latents.weight"])
 
 
 def test_without_averaging_the_trained_weights_are_the_last_ones() -> None:
     model = module(optim=replace(OPTIM, ema_decay=0.0))
-    assert model.trained is model.tokenizer
+    assert model.inference_tokenizer is model.tokenizer
 
 
 def test_product_codes_train_too() -> None:
     task = TokenizerTask(
         name="poses",
         layout=Vector(channels=9, num_tokens=8),
-        tokenizer=ProductMLP(name="poses", vocab=16, loss=Loss.smooth_l1),
+        tokenizer=ProductMLP(name="poses", vocab_size=16, loss=ReconstructionLoss.smooth_l1),
     )
     run = trainer(max_steps=3)
     vectors = DataLoader(TensorDataset(torch.randn(8, 9)), batch_size=4)
@@ -92,7 +92,7 @@ def test_product_codes_train_too() -> None:
 
 
 def test_a_codebook_that_is_hardly_used_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    model = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab=500, loss=Loss.mse)))
+    model = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab_size=500, loss=ReconstructionLoss.mse)))
     constant = DataLoader(TensorDataset(torch.zeros(8, 1, 16, 16)), batch_size=8)
     with caplog.at_level(logging.WARNING, logger="lightning_modules.tokenizer"):
         trainer().validate(model, constant, verbose=False)
@@ -101,7 +101,7 @@ def test_a_codebook_that_is_hardly_used_is_warned_of(caplog: pytest.LogCaptureFi
 
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     optim = TokenizerOptimConfig(steps=100, warmup_steps=10)
-    shares = [optim.share(step) for step in range(101)]
+    shares = [optim.lr_factor(step) for step in range(101)]
     assert shares[0] == pytest.approx(0.1)
     assert max(shares) == shares[9] == shares[10] == 1
     assert shares[55] == pytest.approx(0.5)
@@ -131,8 +131,8 @@ def test_a_checkpoint_of_another_tokenizer_is_refused_with_the_difference(tmp_pa
     run = trainer(max_steps=1)
     run.fit(module(), loader(), loader())
     run.save_checkpoint(tmp_path / "it.ckpt")
-    other = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab=16, loss=Loss.mse)))
-    with pytest.raises(CheckpointError, match=r"task.tokenizer.vocab is 32, expected 16"):
+    other = module(replace(TASK, tokenizer=ViTVQ(name="depth", vocab_size=16, loss=ReconstructionLoss.mse)))
+    with pytest.raises(CheckpointError, match=r"task.tokenizer.vocab_size is 32, expected 16"):
         trainer(max_steps=2).fit(other, loader(), loader(), ckpt_path=tmp_path / "it.ckpt")
 
 

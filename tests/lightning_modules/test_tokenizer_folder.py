@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from lightning_modules.tokenizer_folder import (
-    Quality,
+    QualityMetric,
     TokenizerCard,
-    fingerprint_of,
     load_tokenizer,
     save_tokenizer,
+    tokenizer_fingerprint,
 )
 from modalities.errors import CheckpointError, DataError
-from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import DecoderKind, DiffusionConfig, TokenizerConfig
-from networks.tokenizers.tokenizer import Usage
+from networks.tokenizers.tokenizer import CodebookUsage
 
-CONFIG = replace(
+CONFIG_FILE = replace(
     TokenizerConfig.nano(),
     width=32,
     mlp_width=16,
@@ -31,19 +31,19 @@ CONFIG = replace(
 DEPTH = TokenizerTask(
     name="depth",
     layout=Dense(channels=1, size=16, patch=4),
-    tokenizer=ViTVQ(name="depth", vocab=32, loss=Loss.smooth_l1, diffusible=True),
+    tokenizer=ViTVQ(name="depth", vocab_size=32, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     members=("depth",),
 )
 POSES = TokenizerTask(
     name="poses",
     layout=Vector(channels=9, num_tokens=8),
-    tokenizer=ProductMLP(name="poses", vocab=16, loss=Loss.smooth_l1),
+    tokenizer=ProductMLP(name="poses", vocab_size=16, loss=ReconstructionLoss.smooth_l1),
     members=("human_poses",),
 )
-CARD = TokenizerCard(
-    normalisation="metres, standardised",
-    quality={"depth/rmse": Quality(value=0.25, unit="m", higher_is_better=False)},
-    usage=Usage(used=0.05, perplexity=1.5),
+CARD_FILE = TokenizerCard(
+    normalization="metres, standardised",
+    quality={"depth/rmse": QualityMetric(value=0.25, unit="m", higher_is_better=False)},
+    usage=CodebookUsage(used=0.05, perplexity=1.5),
     data_fingerprint="scenes-1",
     provenance="exact",
     steps=7,
@@ -52,16 +52,16 @@ CARD = TokenizerCard(
 
 def written(folder: Path, task: TokenizerTask = DEPTH) -> str:
     torch.manual_seed(0)
-    return save_tokenizer(folder, build_tokenizer(task, CONFIG), task, CONFIG, CARD)
+    return save_tokenizer(folder, build_tokenizer(task, CONFIG_FILE), task, CONFIG_FILE, CARD_FILE)
 
 
 @pytest.mark.parametrize("task", [DEPTH, POSES])
 def test_a_folder_gives_back_what_was_put_in(tmp_path: Path, task: TokenizerTask) -> None:
     torch.manual_seed(0)
-    tokenizer = build_tokenizer(task, CONFIG)
-    fingerprint = save_tokenizer(tmp_path / "it", tokenizer, task, CONFIG, CARD)
+    tokenizer = build_tokenizer(task, CONFIG_FILE)
+    fingerprint = save_tokenizer(tmp_path / "it", tokenizer, task, CONFIG_FILE, CARD_FILE)
     back = load_tokenizer(tmp_path / "it", expected=task)
-    assert (back.task, back.config, back.card, back.fingerprint) == (task, CONFIG, CARD, fingerprint)
+    assert (back.task, back.config, back.card, back.fingerprint) == (task, CONFIG_FILE, CARD_FILE, fingerprint)
     x = torch.randn(2, 1, 16, 16) if task is DEPTH else torch.randn(2, 9)
     ids = tokenizer.eval().encode(x)
     assert torch.equal(back.tokenizer.encode(x), ids)
@@ -81,8 +81,8 @@ def test_the_card_can_be_read_by_a_person_and_a_program(tmp_path: Path) -> None:
 def test_equal_weights_have_equal_fingerprints_and_others_do_not(tmp_path: Path) -> None:
     first, second = written(tmp_path / "a"), written(tmp_path / "b")
     torch.manual_seed(1)
-    third = save_tokenizer(tmp_path / "c", build_tokenizer(DEPTH, CONFIG), DEPTH, CONFIG, CARD)
-    assert first == second == fingerprint_of(tmp_path / "b") != third
+    third = save_tokenizer(tmp_path / "c", build_tokenizer(DEPTH, CONFIG_FILE), DEPTH, CONFIG_FILE, CARD_FILE)
+    assert first == second == tokenizer_fingerprint(tmp_path / "b") != third
 
 
 def test_writing_again_replaces_the_folder_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_failed_write_leaves_the_old_folder_and_says_why(tmp_path: Path, monke
     monkeypatch.setattr("lightning_modules.tokenizer_folder.save_file", full)
     with pytest.raises(DataError, match=r"'depth' could not be written .* No space left on device"):
         written(tmp_path / "it")
-    assert fingerprint_of(tmp_path / "it") == before
+    assert tokenizer_fingerprint(tmp_path / "it") == before
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
 
@@ -139,7 +139,7 @@ def test_weights_that_do_not_fit_their_config_are_refused_with_the_difference(tm
     written(tmp_path / "it")
     path = tmp_path / "it" / "config.json"
     stored = json.loads(path.read_text())
-    stored["task"]["tokenizer"]["vocab"] = 64
+    stored["task"]["tokenizer"]["vocab_size"] = 64
     path.write_text(json.dumps(stored))
     with pytest.raises(CheckpointError, match=r"does not fit its config: codebook.*expected \[1, 64, 16\]"):
         load_tokenizer(tmp_path / "it")

@@ -8,8 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from lightning_modules import published
-from lightning_modules.published import FileTensors
-from lightning_modules.weights import write_weights
+from lightning_modules.published import SafetensorsFile
+from lightning_modules.weights import write_safetensors
 
 
 def test_what_is_written_is_read_by_the_formats_own_reader(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_what_is_written_is_read_by_the_formats_own_reader(tmp_path: Path) -> No
         "one": torch.tensor(7),
         "none": torch.zeros(0, 4),
     }
-    write_weights(tmp_path / "file", tensors, {"config": "{}"})
+    write_safetensors(tmp_path / "file", tensors, {"config": "{}"})
     found = load_file(tmp_path / "file")
     assert found.keys() == tensors.keys()
     assert all(
@@ -34,9 +34,9 @@ def test_what_is_written_is_read_by_the_formats_own_reader(tmp_path: Path) -> No
 
 def test_tensors_outlive_the_mapping_they_were_read_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = {str(number): torch.full((1000,), float(number)) for number in range(8)}
-    write_weights(tmp_path / "file", tensors)
-    monkeypatch.setattr(published, "MAPPED", 5000)
-    source = FileTensors(tmp_path / "file")
+    write_safetensors(tmp_path / "file", tensors)
+    monkeypatch.setattr(published, "MAX_MAPPED_BYTES", 5000)
+    source = SafetensorsFile(tmp_path / "file")
     read = {name: source[name] for name in source}
     assert all(torch.equal(value, tensors[name]) for name, value in read.items())
     assert source.shape("3") == (1000,)

@@ -9,13 +9,13 @@ from lightning import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
-from modalities.spec import Dense, Loss, TokenizerTask, ViTVQ
+from modalities.spec import Dense, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 
 TASK = TokenizerTask(
     name="depth",
     layout=Dense(channels=1, size=16, patch=4),
-    tokenizer=ViTVQ(name="depth", vocab=32, loss=Loss.mse),
+    tokenizer=ViTVQ(name="depth", vocab_size=32, loss=ReconstructionLoss.mse),
 )
 
 
@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     assert module.usage is not None
     ended = {
         "weights": module.tokenizer.state_dict(),
-        "averaged": module.trained.state_dict(),
+        "averaged": module.inference_tokenizer.state_dict(),
         "counts": module.usage.perplexity,
     }
     torch.save(ended, folder / f"{trainer.global_rank}.pt")

@@ -6,18 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from modalities.spec import Measure
+from modalities.spec import MetricInfo
 
-Measures = dict[str, Measure]
+MetricInfos = dict[str, MetricInfo]
 
 
-def results(measures: Measures, prediction: NDArray[Any], target: NDArray[Any], batch: int = 3) -> dict[str, float]:
+def compute_metrics(
+    metrics: MetricInfos, prediction: NDArray[Any], target: NDArray[Any], batch: int = 3
+) -> dict[str, float]:
     """The metrics of arrays, taken in batches of uneven size."""
     for begin in range(0, len(target), batch):
         part = slice(begin, begin + batch)
-        for measure in measures.values():
-            measure.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
-    return {name: float(measure.metric.compute()) for name, measure in measures.items()}
+        for info in metrics.values():
+            info.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
+    return {name: float(info.metric.compute()) for name, info in metrics.items()}
 
 
 def pictures(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities import Scale, SequenceModality, default_registry, learnt
+from modalities import Scale, SequenceModality, default_registry, learned_tokenizer
 from modalities.scene import Scene, make_scene
 
 NAMES = (
@@ -26,7 +26,7 @@ SCALE = Scale(size=64, patch=8, max_vocab=300)
 @functools.cache
 def modality_of(name: str) -> SequenceModality:
     """A modality at the demo's scale."""
-    modality = default_registry()[name].at(SCALE)
+    modality = default_registry()[name].scaled(SCALE)
     assert isinstance(modality, SequenceModality)
     return modality
 
@@ -37,9 +37,9 @@ def scenes() -> tuple[Scene, ...]:
     return tuple(make_scene(seed, size=64) for seed in range(12))
 
 
-def codes_for(modality: SequenceModality, value: Any, rng: np.random.Generator) -> NDArray[np.int64] | None:
+def random_codes(modality: SequenceModality, value: Any, rng: np.random.Generator) -> NDArray[np.int64] | None:
     """Random codes for the learnt parts of a value, or None where it has none."""
-    spec = learnt(modality)
+    spec = learned_tokenizer(modality)
     if spec is None:
         return None
-    return rng.integers(0, spec.tokenizer.vocab, (len(modality.prepare(value)), spec.layout.num_tokens))
+    return rng.integers(0, spec.tokenizer.vocab_size, (len(modality.preprocess(value)), spec.layout.num_tokens))

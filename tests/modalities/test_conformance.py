@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from modalities import Dense, Loss, Measure, Modality, Scale, Vector, View, ViTVQ, default_registry
+from modalities import Crop, Dense, MetricInfo, Modality, ReconstructionLoss, Scale, Vector, ViTVQ, default_registry
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
 from modalities.conformance import CHECKS, assert_conforms, check_modality
-from modalities.conformance.subject import same
+from modalities.conformance.subject import values_equal
 
 REGISTRY = default_registry()
 DEPTH, BOXES = REGISTRY["depth"], REGISTRY["bounding_boxes"]
@@ -26,14 +26,14 @@ def test_every_modality_keeps_its_contract(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class WrongShape(Depth):
-    def look(self, scene: Any) -> Any:
-        return super().look(scene)[None]
+    def from_scene(self, scene: Any) -> Any:
+        return super().from_scene(scene)[None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restless(Depth):
-    def look(self, scene: Any) -> Any:
-        return super().look(scene) + np.float32(np.random.default_rng().random())
+    def from_scene(self, scene: Any) -> Any:
+        return super().from_scene(scene) + np.float32(np.random.default_rng().random())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,28 +57,28 @@ class Littering(Depth):
 
 @dataclass(frozen=True, kw_only=True)
 class Unmirrored(Depth):
-    def augment(self, value: Any, view: View) -> Any:
-        return np.roll(super().augment(value, replace(view, flip=False)), 3 * view.flip, axis=1)
+    def transform(self, value: Any, crop: Crop) -> Any:
+        return np.roll(super().transform(value, replace(crop, flip=False)), 3 * crop.flip, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meddling(Depth):
-    def augment(self, value: Any, view: View) -> Any:
+    def transform(self, value: Any, crop: Crop) -> Any:
         value.setflags(write=True)
         value += 1
-        return super().augment(value, view)
+        return super().transform(value, crop)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LastChannels(Depth):
-    def prepare(self, value: Any) -> NDArray[Any]:
-        return np.moveaxis(super().prepare(value), 1, -1)
+    def preprocess(self, value: Any) -> NDArray[Any]:
+        return np.moveaxis(super().preprocess(value), 1, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lossy(Depth):
-    def restore(self, row: Any) -> Any:
-        return super().restore(row) * 0.5
+    def postprocess(self, row: Any) -> Any:
+        return super().postprocess(row) * 0.5
 
 
 SHARED = DEPTH.metrics()
@@ -86,43 +86,43 @@ SHARED = DEPTH.metrics()
 
 @dataclass(frozen=True, kw_only=True)
 class StaleMetrics(Depth):
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         return SHARED
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrongWay(Depth):
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         return {"rmse": replace(super().metrics()["rmse"], higher_is_better=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoMetrics(Depth):
-    def metrics(self) -> dict[str, Measure]:
+    def metrics(self) -> dict[str, MetricInfo]:
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoublePrecision(Depth):
-    def typical(self, values: Sequence[Any]) -> Any:
-        return super().typical(values).astype(np.float64)
+    def constant_baseline(self, values: Sequence[Any]) -> Any:
+        return super().constant_baseline(values).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Monochrome(Depth):
-    def draw(self, value: Any) -> Any:
-        return super().draw(value)[..., 0]
+    def render(self, value: Any) -> Any:
+        return super().render(value)[..., 0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FixedSize(Depth):
-    def at(self, scale: Scale) -> Any:
+    def scaled(self, scale: Scale) -> Any:
         return self
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unmade(Depth):
-    def at(self, scale: Scale) -> Any:
+    def scaled(self, scale: Scale) -> Any:
         raise RuntimeError("not yet")
 
 
@@ -136,8 +136,8 @@ class Raising(BoundingBoxes):
 
 @dataclass(frozen=True, kw_only=True)
 class Fickle(BoundingBoxes):
-    def serialise(self, value: Any, rng: Any, codes: Any = None) -> str:
-        return super().serialise(value, rng, codes) + " v0="
+    def serialize(self, value: Any, rng: Any, codes: Any = None) -> str:
+        return super().serialize(value, rng, codes) + " v0="
 
 
 def made(kind: Callable[..., Modality], like: Modality = DEPTH, **changes: Any) -> Modality:
@@ -149,26 +149,34 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (replace(DEPTH, name="depth-map"), "name", "not a lower-case Python identifier"),
     (replace(DEPTH, name="class"), "name", "not a lower-case"),
     (replace(DEPTH, title=" "), "name", "title is empty"),
-    (replace(DEPTH, layout=Vector(channels=4, num_tokens=2)), "agreement", "needs a ProductMLP"),
-    (replace(DEPTH, layout=Dense(channels=1, size=224, patch=15)), "agreement", "do not divide"),
-    (replace(DEPTH, tokenizer=ViTVQ(name="d", vocab=9, loss=Loss.cross_entropy)), "agreement", "cross_entropy"),
-    (replace(DEPTH, tokenizer=ViTVQ(name="d", vocab=1, loss=Loss.mse)), "agreement", "codebook of 1"),
-    (made(FixedSize), "scales", "left the size at 224, expected 64"),
-    (made(Unmade), "scales", "RuntimeError: not yet"),
-    (made(WrongShape), "look", r"shape (1, 64, 64), expected (64, 64)"),
-    (made(Restless), "look", "two values of scene"),
+    (replace(DEPTH, layout=Vector(channels=4, num_tokens=2)), "consistency", "needs a ProductMLP"),
+    (replace(DEPTH, layout=Dense(channels=1, size=224, patch=15)), "consistency", "do not divide"),
+    (
+        replace(DEPTH, tokenizer=ViTVQ(name="d", vocab_size=9, loss=ReconstructionLoss.cross_entropy)),
+        "consistency",
+        "cross_entropy",
+    ),
+    (
+        replace(DEPTH, tokenizer=ViTVQ(name="d", vocab_size=1, loss=ReconstructionLoss.mse)),
+        "consistency",
+        "codebook of 1",
+    ),
+    (made(FixedSize), "scaling", "left the size at 224, expected 64"),
+    (made(Unmade), "scaling", "RuntimeError: not yet"),
+    (made(WrongShape), "from_scene", r"shape (1, 64, 64), expected (64, 64)"),
+    (made(Restless), "from_scene", "two values of scene"),
     (made(Forgetful), "files", "does not give back"),
     (made(Careless), "files", "DataError"),
     (made(Littering), "files", "value.old"),
-    (made(Unmirrored), "augment", "mirroring twice"),
-    (made(Meddling), "augment", ""),
-    (made(LastChannels), "prepare", "rows of shape (64, 64, 1), expected (1, 64, 64)"),
-    (made(Lossy), "prepare", "restore() does not give back"),
+    (made(Unmirrored), "transform", "mirroring twice"),
+    (made(Meddling), "transform", ""),
+    (made(LastChannels), "preprocess", "rows of shape (64, 64, 1), expected (1, 64, 64)"),
+    (made(Lossy), "preprocess", "postprocess() does not give back"),
     (made(StaleMetrics), "metrics", "the same rmse twice"),
     (made(WrongWay), "metrics", "beats"),
     (made(NoMetrics), "metrics", "no metric"),
-    (made(DoublePrecision), "typical", "float64, expected float32"),
-    (made(Monochrome), "draw", "expected uint8 (h, w, 3)"),
+    (made(DoublePrecision), "constant_baseline", "float64, expected float32"),
+    (made(Monochrome), "render", "expected uint8 (h, w, 3)"),
     (made(Raising, BOXES), "text", "IndexError: no words"),
     (made(Fickle, BOXES), "text", "not well-formed"),
 ]
@@ -186,7 +194,7 @@ def test_a_breach_fails_the_check_that_is_about_it(modality: Modality, check: st
 
 def test_checks_are_named_and_those_that_do_not_concern_are_left_out() -> None:
     names = [result.name for result in check_modality(REGISTRY["caption"])]
-    assert names == [name for name in CHECKS if name != "prepare"]
+    assert names == [name for name in CHECKS if name != "preprocess"]
     assert [result.name for result in check_modality(DEPTH)] == [name for name in CHECKS if name != "text"]
 
 
@@ -212,4 +220,4 @@ class Record:
     ],
 )
 def test_values_are_compared_through_records_and_arrays(one: Any, other: Any, *, equal: bool) -> None:
-    assert same(one, other) is equal
+    assert values_equal(one, other) is equal

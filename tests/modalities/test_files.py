@@ -9,10 +9,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from modalities import DataError, View
-from modalities.files import read_array, read_levels, read_rgb, resample, write_array, write_image, write_whole
+from modalities import Crop, DataError
+from modalities.files import (
+    crop_and_resize,
+    read_array,
+    read_lossless_image,
+    read_rgb,
+    write_array,
+    write_file_atomic,
+    write_image,
+)
 
-WHOLE = View(left=0, top=0, width=1, height=1)
+WHOLE = Crop(left=0, top=0, width=1, height=1)
 
 
 def picture(height: int = 6, width: int = 8) -> NDArray[np.uint8]:
@@ -24,7 +32,7 @@ def test_lossless_images_come_back_as_they_were(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"a{suffix}"
     write_image(path, picture())
     np.testing.assert_array_equal(read_rgb(path), picture())
-    np.testing.assert_array_equal(read_levels(path), picture())
+    np.testing.assert_array_equal(read_lossless_image(path), picture())
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
@@ -58,7 +66,7 @@ def test_sixteen_bits_come_back_as_levels_and_lose_half_of_them_as_colours(tmp_p
     path = tmp_path / "a.png"
     levels = np.array([[0, 1, 65535], [300, 40000, 7]], dtype=np.uint16)
     write_image(path, levels)
-    np.testing.assert_array_equal(read_levels(path), levels)
+    np.testing.assert_array_equal(read_lossless_image(path), levels)
     np.testing.assert_array_equal(read_rgb(path)[..., 1], [[0, 0, 255], [1, 156, 0]])
     Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match=r"a\.tif has pixels of kind F, expected 8 or 16 bits"):
@@ -70,10 +78,10 @@ def test_a_palette_image_gives_its_indices(tmp_path: Path) -> None:
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.putpixel((1, 0), 1)
     image.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_levels(tmp_path / "a.png"), [[0, 1]])
+    np.testing.assert_array_equal(read_lossless_image(tmp_path / "a.png"), [[0, 1]])
 
 
-@pytest.mark.parametrize("read", [read_rgb, read_levels])
+@pytest.mark.parametrize("read", [read_rgb, read_lossless_image])
 def test_bad_images_are_named_with_what_is_wrong(tmp_path: Path, read: object) -> None:
     assert callable(read)
     path = tmp_path / "a.png"
@@ -94,7 +102,7 @@ def test_bad_images_are_named_with_what_is_wrong(tmp_path: Path, read: object) -
 def test_levels_of_a_lossy_image_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", picture())
     with pytest.raises(DataError, match=r"type '\.jpg', expected one of \.png"):
-        read_levels(tmp_path / "a.jpg")
+        read_lossless_image(tmp_path / "a.jpg")
 
 
 def test_arrays_come_back_and_may_have_been_of_other_numbers(tmp_path: Path) -> None:
@@ -137,7 +145,7 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -
         raise OSError(28, "No space left on device")
 
     with pytest.raises(DataError, match=r"a\.npy could not be written: No space left on device"):
-        write_whole(path, fill_the_disk)
+        write_file_atomic(path, fill_the_disk)
     assert [item.name for item in tmp_path.iterdir()] == ["a.npy"]
     np.testing.assert_array_equal(read_array(path, (3,)), 1)
 
@@ -147,7 +155,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "a.npy", interrupt)
+        write_file_atomic(tmp_path / "a.npy", interrupt)
     assert not list(tmp_path.iterdir())
 
 
@@ -165,16 +173,16 @@ def test_writing_into_no_folder_is_a_data_error(tmp_path: Path) -> None:
 )
 def test_a_view_of_whole_pixels_is_a_crop(side: int, left: int, top: int, *, flip: bool, nearest: bool) -> None:
     value = np.random.default_rng(1).standard_normal((17, 20)).astype(np.float32)
-    view = View(left=left / 20, top=top / 17, width=side / 20, height=side / 17, flip=flip)
-    crop = value[top : top + side, left : left + side]
-    shown = resample(value, view, side, nearest=nearest)
-    np.testing.assert_allclose(shown, crop[:, ::-1] if flip else crop, atol=2e-5)
+    crop = Crop(left=left / 20, top=top / 17, width=side / 20, height=side / 17, flip=flip)
+    expected = value[top : top + side, left : left + side]
+    shown = crop_and_resize(value, crop, side, nearest=nearest)
+    np.testing.assert_allclose(shown, expected[:, ::-1] if flip else expected, atol=2e-5)
 
 
 def test_halving_bilinearly_keeps_a_plane_and_the_mean() -> None:
     rows, columns = np.mgrid[:16, :16].astype(np.float32)
     plane = 2 * rows + 3 * columns
-    shown = resample(plane, WHOLE, 8, nearest=False)
+    shown = crop_and_resize(plane, WHOLE, 8, nearest=False)
     expected = 2 * (rows[:8, :8] * 2 + 0.5) + 3 * (columns[:8, :8] * 2 + 0.5)
     np.testing.assert_allclose(shown[1:-1, 1:-1], expected[1:-1, 1:-1], rtol=1e-5)
     assert shown.mean() == pytest.approx(plane.mean())
@@ -182,13 +190,15 @@ def test_halving_bilinearly_keeps_a_plane_and_the_mean() -> None:
 
 def test_the_nearest_value_invents_none() -> None:
     classes = np.random.default_rng(0).choice([0, 3, 200], (33, 33)).astype(np.uint8)
-    shown = resample(classes, View(left=0.1, top=0.2, width=0.5, height=0.5), 20, nearest=True)
+    shown = crop_and_resize(classes, Crop(left=0.1, top=0.2, width=0.5, height=0.5), 20, nearest=True)
     assert set(np.unique(shown).tolist()) <= {0, 3, 200}
     assert shown.dtype == np.uint8
 
 
 def test_layers_are_resampled_one_by_one() -> None:
     value = np.random.default_rng(0).standard_normal((9, 9, 5)).astype(np.float32)
-    shown = resample(value, WHOLE, 6, nearest=False)
+    shown = crop_and_resize(value, WHOLE, 6, nearest=False)
     for channel in range(5):
-        np.testing.assert_array_equal(shown[..., channel], resample(value[..., channel], WHOLE, 6, nearest=False))
+        np.testing.assert_array_equal(
+            shown[..., channel], crop_and_resize(value[..., channel], WHOLE, 6, nearest=False)
+        )

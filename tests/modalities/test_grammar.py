@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities import learnt
+from modalities import learned_tokenizer
 from modalities.boxes import Box
 from modalities.builtin import human_poses, sam_instances
 from modalities.builtin.color_palette import MODALITY as PALETTE
-from modalities.builtin.color_palette import spell as spell_palette
-from modalities.metadata import GEOMETRIC, IMAGE, SEMANTIC
-from modalities.metadata import spell as spell_fact
+from modalities.builtin.color_palette import palette_tokens as spell_palette
+from modalities.metadata import GEOMETRIC_FIELDS, IMAGE_FIELDS, SEMANTIC_FIELDS
+from modalities.metadata import fact_tokens as spell_fact
 from modalities.poses import Pose, rest_pose
 from modalities.scene import make_scene
-from modalities.text import KEYWORDS
-from tests.modalities.sequence_cases import NAMES, codes_for, modality_of
+from modalities.text import GRAMMAR_KEYWORDS
+from tests.modalities.sequence_cases import NAMES, modality_of, random_codes
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "serialisation.json"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason="../shared/reference is not here")
@@ -39,7 +39,7 @@ def test_boxes_are_spelled_as_published() -> None:
             Box(box=tuple(item["boxes"]), class_name=item["class_name"], score=item["score"])
             for item in case["instances"]
         ]
-        assert BOXES.serialise(value, np.random.default_rng(0)) == case["text"]
+        assert BOXES.serialize(value, np.random.default_rng(0)) == case["text"]
 
 
 @needs_reference
@@ -47,7 +47,7 @@ def test_metadata_is_spelled_as_published() -> None:
     for case in reference("metadata"):
         found = set()
         for name in ("metadata_semantic", "metadata_geometric", "metadata_image"):
-            words = modality_of(name).serialise(case["metadata"], np.random.default_rng(0)).split()
+            words = modality_of(name).serialize(case["metadata"], np.random.default_rng(0)).split()
             found |= {f"{kind} {number}" for kind, number in zip(words[::2], words[1::2], strict=True)}
         assert found == set(case["chunks"])
 
@@ -57,7 +57,7 @@ def test_poses_are_spelled_as_published() -> None:
     for case in reference("human_poses"):
         people = []
         for row in case["humans"]:
-            at = {name: row.index(name) + 1 for name in human_poses.GROUPS}
+            at = {name: row.index(name) + 1 for name in human_poses.PARAMETER_GROUPS}
             pose = Pose(
                 box=tuple(row[1:5]),
                 global_orient=np.array(row[at["global"] :][:9], dtype=np.float32).reshape(3, 3),
@@ -65,7 +65,7 @@ def test_poses_are_spelled_as_published() -> None:
                 betas=np.array(row[at["shape"] :][:10], dtype=np.float32),
                 camera=np.array(row[at["camera"] :][:3], dtype=np.float32),
             )
-            people.append(human_poses.spell(pose, row[at["pose"] :][:8], case["group_order"]))
+            people.append(human_poses.person_tokens(pose, row[at["pose"] :][:8], case["group_order"]))
         assert " ".join(people) == case["text"].strip()
 
 
@@ -85,7 +85,7 @@ def test_instances_are_spelled_as_published() -> None:
             for item in point["instances"]:
                 ymin, xmin, ymax, xmax = (int(edge) for edge in item["bbox_ymin_xmin_ymax_xmax"])
                 hits.append(((xmin, ymin, xmax, ymax), item["tokens"]))
-            points.append(sam_instances.spell(point["y"], point["x"], hits))
+            points.append(sam_instances.query_point_tokens(point["y"], point["x"], hits))
         assert " ".join(points) == case["text"]
 
 
@@ -96,7 +96,7 @@ def test_boxes_run_from_the_upper_left_and_unsure_ones_are_left_out() -> None:
         Box(box=(0.1, 0.2, 0.3, 0.4), class_name="dog"),
     ]
     text = "v0=100 v1=200 v2=300 v3=400 dog v0=500 v1=500 v2=999 v3=999 traffic light"
-    assert BOXES.serialise(value, np.random.default_rng(0)) == text
+    assert BOXES.serialize(value, np.random.default_rng(0)) == text
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_boxes_run_from_the_upper_left_and_unsure_ones_are_left_out() -> None:
     ],
 )
 def test_facts_fall_into_the_published_bins(name: str, value: float, text: str) -> None:
-    field = next(field for field in (*SEMANTIC, *GEOMETRIC, *IMAGE) if field.name == name)
+    field = next(field for field in (*SEMANTIC_FIELDS, *GEOMETRIC_FIELDS, *IMAGE_FIELDS) if field.name == name)
     assert spell_fact(field.id, field.to_bin(value)) == text
 
 
 def test_nineteen_facts_are_told_in_three_groups() -> None:
-    assert sorted(field.id for field in (*SEMANTIC, *GEOMETRIC, *IMAGE)) == list(range(19))
-    for field in (*SEMANTIC, *GEOMETRIC, *IMAGE):
+    assert sorted(field.id for field in (*SEMANTIC_FIELDS, *GEOMETRIC_FIELDS, *IMAGE_FIELDS)) == list(range(19))
+    for field in (*SEMANTIC_FIELDS, *GEOMETRIC_FIELDS, *IMAGE_FIELDS):
         for number in range(field.num_bins):
             assert field.to_bin(field.from_bin(number)) == number
 
@@ -125,7 +125,7 @@ def test_nineteen_facts_are_told_in_three_groups() -> None:
 def test_every_length_of_palette_is_drawn_as_often() -> None:
     rng = np.random.default_rng(0)
     value = tuple((index, 2 * index, 3 * index) for index in range(7))
-    texts = [PALETTE.serialise(value, rng) for _ in range(1400)]
+    texts = [PALETTE.serialize(value, rng) for _ in range(1400)]
     counts = np.bincount([len(PALETTE.parse(text).value) for text in texts], minlength=8)
     assert counts[0] == 0
     assert (abs(counts[1:] - 200) < 60).all()
@@ -134,7 +134,7 @@ def test_every_length_of_palette_is_drawn_as_often() -> None:
 
 TOKENS = st.one_of(
     st.builds("v{}={}".format, st.integers(0, 4), st.integers(0, 1100)),
-    st.sampled_from(KEYWORDS),
+    st.sampled_from(GRAMMAR_KEYWORDS),
     st.sampled_from(["car", "traffic light", "ball", "[UNK]", "[S_1]", "##x", "hello", "\u00e9", "v0=", "."]),
 )
 
@@ -145,12 +145,12 @@ TOKENS = st.one_of(
 def test_no_text_makes_reading_fail(name: str, tokens: list[str]) -> None:
     modality = modality_of(name)
     parsed = modality.parse(" ".join(tokens))
-    modality.draw(parsed.value)
-    spec = learnt(modality)
+    modality.render(parsed.value)
+    spec = learned_tokenizer(modality)
     if spec is not None:
         assert parsed.codes is not None
         assert parsed.codes.shape == (len(parsed.value), spec.layout.num_tokens)
-        assert (parsed.codes < spec.tokenizer.vocab).all()
+        assert (parsed.codes < spec.tokenizer.vocab_size).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,10 +161,10 @@ def test_a_text_that_is_cut_or_garbled_is_read_as_far_as_it_goes(
 ) -> None:
     modality = modality_of(name)
     rng = np.random.default_rng(seed)
-    value = modality.look(make_scene(seed, size=16))
+    value = modality.from_scene(make_scene(seed, size=16))
     if name == "sam_instances":
         value = value.repeat(4, 1).repeat(4, 2)
-    words = modality.serialise(value, rng, codes_for(modality, value, rng)).split()
+    words = modality.serialize(value, rng, random_codes(modality, value, rng)).split()
     whole = modality.parse(" ".join(words))
     part = modality.parse(" ".join(words[:cut]))
     if name not in ("caption", "web_text", "metadata_semantic", "metadata_geometric", "metadata_image"):

@@ -6,13 +6,19 @@ import torch
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from modalities.image_metrics import BEST_PSNR, Frechet, RandomFeatures, frechet_distance, image_measures
-from tests.modalities.metric_cases import pictures, results
+from modalities.image_metrics import (
+    MAX_PSNR,
+    RandomConvFeatures,
+    RandomFeatureFrechetDistance,
+    frechet_distance,
+    rgb_metrics,
+)
+from tests.modalities.metric_cases import compute_metrics, pictures
 
 
 def test_pictures_agree_with_scikit_image() -> None:
     prediction, target = pictures(0)
-    found = results(image_measures(), prediction, target)
+    found = compute_metrics(rgb_metrics(), prediction, target)
     ratios = [
         peak_signal_noise_ratio(*pair, data_range=255)  # type: ignore[no-untyped-call]
         for pair in zip(target, prediction, strict=True)
@@ -30,13 +36,13 @@ def test_pictures_agree_with_scikit_image() -> None:
 def test_pictures_smaller_than_a_window_cannot_be_compared() -> None:
     small = torch.zeros(1, 10, 12, 3, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"Pictures of \(10, 12\) pixels are too small for windows of 11"):
-        image_measures()["ssim"].metric.update(small, small)
+        rgb_metrics()["ssim"].metric.update(small, small)
 
 
 def test_equal_pictures_have_the_best_of_each() -> None:
     _, target = pictures(1)
-    found = results(image_measures(), target, target)
-    assert found["psnr"] == BEST_PSNR
+    found = compute_metrics(rgb_metrics(), target, target)
+    assert found["psnr"] == MAX_PSNR
     assert found["ssim"] == pytest.approx(1, abs=1e-5)
     assert found["fid"] == pytest.approx(0, abs=1e-4)
 
@@ -52,10 +58,10 @@ def test_the_frechet_distance_agrees_with_scipy() -> None:
 
 def test_batches_add_up_to_the_distance_of_all_pictures_together() -> None:
     prediction, target = (torch.from_numpy(part) for part in pictures(2))
-    metric = Frechet()
+    metric = RandomFeatureFrechetDistance()
     metric.update(prediction[:2], target[:2])
     metric.update(prediction[2:], target[2:])
-    network = RandomFeatures()
+    network = RandomConvFeatures()
     rows = [network(part).double() for part in (prediction, target)]
     expected = frechet_distance(*((part.mean(0), part.T.cov()) for part in rows))
     assert float(metric.compute()) == pytest.approx(float(expected), rel=1e-5)
@@ -67,7 +73,7 @@ def test_more_noise_is_further_away() -> None:
     for strength in (5, 20, 80):
         noise = np.random.default_rng(0).normal(0, strength, target.shape)
         prediction = np.clip(target + noise, 0, 255).astype(np.uint8)
-        distances.append(results({"fid": image_measures()["fid"]}, prediction, target)["fid"])
+        distances.append(compute_metrics({"fid": rgb_metrics()["fid"]}, prediction, target)["fid"])
     assert distances == sorted(distances)
     assert distances[0] < distances[1] / 2
 
@@ -75,7 +81,7 @@ def test_more_noise_is_further_away() -> None:
 def test_the_feature_extractor_is_the_same_every_time() -> None:
     images = torch.from_numpy(pictures(0)[1])
     torch.manual_seed(1)
-    first = RandomFeatures()(images)
+    first = RandomConvFeatures()(images)
     torch.manual_seed(2)
-    assert torch.equal(RandomFeatures()(images), first)
-    assert not any(weight.requires_grad for weight in RandomFeatures().parameters())
+    assert torch.equal(RandomConvFeatures()(images), first)
+    assert not any(weight.requires_grad for weight in RandomConvFeatures().parameters())

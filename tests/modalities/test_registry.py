@@ -8,7 +8,7 @@ from modalities import (
     FOURM_21,
     BrokenPluginError,
     DuplicateModalityError,
-    Provider,
+    ModalityProvider,
     Registry,
     UnknownNameError,
     default_registry,
@@ -117,7 +117,7 @@ def test_a_modality_is_loaded_once_and_only_when_asked_for() -> None:
         calls.append("loaded")
         return default_registry()["rgb"]
 
-    registry = Registry([Provider(name="rgb", origin="a notebook", load=load)])
+    registry = Registry([ModalityProvider(name="rgb", origin="a notebook", load=load)])
     assert list(registry) == ["rgb"]
     assert not calls
     assert registry["rgb"] is registry["rgb"]

@@ -10,14 +10,14 @@ from skimage.color import rgb2lab
 
 from modalities.builtin.metadata_image import MODALITY as IMAGE
 from modalities.sequence_metrics import (
-    LARGEST_DELTA_E,
+    MAX_DELTA_E,
     Bleu,
-    Ratio,
+    SampleRatioOfSums,
     field_f1,
-    palette_distance,
-    palette_measures,
-    text_measures,
-    to_lab,
+    palette_delta_e,
+    palette_metrics,
+    rgb_to_lab,
+    text_metrics,
     word_f1,
 )
 
@@ -37,9 +37,9 @@ def test_field_f1_looks_at_words_that_state_a_fact() -> None:
 
 
 def test_texts_differ_only_by_words_not_by_case_or_spacing() -> None:
-    for name, measure in text_measures().items():
-        measure.metric.update(["A red ball, on the left."], ["a red ball , on the left ."])
-        assert measure.metric.compute() == pytest.approx(1), name
+    for name, info in text_metrics().items():
+        info.metric.update(["A red ball, on the left."], ["a red ball , on the left ."])
+        assert info.metric.compute() == pytest.approx(1), name
 
 
 def test_bleu_is_that_of_its_definition() -> None:
@@ -58,7 +58,7 @@ def test_bleu_of_nothing_is_zero() -> None:
 
 def test_lab_agrees_with_scikit_image() -> None:
     colors = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.float64)
-    assert np.allclose(to_lab(colors), rgb2lab(colors / 255), atol=1e-2)
+    assert np.allclose(rgb_to_lab(colors), rgb2lab(colors / 255), atol=1e-2)
 
 
 @given(prediction=st.lists(COLORS, max_size=4), target=st.lists(COLORS, max_size=4))
@@ -66,9 +66,9 @@ def test_palettes_are_matched_in_the_best_way(
     prediction: list[tuple[int, int, int]], target: list[tuple[int, int, int]]
 ) -> None:
     common = min(len(prediction), len(target))
-    found = palette_distance(prediction, target)
+    found = palette_delta_e(prediction, target)
     if common == 0:
-        assert found == (0 if len(prediction) == len(target) else LARGEST_DELTA_E)
+        assert found == (0 if len(prediction) == len(target) else MAX_DELTA_E)
         return
     one, other = (rgb2lab(np.array(colors[:common]) / 255.0) for colors in (prediction, target))
     best = min(
@@ -78,29 +78,29 @@ def test_palettes_are_matched_in_the_best_way(
 
 
 def test_black_and_white_are_as_far_apart_as_can_be() -> None:
-    metric = palette_measures()["delta_e"].metric
+    metric = palette_metrics()["delta_e"].metric
     metric.update([((0, 0, 0),), ((1, 2, 3),)], [((255, 255, 255),), ((1, 2, 3),)])
     assert metric.compute() == pytest.approx(50, abs=0.1)
 
 
 def test_bins_are_averaged_over_samples_then_fields() -> None:
-    measures = IMAGE.metrics()
+    metrics = IMAGE.metrics()
     truths = [{"entropy": 5.0, "contrast": 10.0}, {"entropy": 5.0}]
     guesses = [{"entropy": 5.0}, {"entropy": 5.0 + 2 * 10 / 49}]
-    for measure in measures.values():
-        measure.metric.update(guesses, truths)
+    for info in metrics.values():
+        info.metric.update(guesses, truths)
     # Entropy: one of two right, 2 bins off on one. Contrast: missing, so wrong, and 3 bins (10 / 127 * 49) from bin 0.
-    assert measures["accuracy"].metric.compute() == pytest.approx((1 / 2 + 0) / 2)
-    assert measures["mae"].metric.compute() == pytest.approx((1 + 3) / 2)
+    assert metrics["accuracy"].metric.compute() == pytest.approx((1 / 2 + 0) / 2)
+    assert metrics["mae"].metric.compute() == pytest.approx((1 + 3) / 2)
 
 
 def test_a_ratio_without_samples_is_what_was_asked_for() -> None:
     for empty in (float("nan"), 1.0):
-        metric = Ratio(lambda *_: (1.0, 0.0), empty=empty)
+        metric = SampleRatioOfSums(lambda *_: (1.0, 0.0), empty=empty)
         metric.update([0], [0])
         assert metric.compute().item() == pytest.approx(empty, nan_ok=True)
 
 
 def test_lists_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        text_measures()["word_f1"].metric.update(["a"], [])
+        text_metrics()["word_f1"].metric.update(["a"], [])

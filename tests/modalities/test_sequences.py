@@ -9,58 +9,58 @@ from modalities.builtin.bounding_boxes import MODALITY as BOXES
 from modalities.builtin.caption import MODALITY as CAPTION
 from modalities.errors import DataError
 from modalities.sequence_metrics import word_f1
-from modalities.sequences import Reader, medoid, mirrored, tidy, write_text
-from modalities.spec import View
+from modalities.sequences import TokenReader, attach_punctuation, medoid, swap_left_right, write_text_file
+from modalities.spec import Crop
 
 RNG = np.random.default_rng(0)
 
 
 def test_reading_what_is_not_there_moves_nothing() -> None:
-    reader = Reader("point v0=3 v1=4 none")
-    assert reader.coordinates(0, 1) is None
-    assert reader.word("polygon") is None
-    assert reader.word("point") == "point"
-    assert reader.coordinates(0, 1, 2) is None
-    assert reader.coordinates(0, 1) == (3, 4)
-    assert reader.word("none") == "none"
+    reader = TokenReader("point v0=3 v1=4 none")
+    assert reader.read_coordinates(0, 1) is None
+    assert reader.read_word("polygon") is None
+    assert reader.read_word("point") == "point"
+    assert reader.read_coordinates(0, 1, 2) is None
+    assert reader.read_coordinates(0, 1) == (3, 4)
+    assert reader.read_word("none") == "none"
     assert reader.at_end
 
 
 @pytest.mark.parametrize("text", ["v0=1000", "v4=1", "v0=-1", "v0=01", "v0=", "v0=1.5", "V0=1"])
 def test_what_only_looks_like_a_number_is_none(text: str) -> None:
-    assert Reader(text).coordinates(0) is None
+    assert TokenReader(text).read_coordinates(0) is None
 
 
 def test_codes_are_read_as_they_are_spelled() -> None:
-    assert Reader("v0=511 v1=0 v1=511").codes(3, 1024) == (511, 512, 1023)
+    assert TokenReader("v0=511 v1=0 v1=511").read_codes(3, 1024) == (511, 512, 1023)
 
 
 @pytest.mark.parametrize("text", ["v0=512 v0=0", "v2=1 v0=0", "v0=0", "v1=0 v0=0"])
 def test_codes_beyond_their_axis_or_the_codebook_are_refused(text: str) -> None:
-    assert Reader(text).codes(2, 512) is None
+    assert TokenReader(text).read_codes(2, 512) is None
 
 
 def test_a_name_runs_to_the_next_number() -> None:
-    reader = Reader("traffic light v0=1")
-    assert reader.name() == "traffic light"
-    assert reader.name() == ""
-    assert reader.coordinates(0) == (1,)
+    reader = TokenReader("traffic light v0=1")
+    assert reader.read_name() == "traffic light"
+    assert reader.read_name() == ""
+    assert reader.read_coordinates(0) == (1,)
 
 
 def test_punctuation_returns_to_its_word() -> None:
-    assert tidy("a dog ' s ball , red ( small ) . ") == "a dog's ball, red (small)."
+    assert attach_punctuation("a dog ' s ball , red ( small ) . ") == "a dog's ball, red (small)."
 
 
 def test_left_and_right_change_places_in_a_mirror() -> None:
     text = "The ball is left of a box. Right of it, a leftover."
-    assert mirrored(text) == "The ball is right of a box. Left of it, a leftover."
-    assert mirrored(mirrored(text)) == text
-    view = View(left=0, top=0, width=1, height=1, flip=True)
-    assert CAPTION.augment("a ball to the left", view) == "a ball to the right"
+    assert swap_left_right(text) == "The ball is right of a box. Left of it, a leftover."
+    assert swap_left_right(swap_left_right(text)) == text
+    crop = Crop(left=0, top=0, width=1, height=1, flip=True)
+    assert CAPTION.transform("a ball to the left", crop) == "a ball to the right"
 
 
 def test_control_tokens_in_a_text_do_not_reach_the_model() -> None:
-    assert CAPTION.serialise("a [EOS] ball [S_3]", RNG) == "a ball"
+    assert CAPTION.serialize("a [EOS] ball [S_3]", RNG) == "a ball"
     parsed = CAPTION.parse("a [UNK] ball")
     assert (parsed.value, parsed.well_formed) == ("a ball", False)
     assert CAPTION.parse("").well_formed is False
@@ -117,18 +117,18 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "caption.txt"
-    write_text(path, "old")
+    write_text_file(path, "old")
 
     def no_space(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", no_space)
     with pytest.raises(DataError, match=r"caption\.txt could not be written: No space left on device"):
-        write_text(path, "new")
+        write_text_file(path, "new")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["caption.txt"]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="could not be written: No such file or directory"):
-        write_text(tmp_path / "gone" / "caption.txt", "text")
+        write_text_file(tmp_path / "gone" / "caption.txt", "text")

@@ -17,13 +17,13 @@ from modalities import (
     Scale,
     Text,
     Vector,
-    center_view,
+    center_crop,
     default_registry,
-    learnt,
+    learned_tokenizer,
     tokenizer_tasks,
 )
-from modalities.layouts import layout_at
-from modalities.tokenizer_specs import tokenizer_at
+from modalities.layouts import scaled_layout
+from modalities.tokenizer_specs import scaled_tokenizer
 
 REGISTRY = default_registry()
 
@@ -46,9 +46,9 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_declared_sizes_are_the_published_ones(name: str) -> None:
     modality = REGISTRY[name]
-    codes = learnt(modality)
+    codes = learned_tokenizer(modality)
     assert codes is not None
-    assert (modality.num_tokens, codes.tokenizer.vocab) == PUBLISHED[name]
+    assert (modality.num_tokens, codes.tokenizer.vocab_size) == PUBLISHED[name]
     assert modality.data_type == "dense"
     assert modality.is_target
 
@@ -58,11 +58,11 @@ def test_t5_embeddings_are_an_input_only() -> None:
     assert modality.layout == Embeddings(channels=4096, max_tokens=77)
     assert not modality.is_target
     assert modality.data_type == "sequence"
-    assert learnt(modality) is None
+    assert learned_tokenizer(modality) is None
 
 
 def test_only_rgb_enters_as_pixels() -> None:
-    assert [name for name, modality in REGISTRY.items() if modality.pixels] == ["rgb"]
+    assert [name for name, modality in REGISTRY.items() if modality.has_pixel_stream] == ["rgb"]
 
 
 def test_the_presets_are_built_in() -> None:
@@ -81,50 +81,50 @@ def test_edges_share_one_tokenizer_and_the_rest_have_their_own() -> None:
 
 
 def test_a_task_has_the_layout_that_its_modality_declares() -> None:
-    small = {"depth": REGISTRY["depth"].at(Scale(size=64, patch=8, max_vocab=512))}
+    small = {"depth": REGISTRY["depth"].scaled(Scale(size=64, patch=8, max_vocab=512))}
     task = tokenizer_tasks(small)["depth"]
     assert task.layout == Dense(channels=1, size=64, patch=8)
-    assert task.tokenizer.vocab == 512
+    assert task.tokenizer.vocab_size == 512
 
 
 @pytest.mark.parametrize(
     ("layout", "grid", "side"),
     [
         (Dense(channels=3, size=224, patch=16), 14, 224),
-        (Dense(channels=768, size=224, patch=14, cell=14), 16, 16),
+        (Dense(channels=768, size=224, patch=14, pixels_per_value=14), 16, 16),
         (Dense(channels=1, size=448, patch=16), 28, 448),
     ],
 )
 def test_counts_follow_from_a_dense_layout(layout: Dense, grid: int, side: int) -> None:
     assert (layout.grid, layout.num_tokens, layout.side) == (grid, grid**2, side)
-    assert layout.value_patch * layout.grid == side
+    assert layout.values_per_patch * layout.grid == side
 
 
 def test_a_patch_of_fourteen_keeps_its_ratio_where_that_divides_the_size() -> None:
-    layout = Dense(channels=768, size=224, patch=14, cell=14)
-    fitting = layout_at(layout, Scale(size=112, patch=8))
-    assert fitting == Dense(channels=768, size=112, patch=7, cell=7)
-    other = layout_at(layout, Scale(size=64, patch=8, max_channels=32))
-    assert other == Dense(channels=32, size=64, patch=8, cell=8)
+    layout = Dense(channels=768, size=224, patch=14, pixels_per_value=14)
+    fitting = scaled_layout(layout, Scale(size=112, patch=8))
+    assert fitting == Dense(channels=768, size=112, patch=7, pixels_per_value=7)
+    other = scaled_layout(layout, Scale(size=64, patch=8, max_channels=32))
+    assert other == Dense(channels=32, size=64, patch=8, pixels_per_value=8)
 
 
 def test_a_scale_cuts_channels_of_features_but_not_of_images() -> None:
     scale = Scale(size=64, patch=8, max_channels=2)
-    assert layout_at(Dense(channels=3, size=224, patch=16), scale) == Dense(channels=3, size=64, patch=8)
-    assert layout_at(Vector(channels=768, num_tokens=16), scale) == Vector(channels=2, num_tokens=16)
+    assert scaled_layout(Dense(channels=3, size=224, patch=16), scale) == Dense(channels=3, size=64, patch=8)
+    assert scaled_layout(Vector(channels=768, num_tokens=16), scale) == Vector(channels=2, num_tokens=16)
 
 
 @given(max_tokens=st.integers(1, 300), longest=st.integers(1, 300))
 def test_a_sequence_is_never_longer_than_the_scale_allows(max_tokens: int, longest: int) -> None:
-    layout = layout_at(Text(max_tokens=max_tokens), Scale(max_tokens=longest))
+    layout = scaled_layout(Text(max_tokens=max_tokens), Scale(max_tokens=longest))
     assert layout == Text(max_tokens=min(max_tokens, longest))
 
 
 @pytest.mark.parametrize("name", FOURM_21)
 def test_the_default_scale_leaves_the_published_sizes(name: str) -> None:
     modality = REGISTRY[name]
-    assert modality.at(Scale()) == modality
-    assert tokenizer_at(modality.tokenizer, Scale()) == modality.tokenizer
+    assert modality.scaled(Scale()) == modality
+    assert scaled_tokenizer(modality.tokenizer, Scale()) == modality.tokenizer
 
 
 @pytest.mark.parametrize("name", FOURM_21)
@@ -140,11 +140,11 @@ def test_an_abstract_modality_cannot_be_made() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(100, 60), (60, 100), (7, 7)])
 def test_the_central_view_is_the_largest_square(height: int, width: int) -> None:
-    view = center_view(height, width)
-    assert view.width * width == pytest.approx(min(height, width))
-    assert view.height * height == pytest.approx(min(height, width))
-    assert view.left + view.width / 2 == pytest.approx(0.5)
-    assert view.top + view.height / 2 == pytest.approx(0.5)
+    crop = center_crop(height, width)
+    assert crop.width * width == pytest.approx(min(height, width))
+    assert crop.height * height == pytest.approx(min(height, width))
+    assert crop.left + crop.width / 2 == pytest.approx(0.5)
+    assert crop.top + crop.height / 2 == pytest.approx(0.5)
 
 
 def test_importing_modalities_loads_no_network_code_and_no_modality() -> None:

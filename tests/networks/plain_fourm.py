@@ -12,12 +12,12 @@ Array = NDArray[np.float64]
 
 
 def _norm(x: Array, weight: Array, eps: float = 1e-6) -> Array:
-    centred = x - x.mean(-1, keepdims=True)
-    normed: Array = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight
+    centered = x - x.mean(-1, keepdims=True)
+    normed: Array = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + eps) * weight
     return normed
 
 
-def _attention(query: Array, key: Array, value: Array, may_look: NDArray[np.bool_], heads: int) -> Array:
+def _attention(query: Array, key: Array, value: Array, attention_mask: NDArray[np.bool_], heads: int) -> Array:
     m, d = query.shape
     e = d // heads
     out = np.zeros((m, d))
@@ -25,7 +25,7 @@ def _attention(query: Array, key: Array, value: Array, may_look: NDArray[np.bool
         part = slice(head * e, (head + 1) * e)
         for row in range(m):
             scores = key[:, part] @ query[row, part] / np.sqrt(e)
-            scores = np.where(may_look[row], scores, -np.inf)
+            scores = np.where(attention_mask[row], scores, -np.inf)
             weights = np.exp(scores - scores.max())
             out[row, part] = weights / weights.sum() @ value[:, part]
     return out
@@ -33,18 +33,18 @@ def _attention(query: Array, key: Array, value: Array, may_look: NDArray[np.bool
 
 def _mlp(x: Array, weights: dict[str, Array], prefix: str) -> Array:
     gate, hidden = np.split(x @ weights[prefix + "up.weight"].T, 2, axis=-1)
-    answer: Array = (gate / (1 + np.exp(-gate)) * hidden) @ weights[prefix + "down.weight"].T
-    return answer
+    output: Array = (gate / (1 + np.exp(-gate)) * hidden) @ weights[prefix + "down.weight"].T
+    return output
 
 
-def _place(model: FourM, weights: dict[str, Array], stream: int, position: int) -> Array:
+def _position_embedding(model: FourM, weights: dict[str, Array], stream: int, position: int) -> Array:
     width = model.config.shape[0]
-    facts = model.streams[stream]
-    code = weights["places.stream"][stream]
-    if facts.kind is StreamKind.grid and facts.grid == 0:
-        place: Array = weights["places.learnt"][1 + position]
-    elif facts.grid:
-        place = sincos_2d(facts.grid, width).double().numpy()[position]
+    stream_info = model.streams[stream]
+    code = weights["position_embedding.stream"][stream]
+    if stream_info.kind is StreamKind.grid and stream_info.grid == 0:
+        place: Array = weights["position_embedding.learned"][1 + position]
+    elif stream_info.grid:
+        place = sincos_2d(stream_info.grid, width).double().numpy()[position]
     else:
         place = sincos_1d(64, width).double().numpy()[position]
     summed: Array = code + place
@@ -69,21 +69,21 @@ def plain_logits(model: FourM, batch: TokenBatch, sample: int) -> list[Array | N
         stream, position = int(batch.stream[sample, slot]), int(batch.position[sample, slot])
         if sample * n + slot in packed:
             name, row = packed[sample * n + slot]
-            vector = weights[f"stems.{name}.linear.weight"] @ row
+            vector = weights[f"input_projections.{name}.linear.weight"] @ row
         else:
             token = first[model.streams[stream].vocabulary] + int(batch.ids[sample, slot])
             vector = weights["tokens.table"][token]
-        places.append(_place(model, weights, stream, position))
+        places.append(_position_embedding(model, weights, stream, position))
         inputs.append(vector + places[-1])
     x = np.stack(inputs)
-    everything = np.ones((len(x), len(x)), dtype=bool)
+    full_mask = np.ones((len(x), len(x)), dtype=bool)
     for depth in range(encoder_depth):
-        at = f"encoder.{depth}."
+        prefix = f"encoder.{depth}."
         query, key, value = np.split(
-            _norm(x, weights[at + "attention_norm.weight"]) @ weights[at + "attention.qkv.weight"].T, 3, axis=-1
+            _norm(x, weights[prefix + "attention_norm.weight"]) @ weights[prefix + "attention.qkv.weight"].T, 3, axis=-1
         )
-        x = x + _attention(query, key, value, everything, heads) @ weights[at + "attention.out.weight"].T
-        x = x + _mlp(_norm(x, weights[at + "mlp_norm.weight"]), weights, at + "mlp.")
+        x = x + _attention(query, key, value, full_mask, heads) @ weights[prefix + "attention.out.weight"].T
+        x = x + _mlp(_norm(x, weights[prefix + "mlp_norm.weight"]), weights, prefix + "mlp.")
     context = _norm(x, weights["encoder_norm.weight"]) @ weights["context_projection.weight"].T + np.stack(places)
     return _decode(model, batch, sample, weights, context, decoder_depth)
 
@@ -96,14 +96,14 @@ def _decode(
     streams = [int(batch.decoder_stream[sample, slot]) for slot in slots]
     given = []
     for slot, stream in zip(slots, streams, strict=True):
-        place = _place(model, weights, stream, int(batch.decoder_position[sample, slot]))
+        place = _position_embedding(model, weights, stream, int(batch.decoder_position[sample, slot]))
         if model.streams[stream].kind is StreamKind.sequence:
             first = model.tokens.spans[model.streams[stream].vocabulary][0]
-            given.append(weights["decoder_tokens.table"][first + int(batch.decoder_ids[sample, slot])] + place)
+            given.append(weights["decoder_token_embedding.table"][first + int(batch.decoder_ids[sample, slot])] + place)
         else:
             given.append(weights["mask_token"] + place)
     y = np.stack(given)
-    may_look = np.array(
+    attention_mask = np.array(
         [
             [
                 streams[row] == streams[column]
@@ -113,20 +113,22 @@ def _decode(
             for row in range(len(slots))
         ]
     )
-    everything = np.ones((len(slots), len(context)), dtype=bool)
+    full_mask = np.ones((len(slots), len(context)), dtype=bool)
     for number in range(depth):
-        at = f"decoder.{number}."
-        normed = _norm(y, weights[at + "attention_norm.weight"])
-        query, key, value = np.split(normed @ weights[at + "attention.qkv.weight"].T, 3, axis=-1)
-        y = y + _attention(query, key, value, may_look, heads) @ weights[at + "attention.out.weight"].T
-        query = _norm(y, weights[at + "query_norm.weight"]) @ weights[at + "cross.query.weight"].T
-        looked = _norm(context, weights[at + "context_norm.weight"]) @ weights[at + "cross.key_value.weight"].T
-        key, value = np.split(looked, 2, axis=-1)
-        y = y + _attention(query, key, value, everything, heads) @ weights[at + "cross.out.weight"].T
-        y = y + _mlp(_norm(y, weights[at + "mlp_norm.weight"]), weights, at + "mlp.")
+        prefix = f"decoder.{number}."
+        normed = _norm(y, weights[prefix + "attention_norm.weight"])
+        query, key, value = np.split(normed @ weights[prefix + "attention.qkv.weight"].T, 3, axis=-1)
+        y = y + _attention(query, key, value, attention_mask, heads) @ weights[prefix + "attention.out.weight"].T
+        query = _norm(y, weights[prefix + "query_norm.weight"]) @ weights[prefix + "cross.query.weight"].T
+        key_value = (
+            _norm(context, weights[prefix + "context_norm.weight"]) @ weights[prefix + "cross.key_value.weight"].T
+        )
+        key, value = np.split(key_value, 2, axis=-1)
+        y = y + _attention(query, key, value, full_mask, heads) @ weights[prefix + "cross.out.weight"].T
+        y = y + _mlp(_norm(y, weights[prefix + "mlp_norm.weight"]), weights, prefix + "mlp.")
     y = _norm(y, weights["decoder_norm.weight"])
-    answer: list[Array | None] = [None] * batch.targets.shape[1]
+    output: list[Array | None] = [None] * batch.targets.shape[1]
     for row, slot in enumerate(slots):
         first, size = model.tokens.spans[model.streams[streams[row]].vocabulary]
-        answer[slot] = weights["heads.table"][first : first + size] @ y[row]
-    return answer
+        output[slot] = weights["heads.table"][first : first + size] @ y[row]
+    return output

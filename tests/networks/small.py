@@ -2,18 +2,18 @@
 
 import torch
 
-from networks.batch import IGNORE, Rows, TokenBatch
+from networks.batch import IGNORE, PackedInputs, TokenBatch
 from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
 from networks.streams import Stream, StreamKind
 
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab=7, grid=2),
-    Stream(name="canny", kind=StreamKind.grid, num_tokens=4, vocabulary="edges", vocab=5, grid=2),
-    Stream(name="sam", kind=StreamKind.grid, num_tokens=4, vocabulary="edges", vocab=5, grid=2),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=3, vocabulary="code", vocab=6),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab=20),
-    Stream(name="boxes", kind=StreamKind.sequence, num_tokens=5, vocabulary="text", vocab=20),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=7, grid=2),
+    Stream(name="canny", kind=StreamKind.grid, num_tokens=4, vocabulary="edges", vocab_size=5, grid=2),
+    Stream(name="sam", kind=StreamKind.grid, num_tokens=4, vocabulary="edges", vocab_size=5, grid=2),
+    Stream(name="code", kind=StreamKind.grid, num_tokens=3, vocabulary="code", vocab_size=6),
+    Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=20),
+    Stream(name="boxes", kind=StreamKind.sequence, num_tokens=5, vocabulary="text", vocab_size=20),
     Stream(name="t5", kind=StreamKind.embedding, num_tokens=3, channels=9),
 )
 INDEX = {stream.name: number for number, stream in enumerate(STREAMS)}
@@ -32,10 +32,10 @@ def small_model(seed: int = 0, **changes: object) -> FourM:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-        for table in (model.tokens, model.heads, model.decoder_tokens):
+        for table in (model.tokens, model.heads, model.decoder_token_embedding):
             table.table[-1].zero_()
-        if model.places.learnt is not None:
-            model.places.learnt[0].zero_()
+        if model.position_embedding.learned is not None:
+            model.position_embedding.learned[0].zero_()
     return model
 
 
@@ -53,8 +53,10 @@ def small_batch(seed: int = 0, *, padding: int = 1) -> TokenBatch:
     n = stream.shape[1]
     slots = torch.tensor([0, 1, n, n + 1])
     rows = {
-        "rgb_pixels": Rows(values=torch.randn(4, 12, generator=generator, dtype=torch.float64), slots=slots),
-        "t5": Rows(values=torch.randn(2, 9, generator=generator, dtype=torch.float64), slots=torch.tensor([6, n + 6])),
+        "rgb_pixels": PackedInputs(values=torch.randn(4, 12, generator=generator, dtype=torch.float64), slots=slots),
+        "t5": PackedInputs(
+            values=torch.randn(2, 9, generator=generator, dtype=torch.float64), slots=torch.tensor([6, n + 6])
+        ),
     }
     names = [
         "depth",

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from networks.batch import Column
+from networks.batch import PaddedTokens
 from tests.networks.small import small_batch
 
 
@@ -47,5 +47,5 @@ def test_a_batch_survives_the_way_from_a_worker_process() -> None:
 
 
 def test_a_column_moves_with_its_lengths() -> None:
-    column = Column(values=torch.zeros(2, 3, dtype=torch.int64), lengths=torch.tensor([3, 0])).to("meta")
+    column = PaddedTokens(values=torch.zeros(2, 3, dtype=torch.int64), lengths=torch.tensor([3, 0])).to("meta")
     assert column.values.device.type == column.lengths.device.type == "meta"

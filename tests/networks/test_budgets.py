@@ -9,8 +9,8 @@ import pytest
 from numpy import ndarray
 
 from modalities.errors import ConfigError
-from networks.budgets import Budgets, Caps, draw_budgets, draw_component
-from networks.mixtures import MaskingConfig, Mixture, Recipe, all2all, tables
+from networks.budgets import BudgetLimits, Budgets, sample_budgets, sample_mixture
+from networks.mixtures import MaskingConfig, MaskingPreset, Mixture, all2all, mixture_table
 from networks.streams import Stream, StreamKind
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "masking_budgets.json"
@@ -41,10 +41,10 @@ def draw(
     most = np.array([stream.num_tokens for stream in streams]) * there
     shared = np.array([stream.kind is StreamKind.grid for stream in streams])
     totals = np.full(DRAWS, total)
-    return draw_budgets(
-        tables(streams, mixtures),
+    return sample_budgets(
+        mixture_table(streams, mixtures),
         there,
-        Caps(inputs=most, targets=most, shared=shared),
+        BudgetLimits(inputs=most, targets=most, exclusive=shared),
         totals,
         totals,
         np.random.default_rng(0),
@@ -99,7 +99,7 @@ STREAMS = streams_named({"rgb@224": 20, "tok_a": 20, "tok_b": 9, "caption": 30, 
 def test_budgets_of_a_batch_are_those_drawn_sample_by_sample(mixture: Mixture) -> None:
     found = draw(STREAMS, [mixture], 16)
     rng = np.random.default_rng(1)
-    table = tables(STREAMS, [mixture])
+    table = mixture_table(STREAMS, [mixture])
     caps = np.array([stream.num_tokens for stream in STREAMS])
     shared = np.array([stream.kind is StreamKind.grid for stream in STREAMS])
     inputs, targets = [], []
@@ -178,16 +178,16 @@ def test_of_a_low_concentration_one_stream_dominates() -> None:
 
 
 def test_the_published_recipes_have_their_weights() -> None:
-    config = MaskingConfig(recipe=Recipe.fourm_21)
+    config = MaskingConfig(recipe=MaskingPreset.fourm_21)
     assert [mixture.weight for mixture in config.components] == [1, 1, 1, 1, 1, 0.5, 0.5]
     assert [mixture.input_alpha for mixture in config.components] == [0.01, 0.1, 1, 10, 0, 0.05, 0.05]
     assert len(MaskingConfig().components) == 2
-    assert MaskingConfig(recipe=Recipe.all2all, alpha=0.2).components == (all2all(0.2),)
+    assert MaskingConfig(recipe=MaskingPreset.all2all, alpha=0.2).components == (all2all(0.2),)
 
 
 def test_component_draws_follow_the_cumulated_weights() -> None:
-    table = tables(STREAMS, [all2all(1.0, weight=w) for w in (0.0, 3.0, 1.0)])
-    found = draw_component(table, np.ones((DRAWS, len(STREAMS)), dtype=np.bool_), np.random.default_rng(2))
+    table = mixture_table(STREAMS, [all2all(1.0, weight=w) for w in (0.0, 3.0, 1.0)])
+    found = sample_mixture(table, np.ones((DRAWS, len(STREAMS)), dtype=np.bool_), np.random.default_rng(2))
     np.testing.assert_allclose(np.bincount(found, minlength=3) / DRAWS, [0, 0.75, 0.25], atol=0.03)
 
 
@@ -200,7 +200,7 @@ def test_component_draws_follow_the_cumulated_weights() -> None:
         (lambda: MaskingConfig(num_targets=4, min_targets=5), "from 0 to masking.num_targets \\(4\\), got 5"),
         (lambda: MaskingConfig(alpha=0.0), "masking.alpha must be positive"),
         (lambda: MaskingConfig(mixtures=[Mixture(weight=0.0)]), "positive weight"),
-        (lambda: tables(STREAMS[:1], [all2all(1.0)]), "both an input and a target for the streams rgb@224"),
+        (lambda: mixture_table(STREAMS[:1], [all2all(1.0)]), "both an input and a target for the streams rgb@224"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_in_one_line(make: Callable[[], object], message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from networks.devices import device_of
+from networks.devices import module_device
 from tests.ports import free_port
 
 SHARDED = """
@@ -41,8 +41,8 @@ dist.destroy_process_group()
 
 
 def test_the_device_of_a_network_without_weights_is_the_cpu() -> None:
-    assert device_of(torch.nn.Identity()) == torch.device("cpu")
-    assert device_of(torch.nn.Linear(2, 2, device="meta")) == torch.device("meta")
+    assert module_device(torch.nn.Identity()) == torch.device("cpu")
+    assert module_device(torch.nn.Linear(2, 2, device="meta")) == torch.device("meta")
 
 
 def test_two_processes_that_share_the_weights_train_as_one_does() -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from modalities.errors import ConfigError
 from networks.batch import IGNORE, TokenBatch
 from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
-from networks.heads import ids_of
+from networks.heads import predictable_ids
 from networks.packing import Packing
 from tests.networks.plain_fourm import plain_logits
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
@@ -101,26 +101,26 @@ def test_packed_rows_give_what_padded_slots_give(
         batch, visible=shown, decoder_visible=asked, targets=torch.where(asked, batch.targets, IGNORE), rows={}
     )
     packings: list[Packing | None] = []
-    made = Packing.of
+    made = Packing.from_mask
 
     def noted(there: torch.Tensor) -> Packing | None:
         packings.append(made(there))
         return packings[-1]
 
-    monkeypatch.setattr(Packing, "of", noted)
-    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: False)
-    monkeypatch.setattr("networks.packing.WORTH_PACKING", 1.0)
+    monkeypatch.setattr(Packing, "from_mask", noted)
+    monkeypatch.setattr("networks.linear.prefers_onednn", lambda: False)
+    monkeypatch.setattr("networks.packing.MAX_PACKED_FRACTION", 1.0)
     if is_rounded:
-        monkeypatch.setattr("networks.packing.rounded", lambda rows: rows + 1)
-        monkeypatch.setattr("networks.heads.rounded", lambda rows: rows + 3)
-        monkeypatch.setattr("networks.heads.NARROW", 0)
+        monkeypatch.setattr("networks.packing.round_up_rows", lambda rows: rows + 1)
+        monkeypatch.setattr("networks.heads.round_up_rows", lambda rows: rows + 3)
+        monkeypatch.setattr("networks.heads.MIN_ONEDNN_WIDTH", 0)
     packed, packed_gradients = _loss_and_gradients(model, ragged)
-    rows = [len(item.slots) - int(item.kept.sum()) for item in packings if item is not None]
+    rows = [len(item.slots) - int(item.has_row.sum()) for item in packings if item is not None]
     assert rows == [int(is_rounded)] * 2
     monkeypatch.undo()
-    monkeypatch.setattr(Packing, "of", noted)
-    monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: False)
-    monkeypatch.setattr("networks.packing.WORTH_PACKING", -1.0)
+    monkeypatch.setattr(Packing, "from_mask", noted)
+    monkeypatch.setattr("networks.linear.prefers_onednn", lambda: False)
+    monkeypatch.setattr("networks.packing.MAX_PACKED_FRACTION", -1.0)
     padded, gradients = _loss_and_gradients(model, ragged)
     assert [item is None for item in packings] == [False, False, True, True]
     torch.testing.assert_close(packed, padded)
@@ -133,14 +133,14 @@ def test_packed_rows_give_what_padded_slots_give(
 def test_gradients_that_are_kept_are_those_of_autograd(sharing: Sharing) -> None:
     plain, keeping = small_model(sharing=sharing), small_model(sharing=sharing)
     keeping.load_state_dict(plain.state_dict())
-    keeping.keep_gradients()
+    keeping.retain_table_grads()
     batches = [small_batch(seed=seed) for seed in range(3)]
     place = None
     for first, second in ((0, 1), (1, 2)):
         plain.zero_grad()
         # Two batches add up, and what was learnt before `forget_gradients` is gone, whenever it is called.
         loss = keeping(batches[first]).loss
-        keeping.forget_gradients()
+        keeping.zero_table_grads()
         loss.backward()
         keeping(batches[second]).loss.backward()
         for number in (first, second):
@@ -149,14 +149,14 @@ def test_gradients_that_are_kept_are_those_of_autograd(sharing: Sharing) -> None
             assert (found.grad is None) == (expected.grad is None), name
             if expected.grad is not None:
                 torch.testing.assert_close(found.grad, expected.grad, msg=name)
-        kept = keeping.heads.table.grad
-        assert kept is not None
-        assert place in (None, kept.data_ptr())
-        place = kept.data_ptr()
-    keeping.forget_gradients()
-    kept = keeping.heads.table.grad
-    assert kept is not None
-    assert float(kept.abs().sum()) == 0
+        has_row = keeping.heads.table.grad
+        assert has_row is not None
+        assert place in (None, has_row.data_ptr())
+        place = has_row.data_ptr()
+    keeping.zero_table_grads()
+    has_row = keeping.heads.table.grad
+    assert has_row is not None
+    assert float(has_row.abs().sum()) == 0
     assert keeping.mask_token.grad is None
 
 
@@ -205,7 +205,7 @@ def test_an_empty_encoder_and_an_empty_decoder_stay_finite() -> None:
 def test_the_row_of_padding_takes_no_gradient() -> None:
     model = small_model(sharing=Sharing.none)
     model(small_batch()).loss.backward()
-    for table in (model.tokens, model.decoder_tokens):
+    for table in (model.tokens, model.decoder_token_embedding):
         assert table.table.grad is not None
         assert table.table.grad[-1].abs().sum() == 0
 
@@ -237,19 +237,19 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
     batch = replace(batch, rows={name: replace(rows, values=rows.values.float()) for name, rows in batch.rows.items()})
     with torch.no_grad():
         expected = model.logits(batch)
-        monkeypatch.setattr("networks.linear.is_mkl_on_amd", lambda: is_onednn)
-        monkeypatch.setattr("networks.linear.NARROW", 0)
-        twin = model.frozen()
+        monkeypatch.setattr("networks.linear.prefers_onednn", lambda: is_onednn)
+        monkeypatch.setattr("networks.linear.MIN_ONEDNN_WIDTH", 0)
+        twin = model.inference_copy()
         for _ in range(2):
             for name, (logits, rows) in twin.logits(batch).items():
                 torch.testing.assert_close(logits, expected[name][0])
                 assert torch.equal(rows, expected[name][1])
     assert [id(item) for item in twin.parameters()] == [id(item) for item in model.parameters()]
-    assert model.fixed_heads is None
+    assert model.packed_heads is None
 
 
 def test_a_head_that_was_first_used_in_inference_mode_can_be_trained() -> None:
-    ids_of.cache_clear()
+    predictable_ids.cache_clear()
     streams = tuple(
         replace(stream, predictable=tuple(range(9))) if stream.name == "caption" else stream for stream in STREAMS
     )
@@ -282,7 +282,7 @@ def test_one_batch_is_learnt_by_heart(init: Init) -> None:
 def test_the_trunk_has_the_published_number_of_weights(size: str, millions: float) -> None:
     with torch.device("meta"):
         model = FourM(STREAMS, FourMConfig(size=Size[size]))
-    outside = ("tokens", "heads", "decoder_tokens", "places", "stems", "mask_token")
+    outside = ("tokens", "heads", "decoder_token_embedding", "position_embedding", "input_projections", "mask_token")
     counted = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(outside))
     assert counted / 1e6 == pytest.approx(millions, rel=2e-3)
 

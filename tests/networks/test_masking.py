@@ -7,25 +7,32 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.samples import END, published_streams, random_samples
+from benchmarks.samples import EOS_ID, published_streams, random_samples
 from modalities.errors import ConfigError, UnknownNameError
-from modalities.spec import Keep
-from modalities.text import SENTINEL_0
-from networks.batch import IGNORE, Column, Samples, TokenBatch
+from modalities.spec import KeepScheme
+from modalities.text import SENTINEL_0_ID
+from networks.batch import IGNORE, PaddedTokens, Samples, TokenBatch
 from networks.fourm import FourM
 from networks.fourm_config import FourMConfig
-from networks.masking import Masker, MaskingConfig, Mixture, Recipe, merge_spans, select, select_masked
+from networks.masking import Masker, MaskingConfig, MaskingPreset, Mixture, merge_spans, select, select_partially
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
 
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),
-    Stream(name="rgb", kind=StreamKind.grid, num_tokens=9, vocabulary="rgb", vocab=50, grid=3),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab=60, grid=3),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab=70),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="text", vocab=600),
-    Stream(name="palette", kind=StreamKind.sequence, num_tokens=7, vocabulary="text", vocab=600, keep=Keep.binary),
-    Stream(name="metadata", kind=StreamKind.sequence, num_tokens=9, vocabulary="text", vocab=600, chunk=2),
+    Stream(name="rgb", kind=StreamKind.grid, num_tokens=9, vocabulary="rgb", vocab_size=50, grid=3),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab_size=60, grid=3),
+    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab_size=70),
+    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="text", vocab_size=600),
+    Stream(
+        name="palette",
+        kind=StreamKind.sequence,
+        num_tokens=7,
+        vocabulary="text",
+        vocab_size=600,
+        keep=KeepScheme.binary,
+    ),
+    Stream(name="metadata", kind=StreamKind.sequence, num_tokens=9, vocabulary="text", vocab_size=600, chunk=2),
     Stream(name="t5", kind=StreamKind.embedding, num_tokens=5, channels=3),
 )
 INDEX = {stream.name: number for number, stream in enumerate(STREAMS)}
@@ -42,7 +49,7 @@ def masked(
 
 def is_sentinel(token: int) -> bool:
     """True for the ids that masking puts in."""
-    return SENTINEL_0 <= token < SENTINEL_0 + 200
+    return SENTINEL_0_ID <= token < SENTINEL_0_ID + 200
 
 
 def seen(batch: TokenBatch, sample: int) -> dict[str, list[tuple[int, int, int]]]:
@@ -108,14 +115,14 @@ def test_what_is_seen_and_what_is_asked_of_a_sequence_merge_into_the_sequence(na
         ids = [token for _, token, _ in given]
         assert not wanted or is_sentinel(wanted[0][1])
         assert all(before[2] == after[1] for before, after in itertools.pairwise(wanted))
-        if not wanted or wanted[0][1] != SENTINEL_0 + 1 or not is_sentinel(wanted[-1][2]):
+        if not wanted or wanted[0][1] != SENTINEL_0_ID + 1 or not is_sentinel(wanted[-1][2]):
             continue
-        if wanted[-1][2] - SENTINEL_0 - 1 != max(1, sum(map(is_sentinel, ids))):
+        if wanted[-1][2] - SENTINEL_0_ID - 1 != max(1, sum(map(is_sentinel, ids))):
             continue
         found = merge_spans(ids, [wanted[0][1], *(token for *_, token in wanted)])
         whole = sequence(samples, name, sample)
         if name == "metadata":
-            assert (found[-1], whole[-1]) == (END, END)
+            assert (found[-1], whole[-1]) == (EOS_ID, EOS_ID)
             pairs = [sorted(zip(part[:-1:2], part[1:-1:2], strict=True)) for part in (found, whole)]
             assert pairs[0] == pairs[1]
         else:
@@ -130,7 +137,7 @@ def test_a_sequence_without_input_budget_is_asked_for_whole_and_shows_nothing() 
     for sample in range(64):
         assert not seen(batch, sample)["caption"]
         wanted = asked(batch, sample)["caption"]
-        whole = [SENTINEL_0 + 1, *sequence(samples, "caption", sample), SENTINEL_0 + 2]
+        whole = [SENTINEL_0_ID + 1, *sequence(samples, "caption", sample), SENTINEL_0_ID + 2]
         # A stream's budget never exceeds its longest sequence, so the end may be cut.
         assert [wanted[0][1], *(token for *_, token in wanted)] == whole[: len(wanted) + 1]
         assert len(wanted) + 1 == min(len(whole), 14)
@@ -138,7 +145,9 @@ def test_a_sequence_without_input_budget_is_asked_for_whole_and_shows_nothing() 
 
 def test_kept_whole_and_kept_all_or_nothing() -> None:
     mixture = Mixture(
-        input_alpha=0.0, input_overrides={"caption": 1000.0, "palette": 1000.0}, keep_overrides={"caption": Keep.all}
+        input_alpha=0.0,
+        input_overrides={"caption": 1000.0, "palette": 1000.0},
+        keep_overrides={"caption": KeepScheme.all},
     )
     samples, batch = masked(MaskingConfig(num_inputs=28, num_targets=8, mixtures=[mixture]), b=300, missing=0.0)
     whole = 0
@@ -148,8 +157,8 @@ def test_kept_whole_and_kept_all_or_nothing() -> None:
         if len(caption) <= 13:
             assert [token for _, token, _ in given["caption"]] == caption
         palette = [token for _, token, _ in given["palette"]]
-        assert palette in ([SENTINEL_0 + 1], sequence(samples, "palette", sample))
-        whole += palette != [SENTINEL_0 + 1]
+        assert palette in ([SENTINEL_0_ID + 1], sequence(samples, "palette", sample))
+        whole += palette != [SENTINEL_0_ID + 1]
     assert whole / 300 == pytest.approx(0.5, abs=0.1)
 
 
@@ -220,7 +229,7 @@ def test_a_missing_modality_has_no_slot() -> None:
 
 def test_a_sample_without_anything_stays_finite_in_the_model() -> None:
     samples = {
-        name: Column(values=column.values, lengths=torch.where(torch.arange(4) == 1, 0, column.lengths))
+        name: PaddedTokens(values=column.values, lengths=torch.where(torch.arange(4) == 1, 0, column.lengths))
         for name, column in random_samples(STREAMS, 4).items()
     }
     batch = Masker(STREAMS, WIDE)(samples, torch.Generator().manual_seed(0))
@@ -258,7 +267,11 @@ def test_budgets_between_two_limits_fill_the_batch_unevenly() -> None:
 
 
 def test_dealing_lost_tokens_again_fills_more_slots() -> None:
-    mixtures = [Mixture(input_alpha=0.5, target_alpha=0.5, keep_overrides={"caption": Keep.all, "metadata": Keep.all})]
+    mixtures = [
+        Mixture(
+            input_alpha=0.5, target_alpha=0.5, keep_overrides={"caption": KeepScheme.all, "metadata": KeepScheme.all}
+        )
+    ]
 
     def filled(*, redistribute: bool) -> tuple[float, float]:
         many = MaskingConfig(num_inputs=26, num_targets=4, mixtures=mixtures, redistribute=redistribute)
@@ -273,7 +286,7 @@ def test_dealing_lost_tokens_again_fills_more_slots() -> None:
 
 def test_overrides_of_streams_that_a_run_does_not_have_are_ignored() -> None:
     streams = [stream for stream in STREAMS if stream.name != "t5"]
-    masker = Masker(streams, MaskingConfig(num_inputs=8, num_targets=8, recipe=Recipe.fourm_21))
+    masker = Masker(streams, MaskingConfig(num_inputs=8, num_targets=8, recipe=MaskingPreset.fourm_21))
     batch = masker(random_samples(streams, 16), torch.Generator().manual_seed(0))
     assert batch.visible.any(dim=1).all()
 
@@ -286,17 +299,17 @@ def test_a_recipe_that_leaves_nothing_to_predict_is_refused() -> None:
 def test_the_published_mixture_masks_the_published_streams() -> None:
     streams = published_streams()
     samples = random_samples(streams, 8)
-    config = MaskingConfig(num_inputs=256, num_targets=256, recipe=Recipe.fourm_21)
+    config = MaskingConfig(num_inputs=256, num_targets=256, recipe=MaskingPreset.fourm_21)
     batch = Masker(streams, config)(samples, torch.Generator().manual_seed(0))
     assert batch.ids.shape == batch.targets.shape == (8, 256)
-    vocab = torch.tensor([stream.vocab for stream in streams])
-    assert (batch.targets < vocab[batch.decoder_stream])[batch.decoder_visible].all()
+    vocab_size = torch.tensor([stream.vocab_size for stream in streams])
+    assert (batch.targets < vocab_size[batch.decoder_stream])[batch.decoder_visible].all()
 
 
 def test_ids_of_any_integer_type_are_taken() -> None:
     samples = random_samples(STREAMS, 8)
     small = {
-        name: Column(values=column.values.to(torch.uint16), lengths=column.lengths.to(torch.int32))
+        name: PaddedTokens(values=column.values.to(torch.uint16), lengths=column.lengths.to(torch.int32))
         if name not in ("rgb_pixels", "t5")
         else column
         for name, column in samples.items()
@@ -318,7 +331,7 @@ def test_selecting_shows_inputs_whole_and_asks_for_targets_whole() -> None:
         assert [place for place, *_ in given["rgb_pixels"]] == list(range(int(samples["rgb_pixels"].lengths[sample])))
         assert [token for *_, token in wanted["rgb"]] == sequence(samples, "rgb", sample)
         if samples["caption"].lengths[sample]:
-            whole = [SENTINEL_0 + 1, *sequence(samples, "caption", sample), SENTINEL_0 + 2]
+            whole = [SENTINEL_0_ID + 1, *sequence(samples, "caption", sample), SENTINEL_0_ID + 2]
             assert [wanted["caption"][0][1], *(token for *_, token in wanted["caption"])] == whole
     assert batch.visible.any(dim=0).all()
     assert batch.decoder_visible.any(dim=0).all()
@@ -328,7 +341,7 @@ def test_selecting_can_prompt_for_a_sequence_as_published_generation_does() -> N
     samples = random_samples(STREAMS, 3)
     batch = select(samples, STREAMS, inputs=["depth"], targets=["rgb", "caption"], prompt_targets=True)
     for sample in range(3):
-        assert [token for _, token, _ in seen(batch, sample)["caption"]] == [SENTINEL_0 + 1]
+        assert [token for _, token, _ in seen(batch, sample)["caption"]] == [SENTINEL_0_ID + 1]
         assert not seen(batch, sample)["rgb"]
 
 
@@ -355,7 +368,7 @@ def test_selecting_refuses_what_makes_no_sense() -> None:
 
 def test_a_share_of_a_grid_is_shown_and_the_rest_asked_for() -> None:
     samples = random_samples(STREAMS, 5)
-    batch = select_masked(
+    batch = select_partially(
         samples, STREAMS, inputs=["rgb_pixels"], target="depth", share=1 / 3, generator=torch.Generator()
     )
     for sample in range(5):
@@ -369,7 +382,7 @@ def test_runs_with_other_modalities_are_asked_the_same(target: str) -> None:
     samples = random_samples(STREAMS, 8)
     fewer = [stream for stream in reversed(STREAMS) if stream.name in ("rgb_pixels", "rgb", target)]
     batches = [
-        select_masked(
+        select_partially(
             samples,
             streams,
             inputs=["rgb_pixels", "rgb"],
@@ -385,7 +398,9 @@ def test_runs_with_other_modalities_are_asked_the_same(target: str) -> None:
 
 def test_a_share_of_none_is_what_selecting_gives() -> None:
     samples = random_samples(STREAMS, 4)
-    batch = select_masked(samples, STREAMS, inputs=["depth"], target="caption", share=0.0, generator=torch.Generator())
+    batch = select_partially(
+        samples, STREAMS, inputs=["depth"], target="caption", share=0.0, generator=torch.Generator()
+    )
     assert torch.equal(batch.targets, select(samples, STREAMS, inputs=["depth"], targets=["caption"]).targets)
     assert torch.equal(batch.ids, samples["depth"].values)
 

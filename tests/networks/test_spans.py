@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from modalities.text import SENTINEL_0
-from networks.picks import Ragged
+from modalities.text import SENTINEL_0_ID
+from networks.picks import RaggedRows
 from networks.spans import (
-    MOST_SPANS,
-    SHRINK,
+    KEEP_DECAY,
+    MAX_SPANS,
     Spans,
-    coins,
-    draw_hidden,
-    hidden_part,
+    bernoulli,
     merge_spans,
+    sample_hidden,
     shuffle_chunks,
-    skip_hopeless,
+    skip_infeasible_rates,
     split_spans,
-    visible_part,
+    target_tokens,
+    visible_tokens,
 )
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "span_masking.json"
@@ -38,14 +38,14 @@ def plain_split(ids: list[int], hidden: list[bool]) -> tuple[list[int], list[int
             visible.append(token)
             continue
         if place == 0 or not hidden[place - 1]:
-            visible.append(SENTINEL_0 + number)
-            written.append(SENTINEL_0 + number)
+            visible.append(SENTINEL_0_ID + number)
+            written.append(SENTINEL_0_ID + number)
             number += 1
         written.append(token)
-    return visible, [*written, SENTINEL_0 + number]
+    return visible, [*written, SENTINEL_0_ID + number]
 
 
-def rows(part: Ragged) -> list[list[int]]:
+def rows(part: RaggedRows) -> list[list[int]]:
     """The rows as lists."""
     return [piece.tolist() for piece in np.split(part.values, part.sizes.cumsum()[:-1])]
 
@@ -71,11 +71,11 @@ def test_splitting_is_what_a_token_by_token_version_does_and_merging_undoes_it(p
 
 
 def test_a_sequence_that_was_hidden_whole_merges_from_what_is_written_alone() -> None:
-    assert merge_spans([], [SENTINEL_0 + 1, 307, 300, SENTINEL_0 + 2]) == [307, 300]
+    assert merge_spans([], [SENTINEL_0_ID + 1, 307, 300, SENTINEL_0_ID + 2]) == [307, 300]
 
 
 def test_a_sentinel_that_was_not_written_hides_nothing() -> None:
-    assert merge_spans([500, SENTINEL_0 + 1, 501, SENTINEL_0 + 2], [SENTINEL_0 + 1, 307]) == [500, 307, 501]
+    assert merge_spans([500, SENTINEL_0_ID + 1, 501, SENTINEL_0_ID + 2], [SENTINEL_0_ID + 1, 307]) == [500, 307, 501]
 
 
 def plain_hidden(length: int, budget: int, keep: float, chunk: int, rng: np.random.Generator) -> list[bool]:
@@ -87,13 +87,13 @@ def plain_hidden(length: int, budget: int, keep: float, chunk: int, rng: np.rand
         hidden = [not kept[place // chunk] for place in range(length)]
         if len(plain_split([0] * length, hidden)[0]) <= budget:
             return hidden
-        keep *= SHRINK
+        keep *= KEEP_DECAY
 
 
 def draw_many(length: int, budget: int, keep: float, chunk: int, num: int = 4000, seed: int = 0) -> ndarray:
     """Masks of many equal sequences."""
     ones = np.ones(num, dtype=np.int64)
-    return draw_hidden(length * ones, budget * ones, np.full(num, keep), length, chunk, np.random.default_rng(seed))
+    return sample_hidden(length * ones, budget * ones, np.full(num, keep), length, chunk, np.random.default_rng(seed))
 
 
 def statistics(hidden: ndarray) -> ndarray:
@@ -125,12 +125,12 @@ def test_every_mask_fits_its_budget(data: st.DataObject) -> None:
     lengths = rng.integers(0, width + 1, num)
     budget = rng.integers(0, 20, num)
     keep = rng.choice([0.0, 1.0, 0.5, 0.01], num)
-    hidden = draw_hidden(lengths, budget, keep, width, chunk, rng)
+    hidden = sample_hidden(lengths, budget, keep, width, chunk, rng)
     there = np.arange(width) < lengths[:, None]
     assert not (hidden & ~there).any()
     assert (hidden | ~there)[budget == 0].all()
     columns = np.broadcast_to(np.arange(width), hidden.shape)
-    visible = visible_part(Spans(columns=columns, lengths=lengths, hidden=hidden), budget > 0)
+    visible = visible_tokens(Spans(columns=columns, lengths=lengths, hidden=hidden), budget > 0)
     assert (visible.sizes <= budget).all()
     whole = (keep == 1) & (lengths <= budget)
     assert not hidden[whole].any()
@@ -144,17 +144,17 @@ def test_every_mask_fits_its_budget(data: st.DataObject) -> None:
 def test_there_are_never_more_spans_than_sentinels() -> None:
     hidden = draw_many(1000, 900, 0.5, 1, num=20)
     spans = Spans(columns=np.zeros(hidden.shape, dtype=np.int64), lengths=np.full(20, 1000), hidden=hidden)
-    assert spans.num_runs.max() <= MOST_SPANS
+    assert spans.num_runs.max() <= MAX_SPANS
 
 
 def test_draws_are_left_out_only_where_they_would_hardly_ever_fit() -> None:
     rng = np.random.default_rng(0)
     for length, budget in ((290, 13), (290, 100), (100, 3), (40, 1), (20, 10)):
-        start = float(skip_hopeless(np.array([0.95]), np.array([length]), np.array([budget]))[0])
-        steps = np.log(start / 0.95) / np.log(SHRINK)
+        start = float(skip_infeasible_rates(np.array([0.95]), np.array([length]), np.array([budget]))[0])
+        steps = np.log(start / 0.95) / np.log(KEEP_DECAY)
         assert steps == pytest.approx(round(steps), abs=1e-6)
         if steps > 0.5:
-            hidden = ~coins(np.full((20_000, 1), start / SHRINK), length, rng)[:, 0]
+            hidden = ~bernoulli(np.full((20_000, 1), start / KEEP_DECAY), length, rng)[:, 0]
             assert (statistics_seen(hidden) <= budget).mean() < 5e-4
 
 
@@ -170,8 +170,8 @@ def test_targets_above_their_budget_begin_at_a_sentinel_and_fill_it(flags: list[
     ids = list(range(len(flags)))
     hidden = np.array([flags])
     spans = Spans(columns=np.array([ids]), lengths=np.array([len(ids)]), hidden=hidden)
-    whole = rows(hidden_part(spans, np.array([10_000]), np.array([where])))[0]
-    cut = rows(hidden_part(spans, np.array([most]), np.array([where])))[0]
+    whole = rows(target_tokens(spans, np.array([10_000]), np.array([where])))[0]
+    cut = rows(target_tokens(spans, np.array([most]), np.array([where])))[0]
     if len(whole) <= most:
         assert cut == whole
         return
@@ -185,8 +185,8 @@ def test_targets_above_their_budget_begin_at_a_sentinel_and_fill_it(flags: list[
 def test_rows_that_are_not_wanted_give_nothing() -> None:
     hidden = np.array([[True, False], [True, True], [False, False]])
     spans = Spans(columns=np.array([[0, 1]] * 3), lengths=np.array([2, 2, 2]), hidden=hidden)
-    assert rows(hidden_part(spans, np.array([0, 9, 9]), np.zeros(3))) == [[], [-2, 0, 1, -3], [-2]]
-    assert rows(visible_part(spans, np.array([True, False, True]))) == [[-2, 1], [], [0, 1]]
+    assert rows(target_tokens(spans, np.array([0, 9, 9]), np.zeros(3))) == [[], [-2, 0, 1, -3], [-2]]
+    assert rows(visible_tokens(spans, np.array([True, False, True]))) == [[-2, 1], [], [0, 1]]
 
 
 def test_chunks_come_in_any_order_and_the_end_stays_last() -> None:
@@ -202,7 +202,7 @@ def test_chunks_come_in_any_order_and_the_end_stays_last() -> None:
 
 
 def test_coins_have_their_probability_and_are_independent() -> None:
-    found = coins(np.array([[0.1, 0.9, 0.5]] * 50), 4000, np.random.default_rng(0))
+    found = bernoulli(np.array([[0.1, 0.9, 0.5]] * 50), 4000, np.random.default_rng(0))
     np.testing.assert_allclose(found.mean(axis=(0, 2)), [0.1, 0.9, 0.5], atol=0.004)
     both = (found[..., 1:] & found[..., :-1]).mean(axis=(0, 2))
     np.testing.assert_allclose(both, [0.01, 0.81, 0.25], atol=0.005)

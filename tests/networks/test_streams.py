@@ -6,13 +6,15 @@ from benchmarks.samples import TEXT_VOCAB, published_streams
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
 from modalities.spec import Scale
-from networks.streams import PIXELS, StreamKind, streams_of
+from networks.streams import PIXELS_SUFFIX, StreamKind, streams_of
 
 PUBLISHED = {stream.name: stream for stream in published_streams()}
 
 
 def test_every_modality_has_one_stream_and_rgb_two() -> None:
-    assert [*PUBLISHED] == [name for item in FOURM_21 for name in ((item + PIXELS, item) if item == "rgb" else (item,))]
+    assert [*PUBLISHED] == [
+        name for item in FOURM_21 for name in ((item + PIXELS_SUFFIX, item) if item == "rgb" else (item,))
+    ]
     assert len(published_streams(FOURM_7)) == 8
 
 
@@ -20,7 +22,7 @@ def test_the_published_token_counts_and_vocabularies_are_kept() -> None:
     grids = [stream for stream in PUBLISHED.values() if stream.kind is StreamKind.grid]
     # 7 x 196 + 2 x 256 + 2 x 16: 4M-21's dense tokens.
     assert sum(stream.num_tokens for stream in grids) == 1916
-    assert {name: PUBLISHED[name].vocab for name in ("rgb", "depth", "semseg", "dinov2_global", "caption")} == {
+    assert {name: PUBLISHED[name].vocab_size for name in ("rgb", "depth", "semseg", "dinov2_global", "caption")} == {
         "rgb": 16_384,
         "depth": 8192,
         "semseg": 4096,
@@ -33,7 +35,7 @@ def test_pixels_and_embeddings_are_inputs_only_and_have_no_vocabulary() -> None:
     inputs = [stream for stream in PUBLISHED.values() if not stream.is_target]
     assert [stream.name for stream in inputs] == ["rgb_pixels", "t5_caption"]
     assert [stream.channels for stream in inputs] == [16 * 16 * 3, 4096]
-    assert all(not stream.vocabulary and not stream.vocab for stream in inputs)
+    assert all(not stream.vocabulary and not stream.vocab_size for stream in inputs)
 
 
 def test_product_codes_have_no_places() -> None:
@@ -56,10 +58,10 @@ def test_each_sequence_can_have_a_text_table_of_its_own() -> None:
 def test_streams_follow_the_scale(patch: int) -> None:
     scale = Scale(size=64, patch=patch, max_vocab=512, max_tokens=20)
     registry = default_registry()
-    streams = streams_of({name: registry[name].at(scale) for name in FOURM_7}, 900)
+    streams = streams_of({name: registry[name].scaled(scale) for name in FOURM_7}, 900)
     by_name = {stream.name: stream for stream in streams}
     assert by_name["depth"].num_tokens == (64 // patch) ** 2
-    assert by_name["depth"].vocab == 512
+    assert by_name["depth"].vocab_size == 512
     assert by_name["rgb_pixels"].channels == 3 * patch**2
     assert by_name["caption"].num_tokens == 20
-    assert by_name["caption"].vocab == 900
+    assert by_name["caption"].vocab_size == 900

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from networks.batch import IGNORE, Rows, TokenBatch
+from networks.batch import IGNORE, PackedInputs, TokenBatch
 from networks.streams import Stream, StreamKind
 
 
 @dataclass
-class _Side:
+class _SlotLists:
     """What goes into the slots of one side, sample by sample."""
 
     ids: list[list[int]] = field(default_factory=list)
@@ -25,7 +25,7 @@ class _Side:
         self.stream[-1] += [number] * len(ids)
         self.position[-1] += positions
 
-    def open(self) -> None:
+    def start_sample(self) -> None:
         for rows in (self.ids, self.targets, self.stream, self.position):
             rows.append([])
 
@@ -33,62 +33,67 @@ class _Side:
         width = max(max(len(row) for row in rows), 1)
         return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
-    def there(self) -> Tensor:
+    def slot_mask(self) -> Tensor:
         return self.tensor([[1] * len(row) for row in self.ids]).bool()
 
 
 def published_batch(io: Mapping[str, Tensor], streams: tuple[Stream, ...]) -> TokenBatch:
     """The batch of ``input/<modality>/...``; masks are True where something is hidden or padding."""
     b = next(len(value) for name, value in io.items() if name.startswith("input/"))
-    seen, asked = _Side(), _Side()
+    encoder_side, decoder_side = _SlotLists(), _SlotLists()
     packed: dict[str, list[Tensor]] = {}
     owners: dict[str, list[tuple[int, int]]] = {}
     for sample in range(b):
-        seen.open()
-        asked.open()
+        encoder_side.start_sample()
+        decoder_side.start_sample()
         for number, stream in enumerate(streams):
-            prefix = f"input/{stream.published}/"
+            prefix = f"input/{stream.published_name}/"
             if f"{prefix}tensor" not in io:
                 continue
             values = io[f"{prefix}tensor"][sample]
             visible = (~io[f"{prefix}input_mask"][sample].bool()).nonzero().flatten()
-            wanted = (~io[f"{prefix}target_mask"][sample].bool()).nonzero().flatten()
+            target_positions = (~io[f"{prefix}target_mask"][sample].bool()).nonzero().flatten()
             is_grid = stream.kind in (StreamKind.grid, StreamKind.pixels)
             positions = visible.tolist() if is_grid else list(range(len(visible)))
             if stream.has_ids:
-                seen.add(number, positions, values.flatten()[visible].tolist())
+                encoder_side.add(number, positions, values.flatten()[visible].tolist())
             elif len(visible):
-                start = len(seen.ids[-1])
-                seen.add(number, positions, [0] * len(visible))
-                packed.setdefault(stream.name, []).append(rows_of(stream, values)[visible])
+                start = len(encoder_side.ids[-1])
+                encoder_side.add(number, positions, [0] * len(visible))
+                packed.setdefault(stream.name, []).append(sample_rows(stream, values)[visible])
                 owners.setdefault(stream.name, []).extend((sample, start + place) for place in range(len(visible)))
             if stream.is_target and stream.kind is StreamKind.grid:
-                asked.add(number, wanted.tolist(), [0] * len(wanted), values.flatten()[wanted].tolist())
-            elif stream.is_target and len(wanted) > 1:
-                row = values.flatten()[wanted].tolist()
-                asked.add(number, list(range(len(row) - 1)), row[:-1], row[1:])
-    ids = seen.tensor(seen.ids)
+                decoder_side.add(
+                    number,
+                    target_positions.tolist(),
+                    [0] * len(target_positions),
+                    values.flatten()[target_positions].tolist(),
+                )
+            elif stream.is_target and len(target_positions) > 1:
+                row = values.flatten()[target_positions].tolist()
+                decoder_side.add(number, list(range(len(row) - 1)), row[:-1], row[1:])
+    ids = encoder_side.tensor(encoder_side.ids)
     return TokenBatch(
         ids=ids,
-        stream=seen.tensor(seen.stream),
-        position=seen.tensor(seen.position),
-        visible=seen.there(),
+        stream=encoder_side.tensor(encoder_side.stream),
+        position=encoder_side.tensor(encoder_side.position),
+        visible=encoder_side.slot_mask(),
         rows={
-            name: Rows(
+            name: PackedInputs(
                 values=torch.cat(parts),
                 slots=torch.tensor([sample * ids.shape[1] + slot for sample, slot in owners[name]]),
             )
             for name, parts in packed.items()
         },
-        decoder_ids=asked.tensor(asked.ids),
-        decoder_stream=asked.tensor(asked.stream),
-        decoder_position=asked.tensor(asked.position),
-        decoder_visible=asked.there(),
-        targets=asked.tensor(asked.targets, IGNORE),
+        decoder_ids=decoder_side.tensor(decoder_side.ids),
+        decoder_stream=decoder_side.tensor(decoder_side.stream),
+        decoder_position=decoder_side.tensor(decoder_side.position),
+        decoder_visible=decoder_side.slot_mask(),
+        targets=decoder_side.tensor(decoder_side.targets, IGNORE),
     )
 
 
-def rows_of(stream: Stream, values: Tensor) -> Tensor:
+def sample_rows(stream: Stream, values: Tensor) -> Tensor:
     """Every patch or vector of one sample, in the order of places."""
     if stream.kind is StreamKind.embedding:
         return values

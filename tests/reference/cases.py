@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from lightning_modules.published import read_published_model, read_published_tokenizer, read_source
+from lightning_modules.published import open_checkpoint, read_published_model, read_published_tokenizer
 from modalities.errors import UserError
 from networks.pretrained.fourm_layout import is_fourm
 from networks.pretrained.tokenizer_layout import is_tokenizer
@@ -17,13 +17,13 @@ from tests.reference.fourm import check_model, is_model_case
 from tests.reference.generation import check_generation, is_generation_case
 from tests.reference.masking import check_budgets, check_spans, is_budgets, is_span_masking
 from tests.reference.schedules import check_schedules, is_schedules
-from tests.reference.serialisation import check_serialisation, is_serialisation
+from tests.reference.serialisation import check_serialization, is_serialization
 from tests.reference.tokenizers import check_tokenizer, is_tokenizer_case
 
-WEIGHTS, IO = "model.safetensors", "io.safetensors"
+WEIGHTS_FILE, IO = "model.safetensors", "io.safetensors"
 
 FILES: tuple[tuple[Callable[[Any], bool], Callable[[str, Mapping[str, Any]], Iterator[Check]]], ...] = (
-    (is_serialisation, check_serialisation),
+    (is_serialization, check_serialization),
     (is_span_masking, check_spans),
     (is_budgets, check_budgets),
     (is_schedules, check_schedules),
@@ -33,7 +33,7 @@ FILES: tuple[tuple[Callable[[Any], bool], Callable[[str, Mapping[str, Any]], Ite
 def run_cases(root: Path) -> Iterator[Check]:
     """Every check of every case in ``root`` and below. One that cannot be read fails; other files are skipped."""
     for path in sorted(root.rglob(IO)):
-        if (path.parent / WEIGHTS).exists():
+        if (path.parent / WEIGHTS_FILE).exists():
             name = str(path.parent.relative_to(root))
             yield from _guarded(name, partial(_folder, name, path.parent))
     for path in sorted(root.rglob("*.json")):
@@ -46,7 +46,7 @@ def run_cases(root: Path) -> Iterator[Check]:
 
 def _folder(name: str, folder: Path) -> Iterator[Check]:
     io = load_file(folder / IO)
-    source = read_source(folder)
+    source = open_checkpoint(folder)
     if is_fourm(source.config):
         model = read_published_model(source).model
         if is_model_case(io):

@@ -28,7 +28,7 @@ class Check:
         return f"{word:4}  {self.case}  {self.quantity}  {self.error:.3g}  {self.tolerance:.3g}"
 
 
-def compared(case: str, quantity: str, found: Tensor, expected: Tensor, tolerance: float) -> Check:
+def compare_tensors(case: str, quantity: str, found: Tensor, expected: Tensor, tolerance: float) -> Check:
     """The largest absolute difference; infinite where shapes differ, not a number where either is not."""
     if found.shape != expected.shape:
         return Check(case=case, quantity=quantity, error=float("inf"), tolerance=tolerance)
@@ -39,6 +39,6 @@ def compared(case: str, quantity: str, found: Tensor, expected: Tensor, toleranc
     return Check(case=case, quantity=quantity, error=error, tolerance=tolerance)
 
 
-def equal(case: str, quantity: str, found: object, expected: object) -> Check:
+def compare_values(case: str, quantity: str, found: object, expected: object) -> Check:
     """Whether two plain values are the same."""
     return Check(case=case, quantity=quantity, error=0.0 if found == expected else 1.0, tolerance=EXACT)

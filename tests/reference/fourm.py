@@ -13,7 +13,7 @@ from networks.batch import TokenBatch
 from networks.fourm import FourM
 from networks.pretrained.fourm_weights import published_views
 from tests.reference.batch import published_batch
-from tests.reference.check import ACTIVATION, LOSS, Check, compared
+from tests.reference.check import ACTIVATION, LOSS, Check, compare_tensors
 
 
 def is_model_case(io: Mapping[str, Tensor]) -> bool:
@@ -37,7 +37,7 @@ def _order(folder: Path, model: FourM) -> list[str]:
     if path.exists():
         layout: dict[str, Any] = json.loads(path.read_text())
         return list(layout["modalities"])
-    return [stream.published for stream in model.streams]
+    return [stream.published_name for stream in model.streams]
 
 
 def _activations(
@@ -57,9 +57,9 @@ def _activations(
     }
     for name, (found, stream, there, side) in sides.items():
         if f"output/{name}" in io and f"output/{side}_modality" in io:
-            ours = _by_modality(found, torch.where(there, stream, -1), [s.published for s in model.streams])
+            ours = _by_modality(found, torch.where(there, stream, -1), [s.published_name for s in model.streams])
             theirs = _by_modality(io[f"output/{name}"], io[f"output/{side}_modality"], order)
-            yield compared(case, name, _stacked(ours, model), _stacked(theirs, model), ACTIVATION)
+            yield compare_tensors(case, name, _stacked(ours, model), _stacked(theirs, model), ACTIVATION)
 
 
 def _by_modality(values: Tensor, modality: Tensor, order: list[str]) -> dict[str, Tensor]:
@@ -68,17 +68,17 @@ def _by_modality(values: Tensor, modality: Tensor, order: list[str]) -> dict[str
 
 
 def _stacked(rows: Mapping[str, Tensor], model: FourM) -> Tensor:
-    return torch.cat([rows[stream.published] for stream in model.streams if stream.published in rows])
+    return torch.cat([rows[stream.published_name] for stream in model.streams if stream.published_name in rows])
 
 
 def _logits(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tensor]) -> Iterator[Check]:
     with torch.no_grad():
         found = {name: logits for name, (logits, _) in model.logits(batch).items()}
     for stream in model.streams:
-        expected = io.get(f"output/logits/{stream.published}")
+        expected = io.get(f"output/logits/{stream.published_name}")
         if expected is not None and (expected.numel() or stream.name in found):
             ours = found.get(stream.name, torch.empty(0))
-            yield compared(case, f"logits/{stream.published}", ours, expected, ACTIVATION)
+            yield compare_tensors(case, f"logits/{stream.published_name}", ours, expected, ACTIVATION)
 
 
 def _losses(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tensor]) -> Iterator[Check]:
@@ -88,13 +88,13 @@ def _losses(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tensor]
             model.config = replace(kept, published_loss=True, token_loss=by_token)
             output = model(batch)
             if f"output/{name}" in io:
-                yield compared(case, name, output.loss, io[f"output/{name}"].squeeze(), LOSS)
+                yield compare_tensors(case, name, output.loss, io[f"output/{name}"].squeeze(), LOSS)
     model.config = kept
     for stream in model.streams:
-        expected = io.get(f"output/loss/{stream.published}")
+        expected = io.get(f"output/loss/{stream.published_name}")
         if expected is not None:
             found = output.losses.get(stream.name, torch.zeros(()))
-            yield compared(case, f"loss/{stream.published}", found, expected.squeeze(), LOSS)
+            yield compare_tensors(case, f"loss/{stream.published_name}", found, expected.squeeze(), LOSS)
 
 
 def _gradients(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tensor]) -> Iterator[Check]:
@@ -114,5 +114,5 @@ def _gradients(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tens
         # A norm is a sum over thousands of numbers: its error is told relative to it where it is above 1.
         found = views[name].norm() if name in views else torch.tensor(float("nan"))
         scale = norm.clamp(min=1.0)
-        yield compared(case, f"grad_norm/{name}", found / scale, norm / scale, ACTIVATION)
+        yield compare_tensors(case, f"grad_norm/{name}", found / scale, norm / scale, ACTIVATION)
     model.zero_grad()

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from modalities.text import SENTINEL_0
-from networks.batch import Column, TokenBatch
+from modalities.text import SENTINEL_0_ID
+from networks.batch import PaddedTokens, TokenBatch
 from networks.fourm import FourM
 from networks.generation.generate import generate_iter
-from networks.generation.inputs import Given
-from networks.generation.plan import Decoding, Plan
+from networks.generation.inputs import ConditionInput
+from networks.generation.plan import DecodingConfig, GenerationConfig
 from networks.generation.schedules import Temperature
 from networks.streams import Stream, StreamKind
-from tests.reference.batch import published_batch, rows_of
-from tests.reference.check import ACTIVATION, Check, compared, equal
+from tests.reference.batch import published_batch, sample_rows
+from tests.reference.check import ACTIVATION, Check, compare_tensors, compare_values
 
-END = SENTINEL_0 + 2
+END_SENTINEL = SENTINEL_0_ID + 2
 
 
 def is_generation_case(io: Mapping[str, Tensor]) -> bool:
@@ -29,14 +29,14 @@ def check_generation(case: str, model: FourM, io: Mapping[str, Tensor]) -> Itera
     """Every answer in ``io``."""
     caption = next(stream for stream in model.streams if stream.kind is StreamKind.sequence and stream.is_target)
     known = {
-        stream.published: io[f"input/{stream.published.partition('@')[0]}_known"]
+        stream.published_name: io[f"input/{stream.published_name.partition('@')[0]}_known"]
         for stream in model.streams
-        if f"input/{stream.published.partition('@')[0]}_known" in io
+        if f"input/{stream.published_name.partition('@')[0]}_known" in io
     }
     given = {
-        stream.published: io[f"input/{stream.published}"]
+        stream.published_name: io[f"input/{stream.published_name}"]
         for stream in model.streams
-        if f"input/{stream.published}" in io and stream.published not in known
+        if f"input/{stream.published_name}" in io and stream.published_name not in known
     }
     for name, expected in io.items():
         found = re.match(r"output/greedy(?:_cfg_([\d.]+))?$", name)
@@ -44,7 +44,7 @@ def check_generation(case: str, model: FourM, io: Mapping[str, Tensor]) -> Itera
             scale = float(found[1]) if found[1] else None
             yield _greedy(case, model, given, caption, scale, expected)
     for name, places in known.items():
-        stream = next(stream for stream in model.streams if stream.published == name)
+        stream = next(stream for stream in model.streams if stream.published_name == name)
         short = name.partition("@")[0].removeprefix("tok_")
         yield _one_step(case, model, {**given, name: io[f"input/{name}"]}, stream, places, io, short)
 
@@ -53,25 +53,29 @@ def _greedy(
     case: str, model: FourM, given: Mapping[str, Tensor], target: Stream, scale: float | None, expected: Tensor
 ) -> Check:
     """What the sampler writes, the likeliest token at a time, each sample up to its end."""
-    plan = Plan(default=Decoding(temperature=Temperature(start=0.0), guidance=1.0 if scale is None else scale))
+    plan = GenerationConfig(
+        default=DecodingConfig(temperature=Temperature(start=0.0), guidance=1.0 if scale is None else scale)
+    )
     inputs = {
-        stream.name: _given(stream, given[stream.published]) for stream in model.streams if stream.published in given
+        stream.name: _given(stream, given[stream.published_name])
+        for stream in model.streams
+        if stream.published_name in given
     }
     states = generate_iter(model, inputs, [target.name], plan, torch.Generator())
     *_, last = [state.written for state in states if state.written is not None]
     length = expected.shape[1] - 1
-    found = _until_end([row[:length] for row in last.rows()])
-    quantity = f"{target.published} greedy{f' guided {scale}' if scale else ''}"
-    return equal(case, quantity, found, _until_end(expected[:, 1:].tolist()))
+    found = _truncate_at_end([row[:length] for row in last.rows()])
+    quantity = f"{target.published_name} greedy{f' guided {scale}' if scale else ''}"
+    return compare_values(case, quantity, found, _truncate_at_end(expected[:, 1:].tolist()))
 
 
-def _given(stream: Stream, values: Tensor) -> Given:
+def _given(stream: Stream, values: Tensor) -> ConditionInput:
     """A whole modality as the sampler takes it."""
     if stream.kind is StreamKind.pixels:
-        rows = torch.stack([rows_of(stream, image) for image in values])
+        rows = torch.stack([sample_rows(stream, image) for image in values])
     else:
         rows = values if stream.kind is StreamKind.embedding else values.flatten(1).long()
-    return Given(column=Column(values=rows, lengths=torch.full((len(rows),), rows.shape[1])))
+    return ConditionInput(tokens=PaddedTokens(values=rows, lengths=torch.full((len(rows),), rows.shape[1])))
 
 
 @torch.no_grad()
@@ -85,25 +89,25 @@ def _one_step(
     short: str,
 ) -> Check:
     positions, expected = io[f"output/{short}_positions"].long(), io[f"output/{short}_logits"]
-    context = model.encode(_shown(model, given, {stream.published: known}, len(positions)))
+    context = model.encode(_visible_batch(model, given, {stream.published_name: known}, len(positions)))
     x = model.embed_targets(
         torch.zeros_like(positions), torch.full_like(positions, model.index[stream.name]), positions
     )
-    decoded, _ = model.step(x, model.look_at(context), None)
-    logits = model.logits_of(decoded, stream.name)
-    return compared(case, f"{stream.published} logits of one step", logits, expected, ACTIVATION)
+    decoded, _ = model.decode_step(x, model.cross_attention_kv(context), None)
+    logits = model.stream_logits(decoded, stream.name)
+    return compare_tensors(case, f"{stream.published_name} logits of one step", logits, expected, ACTIVATION)
 
 
-def _until_end(rows: list[list[int]]) -> list[list[int]]:
+def _truncate_at_end(rows: list[list[int]]) -> list[list[int]]:
     """Each row before its end; what a batch's sampler wrote behind the end has no meaning."""
-    return [row[: row.index(END)] if END in row else row for row in rows]
+    return [row[: row.index(END_SENTINEL)] if END_SENTINEL in row else row for row in rows]
 
 
-def _shown(model: FourM, given: Mapping[str, Tensor], known: Mapping[str, Tensor], b: int) -> TokenBatch:
+def _visible_batch(model: FourM, given: Mapping[str, Tensor], known: Mapping[str, Tensor], b: int) -> TokenBatch:
     """A batch that shows what is given, of grids that are known in part those places."""
     io: dict[str, Tensor] = {}
     for stream in model.streams:
-        name = stream.published
+        name = stream.published_name
         if name in given:
             value = given[name]
             places = stream.num_tokens if stream.kind is not StreamKind.embedding else value.shape[1]

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from networks.budgets import Caps, draw_budgets
+from networks.budgets import BudgetLimits, sample_budgets
 from networks.masking import merge_spans, split_spans
-from networks.mixtures import Mixture, tables
-from networks.pretrained.names import split_name
+from networks.mixtures import Mixture, mixture_table
+from networks.pretrained.names import parse_published_name
 from networks.streams import Stream, StreamKind
-from tests.reference.check import Check, equal
+from tests.reference.check import Check, compare_values
 
-DRAWS = 20_000
+NUM_SAMPLES = 20_000
 
-DEVIATIONS = 4.5
+MAX_STANDARD_ERRORS = 4.5
 """Standard errors that two samples of one distribution may differ by: seven in a million do by chance."""
 
 
@@ -29,9 +29,9 @@ def check_spans(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
     tokens, chunks = content.get("token_level", []), content.get("chunk_level", [])
     found = [split_spans(item["sequence"], item["masked"]) for item in tokens]
     if tokens:
-        yield equal(case, "token-level spans", found, [(item["input"], item["target"]) for item in tokens])
+        yield compare_values(case, "token-level spans", found, [(item["input"], item["target"]) for item in tokens])
         merged = [merge_spans(item["input"], item["target"]) for item in tokens]
-        yield equal(case, "merged spans", merged, [item.get("merged", item["sequence"]) for item in tokens])
+        yield compare_values(case, "merged spans", merged, [item.get("merged", item["sequence"]) for item in tokens])
     if chunks:
         found = [
             split_spans(
@@ -40,7 +40,7 @@ def check_spans(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
             )
             for item in chunks
         ]
-        yield equal(case, "chunk-level spans", found, [(item["input"], item["target"]) for item in chunks])
+        yield compare_values(case, "chunk-level spans", found, [(item["input"], item["target"]) for item in chunks])
 
 
 def is_budgets(content: Any) -> bool:
@@ -60,65 +60,65 @@ def check_budgets(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
     Errors are told in standard errors.
     """
     for name, item in content.items():
-        found = _drawn(item)
+        found = _sample_budgets(item)
         for side, budgets in found.items():
             worst = {"mean": 0.0, "std": 0.0, "zeros": 0.0}
             for number, modality in enumerate(item["max_tokens"]):
                 expected = item[side].get(modality)
                 if expected is not None:
-                    for kind, error in _deviations(budgets[:, number], expected, item["draws"]).items():
+                    for kind, error in _standard_errors(budgets[:, number], expected, item["draws"]).items():
                         worst[kind] = max(worst[kind], error)
             for kind, error in worst.items():
                 quantity = f"{name} {side} {kind} (standard errors)"
-                yield Check(case=case, quantity=quantity, error=error, tolerance=DEVIATIONS)
+                yield Check(case=case, quantity=quantity, error=error, tolerance=MAX_STANDARD_ERRORS)
 
 
-def _drawn(item: Mapping[str, Any]) -> dict[str, ndarray]:
-    streams = [_stream(name, most) for name, most in item["max_tokens"].items()]
+def _sample_budgets(item: Mapping[str, Any]) -> dict[str, ndarray]:
+    streams = [_stream(name, max_tokens) for name, max_tokens in item["max_tokens"].items()]
     mixture = Mixture(
-        input_alpha=_plain(item["input_alpha"]),
-        input_overrides=_single(item["input_alpha"]),
-        target_alpha=_plain(item["target_alpha"]),
-        target_overrides=_single(item["target_alpha"]),
+        input_alpha=_shared_alpha(item["input_alpha"]),
+        input_overrides=_alpha_by_modality(item["input_alpha"]),
+        target_alpha=_shared_alpha(item["target_alpha"]),
+        target_overrides=_alpha_by_modality(item["target_alpha"]),
     )
-    there = np.ones((DRAWS, len(streams)), dtype=np.bool_)
-    most = np.array([stream.num_tokens for stream in streams]) * there
+    present = np.ones((NUM_SAMPLES, len(streams)), dtype=np.bool_)
+    max_tokens = np.array([stream.num_tokens for stream in streams]) * present
     shared = np.array([stream.kind is StreamKind.grid for stream in streams])
-    found = draw_budgets(
-        tables(streams, [mixture]),
-        there,
-        Caps(inputs=most, targets=most, shared=shared),
-        np.full(DRAWS, item["num_input"]),
-        np.full(DRAWS, item["num_target"]),
+    found = sample_budgets(
+        mixture_table(streams, [mixture]),
+        present,
+        BudgetLimits(inputs=max_tokens, targets=max_tokens, exclusive=shared),
+        np.full(NUM_SAMPLES, item["num_input"]),
+        np.full(NUM_SAMPLES, item["num_target"]),
         np.random.default_rng(0),
         redistribute=False,
     )
     return {"input": found.inputs, "target": found.targets}
 
 
-def _plain(alpha: Any) -> float:
+def _shared_alpha(alpha: Any) -> float:
     """The concentration of modalities that have none of their own."""
     return 0.0 if isinstance(alpha, dict) else float(alpha)
 
 
-def _single(alpha: Any) -> dict[str, float]:
+def _alpha_by_modality(alpha: Any) -> dict[str, float]:
     return {name: float(value) for name, value in alpha.items()} if isinstance(alpha, dict) else {}
 
 
-def _stream(name: str, most: int) -> Stream:
-    return Stream(name=name, kind=split_name(name)[0].kind, num_tokens=most)
+def _stream(name: str, max_tokens: int) -> Stream:
+    return Stream(name=name, kind=parse_published_name(name)[0].kind, num_tokens=max_tokens)
 
 
-def _deviations(found: ndarray, expected: Mapping[str, float], draws: int) -> dict[str, float]:
+def _standard_errors(found: ndarray, expected: Mapping[str, float], draws: int) -> dict[str, float]:
     """How far mean, spread and share of zeros lie from what is expected, in standard errors."""
-    both = np.sqrt(1 / len(found) + 1 / draws)
+    scale = np.sqrt(1 / len(found) + 1 / draws)
     mean, std = found.mean(), found.std()
     zeros, share = (found == 0).mean(), max(float(expected["p_zero"]), 0.5 / draws)
     fourth = ((found - mean) ** 4).mean()
     of_variance = np.sqrt(max(fourth - std**4, 1e-12))
-    variance_error = abs(std**2 - expected["std"] ** 2) / (of_variance * both) if fourth else float(expected["std"])
+    variance_error = abs(std**2 - expected["std"] ** 2) / (of_variance * scale) if fourth else float(expected["std"])
     return {
-        "mean": float(abs(mean - expected["mean"]) / (max(std, 1e-9) * both)),
+        "mean": float(abs(mean - expected["mean"]) / (max(std, 1e-9) * scale)),
         "std": float(variance_error),
-        "zeros": float(abs(zeros - expected["p_zero"]) / (np.sqrt(share * (1 - min(share, 1 - 0.5 / draws))) * both)),
+        "zeros": float(abs(zeros - expected["p_zero"]) / (np.sqrt(share * (1 - min(share, 1 - 0.5 / draws))) * scale)),
     }

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from networks.generation.schedules import Temperature, TokenSchedule, tokens_per_step
-from tests.reference.check import Check, compared, equal
+from tests.reference.check import Check, compare_tensors, compare_values
 
 WITHIN = 1e-6
 
@@ -20,9 +20,11 @@ def check_schedules(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
     """Every schedule; temperatures are those of steps that decide equally many tokens."""
     for name, expected in content.get("tokens_per_step", {}).items():
         kind, steps, tokens = name.split(":")
-        yield equal(case, f"tokens {name}", tokens_per_step(TokenSchedule(kind), int(steps), int(tokens)), expected)
+        yield compare_values(
+            case, f"tokens {name}", tokens_per_step(TokenSchedule(kind), int(steps), int(tokens)), expected
+        )
     for name, expected in content.get("temperature_per_step", {}).items():
         *words, steps, tokens = name.split(":")
         counts = tokens_per_step(TokenSchedule.linear, int(steps), int(tokens))
         found = torch.tensor(Temperature.parse(":".join(words)).steps(counts), dtype=torch.float64)
-        yield compared(case, f"temperature {name}", found, torch.tensor(expected, dtype=torch.float64), WITHIN)
+        yield compare_tensors(case, f"temperature {name}", found, torch.tensor(expected, dtype=torch.float64), WITHIN)

@@ -11,19 +11,19 @@ from modalities.boxes import Box
 from modalities.builtin import color_palette, human_poses, sam_instances
 from modalities.poses import Pose, rest_pose
 from networks.tokenizers.text import TextTokenizer
-from tests.reference.check import Check, equal
+from tests.reference.check import Check, compare_values
 
 KINDS = ("boxes", "metadata", "human_poses", "color_palette", "sam_instances")
 
 
-def is_serialisation(content: Any) -> bool:
+def is_serialization(content: Any) -> bool:
     """True for lists of cases by kind."""
     return isinstance(content, dict) and any(
         isinstance(content.get(kind), list) and content[kind] and isinstance(content[kind][0], dict) for kind in KINDS
     )
 
 
-def check_serialisation(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
+def check_serialization(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
     """Text and ids of every kind."""
     tokenizer = TextTokenizer.train(["a word"])
     spellers = {
@@ -37,9 +37,9 @@ def check_serialisation(case: str, content: Mapping[str, Any]) -> Iterator[Check
         cases = content.get(kind, [])
         if not cases:
             continue
-        wanted = [sorted(item["chunks"]) if "chunks" in item else item["text"].strip() for item in cases]
-        yield equal(case, f"{kind} text", [spell(item) for item in cases], wanted)
-        yield equal(case, f"{kind} ids", [_ids(tokenizer, item) for item in cases], [True] * len(cases))
+        expected = [sorted(item["chunks"]) if "chunks" in item else item["text"].strip() for item in cases]
+        yield compare_values(case, f"{kind} text", [spell(item) for item in cases], expected)
+        yield compare_values(case, f"{kind} ids", [_ids(tokenizer, item) for item in cases], [True] * len(cases))
 
 
 def _modality(name: str) -> SequenceModality:
@@ -52,18 +52,18 @@ def _boxes(item: Mapping[str, Any]) -> str:
     value = [
         Box(box=tuple(box["boxes"]), class_name=box["class_name"], score=box["score"]) for box in item["instances"]
     ]
-    return _modality("bounding_boxes").serialise(value, np.random.default_rng(0))
+    return _modality("bounding_boxes").serialize(value, np.random.default_rng(0))
 
 
 def _metadata(item: Mapping[str, Any]) -> list[str]:
-    words = _modality("metadata").serialise(item["metadata"], np.random.default_rng(0)).split()
+    words = _modality("metadata").serialize(item["metadata"], np.random.default_rng(0)).split()
     return sorted(f"{kind} {number}" for kind, number in zip(words[::2], words[1::2], strict=True))
 
 
 def _poses(item: Mapping[str, Any]) -> str:
     people = []
     for row in item["humans"]:
-        at = {name: row.index(name) + 1 for name in human_poses.GROUPS}
+        at = {name: row.index(name) + 1 for name in human_poses.PARAMETER_GROUPS}
         pose = Pose(
             box=tuple(row[1:5]),
             global_orient=np.array(row[at["global"] :][:9], dtype=np.float32).reshape(3, 3),
@@ -71,12 +71,12 @@ def _poses(item: Mapping[str, Any]) -> str:
             betas=np.array(row[at["shape"] :][:10], dtype=np.float32),
             camera=np.array(row[at["camera"] :][:3], dtype=np.float32),
         )
-        people.append(human_poses.spell(pose, row[at["pose"] :][:8], item["group_order"]))
+        people.append(human_poses.person_tokens(pose, row[at["pose"] :][:8], item["group_order"]))
     return " ".join(people) or "none"
 
 
 def _palette(item: Mapping[str, Any]) -> str:
-    return color_palette.spell([tuple(color) for color in np.array(item["rgb"]).reshape(-1, 3).tolist()])
+    return color_palette.palette_tokens([tuple(color) for color in np.array(item["rgb"]).reshape(-1, 3).tolist()])
 
 
 def _instances(item: Mapping[str, Any]) -> str:
@@ -86,7 +86,7 @@ def _instances(item: Mapping[str, Any]) -> str:
         for found in point["instances"]:
             ymin, xmin, ymax, xmax = (int(edge) for edge in found["bbox_ymin_xmin_ymax_xmax"])
             hits.append(((xmin, ymin, xmax, ymax), found["tokens"]))
-        points.append(sam_instances.spell(point["y"], point["x"], hits))
+        points.append(sam_instances.query_point_tokens(point["y"], point["x"], hits))
     return " ".join(points)
 
 

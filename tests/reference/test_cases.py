@@ -19,25 +19,25 @@ PUBLISHED = Path(__file__).parents[3] / "shared" / "reference"
 SETTINGS = {
     "swiglu": Setting(
         domains_in={
-            "caption": Sequence(vocab=30),
-            "det": Sequence(vocab=30),
+            "caption": Sequence(vocab_size=30),
+            "det": Sequence(vocab_size=30),
             "rgb@224": Grid(side=2, patch=4),
-            "tok_rgb@224": Grid(side=3, vocab=11),
-            "tok_depth@224": Grid(side=3, vocab=9),
+            "tok_rgb@224": Grid(side=3, vocab_size=11),
+            "tok_depth@224": Grid(side=3, vocab_size=9),
         },
         domains_out=("caption", "det", "tok_rgb@224", "tok_depth@224"),
-        more={},
+        output_only={},
     ),
     "gelu with everything": Setting(
         domains_in={
-            "caption": Sequence(vocab=30, learnt=True),
+            "caption": Sequence(vocab_size=30, learned=True),
             "t5_caption": Sequence(channels=6),
-            "tok_rgb@224": Grid(side=3, vocab=11, learnt=True),
-            "tok_dinov2_global": Grid(side=2, vocab=9, learnt=True),
-            "metadata": Sequence(vocab=30),
+            "tok_rgb@224": Grid(side=3, vocab_size=11, learned=True),
+            "tok_dinov2_global": Grid(side=2, vocab_size=9, learned=True),
+            "metadata": Sequence(vocab_size=30),
         },
         domains_out=("caption", "tok_rgb@224", "tok_dinov2_global", "metadata"),
-        more={},
+        output_only={},
         gated=False,
         norm_bias=True,
         qkv_bias=True,
@@ -48,9 +48,9 @@ SETTINGS = {
         registers=3,
     ),
     "super-resolution": Setting(
-        domains_in={"tok_rgb@224": Grid(side=2, vocab=11), "caption": Sequence(vocab=30)},
+        domains_in={"tok_rgb@224": Grid(side=2, vocab_size=11), "caption": Sequence(vocab_size=30)},
         domains_out=("tok_rgb@448",),
-        more={"tok_rgb@448": Grid(side=4, vocab=11)},
+        output_only={"tok_rgb@448": Grid(side=4, vocab_size=11)},
         heads=4,
         encoder_depth=1,
         decoder_depth=3,
@@ -81,12 +81,12 @@ def test_models_of_any_setting_compute_what_a_plain_one_does(name: str, seed: in
 def test_generation_is_what_a_sampler_that_starts_over_for_every_token_does(tmp_path: Path) -> None:
     inputs: dict[str, Grid | Sequence] = {
         "rgb@224": Grid(side=2, patch=4),
-        "tok_depth@224": Grid(side=3, vocab=9),
-        "tok_semseg@224": Grid(side=3, vocab=12),
-        "caption": Sequence(vocab=20),
+        "tok_depth@224": Grid(side=3, vocab_size=9),
+        "tok_semseg@224": Grid(side=3, vocab_size=12),
+        "caption": Sequence(vocab_size=20),
     }
     outputs = ("tok_depth@224", "tok_semseg@224", "caption")
-    write_generation_case(tmp_path / "case", Setting(domains_in=inputs, domains_out=outputs, more={}), 6, 1.7)
+    write_generation_case(tmp_path / "case", Setting(domains_in=inputs, domains_out=outputs, output_only={}), 6, 1.7)
     assert _passed(tmp_path) == 3
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from networks.tokenizers.dense import DenseTokenizer, DiffusionTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
 from networks.tokenizers.vector import VectorTokenizer
-from tests.reference.check import ACTIVATION, Check, compared, equal
+from tests.reference.check import ACTIVATION, Check, compare_tensors, compare_values
 
 
 def is_tokenizer_case(io: Mapping[str, Tensor]) -> bool:
@@ -23,25 +23,25 @@ def check_tokenizer(case: str, tokenizer: Tokenizer, io: Mapping[str, Tensor]) -
     is_vector = isinstance(tokenizer, VectorTokenizer)
     ids = tokenizer.encode(x.flatten(1) if is_vector else x)
     expected = io["output/tokens"].long()
-    yield equal(case, "tokens", ids.tolist(), expected.flatten(1).tolist())
+    yield compare_values(case, "tokens", ids.tolist(), expected.flatten(1).tolist())
     if "output/quant" in io:
-        yield compared(case, "quant", _looked_up(tokenizer, expected), io["output/quant"], ACTIVATION)
+        yield compare_tensors(case, "quant", _code_vectors(tokenizer, expected), io["output/quant"], ACTIVATION)
     if "output/reconstruction" in io:
         found = tokenizer.decode(expected.flatten(1))
-        wanted = io["output/reconstruction"]
-        yield compared(case, "reconstruction", found.reshape(wanted.shape), wanted, ACTIVATION)
+        expected_image = io["output/reconstruction"]
+        yield compare_tensors(case, "reconstruction", found.reshape(expected_image.shape), expected_image, ACTIVATION)
     if isinstance(tokenizer, DiffusionTokenizer) and "output/denoiser" in io:
         shares = io["output/alphas_cumprod"]
-        yield compared(case, "alphas_cumprod", tokenizer.decoder.shares, shares, ACTIVATION)
+        yield compare_tensors(case, "alphas_cumprod", tokenizer.decoder.alphas, shares, ACTIVATION)
         found = tokenizer.decoder.unet(io["input/noised"], io["input/timesteps"].long(), io["output/quant"])
-        yield compared(case, "denoiser", found, io["output/denoiser"], ACTIVATION)
+        yield compare_tensors(case, "denoiser", found, io["output/denoiser"], ACTIVATION)
 
 
-def _looked_up(tokenizer: Tokenizer, tokens: Tensor) -> Tensor:
+def _code_vectors(tokenizer: Tokenizer, tokens: Tensor) -> Tensor:
     """The code vectors of published tokens, in the published shape: channels before places."""
     if isinstance(tokenizer, VectorTokenizer):
-        return tokenizer.memcodes.look_up(tokens.flatten(1))[..., None, None]
+        return tokenizer.memcodes.lookup(tokens.flatten(1))[..., None, None]
     assert isinstance(tokenizer, DenseTokenizer)
-    codes = tokenizer.codebook.look_up(tokens.flatten(1))
+    codes = tokenizer.codebook.lookup(tokens.flatten(1))
     on_grid: Tensor = codes.transpose(1, 2).unflatten(2, tokens.shape[1:])
     return on_grid

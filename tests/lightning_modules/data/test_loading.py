@@ -19,8 +19,8 @@ from networks.masking import Masker, MaskingConfig
 from networks.streams import Stream, StreamKind
 
 STREAMS = (
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab=500, grid=2),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab=500),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=500, grid=2),
+    Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=500),
 )
 
 
@@ -64,11 +64,11 @@ def test_the_same_seed_and_epoch_repeat_and_others_do_not() -> None:
 
 
 def test_ranks_share_an_epoch_without_overlap() -> None:
-    ranks = [BatchSampler(25, 4, seed=3, rank=rank, world_size=3) for rank in range(3)]
-    assert [len(rank) for rank in ranks] == [2, 2, 2]
-    taken = [index for rank in ranks for batch in drawn(rank) for index in batch]
+    index_within_row = [BatchSampler(25, 4, seed=3, rank=rank, world_size=3) for rank in range(3)]
+    assert [len(rank) for rank in index_within_row] == [2, 2, 2]
+    taken = [index for rank in index_within_row for batch in drawn(rank) for index in batch]
     assert len(taken) == len(set(taken)) == 24
-    masks = [seed for rank in ranks for seed in seeds(rank)]
+    masks = [seed for rank in index_within_row for seed in seeds(rank)]
     assert len(set(masks)) == 6
 
 

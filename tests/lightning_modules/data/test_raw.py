@@ -20,7 +20,7 @@ SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 
 def chosen(*names: str) -> dict[str, Modality]:
     """Modalities at a small scale."""
-    return {name: default_registry()[name].at(SCALE) for name in names}
+    return {name: default_registry()[name].scaled(SCALE) for name in names}
 
 
 def same(one: Any, other: Any) -> bool:
@@ -81,7 +81,7 @@ def test_rendered_scenes_are_what_the_modalities_see(tmp_path: Path) -> None:
     for number in range(3):
         scene = make_scene(split_seed("train", 3 + number), size=32)
         for name, modality in modalities.items():
-            assert same(store[name][number], modality.look(scene)), name
+            assert same(store[name][number], modality.from_scene(scene)), name
     facts = json.loads((tmp_path / "shard" / "manifest.json").read_text())
     assert facts["split"] == "train"
     assert facts["numbers"] == [3, 6]

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_modules.data import shards
-from lightning_modules.data.shards import MANIFEST, read_column, seal, unseal, whole_folder, write_column
+from lightning_modules.data.shards import (
+    MANIFEST,
+    atomic_folder,
+    read_column,
+    read_manifest,
+    write_column,
+    write_manifest,
+)
 from modalities.errors import DataError
 
 EQUAL: list[Any] = [np.full((2, 3), number, np.float32) for number in range(4)]
@@ -79,12 +86,12 @@ def sealed(tmp_path: Path) -> Path:
     """A shard of two files."""
     (tmp_path / "a").write_bytes(b"one")
     (tmp_path / "b").write_bytes(b"three")
-    seal(tmp_path, {"count": 2})
+    write_manifest(tmp_path, {"count": 2})
     return tmp_path
 
 
 def test_a_shards_facts_come_back(sealed: Path) -> None:
-    facts = unseal(sealed, thorough=True)
+    facts = read_manifest(sealed, verify_checksums=True)
     assert facts["count"] == 2
     # CRC-32 of "one", as the `crc32` command gives it.
     assert facts["files"]["a"] == {"bytes": 3, "crc32": 0x7A6C86F1}
@@ -94,14 +101,14 @@ def test_a_shards_facts_come_back(sealed: Path) -> None:
 def test_a_shard_without_a_manifest(sealed: Path) -> None:
     (sealed / MANIFEST).unlink()
     with pytest.raises(DataError, match=r"has no manifest\.json: it was not written to the end"):
-        unseal(sealed)
+        read_manifest(sealed)
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[]", b'{"count": 2}'], ids=["cut", "bytes", "list", "less"])
 def test_a_shard_whose_manifest_is_damaged(content: bytes, sealed: Path) -> None:
     (sealed / MANIFEST).write_bytes(content)
     with pytest.raises(DataError) as caught:
-        unseal(sealed)
+        read_manifest(sealed)
     assert str(caught.value).startswith(f"{sealed / MANIFEST} is damaged: ")
     assert "\n" not in str(caught.value)
 
@@ -109,21 +116,21 @@ def test_a_shard_whose_manifest_is_damaged(content: bytes, sealed: Path) -> None
 def test_a_shard_that_lost_a_file(sealed: Path) -> None:
     (sealed / "b").unlink()
     with pytest.raises(DataError) as caught:
-        unseal(sealed)
+        read_manifest(sealed)
     assert str(caught.value) == f"{sealed / 'b'} is missing. Delete {sealed} and make it again."
 
 
 def test_a_shard_whose_file_changed_its_size(sealed: Path) -> None:
     (sealed / "b").write_bytes(b"thre")
     with pytest.raises(DataError, match="has 4 bytes, expected 5: it is truncated or was changed"):
-        unseal(sealed)
+        read_manifest(sealed)
 
 
 def test_a_change_that_keeps_the_size_is_found_by_the_checksum(sealed: Path) -> None:
     (sealed / "b").write_bytes(b"thrEe")
-    unseal(sealed)
+    read_manifest(sealed)
     with pytest.raises(DataError, match="is damaged: its checksum is"):
-        unseal(sealed, thorough=True)
+        read_manifest(sealed, verify_checksums=True)
 
 
 def test_checksums_go_on_over_blocks(tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ def test_checksums_go_on_over_blocks(tmp_path: Path) -> None:
 def test_a_folder_takes_its_place_when_all_went_well(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "shard"
     for content in ("first", "second"):
-        with whole_folder(folder) as partial:
+        with atomic_folder(folder) as partial:
             (partial / "x").write_text(content)
             assert not (folder / "x").exists() or (folder / "x").read_text() == "first"
         assert (folder / "x").read_text() == content
@@ -144,9 +151,9 @@ def test_a_folder_takes_its_place_when_all_went_well(tmp_path: Path) -> None:
 
 def test_a_folder_is_left_as_it_was_when_not(tmp_path: Path) -> None:
     folder = tmp_path / "shard"
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         (partial / "x").write_text("first")
-    with pytest.raises(DataError), whole_folder(folder) as partial:
+    with pytest.raises(DataError), atomic_folder(folder) as partial:
         (partial / "no" / "x").write_text("second")
     assert (folder / "x").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["shard"]
@@ -154,7 +161,7 @@ def test_a_folder_is_left_as_it_was_when_not(tmp_path: Path) -> None:
 
 def test_a_folder_below_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError) as caught, whole_folder(tmp_path / "file" / "shard"):
+    with pytest.raises(DataError) as caught, atomic_folder(tmp_path / "file" / "shard"):
         pass
     assert str(caught.value).startswith(f"{tmp_path / 'file' / 'shard'} cannot be written: ")
     assert "\n" not in str(caught.value)

@@ -15,11 +15,11 @@ from lightning_modules.data.store import TokenStore, write_tokens
 from modalities.errors import CheckpointError, DataError
 from networks.streams import Stream, StreamKind
 
-DEPTH = Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab=50, grid=2)
-CAPTION = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab=50)
-PIXELS = Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2)
+DEPTH = Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=50, grid=2)
+CAPTION = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=50)
+PIXELS_SUFFIX = Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2)
 T5 = Stream(name="t5", kind=StreamKind.embedding, num_tokens=3, channels=5)
-STREAMS = (DEPTH, CAPTION, PIXELS, T5)
+STREAMS = (DEPTH, CAPTION, PIXELS_SUFFIX, T5)
 
 Values = dict[str, list[NDArray[Any] | None]]
 
@@ -48,7 +48,7 @@ def write(folder: Path, content: Values) -> Path:
 
 def check(store: TokenStore, content: Values, wanted: list[int]) -> None:
     """Hold the store's columns against what was written, sample by sample."""
-    columns = store.columns(np.array(wanted), [stream.name for stream in STREAMS])
+    columns = store.read(np.array(wanted), [stream.name for stream in STREAMS])
     for stream in STREAMS:
         column = columns[stream.name]
         expected = [content[stream.name][number] for number in wanted]
@@ -168,5 +168,5 @@ def test_writing_a_stream_leaves_the_others(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "caption").iterdir()}
     write_tokens(tmp_path, "depth", values(5, 4, lacking=False)["depth"], "new")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "caption").iterdir()} == before
-    found = TokenStore([tmp_path], [DEPTH], fingerprints={"depth": "new"}).columns(np.arange(4), ["depth"])
+    found = TokenStore([tmp_path], [DEPTH], fingerprints={"depth": "new"}).read(np.arange(4), ["depth"])
     np.testing.assert_array_equal(found["depth"].values.numpy(), np.stack(values(5, 4, lacking=False)["depth"]))  # type: ignore[arg-type]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.data import tokenise as module
+from lightning_modules.data import tokenize as module
 from lightning_modules.data.raw import RawStore, render_shard
 from lightning_modules.data.store import TokenStore
-from lightning_modules.data.tokenise import encode_rows, tokenise, tokens_of
+from lightning_modules.data.tokenize import encode_rows, encode_values, tokenize_shard
 from modalities.registry import default_registry
-from modalities.spec import Modality, Scale, Text, learnt, tokenizer_tasks
+from modalities.spec import Modality, Scale, Text, learned_tokenizer, tokenizer_tasks
 from networks.streams import streams_of
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
@@ -21,7 +21,7 @@ from networks.tokenizers.tokenizer import Tokenizer
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 NAMES = ("rgb", "depth", "caption", "bounding_boxes", "t5_caption", "sam_instances")
-MODALITIES = {name: default_registry()[name].at(SCALE) for name in NAMES}
+MODALITIES = {name: default_registry()[name].scaled(SCALE) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +50,19 @@ def tokens(
     modality: Modality, values: list[Any], tokenizers: dict[str, Tokenizer], text: TextTokenizer, first: int = 0
 ) -> list[Any]:
     """The tokens of values under seed 0."""
-    part = learnt(modality)
-    return tokens_of(modality, values, tokenizers[part.tokenizer.name] if part else None, text, seed=0, first=first)
+    part = learned_tokenizer(modality)
+    return encode_values(modality, values, tokenizers[part.tokenizer.name] if part else None, text, seed=0, first=first)
 
 
 def test_rows_are_encoded_alike_alone_and_in_batches(
     tokenizers: dict[str, Tokenizer], raw: RawStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = np.concatenate([MODALITIES["depth"].prepare(value) for value in raw["depth"]])
+    rows = np.concatenate([MODALITIES["depth"].preprocess(value) for value in raw["depth"]])
     whole = encode_rows(tokenizers["depth"], rows)
     with torch.no_grad():
         alone = [tokenizers["depth"].encode(torch.from_numpy(row[None])).numpy()[0] for row in rows]
     np.testing.assert_array_equal(whole, np.stack(alone))
-    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "ENCODE_BATCH_SIZE", 2)
     np.testing.assert_array_equal(encode_rows(tokenizers["depth"], rows), whole)
     assert encode_rows(tokenizers["depth"], rows[:0]).shape == (0, tokenizers["depth"].num_tokens)
 
@@ -107,11 +107,11 @@ def test_a_shard_of_tokens_is_what_its_values_give(
 ) -> None:
     fingerprints = {name: f"print of {name}" for name in NAMES}
     told: list[float] = []
-    tokenise(tmp_path, raw, tokenizers, text, fingerprints, progress=told.append)
+    tokenize_shard(tmp_path, raw, tokenizers, text, fingerprints, progress=told.append)
     assert told == pytest.approx([(number + 1) / len(NAMES) for number in range(len(NAMES))])
     streams = streams_of(MODALITIES, text.vocab_size)
     store = TokenStore([tmp_path], streams, fingerprints={**fingerprints, "rgb_pixels": "raw"})
-    columns = store.columns(np.arange(5), [stream.name for stream in streams])
+    columns = store.read(np.arange(5), [stream.name for stream in streams])
     np.testing.assert_array_equal(columns["rgb_pixels"].values.numpy(), np.stack(list(raw["rgb"])))
     for name, modality in MODALITIES.items():
         expected = tokens(modality, list(raw[name]), tokenizers, text)

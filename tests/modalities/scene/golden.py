@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from modalities.builtin.metadata import FIELDS
 from modalities.builtin.metadata import MODALITY as METADATA
-from modalities.labellers import canny, instance_edges, palette
+from modalities.labellers import canny, dominant_colors, instance_edges
 from modalities.scene import Scene
 
 SIDE = 4
@@ -37,7 +37,7 @@ STEPS = {
 MAPS = ("rgb", "depth", "normals", "classes", "instances")
 
 
-def blocks(values: NDArray[np.generic]) -> NDArray[np.float64]:
+def block_means(values: NDArray[np.generic]) -> NDArray[np.float64]:
     """The mean of each of `SIDE` x `SIDE` blocks of a map (h, w, ...): all pixels count, and where they are."""
     height, width = (side // SIDE for side in values.shape[:2])
     parts = values.astype(np.float64).reshape(SIDE, height, SIDE, width, -1)
@@ -45,30 +45,30 @@ def blocks(values: NDArray[np.generic]) -> NDArray[np.float64]:
     return means
 
 
-def numbers(scene: Scene) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def measured_values(scene: Scene) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """What is counted in steps, by its key in `STEPS`."""
     for name in MAPS:
-        yield name, blocks(getattr(scene, name))
+        yield name, block_means(getattr(scene, name))
     yield "centers", _flat([item.center for item in scene.objects])
     for person in scene.people:
         yield "poses", _flat(person.global_orient, person.body_pose, person.betas)
         yield "joints", _flat(person.joints, person.translation)
         yield "joints_2d", _flat(person.joints_2d)
-    yield "palette", _flat(palette(scene.rgb, 7))
+    yield "palette", _flat(dominant_colors(scene.rgb, 7))
     # Counts of edge pixels in each block.
     area = (scene.size // SIDE) ** 2
-    yield "edges", _flat(*(area * blocks(edges) for edges in (canny(scene.rgb), instance_edges(scene.instances))))
-    told = METADATA.look(scene)
-    yield "metadata", _flat([told[field.name] / field.top for field in FIELDS if field.top is not None])
+    yield "edges", _flat(*(area * block_means(edges) for edges in (canny(scene.rgb), instance_edges(scene.instances))))
+    metadata = METADATA.from_scene(scene)
+    yield "metadata", _flat([metadata[field.name] / field.max_value for field in FIELDS if field.max_value is not None])
 
 
-def facts(scene: Scene) -> list[object]:
+def exact_values(scene: Scene) -> list[object]:
     """What is the same to the bit everywhere: texts, names, counts, boxes in pixels."""
-    told = METADATA.look(scene)
+    metadata = METADATA.from_scene(scene)
     return [
         [(item.class_name, item.color, item.size_name, pixels(item.box, scene.size)) for item in scene.objects],
         [(person.action, person.color, pixels(person.box, scene.size)) for person in scene.people],
-        [(field.name, told[field.name]) for field in FIELDS if field.top is None],
+        [(field.name, metadata[field.name]) for field in FIELDS if field.max_value is None],
         scene.caption,
         scene.web_text,
     ]
@@ -79,27 +79,27 @@ def pixels(box: tuple[float, float, float, float], size: int) -> list[int]:
     return [round(edge * size) for edge in box]
 
 
-def steps(name: str, values: ArrayLike) -> list[int]:
+def quantize_values(name: str, values: ArrayLike) -> list[int]:
     """Numbers counted in the steps of ``name``."""
     size, phase = STEPS[name]
-    counted: list[int] = np.floor(np.asarray(values, dtype=np.float64) / size + phase).astype(int).ravel().tolist()
-    return counted
+    quantized: list[int] = np.floor(np.asarray(values, dtype=np.float64) / size + phase).astype(int).ravel().tolist()
+    return quantized
 
 
-def digest(scene: Scene) -> str:
+def scene_digest(scene: Scene) -> str:
     """The hash of a scene."""
-    counted = [(name, steps(name, values)) for name, values in numbers(scene)]
-    return hashlib.sha256(f"{counted}{facts(scene)}".encode()).hexdigest()[:16]
+    quantized = [(name, quantize_values(name, values)) for name, values in measured_values(scene)]
+    return hashlib.sha256(f"{quantized}{exact_values(scene)}".encode()).hexdigest()[:16]
 
 
-def margins(scenes: list[Scene]) -> dict[str, float]:
+def step_margins(scenes: list[Scene]) -> dict[str, float]:
     """How far the nearest number of all is from the edge of its step, by key, as a share of the step."""
     nearest = dict.fromkeys(STEPS, 0.5)
     for scene in scenes:
-        for name, values in numbers(scene):
+        for name, values in measured_values(scene):
             size, phase = STEPS[name]
-            places = (values / size + phase) % 1
-            nearest[name] = min(nearest[name], float(np.minimum(places, 1 - places).min(initial=0.5)))
+            offsets = (values / size + phase) % 1
+            nearest[name] = min(nearest[name], float(np.minimum(offsets, 1 - offsets).min(initial=0.5)))
     return nearest
 
 

@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.scene.layout import Layout
+from modalities.scene.layout import SceneGeometry
 from modalities.scene.room import Room
 from modalities.scene.world import Solid
 
@@ -49,17 +49,17 @@ def _planes(room: Room) -> list[str]:
     return planes
 
 
-def load(layout: Layout) -> tuple[mujoco.MjModel, mujoco.MjData, int]:
+def load_model(geometry: SceneGeometry) -> tuple[mujoco.MjModel, mujoco.MjData, int]:
     """Return the scene as a model, its state, and how many of its first geoms are the room's planes."""
-    planes = _planes(layout.room)
-    geoms = planes + [_solid(solid) for solid in layout.solids]
+    planes = _planes(geometry.room)
+    geoms = planes + [_solid(solid) for solid in geometry.solids]
     model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{''.join(geoms)}</worldbody></mujoco>")
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     return model, data, len(planes)
 
 
-def cast(
+def cast_rays(
     model: mujoco.MjModel, data: mujoco.MjData, rays: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
     """Return z-depth (-1 for a miss), geom and unit normal of each ray (3, n) from the origin; a ray's z-depth is 1."""

@@ -15,7 +15,7 @@ from modalities.scene.body import (
     euler_matrices,
     forward_kinematics,
 )
-from modalities.scene.poses import ACTIONS, draw_pose
+from modalities.scene.poses import ACTIONS, sample_body_pose
 
 REST = np.broadcast_to(np.eye(3), (23, 3, 3))
 
@@ -80,7 +80,7 @@ def test_the_first_beta_scales_height_by_five_percent() -> None:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_actions_look_as_they_are_called(action: str) -> None:
     for seed in range(10):
-        pose = draw_pose(random.Random(seed), action)
+        pose = sample_body_pose(random.Random(seed), action)
         joints = dict(zip(JOINT_NAMES, forward_kinematics(np.eye(3), pose, np.zeros(10)), strict=True))
         is_up = {s: joints[f"{s} wrist"][1] > joints["thorax"][1] + 0.15 for s in ("left", "right")}
         assert is_up["left"] == (action in ("raising the left arm", "raising both arms"))

@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from modalities.scene import FAR, make_scene
-from modalities.scene.layout import draw_layout
+from modalities.scene import MAX_DEPTH, make_scene
+from modalities.scene.layout import sample_scene_geometry
 from modalities.scene.world import CLASSES
-from tests.modalities.scene.mjcf import cast, load
+from tests.modalities.scene.mjcf import cast_rays, load_model
 
 SEEDS = range(0, 160, 4)
 
@@ -17,14 +17,14 @@ SEEDS = range(0, 160, 4)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_depth_normals_and_instances_are_those_of_mujoco(seed: int) -> None:
     scene = make_scene(seed, size=48)
-    layout = scene.layout
-    model, data, num_planes = load(layout)
-    depth, geom, normal = cast(model, data, scene.camera.rays(scene.size))
+    geometry = scene.geometry
+    model, data, num_planes = load_model(geometry)
+    depth, geom, normal = cast_rays(model, data, scene.camera.rays(scene.size))
     is_sky = scene.classes.ravel() == CLASSES.index("sky")
-    depth = np.where((geom < 0) | (depth > FAR), FAR, depth)
+    depth = np.where((geom < 0) | (depth > MAX_DEPTH), MAX_DEPTH, depth)
     normal = normal @ scene.camera.rotation.T
     normal[is_sky] = (0, 0, 1)
-    owners = np.array([0] * num_planes + [solid.instance for solid in layout.solids] + [0], np.int32)
+    owners = np.array([0] * num_planes + [solid.instance for solid in geometry.solids] + [0], np.int32)
     same = owners[geom] == scene.instances.ravel()
     assert same.mean() > 0.999
     assert np.abs(depth - scene.depth.ravel())[same].max() < 2e-3
@@ -34,19 +34,19 @@ def test_depth_normals_and_instances_are_those_of_mujoco(seed: int) -> None:
 
 
 def test_the_compared_scenes_have_every_kind_of_primitive_and_room() -> None:
-    layouts = [draw_layout(seed) for seed in SEEDS]
-    assert {solid.kind for layout in layouts for solid in layout.solids} == {"sphere", "capsule", "cylinder", "box"}
-    assert {layout.room.kind for layout in layouts} == {"corner", "wall", "hall", "yard", "field"}
-    assert {"sitting", "standing", "walking"} <= {figure.action for layout in layouts for figure in layout.figures}
+    layouts = [sample_scene_geometry(seed) for seed in SEEDS]
+    assert {solid.kind for geometry in layouts for solid in geometry.solids} == {"sphere", "capsule", "cylinder", "box"}
+    assert {geometry.room.kind for geometry in layouts} == {"corner", "wall", "hall", "yard", "field"}
+    assert {"sitting", "standing", "walking"} <= {figure.action for geometry in layouts for figure in geometry.figures}
 
 
 @pytest.mark.parametrize("start", range(0, 200, 50))
 def test_nothing_runs_into_anything_else(start: int) -> None:
     for seed in range(start, start + 50):
-        layout = draw_layout(seed)
-        model, data, num_planes = load(layout)
+        geometry = sample_scene_geometry(seed)
+        model, data, num_planes = load_model(geometry)
         places = data.geom_xpos
-        for (i, a), (j, b) in itertools.combinations(enumerate(layout.solids), 2):
+        for (i, a), (j, b) in itertools.combinations(enumerate(geometry.solids), 2):
             if a.instance == b.instance:
                 continue
             first, second = i + num_planes, j + num_planes
@@ -59,23 +59,23 @@ def test_nothing_runs_into_anything_else(start: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_everything_rests_on_the_ground_or_on_its_support(seed: int) -> None:
-    layout = draw_layout(seed)
-    floor = -layout.room.camera.height
-    tops = {0: floor} | {thing.instance: thing.top for thing in layout.things}
-    for thing in layout.things:
+    geometry = sample_scene_geometry(seed)
+    floor = -geometry.room.camera.height
+    tops = {0: floor} | {thing.instance: thing.top for thing in geometry.things}
+    for thing in geometry.things:
         half = thing.top - thing.center[1]
         assert thing.center[1] - half == pytest.approx(tops[thing.support], abs=1e-6)
-        assert layout.room.holds(thing.center[0], thing.center[2], 0.0)
-    for figure in layout.figures:
-        solids = [solid for solid in layout.solids if solid.instance == figure.instance]
+        assert geometry.room.contains(thing.center[0], thing.center[2], 0.0)
+    for figure in geometry.figures:
+        solids = [solid for solid in geometry.solids if solid.instance == figure.instance]
         assert min(min(s.a[1], s.b[1]) - s.radius for s in solids) == pytest.approx(floor, abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [32, 64, 112, 224])
 def test_geometry_does_not_depend_on_the_size(size: int) -> None:
     small, large = make_scene(12, size=size), make_scene(12, size=2 * size)
-    assert small.layout.things == large.layout.things
-    assert small.layout.solids == large.layout.solids
+    assert small.geometry.things == large.geometry.things
+    assert small.geometry.solids == large.geometry.solids
     assert small.camera == large.camera
     blocks = large.depth.reshape(size, 2, size, 2).mean(axis=(1, 3))
     close = np.abs(blocks - small.depth) < 0.02 * small.depth

@@ -9,13 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities.scene import CLASSES, COLORS, FAR, THINGS, WALKABLE, Person, Scene, SceneObject, make_scene, split_seed
+from modalities.scene import (
+    CLASSES,
+    COLORS,
+    MAX_DEPTH,
+    THINGS,
+    WALKABLE,
+    Person,
+    Scene,
+    SceneObject,
+    make_scene,
+    split_seed,
+)
 from modalities.scene.body import forward_kinematics
 from modalities.scene.cast import cast_rays
-from modalities.scene.layout import draw_layout
-from modalities.scene.primitives import take_apart
+from modalities.scene.layout import sample_scene_geometry
+from modalities.scene.primitives import split_into_parts
 from modalities.scene.shade import shade
-from tests.modalities.scene.golden import MAPS, STEPS, blocks, digest, margins, steps
+from tests.modalities.scene.golden import MAPS, STEPS, block_means, quantize_values, scene_digest, step_margins
 
 GOLDEN = {
     0: "09ea408cec40ba96",
@@ -27,12 +38,12 @@ GOLDEN = {
 
 @pytest.mark.parametrize("seed", GOLDEN)
 def test_scenes_stay_what_they_were(seed: int) -> None:
-    assert digest(make_scene(seed)) == GOLDEN[seed]
+    assert scene_digest(make_scene(seed)) == GOLDEN[seed]
 
 
 def test_no_number_of_a_golden_scene_lies_near_the_edge_of_a_step() -> None:
     # Else a last bit's difference between processors would change the hash.
-    assert all(margin > 0.01 for margin in margins([make_scene(seed) for seed in GOLDEN]).values())
+    assert all(margin > 0.01 for margin in step_margins([make_scene(seed) for seed in GOLDEN]).values())
 
 
 def changed(scene: Scene, **values: object) -> Scene:
@@ -49,16 +60,16 @@ def test_the_hash_tells_a_map_that_is_transposed_mirrored_displaced_or_empty_in_
     scene = make_scene(seed)
     original = getattr(scene, name)
     others = [original.swapaxes(0, 1), original[::-1], original[:, ::-1], np.roll(original, 8, axis=0)]
-    for row, column in np.argwhere((np.abs(blocks(original)) > 2 * STEPS[name][0]).any(-1)) * 16:
+    for row, column in np.argwhere((np.abs(block_means(original)) > 2 * STEPS[name][0]).any(-1)) * 16:
         emptied = original.copy()
         emptied[row : row + 16, column : column + 16] = 0
         others.append(emptied)
     assert len(others) > 4
-    assert digest(changed(scene)) == GOLDEN[seed]
+    assert scene_digest(changed(scene)) == GOLDEN[seed]
     for other in others:
         # By the map's own numbers, not only by what is computed from it.
-        assert steps(name, blocks(other)) != steps(name, blocks(original))
-        assert digest(changed(scene, **{name: np.ascontiguousarray(other)})) != GOLDEN[seed]
+        assert quantize_values(name, block_means(other)) != quantize_values(name, block_means(original))
+        assert scene_digest(changed(scene, **{name: np.ascontiguousarray(other)})) != GOLDEN[seed]
 
 
 def test_the_hash_tells_other_boxes_poses_colours_and_texts() -> None:
@@ -77,7 +88,7 @@ def test_the_hash_tells_other_boxes_poses_colours_and_texts() -> None:
         changed(scene, caption=scene.caption + " "),
         changed(scene, web_text=scene.web_text + " "),
     ]
-    assert len({digest(other) for other in others} | {GOLDEN[42]}) == len(others) + 1
+    assert len({scene_digest(other) for other in others} | {GOLDEN[42]}) == len(others) + 1
 
 
 @pytest.mark.parametrize("size", [32, 64, 112, 224])
@@ -87,7 +98,7 @@ def test_maps_have_the_promised_shapes_types_and_ranges(size: int) -> None:
     assert scene.rgb.dtype == np.uint8
     assert scene.depth.shape == (size, size)
     assert scene.depth.dtype == np.float32
-    assert 0 < scene.depth.min() <= scene.depth.max() <= FAR
+    assert 0 < scene.depth.min() <= scene.depth.max() <= MAX_DEPTH
     assert scene.normals.shape == (size, size, 3)
     assert scene.normals.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(scene.normals, axis=-1), 1, atol=1e-4)
@@ -109,7 +120,7 @@ def test_maps_agree_with_each_other(seed: int) -> None:
     # What is seen is turned towards the viewer: normals and the rays to the camera are less than a right angle apart.
     rays = (scene.camera.rotation @ scene.camera.rays(32)).T.reshape(32, 32, 3)
     facing = -(rays * scene.normals).sum(axis=-1)
-    assert facing[scene.depth < FAR].min() > -1e-3
+    assert facing[scene.depth < MAX_DEPTH].min() > -1e-3
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -159,8 +170,8 @@ def test_people_are_their_forward_kinematics_and_project_into_their_boxes() -> N
 
 def check_joints_in_box_without_others(scene: Scene, person: Person) -> bool:
     """Render a person alone; if the whole of it is in the image, its joints lie in its box. Returns if it was."""
-    solids = [solid for solid in scene.layout.solids if solid.instance == person.instance]
-    hits = cast_rays(scene.layout, take_apart(solids), scene.size)
+    solids = [solid for solid in scene.geometry.solids if solid.instance == person.instance]
+    hits = cast_rays(scene.geometry, split_into_parts(solids), scene.size)
     rows, columns = np.nonzero(hits.instance.reshape(scene.size, scene.size))
     low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
     if low.min() == 0 or high.max() == scene.size - 1:
@@ -185,11 +196,11 @@ def test_a_visible_joint_lies_just_behind_the_visible_surface() -> None:
 
 
 def test_an_empty_room_can_be_rendered() -> None:
-    layout = replace(draw_layout(3), things=(), figures=(), solids=())
-    parts = take_apart(layout.solids)
-    hits = cast_rays(layout, parts, 32)
+    geometry = replace(sample_scene_geometry(3), things=(), figures=(), solids=())
+    parts = split_into_parts(geometry.solids)
+    hits = cast_rays(geometry, parts, 32)
     assert hits.instance.max() == 0
-    assert shade(layout, parts, hits, 32).shape == (32, 32, 3)
+    assert shade(geometry, parts, hits, 32).shape == (32, 32, 3)
 
 
 def test_splits_are_disjoint() -> None:

@@ -5,7 +5,14 @@ import pytest
 from modalities.presets import FOURM_21
 from modalities.registry import default_registry
 from modalities.spec import Scale
-from networks.generation.defaults import GRIDS, ORDER, WORDS, default_decoding, default_plan, in_order
+from networks.generation.defaults import (
+    GENERATION_ORDER,
+    GRID_DECODINGS,
+    SEQUENCE_TEMPERATURES,
+    default_decoding,
+    default_generation_config,
+    sort_targets,
+)
 from networks.streams import StreamKind, streams_of
 
 SMALL = Scale(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
@@ -14,21 +21,21 @@ SMALL = Scale(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
 @pytest.mark.parametrize("scale", [Scale(), SMALL])
 def test_no_target_has_more_steps_than_tokens(scale: Scale) -> None:
     registry = default_registry()
-    streams = streams_of({name: registry[name].at(scale) for name in FOURM_21}, 30_000)
+    streams = streams_of({name: registry[name].scaled(scale) for name in FOURM_21}, 30_000)
     for from_image in (True, False):
-        plan = default_plan(streams, from_image=from_image)
+        plan = default_generation_config(streams, from_image=from_image)
         for stream in streams:
             if stream.is_target and stream.kind is StreamKind.grid:
-                assert 1 <= plan.of(stream.name).steps <= stream.num_tokens
+                assert 1 <= plan.for_stream(stream.name).steps <= stream.num_tokens
 
 
 def test_every_built_in_target_has_its_place_and_every_sequence_its_temperature() -> None:
     registry = default_registry()
     streams = streams_of({name: registry[name] for name in FOURM_21}, 30_000)
     targets = {stream.name for stream in streams if stream.is_target}
-    assert targets == set(ORDER)
-    assert {stream.name for stream in streams if stream.kind is StreamKind.sequence} == set(WORDS)
-    assert set(GRIDS) <= targets
+    assert targets == set(GENERATION_ORDER)
+    assert {stream.name for stream in streams if stream.kind is StreamKind.sequence} == set(SEQUENCE_TEMPERATURES)
+    assert set(GRID_DECODINGS) <= targets
 
 
 def test_the_published_numbers() -> None:
@@ -39,9 +46,9 @@ def test_the_published_numbers() -> None:
     rgb = default_decoding(by_name["rgb"], from_image=False)
     assert (rgb.steps, str(rgb.temperature), rgb.guidance) == (25, "onex:3:0.5:0.5", 2.0)
     assert default_decoding(by_name["depth"], from_image=True).steps == 1
-    finer = default_decoding(by_name["rgb"], from_image=False, is_finer=True)
+    finer = default_decoding(by_name["rgb"], from_image=False, is_super_resolution=True)
     assert (finer.steps, finer.scheme.value, finer.tokens.value) == (8, "maskgit", "cosine")
 
 
 def test_targets_come_in_the_published_order_and_unknown_ones_last() -> None:
-    assert in_order(["audio", "caption", "rgb", "clip"]) == ["clip", "rgb", "caption", "audio"]
+    assert sort_targets(["audio", "caption", "rgb", "clip"]) == ["clip", "rgb", "caption", "audio"]

@@ -3,13 +3,13 @@
 import torch
 from scipy import stats
 
-from networks.generation.dice import Dice, mixed
+from networks.generation.dice import CounterRng, splitmix64
 
 CPU = torch.device("cpu")
 
 
-def _dice(numbers: range | list[int], seed: int = 0) -> Dice:
-    return Dice.cast(torch.Generator().manual_seed(seed), list(numbers), CPU)
+def _dice(numbers: range | list[int], seed: int = 0) -> CounterRng:
+    return CounterRng.from_generator(torch.Generator().manual_seed(seed), list(numbers), CPU)
 
 
 def test_the_mix_is_splitmix64s() -> None:
@@ -17,7 +17,7 @@ def test_the_mix_is_splitmix64s() -> None:
     golden = 0x9E3779B97F4A7C15
     expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     states = [(golden * (number + 1)) % 2**64 for number in range(3)]
-    found = mixed(torch.tensor([state - 2**64 if state >= 2**63 else state for state in states]))
+    found = splitmix64(torch.tensor([state - 2**64 if state >= 2**63 else state for state in states]))
     assert [value % 2**64 for value in found.tolist()] == expected
 
 
@@ -41,5 +41,5 @@ def test_a_sample_has_its_numbers_whatever_is_beside_it() -> None:
     places = torch.tensor([[0, 1, 2]])
     whole = _dice(range(5)).uniform(1, 1, places.expand(5, 3))
     assert torch.equal(_dice([3]).uniform(1, 1, places)[0], whole[3])
-    assert torch.equal(_dice(range(5)).among(torch.tensor([4])).uniform(1, 1, places)[0], whole[4])
+    assert torch.equal(_dice(range(5)).select(torch.tensor([4])).uniform(1, 1, places)[0], whole[4])
     assert torch.equal(_dice([3]).uniform(1, 1, torch.tensor([[2]]))[0, 0], whole[3, 2])

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from modalities.text import EOS_ID
-from networks.generation.generate import Generated, generate_iter
-from networks.generation.plan import Decoding, Plan, Scheme
+from networks.generation.generate import GenerationStep, generate_iter
+from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import TokenSchedule
 from networks.spans import merge_spans
 from tests.networks.generation.worlds import (
@@ -16,35 +16,41 @@ from tests.networks.generation.worlds import (
     S1,
     S2,
     S3,
-    Seen,
+    VisibleInputs,
     grid,
     known_ids,
     model,
     patches_of,
     pixels,
     plain_greedy,
+    plain_guidance,
     plain_logits,
     run,
-    shown_first,
+    sequence_logits,
     text,
-    weighed_plainly,
 )
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_greedy_sequence_is_that_of_the_uncached_forward(seed: int) -> None:
     made, given, image = model(seed), grid("depth", seed=seed, known=9), pixels(seed=seed)
-    found = run({"depth": given, "rgb_pixels": image}, ["caption"], Plan(default=GREEDY), made=made)["caption"].rows()
+    found = run({"depth": given, "rgb_pixels": image}, ["caption"], GenerationConfig(default=GREEDY), made=made)[
+        "caption"
+    ].rows()
     for sample in range(3):
-        seen: Seen = {"rgb_pixels": patches_of(image, sample), "depth": known_ids(given, sample), "caption": [S1]}
-        written = plain_greedy(shown_first(made, seen, "caption"), S2, 13)
+        seen: VisibleInputs = {
+            "rgb_pixels": patches_of(image, sample),
+            "depth": known_ids(given, sample),
+            "caption": [S1],
+        }
+        written = plain_greedy(sequence_logits(made, seen, "caption"), S2, 13)
         assert found[sample] == merge_spans([], [S1, *written])[:12]
 
 
 @pytest.mark.parametrize("scale", [2.5, -1.0, 0.0])
 def test_a_guided_greedy_sequence_weighs_two_uncached_forwards(scale: float) -> None:
     made, given = model(), grid("depth")
-    plan = Plan(default=replace(GREEDY, guidance=scale))
+    plan = GenerationConfig(default=replace(GREEDY, guidance=scale))
     found = run({"depth": given}, ["caption"], plan, made=made)["caption"].rows()
     for sample in range(3):
 
@@ -53,7 +59,7 @@ def test_a_guided_greedy_sequence_weighs_two_uncached_forwards(scale: float) -> 
             bound = plain_logits(
                 made, {"depth": known_ids(given, sample), "caption": [S1]}, "caption", range(len(ids)), ids
             )
-            return weighed_plainly(free, (scale, bound))
+            return plain_guidance(free, (scale, bound))
 
         assert found[sample] == merge_spans([], [S1, *plain_greedy(logits, S2, 13)])[:12]
 
@@ -62,8 +68,12 @@ def test_gaps_are_filled_in_place() -> None:
     words, ended = [210, S1, 211, 212, S2, 213], 0
     for seed in range(24):
         made = model(seed)
-        found = run({"caption": text([words])}, ["caption"], Plan(default=GREEDY), made=made)["caption"].rows()[0]
-        written = plain_greedy(shown_first(made, {"caption": words}, "caption"), S3, 12 - 4 + 2, confined=True)
+        found = run({"caption": text([words])}, ["caption"], GenerationConfig(default=GREEDY), made=made)[
+            "caption"
+        ].rows()[0]
+        written = plain_greedy(
+            sequence_logits(made, {"caption": words}, "caption"), S3, 12 - 4 + 2, restrict_sentinels=True
+        )
         spans: dict[int, list[int]] = {S1: [], S2: [], S3: []}
         current, left = S1, 8
         for token in written:
@@ -79,7 +89,7 @@ def test_gaps_are_filled_in_place() -> None:
 def test_what_is_known_is_never_cut_however_much_is_written() -> None:
     for seed in range(30):
         words = [210, 211, S1, 212, 213, 214, 215, S2, 216, 217]
-        row = run({"caption": text([words])}, ["caption"], Plan(), seed)["caption"].rows()[0]
+        row = run({"caption": text([words])}, ["caption"], GenerationConfig(), seed)["caption"].rows()[0]
         assert len(row) <= 12
         assert row[:2] == [210, 211]
         assert row[-2:] == [216, 217]
@@ -89,7 +99,7 @@ def test_what_is_known_is_never_cut_however_much_is_written() -> None:
 def test_the_text_does_not_end_before_what_is_known() -> None:
     for seed in range(30):
         words = [210, S1, 211, S2]
-        row = run({"caption": text([words])}, ["caption"], Plan(), seed)["caption"].rows()[0]
+        row = run({"caption": text([words])}, ["caption"], GenerationConfig(), seed)["caption"].rows()[0]
         assert EOS_ID not in row[: row.index(211)]
 
 
@@ -97,10 +107,11 @@ def test_the_example_of_one_known_coordinate_and_three_patches() -> None:
     """What 4M is shown with: ymax of a box and three patches; then the image, its caption, and the boxes completed."""
     ymax = 229
     boxes, some = text([[S1, ymax, S2]] * 2), grid("rgb", 2, known=3)
-    plan = Plan(
-        decodings={"rgb": Decoding(scheme=Scheme.maskgit, steps=3, tokens=TokenSchedule.cosine)}, default=Decoding()
+    plan = GenerationConfig(
+        decodings={"rgb": DecodingConfig(scheme=DecodingScheme.maskgit, steps=3, tokens=TokenSchedule.cosine)},
+        default=DecodingConfig(),
     )
-    states: list[Generated] = list(
+    states: list[GenerationStep] = list(
         generate_iter(
             model(), {"rgb": some, "boxes": boxes}, ["rgb", "caption", "boxes"], plan, torch.Generator().manual_seed(0)
         )
@@ -109,7 +120,7 @@ def test_the_example_of_one_known_coordinate_and_three_patches() -> None:
     assert [state.step for state in states if state.target == "rgb"] == [1, 2, 3, 3]
     last = states[-1].parts
     assert some.known is not None
-    assert torch.equal(last["rgb"].ids[some.known], some.column.values[some.known])
+    assert torch.equal(last["rgb"].ids[some.known], some.tokens.values[some.known])
     assert bool(last["rgb"].known.all())
     for row in last["boxes"].rows():
         assert ymax in row
@@ -119,6 +130,6 @@ def test_the_example_of_one_known_coordinate_and_three_patches() -> None:
 
 def test_a_sequence_that_is_known_whole_in_one_sample_stays_as_it_is() -> None:
     rows = [[210, 211], [212, S1]]
-    found = run({"caption": text(rows)}, ["caption"], Plan(default=GREEDY))["caption"].rows()
+    found = run({"caption": text(rows)}, ["caption"], GenerationConfig(default=GREEDY))["caption"].rows()
     assert found[0] == [210, 211]
     assert found[1][0] == 212

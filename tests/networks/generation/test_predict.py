@@ -7,7 +7,7 @@ import torch
 
 from networks.batch import TokenBatch
 from networks.fourm import FourM
-from networks.generation.predict import predict_dense, predict_sequence
+from networks.generation.predict import predict_grid, predict_sequence
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
 
 
@@ -26,7 +26,7 @@ def _decoder(batch: TokenBatch, stream: str, ids: list[int]) -> TokenBatch:
 
 def test_dense_prediction_is_the_forward_pass_with_everything_hidden() -> None:
     model, batch = small_model(), small_batch()
-    prediction = predict_dense(model, model.encode(batch), "depth")
+    prediction = predict_grid(model, model.encode(batch), "depth")
     logits, _ = model.logits(_decoder(batch, "depth", [0] * 4))["depth"]
     torch.testing.assert_close(prediction.probabilities, logits.softmax(-1).unflatten(0, (2, 4)))
     assert torch.equal(prediction.ids, logits.argmax(-1).unflatten(0, (2, 4)))

@@ -10,18 +10,18 @@ from networks.adopt import adopt
 from networks.fourm import FourM, FourMConfig, Sharing, Size
 from networks.pretrained.fourm_layout import read_layout
 from networks.pretrained.fourm_weights import export_config, export_fourm, load_fourm
-from networks.pretrained.names import TABLE, published_name, stream_names
+from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name, stream_names_of
 from networks.streams import Stream, StreamKind
 
-TEXT = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab=20)
+TEXT = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=20)
 STREAMS = (
     Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab=7, grid=2),
-    Stream(name="dinov2_global", kind=StreamKind.grid, num_tokens=3, vocabulary="dinov2_global", vocab=5),
+    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=7, grid=2),
+    Stream(name="dinov2_global", kind=StreamKind.grid, num_tokens=3, vocabulary="dinov2_global", vocab_size=5),
     TEXT,
     replace(TEXT, name="bounding_boxes"),
     Stream(name="t5_caption", kind=StreamKind.embedding, num_tokens=4, channels=6),
-    Stream(name="heat", kind=StreamKind.grid, num_tokens=4, vocabulary="heat", vocab=6, grid=2),
+    Stream(name="heat", kind=StreamKind.grid, num_tokens=4, vocabulary="heat", vocab_size=6, grid=2),
 )
 SMALL = FourMConfig(size=Size.nano, width=24, heads=3, encoder_depth=1, decoder_depth=2)
 
@@ -31,7 +31,7 @@ SMALL = FourMConfig(size=Size.nano, width=24, heads=3, encoder_depth=1, decoder_
     [
         SMALL,
         replace(SMALL, sharing=Sharing.all, registers=2, qk_norm=True),
-        replace(SMALL, sharing=Sharing.none, gated=False, bias=True, shared_positions=False, learnt_positions=True),
+        replace(SMALL, sharing=Sharing.none, gated=False, bias=True, shared_positions=False, learned_positions=True),
         replace(SMALL, position_scale=2.0, max_period=20.0, shared_streams=False),
     ],
 )
@@ -45,12 +45,12 @@ def test_loading_what_was_saved_is_the_identity(config: FourMConfig) -> None:
     assert ours.keys() == theirs.keys()
     differing = {name for name, value in ours.items() if not torch.equal(value, theirs[name])}
     # A decoder that has places of its own has some for inputs too, which it never looks up.
-    assert differing <= {"decoder_places.learnt", "decoder_places.stream"}
+    assert differing <= {"decoder_position_embedding.learnt", "decoder_position_embedding.stream"}
 
 
 def test_a_saved_model_is_read_without_what_we_say_of_it() -> None:
     torch.manual_seed(0)
-    streams = tuple(replace(item, vocabulary=item.name if item.vocab else "") for item in STREAMS[:-1])
+    streams = tuple(replace(item, vocabulary=item.name if item.vocab_size else "") for item in STREAMS[:-1])
     model = FourM(streams, replace(SMALL, sharing=Sharing.none, shared_positions=False))
     tensors = export_fourm(model)
     read, config = read_layout(export_config(model), tensors)
@@ -87,16 +87,16 @@ def test_a_config_that_cannot_be_read_is_one_line(changes: dict[str, object], me
 
 
 def test_the_table_of_names_works_in_both_directions() -> None:
-    names = [item.at(224) for item in TABLE.values()]
-    ours = stream_names(names)
-    assert len(set(ours.values())) == len(TABLE)
+    names = [item.name_at(224) for item in PUBLISHED_MODALITIES.values()]
+    ours = stream_names_of(names)
+    assert len(set(ours.values())) == len(PUBLISHED_MODALITIES)
     assert ours["tok_normal@224"] == "normals"
-    assert stream_names(["tok_rgb@224", "tok_rgb@448", "rgb@448"]) == {
+    assert stream_names_of(["tok_rgb@224", "tok_rgb@448", "rgb@448"]) == {
         "tok_rgb@224": "rgb",
         "tok_rgb@448": "rgb_448",
         "rgb@448": "rgb_pixels",
     }
-    assert [published_name(stream) for stream in STREAMS] == [
+    assert [published_stream_name(stream) for stream in STREAMS] == [
         "rgb@4",
         "tok_depth@32",
         "tok_dinov2_global",
@@ -109,15 +109,15 @@ def test_the_table_of_names_works_in_both_directions() -> None:
 
 def test_a_model_starts_from_what_another_has_in_another_order() -> None:
     torch.manual_seed(0)
-    own = tuple(replace(item, vocabulary=item.name if item.vocab else "") for item in reversed(STREAMS[:-1]))
+    own = tuple(replace(item, vocabulary=item.name if item.vocab_size else "") for item in reversed(STREAMS[:-1]))
     other = FourM(own, replace(SMALL, sharing=Sharing.none))
     model = FourM(STREAMS, SMALL)
-    before = model.tokens.vocabulary("heat").clone()
+    before = model.tokens.vocabulary_rows("heat").clone()
     found = adopt(model, other)
-    assert torch.equal(model.tokens.vocabulary("depth"), other.tokens.vocabulary("depth"))
-    assert torch.equal(model.tokens.vocabulary("text"), other.tokens.vocabulary("caption"))
-    assert torch.equal(model.places.stream[1], other.places.stream[other.index["depth"]])
-    assert torch.equal(model.tokens.vocabulary("heat"), before)
+    assert torch.equal(model.tokens.vocabulary_rows("depth"), other.tokens.vocabulary_rows("depth"))
+    assert torch.equal(model.tokens.vocabulary_rows("text"), other.tokens.vocabulary_rows("caption"))
+    assert torch.equal(model.position_embedding.stream[1], other.position_embedding.stream[other.index["depth"]])
+    assert torch.equal(model.tokens.vocabulary_rows("heat"), before)
     assert any("heat" in name for name in found.kept)
     assert "encoder_embeddings.bounding_boxes.token_emb.weight" in found.shared
     assert "start afresh" in str(found)

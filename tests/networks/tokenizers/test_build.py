@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from modalities.errors import ConfigError
-from modalities.spec import Dense, Loss, ProductMLP, TokenizerTask, Vector, ViTVQ
+from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import CodebookKind, DecoderKind, DiffusionConfig, EncoderKind, TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer
@@ -23,18 +23,28 @@ SMALL = replace(
 )
 
 
-def dense(loss: Loss, *, diffusible: bool = False, channels: int = 3, cell: int = 1) -> TokenizerTask:
+def dense(
+    loss: ReconstructionLoss, *, has_diffusion_decoder: bool = False, channels: int = 3, pixels_per_value: int = 1
+) -> TokenizerTask:
     """A task on 16 x 16 pixels in 4 x 4 patches."""
-    layout = Dense(channels=channels, size=16, patch=4, cell=cell, categorical=loss is Loss.cross_entropy)
+    layout = Dense(
+        channels=channels,
+        size=16,
+        patch=4,
+        pixels_per_value=pixels_per_value,
+        categorical=loss is ReconstructionLoss.cross_entropy,
+    )
     return TokenizerTask(
-        name="thing", layout=layout, tokenizer=ViTVQ(name="thing", vocab=48, loss=loss, diffusible=diffusible)
+        name="thing",
+        layout=layout,
+        tokenizer=ViTVQ(name="thing", vocab_size=48, loss=loss, has_diffusion_decoder=has_diffusion_decoder),
     )
 
 
 VECTOR = TokenizerTask(
     name="vector",
     layout=Vector(channels=12, num_tokens=4),
-    tokenizer=ProductMLP(name="vector", vocab=16, loss=Loss.cosine),
+    tokenizer=ProductMLP(name="vector", vocab_size=16, loss=ReconstructionLoss.cosine),
 )
 
 Case = tuple[TokenizerTask, TokenizerConfig, Tensor]
@@ -50,12 +60,12 @@ def cases() -> dict[str, Case]:
     diffused = replace(SMALL, decoder=DecoderKind.diffusion)
     vit = replace(SMALL, encoder=EncoderKind.vit, encoder_depth=1, post_mlp=True, codebook=CodebookKind.cosine)
     return {
-        "image": (dense(Loss.mse), SMALL, image),
-        "image_vit_cosine": (dense(Loss.mse), vit, image),
-        "image_diffusion": (dense(Loss.mse, diffusible=True), diffused, image),
-        "class_map": (dense(Loss.cross_entropy, channels=5), SMALL, classes),
-        "mask": (dense(Loss.bce, channels=1), replace(SMALL, output_convs=2), masks),
-        "feature_map": (dense(Loss.smooth_l1, channels=6, cell=4), SMALL, features),
+        "image": (dense(ReconstructionLoss.mse), SMALL, image),
+        "image_vit_cosine": (dense(ReconstructionLoss.mse), vit, image),
+        "image_diffusion": (dense(ReconstructionLoss.mse, has_diffusion_decoder=True), diffused, image),
+        "class_map": (dense(ReconstructionLoss.cross_entropy, channels=5), SMALL, classes),
+        "mask": (dense(ReconstructionLoss.bce, channels=1), replace(SMALL, output_convs=2), masks),
+        "feature_map": (dense(ReconstructionLoss.smooth_l1, channels=6, pixels_per_value=4), SMALL, features),
         "vector": (VECTOR, SMALL, torch.randn(8, 12, generator=draw)),
     }
 
@@ -111,7 +121,7 @@ def test_codes_and_values_have_the_shapes_of_the_layout(case: Case) -> None:
     ids = tokenizer.encode(x)
     assert ids.shape == (8, task.layout.num_tokens) == (8, tokenizer.num_tokens)
     assert ids.dtype == torch.int64
-    assert 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab == task.tokenizer.vocab
+    assert 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab_size == task.tokenizer.vocab_size
     layout = task.layout
     expected = (8, layout.channels, layout.side, layout.side) if isinstance(layout, Dense) else (8, layout.channels)
     assert tokenizer.decode(ids).shape == expected
@@ -122,7 +132,7 @@ def test_certainty_about_a_code_decodes_softly_to_the_same_value(case: Case) -> 
     tokenizer = built(task, config)
     fit(tokenizer, x, 3)
     ids = tokenizer.eval().encode(x)
-    certain = torch.nn.functional.one_hot(ids, tokenizer.vocab).float()
+    certain = torch.nn.functional.one_hot(ids, tokenizer.vocab_size).float()
     torch.testing.assert_close(tokenizer.decode_soft(certain), tokenizer.decode(ids), atol=1e-5, rtol=1e-5)
 
 
@@ -173,19 +183,26 @@ def test_a_patch_mlp_code_depends_on_its_own_patch_alone() -> None:
 
 def test_a_tokenizer_that_is_not_diffusible_keeps_its_plain_decoder() -> None:
     diffused = replace(SMALL, decoder=DecoderKind.diffusion)
-    assert type(build_tokenizer(dense(Loss.mse), diffused)).__name__ == "PlainTokenizer"
-    assert type(build_tokenizer(dense(Loss.mse, diffusible=True), diffused)).__name__ == "DiffusionTokenizer"
+    assert type(build_tokenizer(dense(ReconstructionLoss.mse), diffused)).__name__ == "PlainTokenizer"
+    assert (
+        type(build_tokenizer(dense(ReconstructionLoss.mse, has_diffusion_decoder=True), diffused)).__name__
+        == "DiffusionTokenizer"
+    )
 
 
 def test_what_does_not_fit_together_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="'vector': ProductMLP cannot read a Dense"):
-        build_tokenizer(replace(VECTOR, layout=dense(Loss.mse).layout), SMALL)
+        build_tokenizer(replace(VECTOR, layout=dense(ReconstructionLoss.mse).layout), SMALL)
     with pytest.raises(ConfigError, match="cross_entropy goes with class maps"):
         build_tokenizer(
-            replace(dense(Loss.mse), tokenizer=ViTVQ(name="thing", vocab=8, loss=Loss.cross_entropy)), SMALL
+            replace(
+                dense(ReconstructionLoss.mse),
+                tokenizer=ViTVQ(name="thing", vocab_size=8, loss=ReconstructionLoss.cross_entropy),
+            ),
+            SMALL,
         )
     with pytest.raises(ConfigError, match="patches of 5 pixels must divide 16"):
-        build_tokenizer(replace(dense(Loss.mse), layout=Dense(channels=3, size=16, patch=5)), SMALL)
+        build_tokenizer(replace(dense(ReconstructionLoss.mse), layout=Dense(channels=3, size=16, patch=5)), SMALL)
     with pytest.raises(ConfigError, match="mlp_latent must be a multiple of 4 codes, got 30"):
         build_tokenizer(VECTOR, replace(SMALL, mlp_latent=30))
 
@@ -208,7 +225,7 @@ def test_the_published_sizes_can_be_built() -> None:
     task = TokenizerTask(
         name="rgb",
         layout=Dense(channels=3, size=224, patch=16),
-        tokenizer=ViTVQ(name="rgb", vocab=16_384, loss=Loss.mse, diffusible=True),
+        tokenizer=ViTVQ(name="rgb", vocab_size=16_384, loss=ReconstructionLoss.mse, has_diffusion_decoder=True),
     )
     with torch.device("meta"):
         plain = build_tokenizer(task, TokenizerConfig())

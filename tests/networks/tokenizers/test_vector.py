@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from modalities.spec import Loss
+from modalities.spec import ReconstructionLoss
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.vector import Memcodes, VectorTokenizer
 
@@ -18,7 +18,7 @@ def test_codes_and_values_are_those_of_a_loop_over_parts() -> None:
     codes, latents = memcodes().requires_grad_(requires_grad=False), torch.randn(5, 12)
     logits = codes.logits(latents)
     ids = logits.argmax(-1)
-    values = codes.look_up(ids)
+    values = codes.lookup(ids)
     for sample in range(5):
         for part in range(3):
             piece = slice(4 * part, 4 * part + 4)
@@ -32,7 +32,7 @@ def test_codes_and_values_are_those_of_a_loop_over_parts() -> None:
 
 def test_codes_are_drawn_as_often_as_the_softmax_says() -> None:
     logits = torch.tensor([0.0, 1.0, -1.0, 2.0])
-    weights, ids = memcodes().draw(logits.expand(40_000, 1, 4).clone(), torch.Generator().manual_seed(1))
+    weights, ids = memcodes().gumbel_sample(logits.expand(40_000, 1, 4).clone(), torch.Generator().manual_seed(1))
     share = torch.bincount(ids.flatten(), minlength=4) / 40_000
     torch.testing.assert_close(share, logits.softmax(0), atol=0.01, rtol=0)
     torch.testing.assert_close(weights, torch.nn.functional.one_hot(ids, 4).float())
@@ -41,7 +41,7 @@ def test_codes_are_drawn_as_often_as_the_softmax_says() -> None:
 def test_the_gradient_of_a_draw_is_that_of_the_softmax() -> None:
     logits = torch.randn(6, 2, 5, requires_grad=True)
     slope = torch.randn(6, 2, 5)
-    weights, _ = memcodes().draw(logits, torch.Generator().manual_seed(2))
+    weights, _ = memcodes().gumbel_sample(logits, torch.Generator().manual_seed(2))
     (gradient,) = torch.autograd.grad((weights * slope).sum(), logits)
     noise = torch.empty(6, 2, 5).exponential_(generator=torch.Generator().manual_seed(2)).log().neg()
     (expected,) = torch.autograd.grad((((logits + noise).softmax(-1)) * slope).sum(), logits)
@@ -51,7 +51,9 @@ def test_the_gradient_of_a_draw_is_that_of_the_softmax() -> None:
 def test_only_training_draws() -> None:
     torch.manual_seed(0)
     config = TokenizerConfig(mlp_width=16, mlp_depth=1, mlp_latent=16)
-    tokenizer = VectorTokenizer(channels=6, num_tokens=4, vocab=9, loss=Loss.smooth_l1, config=config)
+    tokenizer = VectorTokenizer(
+        channels=6, num_tokens=4, vocab_size=9, loss=ReconstructionLoss.smooth_l1, config=config
+    )
     x = torch.randn(32, 6)
     seeds = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
     assert not torch.equal(*(tokenizer.loss(x, seed).ids for seed in seeds))

@@ -89,5 +89,5 @@ def test_synchronising_keeps_what_was_learnt() -> None:
     book = Codebook(6, 20, CONFIG)
     book(latents(), generator())
     before = {name: value.clone() for name, value in book.state_dict().items()}
-    book.synchronise()
+    book.synchronize()
     assert all(torch.equal(before[name], value) for name, value in book.state_dict().items())

@@ -16,12 +16,12 @@ FIRST_WORD = 4284
 
 def write_files(folder: Path) -> None:
     """One file of each kind, under names that say nothing."""
-    contents = {"one": spelling(), "two": spans(), "three": budgets(), "four": schedules()}
+    contents = {"one": serialization_cases(), "two": spans(), "three": budgets(), "four": schedules()}
     for name, content in contents.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
 
 
-def spelling() -> dict[str, list[dict[str, Any]]]:
+def serialization_cases() -> dict[str, list[dict[str, Any]]]:
     """Values and their text as section 2.1 and appendix D of the 4M-21 paper describe them, worked out by hand."""
     boxes = [
         {"boxes": [0.5, 0.25, 1, 0.75], "class_name": "dog", "score": 0.9},
@@ -40,10 +40,10 @@ def spelling() -> dict[str, list[dict[str, Any]]]:
         f"shape {' '.join(['v0=999'] * 10)} global {turned}"
     )
     mask = [0, 512, *range(14)]
-    spelled = " ".join(["v0=0", "v1=0", *[f"v0={code}" for code in range(14)]])
+    coded_mask = " ".join(["v0=0", "v1=0", *[f"v0={code}" for code in range(14)]])
     instance = {"tokens": mask, "bbox_ymin_xmin_ymax_xmax": [1.0, 2.0, 3.0, 4.0]}
     points = [{"x": 9, "y": 8, "instances": [instance]}, {"x": 0, "y": 1, "instances": []}]
-    sam_text = f"point v0=8 v1=9 polygon v0=2 v1=1 v2=4 v3=3 {spelled} point v0=1 v1=0 none"
+    sam_text = f"point v0=8 v1=9 polygon v0=2 v1=1 v2=4 v3=3 {coded_mask} point v0=1 v1=0 none"
     facts = {"original_width": 640, "n_humans": 3, "brightness": 127.5, "walkability": 1.0, "occlusion_score": 0.125}
     # 640 / 32; 127.5 / 255 * 49 = 24.5, cut; 1 * 49; 0.125 / 0.25 * 49 = 24.5, cut.
     chunks = ["v1=0 v0=20", "v1=5 v0=3", "v1=10 v0=24", "v1=14 v0=49", "v1=18 v0=24"]
@@ -81,24 +81,24 @@ def spans() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for length in range(1, 12):
         sequence, masked = rng.integers(300, 900, length).tolist(), (rng.random(length) < 0.5).tolist()
-        seen, asked = _split([[token] for token in sequence], masked)
-        tokens.append({"sequence": sequence, "masked": masked, "input": seen, "target": asked, "merged": sequence})
+        visible, target = _split([[token] for token in sequence], masked)
+        tokens.append({"sequence": sequence, "masked": masked, "input": visible, "target": target, "merged": sequence})
         parts = [rng.integers(300, 900, 2).tolist() for _ in range(length)]
-        seen, asked = _split(parts, masked)
-        chunks.append({"chunks": parts, "masked": masked, "input": seen, "target": asked})
+        visible, target = _split(parts, masked)
+        chunks.append({"chunks": parts, "masked": masked, "input": visible, "target": target})
     return {"token_level": tokens, "chunk_level": chunks}
 
 
 def _split(chunks: list[list[int]], masked: list[bool]) -> tuple[list[int], list[int]]:
-    seen, asked, sentinel, was = [], [], 5, False
+    visible, target, sentinel, previous = [], [], 5, False
     for chunk, hidden in zip(chunks, masked, strict=True):
-        if hidden and not was:
-            seen.append(sentinel)
-            asked.append(sentinel)
+        if hidden and not previous:
+            visible.append(sentinel)
+            target.append(sentinel)
             sentinel += 1
-        (asked if hidden else seen).extend(chunk)
-        was = hidden
-    return seen, [*asked, sentinel]
+        (target if hidden else visible).extend(chunk)
+        previous = hidden
+    return visible, [*target, sentinel]
 
 
 def budgets() -> dict[str, Any]:
@@ -107,11 +107,11 @@ def budgets() -> dict[str, Any]:
     rng, names = np.random.default_rng(5), list(sizes)
     caps = np.array(list(sizes.values()))
     is_grid = np.array([name.startswith("tok_") for name in names])
-    wanted = np.array([0.0 if name == "rgb@224" else 0.7 for name in names])
+    target_alpha = np.array([0.0 if name == "rgb@224" else 0.7 for name in names])
     inputs, targets = [], []
     for _ in range(NUM_DRAWS):
-        inputs.append(_dealt(np.full(4, 0.4), 24, caps, rng))
-        targets.append(_dealt(wanted, 18, np.where(is_grid, caps - inputs[-1], caps), rng))
+        inputs.append(_sample_budget(np.full(4, 0.4), 24, caps, rng))
+        targets.append(_sample_budget(target_alpha, 18, np.where(is_grid, caps - inputs[-1], caps), rng))
     return {
         "setting": {
             "draws": NUM_DRAWS,
@@ -126,7 +126,7 @@ def budgets() -> dict[str, Any]:
     }
 
 
-def _dealt(alpha: np.ndarray, total: int, caps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sample_budget(alpha: np.ndarray, total: int, caps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shares of a total rounded down, the rest dealt token by token to winners of further draws, cut at the caps."""
     floor = np.maximum(alpha, 1e-9)
     budget = np.floor(rng.dirichlet(floor) * total).astype(int)

@@ -14,7 +14,7 @@ Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class VisibleTokens:
     """What a sample has of one modality."""
 
     ids: tuple[int, ...] = ()
@@ -32,7 +32,7 @@ class PlainModel:
     encoder_depth: int
     decoder_depth: int
 
-    def encode(self, sample: Mapping[str, Shown]) -> tuple[Tensor, Tensor]:
+    def encode(self, sample: Mapping[str, VisibleTokens]) -> tuple[Tensor, Tensor]:
         """The encoder's normed answer and the context, registers first."""
         vectors, places = [], []
         for number in range(self.num_registers):
@@ -79,7 +79,7 @@ class PlainModel:
     def _table(self, name: str) -> Tensor:
         return self.weights[f"decoder_embeddings.{name}.token_emb.weight"]
 
-    def _vector(self, name: str, shown: Shown, slot: int) -> Tensor:
+    def _vector(self, name: str, shown: VisibleTokens, slot: int) -> Tensor:
         prefix = f"encoder_embeddings.{name}"
         if shown.rows is None:
             return self.weights[f"{prefix}.token_emb.weight"][shown.ids[slot]]

@@ -79,8 +79,8 @@ def decode(w: Weights, codes: Tensor, heads: int, channels: int) -> Tensor:
         block = f"decoder.out_conv.{number}"
         if f"{block}.gamma" in w:
             kernel, bias = w[f"{block}.dwconv.weight"], w[f"{block}.dwconv.bias"]
-            mixed = F.conv2d(image[None], kernel, bias, padding=3, groups=channels)[0].permute(1, 2, 0)
-            hidden = gelu(linear(w, f"{block}.pwconv1", norm(w, f"{block}.norm", mixed)))
+            splitmix64 = F.conv2d(image[None], kernel, bias, padding=3, groups=channels)[0].permute(1, 2, 0)
+            hidden = gelu(linear(w, f"{block}.pwconv1", norm(w, f"{block}.norm", splitmix64)))
             image = image + (w[f"{block}.gamma"] * linear(w, f"{block}.pwconv2", hidden)).permute(2, 0, 1)
     return image
 

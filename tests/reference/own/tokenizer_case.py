@@ -16,13 +16,19 @@ WIDTH, HEADS, LATENT, CODES = 32, 2, 6, 23
 
 def write_vqvae(folder: Path, seed: int, shown: int | None = None, **config: Any) -> None:
     """A case with a transformer decoder; ``shown`` is the side of images of another size than trained on."""
-    stated = {"enc_type": "vit_xt_enc", "dec_type": "vit_xt_dec", "quant_type": "lucid", "post_mlp": True, **config}
-    stated |= {"codebook_size": CODES, "latent_dim": LATENT}
-    draw = _drawer(seed)
+    config_json = {
+        "enc_type": "vit_xt_enc",
+        "dec_type": "vit_xt_dec",
+        "quant_type": "lucid",
+        "post_mlp": True,
+        **config,
+    }
+    config_json |= {"codebook_size": CODES, "latent_dim": LATENT}
+    draw = _random_tensors(seed)
     w: dict[str, Tensor] = {}
     channels, patch = config["n_channels"], config["patch_size"] if config.get("patch_proj", True) else 1
     outputs = config.get("n_labels") or channels
-    _encoder(w, draw, stated, channels, patch)
+    _encoder(w, draw, config_json, channels, patch)
     _transformer(w, draw, "decoder", config["image_size"] // config["patch_size"])
     _linear(w, draw, "post_quant_proj", WIDTH, LATENT, 1, 1)
     _linear(w, draw, "decoder.out_proj", outputs * patch**2, WIDTH)
@@ -47,18 +53,18 @@ def write_vqvae(folder: Path, seed: int, shown: int | None = None, **config: Any
         "output/quant": w["quantize._codebook.embed"][tokens].permute(0, 3, 1, 2),
         "output/reconstruction": torch.stack([decode(plain, row, HEADS, outputs) for row in tokens]).float(),
     }
-    _write(folder, w, io, stated)
+    _write(folder, w, io, config_json)
 
 
 def write_divae(folder: Path, seed: int, **config: Any) -> None:
     """A case with a UNet decoder of two levels."""
-    stated: dict[str, Any] = {
+    config_json: dict[str, Any] = {
         "enc_type": "vit_xt_enc",
         "dec_type": "unet_patched_xt",
         "quant_type": "lucid",
         "post_mlp": False,
     }
-    stated |= {
+    config_json |= {
         "image_size": 32,
         "n_channels": 3,
         "patch_size": 8,
@@ -66,9 +72,9 @@ def write_divae(folder: Path, seed: int, **config: Any) -> None:
         "latent_dim": LATENT,
         **config,
     }
-    draw = _drawer(seed)
+    draw = _random_tensors(seed)
     w: dict[str, Tensor] = {}
-    _encoder(w, draw, stated, 3, 8)
+    _encoder(w, draw, config_json, 3, 8)
     _unet(w, draw, 3 * 16, 32)
     plain = {name: value.double() for name, value in w.items()}
     x, noised, levels = draw(2, 3, 32, 32), draw(2, 3, 32, 32), torch.tensor([3, 90])
@@ -80,17 +86,17 @@ def write_divae(folder: Path, seed: int, **config: Any) -> None:
     ]
     io = {"input/x": x, "input/noised": noised, "input/timesteps": levels, "output/tokens": tokens}
     io |= {"output/quant": quant, "output/denoiser": torch.stack(answers).float()}
-    _write(folder, w, {**io, "output/alphas_cumprod": _cosine_shares(stated["num_train_timesteps"])}, stated)
+    _write(folder, w, {**io, "output/alphas_cumprod": _cosine_shares(config_json["num_train_timesteps"])}, config_json)
 
 
 def write_mlp(folder: Path, seed: int) -> None:
     """A case of product codes, its latent of another width than its MLP."""
-    stated: dict[str, Any] = {
+    config_json: dict[str, Any] = {
         "enc_type": "BottleneckMLP/B_3-Wi_20",
         "dec_type": "BottleneckMLP/B_3-Wi_20",
         "quant_type": "memcodes",
     }
-    stated |= {
+    config_json |= {
         "image_size": 1,
         "patch_size": 1,
         "n_channels": 10,
@@ -98,7 +104,7 @@ def write_mlp(folder: Path, seed: int) -> None:
         "num_codebooks": 3,
         "latent_dim": 12,
     }
-    draw = _drawer(seed)
+    draw = _random_tensors(seed)
     w: dict[str, Tensor] = {}
     for part, inputs, outputs in (("encoder", 10, 20), ("decoder", 20, 10)):
         _linear(w, draw, f"{part}.linear_in", 20, inputs)
@@ -114,7 +120,7 @@ def write_mlp(folder: Path, seed: int) -> None:
     found = [product_codes(plain, row.double()) for row in x]
     ids, quant, answers = (torch.stack(list(column)) for column in zip(*found, strict=True))
     io = {"input/x": x, "output/tokens": ids, "output/quant": quant.float(), "output/reconstruction": answers.float()}
-    _write(folder, w, {name: value[..., None, None] for name, value in io.items()}, stated)
+    _write(folder, w, {name: value[..., None, None] for name, value in io.items()}, config_json)
 
 
 def _cosine_shares(steps: int) -> Tensor:
@@ -202,7 +208,7 @@ def _norm(w: dict[str, Tensor], draw: Any, name: str, width: int) -> None:
     w[f"{name}.weight"], w[f"{name}.bias"] = 1 + draw(width), draw(width)
 
 
-def _drawer(seed: int) -> Any:
+def _random_tensors(seed: int) -> Any:
     generator = torch.Generator().manual_seed(seed)
     return lambda *shape: 0.3 * torch.randn(shape, generator=generator)
 

@@ -14,20 +14,20 @@ class Grid:
     """A tokenized or raw image."""
 
     side: int
-    vocab: int = 0
+    vocab_size: int = 0
     patch: int = 0
     """Above 0 for pixels."""
-    learnt: bool = False
+    learned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequence:
     """Text, or vectors in an order."""
 
-    vocab: int = 0
+    vocab_size: int = 0
     channels: int = 0
     """Above 0 for vectors."""
-    learnt: bool = False
+    learned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Setting:
 
     domains_in: dict[str, Grid | Sequence]
     domains_out: tuple[str, ...]
-    more: dict[str, Grid | Sequence]
+    output_only: dict[str, Grid | Sequence]
     """Modalities that are outputs only."""
     width: int = 32
     heads: int = 2
@@ -52,9 +52,9 @@ class Setting:
     registers: int = 0
 
     @property
-    def everything(self) -> dict[str, Grid | Sequence]:
+    def all_domains(self) -> dict[str, Grid | Sequence]:
         """Every modality."""
-        return {**self.domains_in, **self.more}
+        return {**self.domains_in, **self.output_only}
 
     def config(self) -> dict[str, Any]:
         """As the checkpoint's metadata has it."""
@@ -129,7 +129,7 @@ def random_weights(setting: Setting, seed: int) -> dict[str, Tensor]:
     out["mask_token"] = draw(1, 1, d)
     if setting.registers:
         out["register_tokens"] = draw(1, setting.registers, d)
-    for name, kind in setting.everything.items():
+    for name, kind in setting.all_domains.items():
         code = draw(1, 1, d)
         for side, here in (("encoder", name in setting.domains_in), ("decoder", name in setting.domains_out)):
             if here:
@@ -143,7 +143,7 @@ def _embedding(
     prefix: str, kind: Grid | Sequence, code: Tensor, draw: Any, d: int, setting: Setting, *, is_decoder: bool
 ) -> dict[str, Tensor]:
     num = kind.side**2 if isinstance(kind, Grid) else 512
-    if kind.learnt:
+    if kind.learned:
         positions = draw(1, num, d)
     else:
         positions = (grid_sines(kind.side, d) if isinstance(kind, Grid) else sines(num, d)).float()[None]
@@ -154,7 +154,7 @@ def _embedding(
         out[f"{prefix}.emb_proj.weight"] = draw(d, kind.channels)
         out[f"{prefix}.emb_proj.bias"] = draw(d)
     else:
-        out[f"{prefix}.token_emb.weight"] = draw(kind.vocab, d)
+        out[f"{prefix}.token_emb.weight"] = draw(kind.vocab_size, d)
         if is_decoder and not setting.tied:
-            out[f"{prefix}.to_logits.weight"] = draw(kind.vocab, d)
+            out[f"{prefix}.to_logits.weight"] = draw(kind.vocab_size, d)
     return out

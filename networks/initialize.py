@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def initialise(model: "FourM") -> None:
+def initialize(model: "FourM") -> None:
     """Set every weight as the config says, from torch's global generator."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -22,25 +22,25 @@ def initialise(model: "FourM") -> None:
                 nn.init.zeros_(module.bias)
     local = model.config.init is Init.local
     std = 0.3 if local else 0.02
-    for table in dict.fromkeys((model.tokens, model.heads, model.decoder_tokens)):
+    for table in dict.fromkeys((model.tokens, model.heads, model.decoder_token_embedding)):
         # Heads read a normed vector: at 0.05 the first loss is that of equal odds.
         nn.init.normal_(table.table, std=0.05 if local and table is model.heads else std)
         table.table[-1].zero_()
-    nn.init.normal_(model.places.stream, std=std)
+    nn.init.normal_(model.position_embedding.stream, std=std)
     nn.init.normal_(model.mask_token, std=std)
-    if model.decoder_places.stream is not model.places.stream:
-        nn.init.normal_(model.decoder_places.stream, std=std)
-    for item in dict.fromkeys((model.places, model.decoder_places)):
-        if item.learnt is not None:
-            nn.init.normal_(item.learnt, std=std)
-            item.learnt[0].zero_()
+    if model.decoder_position_embedding.stream is not model.position_embedding.stream:
+        nn.init.normal_(model.decoder_position_embedding.stream, std=std)
+    for item in dict.fromkeys((model.position_embedding, model.decoder_position_embedding)):
+        if item.learned is not None:
+            nn.init.normal_(item.learned, std=std)
+            item.learned[0].zero_()
     if model.registers is not None:
         nn.init.normal_(model.registers, std=std)
     if local:
-        _look_at_own_place(model)
+        _initialize_local_attention(model)
 
 
-def _look_at_own_place(model: "FourM") -> None:
+def _initialize_local_attention(model: "FourM") -> None:
     """Cross-attention whose queries and keys are nearly equal maps, and whose values pass through.
 
     Equal places then have the largest products from the first step on. From Xavier weights a model of width 64 takes
