@@ -27,15 +27,15 @@ from benchmarks.plain_generation import (
 )
 from benchmarks.samples import MODALITY_SETS, describe_machine, published_streams
 from networks.batch import PaddedTokens
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig, Size
-from networks.generation.branches import GuidanceBranches, encode_branches
-from networks.generation.dice import CounterRng
+from networks.fourm.config import FourMConfig, Size
+from networks.fourm.model import FourM
+from networks.generation.autoregressive import InfillingSpec, generate_sequence_tokens
+from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
+from networks.generation.counter_rng import CounterRng
 from networks.generation.generate import generate
+from networks.generation.guidance import GuidanceBranches, encode_branches
 from networks.generation.inputs import ConditionInput, prepare_inputs
-from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.generation.write import InfillingSpec, generate_sequence_tokens
 
 SEQUENCES, STEPS, GUIDANCE = (64, 256), (8, 25), 3.0
 ROUTES = (("caption", "rgb"), ("depth", "normals"))

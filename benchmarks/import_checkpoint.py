@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.import_checkpoint import ImportOptions, import_checkpoint
-from lightning_modules.weights import write_safetensors
+from lightning_modules.checkpoints.import_published import ImportOptions, import_checkpoint
+from lightning_modules.checkpoints.safetensors import write_safetensors
 
 WIDTH, HEADS, DEPTH, TEXT_VOCAB = 768, 12, 12, 30_000
 

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from networks.batch import Samples, TokenBatch
-from networks.fourm_config import FourMConfig
-from networks.positions import sincos_1d, sincos_2d
+from networks.fourm.config import FourMConfig
+from networks.layers.positions import sincos_1d, sincos_2d
 from networks.streams import Stream, StreamKind
 
 SHARED_TABLES = {

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from benchmarks.plain import MaskedModality, PlainFourM, gather_tokens, select_first
-from modalities.text import SENTINEL_0_ID
+from modalities.vocabulary import SENTINEL_0_ID
 from networks.generation.schedules import TokenSchedule, tokens_per_step
 from networks.streams import Stream, StreamKind
 

@@ -8,7 +8,7 @@ import torch
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
 from networks.batch import PaddedTokens, Samples
-from networks.devices import cpu_name
+from networks.kernels.cpu import cpu_name
 from networks.streams import Stream, StreamKind, streams_of
 
 TEXT_VOCAB = 30_000

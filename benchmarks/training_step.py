@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import MODALITY_SETS, describe_machine, published_streams, random_samples
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig, Size
-from networks.masking import Masker, MaskingConfig, MaskingPreset
+from networks.fourm.config import FourMConfig, Size
+from networks.fourm.model import FourM
+from networks.masking.masker import Masker
+from networks.masking.mixtures import MaskingConfig, MaskingPreset
 
 TOKENS, BATCH = 256, 8
 WARM_UP = 12

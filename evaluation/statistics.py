@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import stats
 
-from evaluation.records import Score
+from evaluation.scores import Score
 
 CONFIDENCE_LEVEL = 0.95
 """Confidence of every interval."""

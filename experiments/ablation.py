@@ -10,29 +10,29 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation.files import atomic_write_text
-from evaluation.pictures import comparison_sheets, read_renderings
-from evaluation.records import Score, read_scores
-from evaluation.report import LossCurve, ReportInput, StageDuration, TokenizerSummary, summary_table, write_report
-from evaluation.roundtrip import ReferenceLevels
-from experiments.bookkeeper import RunRecorder
-from experiments.config import ExperimentConfig, build_modalities, check_names, flatten_config
-from experiments.context import StageContext, build_codecs, open_eval_split, open_raw_split
-from experiments.display import ProgressDisplay
-from experiments.exhibits import load_galleries, write_galleries
-from experiments.manifest import PeakMemoryMonitor, git_diff, run_manifest
-from experiments.planning import build_stage_plan
-from experiments.scheduler import run_plan
-from experiments.stages import Stage, StagePlan
+from evaluation.references.round_trip import ReferenceLevels
+from evaluation.report.input import LossCurve, ReportInput, StageDuration, TokenizerSummary
+from evaluation.report.page import summary_table, write_report
+from evaluation.report.sheets import comparison_sheets
+from evaluation.scores import Score, read_scores
+from experiments.engine.display import ProgressDisplay
+from experiments.engine.manifest import PeakMemoryMonitor, git_diff, run_manifest
+from experiments.engine.recorder import RunRecorder
+from experiments.engine.scheduler import run_plan
+from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.load import build_modalities, check_names, flatten_config
+from experiments.stages.context import StageContext, build_codecs, open_eval_split, open_raw_split
+from experiments.stages.generation import load_galleries, write_galleries
+from experiments.stages.plan import Stage, StagePlan
+from experiments.stages.planning import build_stage_plan
 from experiments.tracking import Tracker, open_tracker, tracking_uri
-from lightning_modules.records import to_plain
-from lightning_modules.tokenizer_folder import load_tokenizer
-from modalities.errors import DataError
+from lightning_modules.checkpoints.find import RECORD_FILE
+from lightning_modules.checkpoints.tokenizer import load_tokenizer
 from modalities.registry import Registry, default_registry
+from modalities.rendering.sheet import read_renderings
 from modalities.spec import Modality, tokenizer_tasks
-
-RECORD_FILE = "ablation.json"
-"""File in an ablation's folder that says where its models are."""
+from modalities.storage.atomic import atomic_write_text
+from modalities.storage.serialization import to_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,34 +247,3 @@ def _log_results(tracker: Tracker, parent_run: str, folder: Path, report: Report
         if score.seed is not None
     }
     tracker.log_metrics(parent_run, values)
-
-
-def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> Path:
-    """The model folder that a person means: itself, or one of an ablation's models; the largest arm's where not said.
-
-    Raises:
-        DataError: There is none.
-    """
-    if (path / "model.safetensors").is_file():
-        return path
-    if not (path / RECORD_FILE).is_file():
-        raise DataError(
-            f"{path} is neither a model's folder nor an ablation's: no model.safetensors, no {RECORD_FILE} in it."
-        )
-    try:
-        models = {
-            str(name): Path(model_folder)
-            for name, model_folder in json.loads((path / RECORD_FILE).read_text())["models"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path / RECORD_FILE} is damaged, expected model paths: {type(error).__name__}. Run its ablation again."
-        ) from error
-    matching = [
-        name
-        for name in models
-        if (arm is None or name.split("/")[0] == arm) and (seed is None or name.endswith(f"/{seed}"))
-    ]
-    if not matching:
-        raise DataError(f"{path} has no model of arm {arm!r} and seed {seed!r}; it has {', '.join(models)}.")
-    return models[matching[-1]]

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lightning_modules.optim import OptimConfig, build_adamw
-from lightning_modules.records import to_plain
 from modalities.errors import CheckpointError, UserError
+from modalities.storage.serialization import to_plain
 from networks.batch import TokenBatch
-from networks.fourm import FourM, FourMConfig, FourMOutput
+from networks.fourm.config import FourMConfig
+from networks.fourm.model import FourM, FourMOutput
 from networks.streams import Stream
 
 

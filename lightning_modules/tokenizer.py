@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lightning_modules.tokenizer_folder import find_differences, tokenizer_config_dict
+from lightning_modules.checkpoints.tokenizer import find_differences, tokenizer_config_dict
 from modalities.errors import CheckpointError, ConfigError
-from modalities.spec import ProductMLP, TokenizerTask
+from modalities.tokenizer_specs import ProductMLP, TokenizerTask
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.tokenizer import CodebookUsage, Tokenizer, codebook_usage_from_counts

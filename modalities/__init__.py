@@ -9,33 +9,29 @@ from modalities.errors import (
     UnknownNameError,
     UserError,
 )
+from modalities.layouts import Dense, Embeddings, KeepScheme, Layout, Scale, Text, Vector
 from modalities.presets import FOURM_7, FOURM_21, PRESETS
 from modalities.registry import ENTRY_POINT_GROUP, ModalityProvider, Registry, default_registry
 from modalities.spec import (
     Crop,
-    Dense,
-    EmbeddedCodes,
-    Embeddings,
-    KeepScheme,
-    Layout,
     MetricInfo,
     Modality,
-    NoTokenizer,
     Parsed,
-    ProductMLP,
     Provenance,
-    ReconstructionLoss,
-    Scale,
     SequenceModality,
-    Text,
-    TokenizerSpec,
-    TokenizerTask,
-    Vector,
-    ViTVQ,
-    WordPiece,
     center_crop,
     learned_tokenizer,
     tokenizer_tasks,
+)
+from modalities.tokenizer_specs import (
+    EmbeddedCodes,
+    NoTokenizer,
+    ProductMLP,
+    ReconstructionLoss,
+    TokenizerSpec,
+    TokenizerTask,
+    ViTVQ,
+    WordPiece,
 )
 
 __all__ = [

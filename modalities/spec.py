@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, assert_never, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.layouts import Dense, Embeddings, KeepScheme, Layout, Scale, Text, Vector, scaled_layout
+from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
     EmbeddedCodes,
-    NoTokenizer,
     ProductMLP,
-    ReconstructionLoss,
     TokenizerSpec,
     TokenizerTask,
     ViTVQ,
@@ -29,36 +27,8 @@ from modalities.tokenizer_specs import (
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
-__all__ = [
-    "Crop",
-    "Dense",
-    "EmbeddedCodes",
-    "Embeddings",
-    "KeepScheme",
-    "Layout",
-    "MetricInfo",
-    "Modality",
-    "NoTokenizer",
-    "Parsed",
-    "ProductMLP",
-    "Provenance",
-    "ReconstructionLoss",
-    "Scale",
-    "SequenceModality",
-    "Text",
-    "TokenizerSpec",
-    "TokenizerTask",
-    "Value",
-    "Vector",
-    "ViTVQ",
-    "WordPiece",
-    "center_crop",
-    "describe_normalizations",
-    "learned_tokenizer",
-    "tokenizer_tasks",
-]
 
 M = TypeVar("M", bound="Modality")
 
@@ -282,3 +252,12 @@ def learned_tokenizer(modality: Modality) -> EmbeddedCodes | None:
             return codes
         case _:
             return None
+
+
+@runtime_checkable
+class ValueSequence(Protocol):
+    """One modality's raw values: an array with a row for each sample, or a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Any: ...

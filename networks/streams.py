@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
-from modalities.spec import Dense, Embeddings, KeepScheme, Modality, ProductMLP, Text, Vector, ViTVQ
+from modalities.layouts import Dense, Embeddings, KeepScheme, Text, Vector
+from modalities.spec import Modality
+from modalities.tokenizer_specs import ProductMLP, ViTVQ
 
 
 class StreamKind(Enum):

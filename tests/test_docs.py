@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import _parser
-from experiments.config import find_config, load_config
-from modalities.conformance import assert_conforms
+from experiments.cli.main import _parser
+from experiments.schema.load import find_config, load_config
+from modalities.conformance.check import assert_conforms
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightning_modules.data.store import TokenStore
 from modalities.errors import ConfigError
 from networks.batch import TokenBatch
-from networks.masking import Masker
+from networks.masking.masker import Masker
 
 
 @dataclass(frozen=True, kw_only=True)

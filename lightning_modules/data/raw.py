@@ -17,8 +17,10 @@ from lightning_modules.data.shards import (
     write_manifest,
 )
 from modalities.errors import DataError
-from modalities.scene import Scene, make_scene, split_seed
-from modalities.spec import Dense, Modality, SequenceModality
+from modalities.layouts import Dense
+from modalities.scenes.scene import Scene, make_scene
+from modalities.scenes.world import split_seed
+from modalities.spec import Modality, SequenceModality
 
 DEFAULT_SCENE_SIZE = 224
 """Side of scenes that no grid is taken from."""

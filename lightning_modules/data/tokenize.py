@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import write_tokens
-from modalities.spec import Dense, Embeddings, Modality, SequenceModality, Text, Vector, WordPiece, learned_tokenizer
-from networks.devices import module_device
+from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.spec import Modality, SequenceModality, learned_tokenizer
+from modalities.tokenizer_specs import WordPiece
+from networks.kernels.cpu import module_device
 from networks.streams import PIXELS_SUFFIX
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer

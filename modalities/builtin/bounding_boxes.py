@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from modalities.boxes import (
+from modalities.geometry.boxes import (
     Box,
     bins_to_box,
     box_to_bins,
@@ -19,13 +19,15 @@ from modalities.boxes import (
     sort_by_upper_left,
     visible_boxes,
 )
-from modalities.detection_metrics import bounding_box_metrics, box_f1
-from modalities.sequences import RecordModality, TokenReader, medoid
-from modalities.spec import Crop, MetricInfo, Parsed, Text, WordPiece
-from modalities.text import CLASS_NAMES, coordinate_tokens
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.layouts import Text
+from modalities.metrics.detection import bounding_box_metrics, box_f1
+from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.tokenizer_specs import WordPiece
+from modalities.vocabulary import CLASS_NAMES, coordinate_tokens
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 _RENDER_SIZE = 224
 _BACKGROUND = (238, 238, 234)

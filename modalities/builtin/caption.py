@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modalities.sequences import FreeTextModality
-from modalities.spec import Text, WordPiece
+from modalities.kinds.sequences import FreeTextModality
+from modalities.layouts import Text
+from modalities.tokenizer_specs import WordPiece
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.kinds.sequences import RecordModality, TokenReader
 from modalities.labellers.palette import dominant_colors
-from modalities.sequence_metrics import palette_metrics
-from modalities.sequences import RecordModality, TokenReader
-from modalities.spec import Crop, KeepScheme, MetricInfo, Parsed, Text, WordPiece
-from modalities.text import coordinate_token
+from modalities.layouts import KeepScheme, Text
+from modalities.metrics.text import palette_metrics
+from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.tokenizer_specs import WordPiece
+from modalities.vocabulary import coordinate_token
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 MAX_COLORS = 7
 """Most colours of a palette."""

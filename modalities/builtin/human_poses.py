@@ -9,9 +9,8 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from modalities.boxes import bins_to_box, box_area, box_to_bins, draw_box, is_valid_box
-from modalities.pose_metrics import body_pose_reconstruction_metrics, human_pose_metrics, pck
-from modalities.poses import (
+from modalities.geometry.boxes import bins_to_box, box_area, box_to_bins, draw_box, is_valid_box
+from modalities.geometry.poses import (
     BODY_POSE_SIZE,
     Pose,
     body_pose_rows,
@@ -20,22 +19,15 @@ from modalities.poses import (
     nearest_rotations,
     rest_pose,
 )
-from modalities.sequences import RecordModality, TokenReader, medoid
-from modalities.spec import (
-    Crop,
-    EmbeddedCodes,
-    MetricInfo,
-    Parsed,
-    ProductMLP,
-    ReconstructionLoss,
-    Text,
-    Vector,
-    WordPiece,
-)
-from modalities.text import code_tokens, coordinate_token, coordinate_tokens
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.layouts import Text, Vector
+from modalities.metrics.poses import body_pose_reconstruction_metrics, human_pose_metrics, pck
+from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, ReconstructionLoss, WordPiece
+from modalities.vocabulary import code_tokens, coordinate_token, coordinate_tokens
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 PARAMETER_GROUPS = ("pose", "global", "camera", "shape")
 _GROUP_RANGES = {"global": (-1.0, 1.0, 9), "camera": (-1.0, 19.0, 3), "shape": (-3.0, 3.0, 10)}

@@ -1,6 +1,6 @@
 """ImageBind global feature: the whole image in one vector. The embedded data set has a proxy."""
 
-from modalities.features import feature_vector_modality
+from modalities.kinds.features import feature_vector_modality
 
 MODALITY = feature_vector_modality(
     "imagebind_global",

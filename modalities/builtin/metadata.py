@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from modalities.builtin.metadata_geometric import MODALITY as GEOMETRIC
 from modalities.builtin.metadata_image import MODALITY as IMAGE
 from modalities.builtin.metadata_semantic import MODALITY as SEMANTIC
-from modalities.metadata import Metadata
-from modalities.spec import Text, WordPiece
+from modalities.kinds.metadata import Metadata
+from modalities.layouts import Text
+from modalities.tokenizer_specs import WordPiece
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 FIELDS = tuple(sorted((*SEMANTIC.fields, *GEOMETRIC.fields, *IMAGE.fields), key=lambda field: field.id))
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modalities.kinds.metadata import IMAGE_FIELDS, Metadata
 from modalities.labellers import metadata as labeller
-from modalities.metadata import IMAGE_FIELDS, Metadata
-from modalities.spec import Text, WordPiece
+from modalities.layouts import Text
+from modalities.tokenizer_specs import WordPiece
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modalities.boxes import visible_boxes
+from modalities.geometry.boxes import visible_boxes
+from modalities.kinds.metadata import SEMANTIC_FIELDS, Metadata
 from modalities.labellers import metadata as labeller
-from modalities.metadata import SEMANTIC_FIELDS, Metadata
-from modalities.spec import Text, WordPiece
+from modalities.layouts import Text
+from modalities.tokenizer_specs import WordPiece
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 
 @dataclass(frozen=True, kw_only=True)

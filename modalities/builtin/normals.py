@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from modalities.dense import ImageModality, elementwise_mean
-from modalities.files import (
+from modalities.kinds.dense import ImageModality, elementwise_mean
+from modalities.layouts import Dense
+from modalities.metrics.maps import surface_normal_metrics
+from modalities.spec import Crop, MetricInfo
+from modalities.storage.files import (
     check_shape,
     check_suffix,
     crop_and_resize,
@@ -18,11 +21,10 @@ from modalities.files import (
     write_array,
     write_image,
 )
-from modalities.metrics import surface_normal_metrics
-from modalities.spec import Crop, Dense, MetricInfo, ReconstructionLoss, ViTVQ
+from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 Directions = Float32[np.ndarray, "h w 3"]
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from modalities.dense import ImageModality, elementwise_mean
-from modalities.files import read_rgb, write_image
-from modalities.image_metrics import rgb_metrics
-from modalities.spec import Dense, MetricInfo, ReconstructionLoss, ViTVQ
+from modalities.kinds.dense import ImageModality, elementwise_mean
+from modalities.layouts import Dense
+from modalities.metrics.images import rgb_metrics
+from modalities.spec import MetricInfo
+from modalities.storage.files import read_rgb, write_image
+from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 Picture = UInt8[np.ndarray, "h w 3"]
 

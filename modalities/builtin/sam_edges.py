@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from modalities.dense import EdgeMap
+from modalities.kinds.dense import EdgeMap
 from modalities.labellers.canny import instance_edges
-from modalities.spec import Dense, ReconstructionLoss, ViTVQ
+from modalities.layouts import Dense
+from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,27 +8,26 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from modalities.boxes import Corners
-from modalities.detection_metrics import instance_mask_metrics, panoptic_quality
-from modalities.masks import crop_mask, filled_box_mask, mask_boxes, mask_to_rle, paste_mask, resize_masks, rle_to_mask
-from modalities.row_metrics import mask_reconstruction_metrics
-from modalities.sequences import RecordModality, TokenReader, medoid
-from modalities.spec import (
-    Crop,
-    Dense,
-    EmbeddedCodes,
-    MetricInfo,
-    Parsed,
-    ReconstructionLoss,
-    Scale,
-    Text,
-    ViTVQ,
-    WordPiece,
+from modalities.geometry.boxes import Corners
+from modalities.geometry.masks import (
+    crop_mask,
+    filled_box_mask,
+    mask_boxes,
+    mask_to_rle,
+    paste_mask,
+    resize_masks,
+    rle_to_mask,
 )
-from modalities.text import code_tokens, coordinate_tokens
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.layouts import Dense, Scale, Text
+from modalities.metrics.detection import instance_mask_metrics, panoptic_quality
+from modalities.metrics.reconstruction import mask_reconstruction_metrics
+from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.vocabulary import code_tokens, coordinate_tokens
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 COORDINATE_UNITS = 224
 """Side of the image in the units that points and boxes are spelled with, whatever its resolution."""

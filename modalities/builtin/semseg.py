@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from modalities.dense import ClassMap
-from modalities.scene.world import CLASSES
-from modalities.spec import Dense, ReconstructionLoss, ViTVQ
+from modalities.kinds.dense import ClassMap
+from modalities.layouts import Dense
+from modalities.scenes.world import CLASSES
+from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,17 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from modalities.drawing import render_vector_rows
-from modalities.feature_metrics import cosine_terms
-from modalities.files import read_array, write_array
 from modalities.labellers.features import text_embedding
-from modalities.metrics import RatioOfSums
-from modalities.spec import Crop, Embeddings, MetricInfo, Modality, NoTokenizer, Provenance
+from modalities.layouts import Embeddings
+from modalities.metrics.base import RatioOfSums
+from modalities.metrics.features import cosine_terms
+from modalities.rendering.colors import render_vector_rows
+from modalities.spec import Crop, MetricInfo, Modality, Provenance
+from modalities.storage.files import read_array, write_array
+from modalities.tokenizer_specs import NoTokenizer
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 EmbeddingRows = Float32[np.ndarray, "_ c"]
 

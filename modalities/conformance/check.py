@@ -14,7 +14,8 @@ from modalities.conformance.values import (
     check_render,
     check_transform,
 )
-from modalities.spec import Modality, Scale, SequenceModality, learned_tokenizer
+from modalities.layouts import Scale
+from modalities.spec import Modality, SequenceModality, learned_tokenizer
 
 DEFAULT_SEEDS = (5, 12, 29)
 """Scenes that are looked at."""

@@ -5,20 +5,9 @@ import keyword
 from dataclasses import replace
 
 from modalities.conformance.subject import ContractError, ModalityUnderTest, require
-from modalities.spec import (
-    Dense,
-    EmbeddedCodes,
-    Embeddings,
-    NoTokenizer,
-    ProductMLP,
-    ReconstructionLoss,
-    SequenceModality,
-    Text,
-    Vector,
-    ViTVQ,
-    WordPiece,
-    learned_tokenizer,
-)
+from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.spec import SequenceModality, learned_tokenizer
+from modalities.tokenizer_specs import EmbeddedCodes, NoTokenizer, ProductMLP, ReconstructionLoss, ViTVQ, WordPiece
 
 
 def check_name(subject: ModalityUnderTest) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.scene import Scene, make_scene
-from modalities.spec import Dense, Embeddings, Modality, Scale, Text, Value, Vector, learned_tokenizer
+from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
+from modalities.scenes.scene import Scene, make_scene
+from modalities.spec import Modality, Value, learned_tokenizer
 
 TOLERANCE = 1e-3
 """How far apart numbers may be that say the same, relative and absolute."""

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalities.conformance.subject import ModalityUnderTest, require, values_equal
-from modalities.spec import Dense, SequenceModality, Vector, learned_tokenizer
+from modalities.layouts import Dense, Vector
+from modalities.spec import SequenceModality, learned_tokenizer
 
 
 def check_preprocess(subject: ModalityUnderTest) -> None:

@@ -18,7 +18,7 @@ from modalities.conformance.subject import (
     values_equal,
 )
 from modalities.errors import DataError
-from modalities.scene import make_scene
+from modalities.scenes.scene import make_scene
 from modalities.spec import Crop, Modality
 
 FULL_CROP = Crop(left=0, top=0, width=1, height=1)

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from modalities.scene import CLASSES, MAX_DEPTH, Scene
+from modalities.scenes.scene import Scene
+from modalities.scenes.world import CLASSES, MAX_DEPTH
 
 Floats = NDArray[np.float32]
 

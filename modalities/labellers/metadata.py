@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from modalities.scene.world import CLASSES, THINGS, WALKABLE
+from modalities.scenes.world import CLASSES, THINGS, WALKABLE
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _IS_THING = np.array([name in THINGS for name in CLASSES])

@@ -6,7 +6,7 @@ Source: the released demonstrations of 4M-21 (arXiv:2406.09406).
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
+from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
 from networks.streams import Stream, StreamKind
 

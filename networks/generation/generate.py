@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from networks.fourm import FourM
-from networks.generation.branches import GuidanceBranches, encode_branches, guidance_branches
-from networks.generation.canvas import FIRST_SENTINEL, KnownTokens, empty_grid, known_sequences
-from networks.generation.dice import CounterRng
+from networks.fourm.model import FourM
+from networks.generation.autoregressive import GeneratedTokens, generate_sequence_tokens, infilling_spec
+from networks.generation.config import DecodingConfig, GenerationConfig, GenerationError
+from networks.generation.counter_rng import CounterRng
+from networks.generation.guidance import GuidanceBranches, encode_branches, guidance_branches
 from networks.generation.inputs import ConditionInputs, prepare_inputs
-from networks.generation.plan import DecodingConfig, GenerationConfig, GenerationError
-from networks.generation.unmask import generate_grid_tokens
-from networks.generation.write import GeneratedTokens, generate_sequence_tokens, infilling_spec
-from networks.spans import is_sentinel, merge_spans
+from networks.generation.maskgit import generate_grid_tokens
+from networks.generation.state import FIRST_SENTINEL, KnownTokens, empty_grid, known_sequences
+from networks.masking.spans import is_sentinel, merge_spans
 from networks.streams import Stream, StreamKind
 
 

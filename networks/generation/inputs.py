@@ -9,13 +9,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from modalities.errors import UnknownNameError
-from modalities.text import SENTINEL_0_ID
-from networks.assemble import extract_patches, gather_vectors, standardize_patches
+from modalities.vocabulary import SENTINEL_0_ID
 from networks.batch import PaddedTokens
-from networks.fourm import FourM
-from networks.generation.canvas import KnownRows, KnownTokens
-from networks.generation.plan import GenerationError
-from networks.spans import is_sentinel
+from networks.fourm.model import FourM
+from networks.generation.config import GenerationError
+from networks.generation.state import KnownRows, KnownTokens
+from networks.masking.assemble import extract_patches, gather_vectors, standardize_patches
+from networks.masking.spans import is_sentinel
 from networks.streams import Stream, StreamKind
 
 

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from networks.fourm import Context, FourM
-from networks.generation.dice import CounterRng
-from networks.generation.plan import DecodingConfig
+from networks.fourm.model import Context, FourM
+from networks.generation.autoregressive import InfillingSpec, generate_sequence_tokens
+from networks.generation.config import DecodingConfig
+from networks.generation.counter_rng import CounterRng
+from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
-from networks.generation.unmask import grid_logits
-from networks.generation.write import InfillingSpec, generate_sequence_tokens
 
 GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
 """The likeliest token each time."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from modalities.errors import CheckpointError
-from networks.blocks import BiasConfig
-from networks.fourm_config import FourMConfig, Sharing, Size
-from networks.positions import sincos_1d, sincos_2d
+from networks.fourm.config import FourMConfig, Sharing, Size
+from networks.layers.blocks import BiasConfig
+from networks.layers.positions import sincos_1d, sincos_2d
 from networks.pretrained.names import parse_published_name, stream_names_of
 from networks.pretrained.source import TensorSource, get_setting, shape_of
 from networks.streams import Stream, StreamKind

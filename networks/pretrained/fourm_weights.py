@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from modalities.errors import CheckpointError
-from networks.embedding import position_table_size, vocabulary_ranges
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig
-from networks.positions import sincos_1d
+from networks.fourm.config import FourMConfig
+from networks.fourm.embedding import position_table_size, vocabulary_ranges
+from networks.fourm.model import FourM
+from networks.layers.positions import sincos_1d
 from networks.pretrained.fourm_layout import DECODER, ENCODER, SINCOS_TOLERANCE
 from networks.pretrained.names import published_stream_name
 from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names, copy_into_view

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from modalities.errors import CheckpointError
-from modalities.spec import KeepScheme
+from modalities.layouts import KeepScheme
 from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 
 

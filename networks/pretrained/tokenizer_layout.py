@@ -5,8 +5,9 @@ from math import isqrt
 from typing import Any
 
 from modalities.errors import CheckpointError
-from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
-from networks.positions import sincos_2d
+from modalities.layouts import Dense, Vector
+from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
+from networks.layers.positions import sincos_2d
 from networks.pretrained.source import TensorSource, get_setting, shape_of
 from networks.tokenizers.config import (
     CodebookKind,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from modalities.errors import CheckpointError
-from modalities.spec import Dense, TokenizerTask, Vector
+from modalities.layouts import Dense, Vector
+from modalities.tokenizer_specs import TokenizerTask
 from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names
 from networks.tokenizers.build import build_tokenizer, uses_diffusion
 from networks.tokenizers.config import CodebookKind, EncoderKind, NoiseSchedule, PredictionType, TokenizerConfig

@@ -3,7 +3,8 @@
 from typing import assert_never
 
 from modalities.errors import ConfigError
-from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
+from modalities.layouts import Dense, Vector
+from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import DecoderKind, TokenizerConfig
 from networks.tokenizers.dense import DiffusionTokenizer, ViTDecoderTokenizer
 from networks.tokenizers.tokenizer import Tokenizer

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalities.errors import ConfigError
-from modalities.spec import Dense, ViTVQ
+from modalities.layouts import Dense
+from modalities.tokenizer_specs import ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.diffusion import DiffusionDecoder
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput, reconstruction_loss

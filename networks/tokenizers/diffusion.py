@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modalities.spec import ReconstructionLoss
+from modalities.tokenizer_specs import ReconstructionLoss
 from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, PredictionType
 from networks.tokenizers.tokenizer import reconstruction_loss
 from networks.tokenizers.unet import UNet

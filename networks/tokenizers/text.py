@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from modalities.errors import ConfigError, DataError
-from modalities.text import (
+from modalities.vocabulary import (
     CONTROL_TOKENS,
     COORDINATE_TOKENS,
     EOS_ID,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modalities.spec import ReconstructionLoss
+from modalities.tokenizer_specs import ReconstructionLoss
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalities.errors import ConfigError
-from networks.blocks import attend
+from networks.layers.blocks import attend
 from networks.tokenizers.config import DiffusionConfig
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalities.errors import ConfigError
-from modalities.spec import ReconstructionLoss
+from modalities.tokenizer_specs import ReconstructionLoss
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput, reconstruction_loss
 

@@ -9,8 +9,8 @@ from einops.layers.torch import Rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from networks.blocks import BiasConfig, Block, BlockConfig
-from networks.positions import sincos_2d
+from networks.layers.blocks import BiasConfig, Block, BlockConfig
+from networks.layers.positions import sincos_2d
 from networks.tokenizers.config import EncoderKind, TokenizerConfig
 
 

@@ -7,10 +7,11 @@ from torch import nn
 
 from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import random_samples
-from networks.embedding import InputProjection
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig
-from networks.masking import Masker, MaskingConfig, Mixture
+from networks.fourm.config import FourMConfig
+from networks.fourm.embedding import InputProjection
+from networks.fourm.model import FourM
+from networks.masking.masker import Masker
+from networks.masking.mixtures import MaskingConfig, Mixture
 from networks.streams import Stream, StreamKind
 
 STREAMS = (

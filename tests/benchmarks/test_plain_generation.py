@@ -8,11 +8,11 @@ import torch
 from benchmarks.plain import PlainFourM
 from benchmarks.plain_generation import generate_grid_plain, generate_sequence_plain, hidden_modalities, known_grid
 from networks.batch import PaddedTokens
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig
+from networks.fourm.config import FourMConfig
+from networks.fourm.model import FourM
+from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.generate import generate, generate_iter
 from networks.generation.inputs import ConditionInput
-from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
 from tests.benchmarks.test_plain import STREAMS, copy_weights
 

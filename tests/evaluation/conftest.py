@@ -3,9 +3,10 @@
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.held_out import Codec, EvalSplit
-from evaluation.roundtrip import ReferenceLevels, measure_reference_levels
-from networks.fourm import FourM
+from evaluation.references.round_trip import ReferenceLevels, measure_reference_levels
+from evaluation.samples import EvalSplit
+from networks.fourm.model import FourM
+from networks.tokenizers.codec import Codec
 from tests.evaluation import world
 
 

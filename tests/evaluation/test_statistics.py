@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.records import Score
+from evaluation.scores import Score
 from evaluation.statistics import SeedSummary, Verdict, compare_arms, group_by_arm, sample_interval, seed_interval
 
 

@@ -11,32 +11,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import MeanSquaredError, Metric
 
-from evaluation.held_out import Codec, EvalSplit, ValueSequence
-from modalities.sequences import FreeTextModality
-from modalities.spec import (
-    Crop,
-    Dense,
-    Embeddings,
-    MetricInfo,
-    Modality,
-    NoTokenizer,
-    Provenance,
-    ReconstructionLoss,
-    Text,
-    Value,
-    ViTVQ,
-    WordPiece,
-)
+from evaluation.samples import EvalSplit
+from modalities.kinds.sequences import FreeTextModality
+from modalities.layouts import Dense, Embeddings, Text
+from modalities.spec import Crop, MetricInfo, Modality, Provenance, Value, ValueSequence
+from modalities.tokenizer_specs import NoTokenizer, ReconstructionLoss, ViTVQ, WordPiece
 from networks.batch import PaddedTokens, Samples
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig, Init, Size
-from networks.masking import select
+from networks.fourm.config import FourMConfig, Init, Size
+from networks.fourm.model import FourM
+from networks.masking.masker import select
 from networks.streams import Stream, streams_of
+from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
 
 if TYPE_CHECKING:
-    from modalities.scene import Scene
+    from modalities.scenes.scene import Scene
 
 LEVELS = 4
 WORDS = ("dark", "dim", "light", "bright")

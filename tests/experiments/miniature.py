@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments.cli import main
+from experiments.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from modalities.layouts import Scale
 from modalities.registry import default_registry
-from modalities.scene import make_scene
-from modalities.spec import Scale, tokenizer_tasks
+from modalities.scenes.scene import make_scene
+from modalities.spec import tokenizer_tasks
 from networks.pretrained.tokenizer_weights import export_tokenizer, export_tokenizer_config
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import torch
 
-from lightning_modules.checkpoint import save_model
-from lightning_modules.tokenizer_folder import TokenizerCard, save_tokenizer
+from lightning_modules.checkpoints.model import save_model
+from lightning_modules.checkpoints.tokenizer import TokenizerCard, save_tokenizer
+from modalities.layouts import Scale
 from modalities.registry import default_registry
-from modalities.spec import Scale, tokenizer_tasks
-from networks.fourm import FourM
-from networks.fourm_config import FourMConfig, Size
+from modalities.spec import tokenizer_tasks
+from networks.fourm.config import FourMConfig, Size
+from networks.fourm.model import FourM
 from networks.streams import streams_of
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig

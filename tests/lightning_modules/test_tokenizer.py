@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from modalities.errors import CheckpointError, ConfigError
-from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
+from modalities.layouts import Dense, Vector
+from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,8 @@ from lightning import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
-from modalities.spec import Dense, ReconstructionLoss, TokenizerTask, ViTVQ
+from modalities.layouts import Dense
+from modalities.tokenizer_specs import ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 
 TASK = TokenizerTask(

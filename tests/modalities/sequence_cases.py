@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities import Scale, SequenceModality, default_registry, learned_tokenizer
-from modalities.scene import Scene, make_scene
+from modalities.layouts import Scale
+from modalities.registry import default_registry
+from modalities.scenes.scene import Scene, make_scene
+from modalities.spec import SequenceModality, learned_tokenizer
 
 NAMES = (
     "caption",

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modalities import Crop, default_registry, learned_tokenizer
-from modalities.boxes import Box, box_iou
-from modalities.detection_metrics import panoptic_quality
-from modalities.masks import mask_boxes, mask_to_rle, rle_to_mask
-from modalities.poses import rest_pose
-from modalities.text import COCO_CLASSES, WORLD_CLASSES
+from modalities.geometry.boxes import Box, box_iou
+from modalities.geometry.masks import mask_boxes, mask_to_rle, rle_to_mask
+from modalities.geometry.poses import rest_pose
+from modalities.metrics.detection import panoptic_quality
+from modalities.registry import default_registry
+from modalities.spec import Crop, learned_tokenizer
+from modalities.vocabulary import COCO_CLASSES, WORLD_CLASSES
 from networks.tokenizers.text import TextTokenizer
 from tests.modalities.sequence_cases import NAMES, modality_of, random_codes, scenes
 

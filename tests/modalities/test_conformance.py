@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from modalities import Crop, Dense, MetricInfo, Modality, ReconstructionLoss, Scale, Vector, ViTVQ, default_registry
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
-from modalities.conformance import CHECKS, assert_conforms, check_modality
+from modalities.conformance.check import CHECKS, assert_conforms, check_modality
 from modalities.conformance.subject import values_equal
+from modalities.layouts import Dense, Scale, Vector
+from modalities.registry import default_registry
+from modalities.spec import Crop, MetricInfo, Modality
+from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 REGISTRY = default_registry()
 DEPTH, BOXES = REGISTRY["depth"], REGISTRY["bounding_boxes"]

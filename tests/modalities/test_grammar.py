@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modalities import learned_tokenizer
-from modalities.boxes import Box
 from modalities.builtin import human_poses, sam_instances
 from modalities.builtin.color_palette import MODALITY as PALETTE
 from modalities.builtin.color_palette import palette_tokens as spell_palette
-from modalities.metadata import GEOMETRIC_FIELDS, IMAGE_FIELDS, SEMANTIC_FIELDS
-from modalities.metadata import fact_tokens as spell_fact
-from modalities.poses import Pose, rest_pose
-from modalities.scene import make_scene
-from modalities.text import GRAMMAR_KEYWORDS
+from modalities.geometry.boxes import Box
+from modalities.geometry.poses import Pose, rest_pose
+from modalities.kinds.metadata import GEOMETRIC_FIELDS, IMAGE_FIELDS, SEMANTIC_FIELDS
+from modalities.kinds.metadata import fact_tokens as spell_fact
+from modalities.scenes.scene import make_scene
+from modalities.spec import learned_tokenizer
+from modalities.vocabulary import GRAMMAR_KEYWORDS
 from tests.modalities.sequence_cases import NAMES, modality_of, random_codes
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "serialisation.json"

@@ -4,17 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from modalities import (
-    FOURM_21,
-    BrokenPluginError,
-    DuplicateModalityError,
-    ModalityProvider,
-    Registry,
-    UnknownNameError,
-    default_registry,
-)
-from modalities.conformance import assert_conforms
-from modalities.registry import builtin_providers
+from modalities.conformance.check import assert_conforms
+from modalities.errors import BrokenPluginError, DuplicateModalityError, UnknownNameError
+from modalities.presets import FOURM_21
+from modalities.registry import ModalityProvider, Registry, builtin_providers, default_registry
 
 SALIENCY = '''
 """Where the eye goes first: a plug-in for a test."""

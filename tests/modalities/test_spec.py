@@ -8,21 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalities import (
-    FOURM_7,
-    FOURM_21,
-    Dense,
-    Embeddings,
-    Modality,
-    Scale,
-    Text,
-    Vector,
-    center_crop,
-    default_registry,
-    learned_tokenizer,
-    tokenizer_tasks,
-)
-from modalities.layouts import scaled_layout
+from modalities.layouts import Dense, Embeddings, Scale, Text, Vector, scaled_layout
+from modalities.presets import FOURM_7, FOURM_21
+from modalities.registry import default_registry
+from modalities.spec import Modality, center_crop, learned_tokenizer, tokenizer_tasks
 from modalities.tokenizer_specs import scaled_tokenizer
 
 REGISTRY = default_registry()

@@ -3,7 +3,8 @@
 import torch
 
 from networks.batch import IGNORE, PackedInputs, TokenBatch
-from networks.fourm import FourM, FourMConfig, Init, Sharing, Size
+from networks.fourm.config import FourMConfig, Init, Sharing, Size
+from networks.fourm.model import FourM
 from networks.streams import Stream, StreamKind
 
 STREAMS = (

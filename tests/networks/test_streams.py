@@ -3,9 +3,9 @@
 import pytest
 
 from benchmarks.samples import TEXT_VOCAB, published_streams
+from modalities.layouts import Scale
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
-from modalities.spec import Scale
 from networks.streams import PIXELS_SUFFIX, StreamKind, streams_of
 
 PUBLISHED = {stream.name: stream for stream in published_streams()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from lightning_modules.published import open_checkpoint, read_published_model, read_published_tokenizer
+from lightning_modules.checkpoints.published import open_checkpoint, read_published_model, read_published_tokenizer
 from modalities.errors import UserError
 from networks.pretrained.fourm_layout import is_fourm
 from networks.pretrained.tokenizer_layout import is_tokenizer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from networks.batch import TokenBatch
-from networks.fourm import FourM
+from networks.fourm.model import FourM
 from networks.pretrained.fourm_weights import published_views
 from tests.reference.batch import published_batch
 from tests.reference.check import ACTIVATION, LOSS, Check, compare_tensors

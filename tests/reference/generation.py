@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from modalities.text import SENTINEL_0_ID
+from modalities.vocabulary import SENTINEL_0_ID
 from networks.batch import PaddedTokens, TokenBatch
-from networks.fourm import FourM
+from networks.fourm.model import FourM
+from networks.generation.config import DecodingConfig, GenerationConfig
 from networks.generation.generate import generate_iter
 from networks.generation.inputs import ConditionInput
-from networks.generation.plan import DecodingConfig, GenerationConfig
 from networks.generation.schedules import Temperature
 from networks.streams import Stream, StreamKind
 from tests.reference.batch import published_batch, sample_rows

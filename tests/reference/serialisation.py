@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from modalities import SequenceModality, default_registry
-from modalities.boxes import Box
 from modalities.builtin import color_palette, human_poses, sam_instances
-from modalities.poses import Pose, rest_pose
+from modalities.geometry.boxes import Box
+from modalities.geometry.poses import Pose, rest_pose
+from modalities.registry import default_registry
+from modalities.spec import SequenceModality
 from networks.tokenizers.text import TextTokenizer
 from tests.reference.check import Check, compare_values
 

@@ -15,7 +15,8 @@ from lightning_modules.data.loading import BatchSampler, FourMDataModule, RowDat
 from lightning_modules.data.store import TokenStore, write_tokens
 from modalities.errors import ConfigError
 from networks.batch import TokenBatch
-from networks.masking import Masker, MaskingConfig
+from networks.masking.masker import Masker
+from networks.masking.mixtures import MaskingConfig
 from networks.streams import Stream, StreamKind
 
 STREAMS = (

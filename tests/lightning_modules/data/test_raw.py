@@ -11,9 +11,11 @@ import pytest
 
 from lightning_modules.data.raw import RawStore, render_shard, write_raw
 from modalities.errors import DataError
+from modalities.layouts import Scale
 from modalities.registry import default_registry
-from modalities.scene import make_scene, split_seed
-from modalities.spec import Modality, Scale
+from modalities.scenes.scene import make_scene
+from modalities.scenes.world import split_seed
+from modalities.spec import Modality
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 

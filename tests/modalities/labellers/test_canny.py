@@ -5,8 +5,9 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.feature import canny as reference
 
-from modalities.labellers import canny, instance_edges
-from modalities.scene import make_scene
+from modalities.labellers import canny
+from modalities.labellers.canny import instance_edges
+from modalities.scenes.scene import make_scene
 
 
 @pytest.mark.parametrize("sigma", [0.8, 1.0, 2.0])

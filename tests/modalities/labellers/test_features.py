@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from modalities.labellers import PROXY_NAMES, feature_map, feature_vector, text_embedding
-from modalities.scene import make_scene
+from modalities.labellers.features import PROXY_NAMES, feature_map, feature_vector, text_embedding
+from modalities.scenes.scene import make_scene
 
 
 @pytest.mark.parametrize("proxy", PROXY_NAMES)

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import shannon_entropy
 
-from modalities.labellers import (
+from modalities.labellers.metadata import (
     caption_counts,
     geometric_complexity,
     image_statistics,
@@ -16,7 +16,8 @@ from modalities.labellers import (
     semantic_diversity,
     walkability,
 )
-from modalities.scene import CLASSES, make_scene
+from modalities.scenes.scene import make_scene
+from modalities.scenes.world import CLASSES
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from modalities.labellers import dominant_colors
-from modalities.scene import make_scene
+from modalities.labellers.palette import dominant_colors
+from modalities.scenes.scene import make_scene
 
 
 def distortion(rgb: np.ndarray, colors: np.ndarray) -> float:

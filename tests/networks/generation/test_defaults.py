@@ -2,9 +2,9 @@
 
 import pytest
 
+from modalities.layouts import Scale
 from modalities.presets import FOURM_21
 from modalities.registry import default_registry
-from modalities.spec import Scale
 from networks.generation.defaults import (
     GENERATION_ORDER,
     GRID_DECODINGS,

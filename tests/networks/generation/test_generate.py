@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.generate import generate_iter
 from networks.generation.inputs import ConditionInput
-from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.schedules import Temperature, TokenSchedule, tokens_per_step
-from networks.spans import merge_spans
+from networks.masking.spans import merge_spans
 from tests.networks.generation.worlds import (
     GREEDY,
     S1,

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from modalities.text import EOS_ID
+from modalities.vocabulary import EOS_ID
+from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.generate import GenerationStep, generate_iter
-from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import TokenSchedule
-from networks.spans import merge_spans
+from networks.masking.spans import merge_spans
 from tests.networks.generation.worlds import (
     GREEDY,
     S1,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from modalities.errors import UnknownNameError
+from networks.generation.config import DecodingConfig, GenerationConfig, GenerationError, GuidanceCondition
 from networks.generation.generate import generate
 from networks.generation.inputs import ConditionInput
-from networks.generation.plan import DecodingConfig, GenerationConfig, GenerationError, GuidanceCondition
 from tests.networks.generation.worlds import S2, grid, model, pixels, text
 
 

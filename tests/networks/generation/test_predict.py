@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from networks.batch import TokenBatch
-from networks.fourm import FourM
+from networks.fourm.model import FourM
 from networks.generation.predict import predict_grid, predict_sequence
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
 

@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_modules.published import open_checkpoint, read_published_model
+from lightning_modules.checkpoints.published import open_checkpoint, read_published_model
 from networks.batch import PaddedTokens
-from networks.fourm import FourM
-from networks.generation.branches import GuidanceBranches, encode_branches
+from networks.fourm.model import FourM
+from networks.generation.config import DecodingConfig, GenerationConfig
 from networks.generation.generate import generate_iter
+from networks.generation.guidance import GuidanceBranches, encode_branches
 from networks.generation.inputs import ConditionInput, prepare_inputs
-from networks.generation.plan import DecodingConfig, GenerationConfig
+from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
-from networks.generation.unmask import grid_logits
 from networks.streams import StreamKind
 
 CASE = Path(__file__).parents[4] / "shared" / "reference" / "generation"

@@ -6,14 +6,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from modalities.text import EOS_ID
+from modalities.vocabulary import EOS_ID
 from networks.batch import IGNORE, PackedInputs, PaddedTokens, TokenBatch
-from networks.fourm import FourM
-from networks.generation.canvas import KnownTokens
+from networks.fourm.model import FourM
+from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.generate import generate
 from networks.generation.inputs import ConditionInput
-from networks.generation.plan import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature
+from networks.generation.state import KnownTokens
 from networks.streams import Stream, StreamKind
 from tests.networks.small import small_config
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from modalities.errors import CheckpointError
-from networks.adopt import adopt
-from networks.fourm import FourM, FourMConfig, Sharing, Size
+from networks.fourm.config import FourMConfig, Sharing, Size
+from networks.fourm.model import FourM
 from networks.pretrained.fourm_layout import read_layout
 from networks.pretrained.fourm_weights import export_config, export_fourm, load_fourm
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name, stream_names_of
+from networks.pretrained.warm_start import adopt
 from networks.streams import Stream, StreamKind
 
 TEXT = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=20)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from modalities.errors import ConfigError
-from modalities.spec import Dense, ProductMLP, ReconstructionLoss, TokenizerTask, Vector, ViTVQ
+from modalities.layouts import Dense, Vector
+from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import CodebookKind, DecoderKind, DiffusionConfig, EncoderKind, TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer

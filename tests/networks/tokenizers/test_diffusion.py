@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from modalities.errors import ConfigError
-from modalities.spec import ReconstructionLoss
+from modalities.tokenizer_specs import ReconstructionLoss
 from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, PredictionType
 from networks.tokenizers.diffusion import DiffusionDecoder, alphas_cumprod, trailing_timesteps
 from networks.tokenizers.unet import UNet

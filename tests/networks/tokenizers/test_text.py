@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modalities.errors import ConfigError, DataError
-from modalities.text import PUBLISHED_TOKENS, SPECIAL_TOKENS, WORLD_CLASSES
+from modalities.vocabulary import PUBLISHED_TOKENS, SPECIAL_TOKENS, WORLD_CLASSES
 from networks.tokenizers.text import TextTokenizer
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "serialisation.json"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from modalities.spec import ReconstructionLoss
+from modalities.tokenizer_specs import ReconstructionLoss
 from networks.tokenizers.tokenizer import codebook_usage, reconstruction_loss
 
 

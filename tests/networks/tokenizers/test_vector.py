@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from modalities.spec import ReconstructionLoss
+from modalities.tokenizer_specs import ReconstructionLoss
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.vector import Memcodes, VectorTokenizer
 

@@ -1,0 +1,1 @@
+"""Chance levels and tokenizer round trips, which scores stand between."""

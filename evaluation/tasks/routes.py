@@ -1,0 +1,95 @@
+"""What a trained model says of a target, given what its encoder has seen, and how well it does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from evaluation.config import EvaluationConfig
+from evaluation.metric_set import MetricSet
+from evaluation.references.chance import END_SENTINEL, START_SENTINEL
+from evaluation.references.round_trip import ReferenceLevels
+from evaluation.scores import WELL_FORMED, Score
+from evaluation.tasks.cross_entropy import LossAccumulator, ModelRef
+from networks.fourm.model import Context, FourM
+from networks.generation.predict import predict_grid, predict_sequence
+from networks.tokenizers.codec import Codec, decode_dense, decode_sequences, decode_soft, is_dense
+
+
+class RouteEvaluator:
+    """One modality into one other: predictions collected batch by batch."""
+
+    def __init__(self, codec: Codec, name: str, target: str, config: EvaluationConfig, num_samples: int) -> None:
+        self.codec, self.name, self.target, self.config = codec, name, target, config
+        self.metric_set = MetricSet(codec.modalities[target])
+        self.loss_accumulator = LossAccumulator(num_samples)
+        self.well_formed = 0
+        self.example_predictions: list[Any] = []
+
+    def add(self, values: Sequence[Any], truth: Sequence[Any], well_formed: Sequence[bool]) -> None:
+        """Add predictions beside what is true."""
+        self.metric_set.update(values, truth)
+        self.well_formed += sum(well_formed)
+        self.example_predictions += values[: max(self.config.num_pictures - len(self.example_predictions), 0)]
+
+    def scores(self, model_ref: ModelRef, reference_levels: ReferenceLevels) -> list[Score]:
+        """The target's metrics, how often the grammar was kept, and the cross-entropy."""
+        count = self.metric_set.num_samples
+        found = [
+            Score(
+                arm=model_ref.arm,
+                seed=model_ref.seed,
+                route=self.name,
+                target=self.target,
+                metric=metric,
+                value=metric_value.value,
+                unit=metric_value.unit,
+                higher_is_better=metric_value.higher_is_better,
+                chance=reference_levels.chance(self.target, metric),
+                ceiling=reference_levels.ceiling(self.target, metric),
+                num_samples=count,
+            )
+            for metric, metric_value in self.metric_set.compute().items()
+        ]
+        if not is_dense(self.codec, self.target):
+            found.append(
+                Score(
+                    arm=model_ref.arm,
+                    seed=model_ref.seed,
+                    route=self.name,
+                    target=self.target,
+                    metric=WELL_FORMED,
+                    value=self.well_formed / max(count, 1),
+                    unit="share",
+                    higher_is_better=True,
+                    ceiling=reference_levels.ceiling(self.target, WELL_FORMED),
+                    num_samples=count,
+                )
+            )
+        return [*found, self.loss_accumulator.score(self.target, self.name, model_ref.arm, model_ref.seed)]
+
+
+def predict_values(
+    model: FourM, codec: Codec, context: Context, target: str, config: EvaluationConfig
+) -> tuple[list[Any], list[bool]]:
+    """What the model says of ``target`` given what it has encoded, as values, and which of them are well-formed."""
+    if is_dense(codec, target):
+        prediction = predict_grid(model, context, target)
+        use_argmax = target in config.argmax
+        values = (
+            decode_dense(codec, target, prediction.ids)
+            if use_argmax
+            else decode_soft(codec, target, prediction.probabilities)
+        )
+        return values, [True] * len(values)
+    generated = predict_sequence(
+        model, context, target, start=START_SENTINEL, end=END_SENTINEL, max_tokens=config.max_tokens
+    )
+    decoded = decode_sequences(codec, target, generated.ids)
+    return decoded.values, decoded.well_formed
+
+
+def select_rows(context: Context, row_mask: torch.Tensor) -> Context:
+    """What the decoder looks at, of some samples."""
+    mask = context.mask[row_mask] if context.mask is not None else None
+    return Context(values=context.values[row_mask], mask=mask)

@@ -1,0 +1,181 @@
+"""Measures one model's folder on held-out scenes: a model trained here, or an imported one."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.references.round_trip import measure_reference_levels
+from evaluation.report.input import ReportInput
+from evaluation.report.page import summary_table
+from evaluation.samples import EvalSplit
+from evaluation.scores import Score, write_scores
+from evaluation.tasks.cross_entropy import ModelRef
+from evaluation.tasks.measure import measure_model
+from experiments.schema.experiment import ExperimentConfig
+from experiments.stages.context import inference_device
+from lightning_modules.checkpoints.find import find_model
+from lightning_modules.checkpoints.model import LoadedModel, load_model
+from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.store import TokenStore, write_tokens
+from lightning_modules.data.tokenize import tokenize_shard
+from modalities.errors import DataError
+from modalities.layouts import Dense
+from modalities.registry import Registry, default_registry
+from modalities.spec import Modality
+from networks.streams import PIXELS_SUFFIX, Stream
+from networks.tokenizers.codec import Codec
+
+StatusCallback = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOutput:
+    """What to tell the person who asked."""
+
+    table: Any
+    scores: Path
+    lines: list[str]
+
+
+def evaluate_model(
+    model: Path,
+    config: ExperimentConfig,
+    out: Path,
+    *,
+    arm: str | None = None,
+    seed: int | None = None,
+    split: str = "test",
+    registry: Registry | None = None,
+    progress: StatusCallback = lambda _: None,
+) -> EvaluationOutput:
+    """Measure a model by `ExperimentConfig.evaluation` on `data.validation` scenes, and write ``scores.json``.
+
+    Chance comes from training scenes: `evaluation.num_chance` of them, at most `data.train`.
+
+    Args:
+        split: ``test``, which nothing else looks at, or ``validation``, by which an ablation compares its arms.
+
+    Raises:
+        CheckpointError: The model's folder is incomplete.
+        DataError: The model can measure nothing, for want of tokenizers, or the scores cannot be written.
+    """
+    folder = find_model(model, arm, seed)
+    loaded = load_model(folder)
+    all_modalities = loaded.build_modalities(registry or default_registry())
+    measurable, lines = _measurable_modalities(loaded, all_modalities, registry or default_registry())
+    codec = Codec(
+        modalities=measurable,
+        streams=tuple(stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable),
+        tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
+        text_tokenizer=loaded.text_tokenizer,
+    )
+    rendered = {
+        name: item
+        for name, item in all_modalities.items()
+        if name in measurable or name + PIXELS_SUFFIX in loaded.model.index
+    }
+    input_streams = tuple(stream for stream in loaded.streams if stream.name.endswith(PIXELS_SUFFIX))
+    streams = tuple(dict.fromkeys((*codec.streams, *input_streams)))
+    model_ref = ModelRef(arm=str(loaded.card.get("arm", "model")), seed=int(loaded.card.get("seed", 0)))
+    device = inference_device(config)
+    for item in codec.tokenizers.values():
+        item.to(device)
+    with tempfile.TemporaryDirectory() as scratch:
+        sizes = {"train": min(config.data.train, config.evaluation.num_chance), split: config.data.validation}
+        splits = {
+            name: _build_split(Path(scratch) / name, name, count, rendered, streams, loaded, codec, progress)
+            for name, count in sizes.items()
+        }
+        progress("chance and round trips")
+        reference_levels = measure_reference_levels(codec, splits["train"], splits[split], config.evaluation)
+        progress("the model")
+        measured = measure_model(
+            loaded.model.to(device),
+            codec,
+            splits[split],
+            reference_levels,
+            sorted(stream.name for stream in streams if stream.is_input),
+            model_ref,
+            config.evaluation,
+        )
+    scores = [*reference_levels.scores, *measured.scores]
+    out.mkdir(parents=True, exist_ok=True)
+    write_scores(out / "scores.json", scores)
+    report = _report(str(model), f"{config.data.validation} {split} scenes", config, measurable, model_ref, scores)
+    return EvaluationOutput(table=summary_table(report), scores=out / "scores.json", lines=lines)
+
+
+def _report(
+    title: str,
+    data: str,
+    config: ExperimentConfig,
+    modalities: Mapping[str, Modality],
+    model_ref: ModelRef,
+    scores: list[Score],
+) -> ReportInput:
+    """One model's scores in the form of an ablation's."""
+    return ReportInput(
+        title=title,
+        command="fourm evaluate",
+        data=data,
+        arms={model_ref.arm: list(modalities)},
+        seeds=[model_ref.seed],
+        modalities=modalities,
+        scores=scores,
+        resamples=config.evaluation.resamples,
+    )
+
+
+def _measurable_modalities(
+    loaded: LoadedModel, modalities: Mapping[str, Modality], registry: Registry
+) -> tuple[dict[str, Modality], list[str]]:
+    """The modalities that can be turned into tokens and measured, and a line on each that cannot."""
+    measurable: dict[str, Modality] = {}
+    lines: list[str] = []
+    for name, modality in modalities.items():
+        missing_option = loaded.missing_option(modality)
+        variant = loaded.variants.get(name)
+        base = registry[variant.base].layout if variant else modality.layout
+        if name not in loaded.model.index:
+            continue
+        if missing_option is not None:
+            lines.append(f"{name} is left out: the model was imported without its tokenizer ({missing_option}).")
+        elif _has_other_classes(modality, base):
+            lines.append(f"{name} is left out: its classes are not those of the embedded data set.")
+        else:
+            measurable[name] = modality
+    if not any(loaded.streams[loaded.model.index[name]].is_target for name in measurable):
+        raise DataError(f"Nothing of this model can be measured. {' '.join(lines)}")
+    return measurable, lines
+
+
+def _has_other_classes(modality: Modality, base: object) -> bool:
+    """True for class maps of another list of classes."""
+    layout = modality.layout
+    if not isinstance(layout, Dense) or not isinstance(base, Dense):
+        return False
+    return layout.categorical and layout.channels != base.channels
+
+
+def _build_split(
+    folder: Path,
+    split: str,
+    count: int,
+    modalities: Mapping[str, Modality],
+    streams: tuple[Stream, ...],
+    loaded: LoadedModel,
+    codec: Codec,
+    progress: StatusCallback,
+) -> EvalSplit:
+    """Scenes of a split, rendered and turned into tokens below ``folder``."""
+    progress(f"{count} {split} scenes")
+    render_shard(folder / "raw", modalities, split, range(count))
+    raw = RawStore.open([folder / "raw"], modalities)
+    tokenizable = RawStore.open([folder / "raw"], codec.modalities)
+    tokenize_shard(folder / "tokens", tokenizable, codec.tokenizers, loaded.text_tokenizer, loaded.fingerprints)
+    for name in modalities:
+        if name not in codec.modalities:
+            write_tokens(folder / "tokens", name + PIXELS_SUFFIX, raw[name][:], "raw")
+    return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), num_samples=count)

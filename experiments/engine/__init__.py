@@ -1,0 +1,1 @@
+"""Running stages: workers, ranks, progress."""

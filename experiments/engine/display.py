@@ -1,0 +1,103 @@
+"""What a person sees on the terminal while stages run: a live table, or plain lines where there is no terminal."""
+
+import time
+from collections.abc import Collection, Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from evaluation.report.plots import duration
+from experiments.engine.scheduler import StageProgress
+from experiments.stages.plan import Stage, StagePlan
+
+_BAR_WIDTH = 24
+
+
+class ProgressDisplay:
+    """Shows the running stages with their rate and time left, and how much of the whole is done."""
+
+    def __init__(self, console: Console, plan: StagePlan) -> None:
+        self._console = console
+        self._cost = {name: stage.cost for name, stage in plan.stages.items()}
+        self._started_at = time.time()
+        self._done_cost = 0.0
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._last_printed = 0.0
+
+    def __enter__(self) -> "ProgressDisplay":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show_reused(self, names: Collection[str]) -> None:
+        """Say how much is there already; it takes no time."""
+        if names:
+            self._console.print(f"{len(names)} of {len(self._cost)} stages are done already and are not run again.")
+        for name in names:
+            self._cost[name] = 0.0
+
+    def show_stage_end(self, stage: Stage, seconds: float, error: str | None) -> None:
+        """Leave a line for a stage that has ended."""
+        self._done_cost += self._cost[stage.name]
+        mark = Text("✗ ", style="red") if error else Text("✓ ", style="green")
+        self._console.print(mark + Text(f"{stage.name}  {duration(seconds)}"))
+
+    def show_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
+        """Show where the running stages are."""
+        if self._live is not None:
+            self._live.update(self._table(running, done, total))
+        elif time.time() - self._last_printed > 30 and running:
+            self._last_printed = time.time()
+            elapsed = duration(time.time() - self._started_at)
+            self._console.print(
+                f"{done}/{total} stages, {elapsed} so far, {self._time_left(running)} left: "
+                + "; ".join(_status_line(name, item) for name, item in running.items()),
+                soft_wrap=True,
+            )
+
+    def _time_left(self, running: Mapping[str, StageProgress]) -> str:
+        """The time that the rest will take if its costs are as those so far; ``?`` where too little is done to tell."""
+        done = self._done_cost + sum(item.fraction * self._cost[name] for name, item in running.items())
+        total = sum(self._cost.values())
+        if done < 0.01 * total:
+            return "?"
+        return "about " + duration((time.time() - self._started_at) * (total - done) / done)
+
+    def _table(self, running: Mapping[str, StageProgress], done: int, total: int) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, item in running.items():
+            filled = round(_BAR_WIDTH * item.fraction)
+            bar = Text("█" * filled, style="cyan") + Text("░" * (_BAR_WIDTH - filled), style="dim")
+            table.add_row(name, bar, f"{100 * item.fraction:3.0f} %", _rate(item), f"{_stage_time_left(item)} left")
+        table.add_row(
+            "all",
+            Text(f"{done} of {total} stages", style="bold"),
+            "",
+            f"{duration(time.time() - self._started_at)} so far",
+            f"{self._time_left(running)} left",
+        )
+        return table
+
+
+def _rate(item: StageProgress) -> str:
+    return f"{item.rate:,.0f} {item.unit}/s" if item.rate else ""
+
+
+def _stage_time_left(item: StageProgress) -> str:
+    elapsed = time.time() - item.started_at
+    return duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
+
+
+def _status_line(name: str, item: StageProgress) -> str:
+    """A running stage in words."""
+    parts = [f"{name} {100 * item.fraction:.0f} %", _rate(item), f"{_stage_time_left(item)} left"]
+    return ", ".join(part for part in parts if part)

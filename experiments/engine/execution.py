@@ -1,0 +1,126 @@
+"""One stage, run from its task to its folder, which appears whole or not at all."""
+
+import json
+import logging
+import shutil
+import time
+import traceback
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.engine.task import ProgressCallback, StageTask, failure_log_path
+from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, PICTURES_FOLDER, partial_folder
+from modalities.errors import DataError, UserError
+from modalities.spec import Modality
+
+LOG_FILE = "log.txt"
+"""File in a stage's folder with its warnings."""
+
+IGNORED_WARNINGS = (
+    ".*LeafSpec.*",  # Lightning 2.6 asks torch for a class that will be renamed.
+    ".*does not have many workers.*",  # Batches are made from memory.
+    ".*smaller than the logging interval.*",  # Epochs may be short; steps are counted over all of them.
+    ".*but have no `val_dataloader`.*",  # Tokenizers are measured after their training.
+    ".*your dataloader is not resumable.*",  # The data module is.
+)
+"""Warnings of Lightning's about what is meant to be so."""
+
+
+def run_stage(task: StageTask, report_progress: ProgressCallback, modalities: Mapping[str, Modality]) -> None:
+    """Run one stage, and put its folder in place when it has ended well."""
+    partial = partial_folder(task.folder)
+    _clean_partial_folder(partial)
+    start_time = time.time()
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with _WarningLog(partial):
+            _call_stage_function(task, partial, report_progress, modalities)
+        metadata = {
+            "stage": task.stage.name,
+            "kind": task.stage.kind,
+            "started": start_time,
+            "seconds": time.time() - start_time,
+        }
+        run_id = task.tracking[1] if task.tracking else None
+        (partial / DONE_FILE).write_text(json.dumps({**metadata, "run": run_id}))
+        partial.rename(task.folder)
+        (task.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{error.filename or task.folder}: {error.strerror or error}.") from error
+    finally:
+        _clean_partial_folder(partial)
+
+
+def run_other_rank(task: StageTask, modalities: Mapping[str, Modality]) -> None:
+    """Do the part in a stage of a process that is not its first: train along, and write nothing."""
+    _call_stage_function(task, partial_folder(task.folder), lambda *_: None, modalities)
+
+
+def describe_failure(task: StageTask, error: Exception) -> tuple[str, str]:
+    """What to tell of an error: a mistake is told as it is, of a failure the whole story goes to a file."""
+    if isinstance(error, UserError):
+        return "user_error", str(error)
+    path = failure_log_path(task.folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)))
+    lines = str(error).strip().splitlines()
+    return "failed", f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _clean_partial_folder(partial: Path) -> None:
+    """Remove a stage's working folder, or, where there is a checkpoint in it, all that the next start makes again."""
+    if not (partial / CHECKPOINT_FILE).is_file():
+        shutil.rmtree(partial, ignore_errors=True)
+        return
+    for path in partial.iterdir():
+        if path.is_dir() and path.name != PICTURES_FOLDER:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file() and path.name not in (CHECKPOINT_FILE, LOG_FILE):
+            path.unlink(missing_ok=True)
+
+
+def _call_stage_function(
+    task: StageTask, folder: Path, report_progress: ProgressCallback, modalities: Mapping[str, Modality]
+) -> None:
+    # Torch and Lightning are a worker's to import, not the launcher's.
+    from experiments.stages.context import StageContext
+    from experiments.stages.work import STAGE_RUNNERS
+
+    # Lightning tells which devices there are and where to sign up, once for every Trainer.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    context = StageContext(
+        config=task.config,
+        stage=task.stage,
+        modalities=modalities,
+        inputs=task.inputs,
+        folder=folder,
+        report_progress=report_progress,
+        tracking=task.tracking,
+    )
+    with warnings.catch_warnings():
+        for message in IGNORED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        try:
+            STAGE_RUNNERS[task.stage.kind](context)
+        except SystemExit as error:
+            # Lightning makes an exit of Ctrl-C, which says no more why.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
+
+
+class _WarningLog:
+    """Warnings and worse of one stage go to a file in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._handler = logging.FileHandler(folder / LOG_FILE, delay=True)
+        self._handler.setLevel(logging.WARNING)
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def __enter__(self) -> None:
+        logging.getLogger().addHandler(self._handler)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        self._handler.close()

@@ -1,0 +1,34 @@
+"""Every setting with its default and its meaning."""
+
+from dataclasses import fields, is_dataclass
+
+from experiments.schema.experiment import ExperimentConfig
+
+
+def describe_settings(kind: type = ExperimentConfig, prefix: str = "") -> list[tuple[str, str, str]]:
+    """Every setting as (key, default, meaning), for ``--help``."""
+    docs = field_docs(kind)
+    rows: list[tuple[str, str, str]] = []
+    defaults = kind()
+    for item in fields(kind):
+        value = getattr(defaults, item.name)
+        if is_dataclass(value):
+            rows += describe_settings(type(value), f"{prefix}{item.name}.")
+        else:
+            rows.append((prefix + item.name, str(getattr(value, "value", value)), docs.get(item.name, "")))
+    return rows
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The sentence below each field of a dataclass, from its source."""
+    import ast
+    import inspect
+    import textwrap
+
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for first, second in zip(body.body, body.body[1:], strict=False):
+        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name) and isinstance(second, ast.Expr):
+            docs[first.target.id] = " ".join(str(ast.literal_eval(second.value)).split())
+    return docs

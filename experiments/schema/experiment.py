@@ -1,0 +1,80 @@
+"""An experiment in one record: the sections that live beside what they configure, a YAML file, and overrides."""
+
+from dataclasses import dataclass, field
+
+from evaluation.config import EvaluationConfig
+from experiments.schema.resolutions import ResolutionConfig
+from experiments.schema.sections import (
+    DataConfig,
+    ExecutorConfig,
+    TokenizerTrainingConfig,
+    TrackingConfig,
+    TrainingConfig,
+)
+from lightning_modules.optim import OptimConfig
+from lightning_modules.tokenizer import TokenizerOptimConfig
+from modalities.errors import ConfigError
+from modalities.layouts import Scale
+from modalities.presets import PRESETS
+from networks.fourm.config import FourMConfig
+from networks.masking.mixtures import MaskingConfig
+from networks.tokenizers.config import TokenizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Which sets of modalities are compared, on what, how."""
+
+    name: str = "experiment"
+    root: str = "runs"
+    """Folder of everything that is made."""
+    arms: dict[str, list[str]] = field(default_factory=lambda: {"fourm_7": ["fourm_7"], "fourm_21": ["fourm_21"]})
+    """Lists of modalities to compare; a preset's name stands for its modalities."""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """Seeds of each arm: initialisation, sample order, masks."""
+    scale: Scale = field(default_factory=Scale)
+    resolutions: dict[str, ResolutionConfig] = field(default_factory=dict)
+    """Modalities at other resolutions, for arms to name, as ``{rgb_32: {base: rgb, size: 32}}``."""
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    tokenizer_optim: TokenizerOptimConfig = field(default_factory=TokenizerOptimConfig)
+    tokenizer_training: TokenizerTrainingConfig = field(default_factory=TokenizerTrainingConfig)
+    model: FourMConfig = field(default_factory=FourMConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        if not self.arms or not self.seeds:
+            raise ConfigError("An experiment needs at least one arm and one seed: set arms and seeds.")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds must differ from each other, got {self.seeds}.")
+        if min(self.seeds) < 0:
+            raise ConfigError(f"seeds must be at least 0, got {self.seeds}.")
+        for name, values in self.arms.items():
+            if not values:
+                raise ConfigError(f"arms.{name} has no modality: name some, or a preset ({', '.join(PRESETS)}).")
+
+    def arm_modalities(self, name: str) -> tuple[str, ...]:
+        """The modalities of an arm, presets spelled out, each once."""
+        names = [item for entry in self.arms[name] for item in PRESETS.get(entry, (entry,))]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def all_modalities(self) -> tuple[str, ...]:
+        """The modalities of all arms together."""
+        return tuple(dict.fromkeys(item for name in self.arms for item in self.arm_modalities(name)))
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Slots of the encoder and the decoder in one optimizer step."""
+        width = self.masking.num_inputs + self.masking.num_targets
+        return width * self.training.batch_size * self.training.accumulate * self.executor.devices
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of a model."""
+        return max(1, round(self.optim.total_tokens / self.tokens_per_step))

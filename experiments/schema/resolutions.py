@@ -1,0 +1,48 @@
+"""Modalities at several resolutions beside each other, each a stream of its own: what super-resolution needs."""
+
+from dataclasses import dataclass, replace
+
+from lightning_modules.checkpoints.model import ModalityVariant
+from modalities.errors import ConfigError
+from modalities.layouts import Dense, Scale
+from modalities.registry import Registry
+from modalities.spec import Modality
+from modalities.tokenizer_specs import ViTVQ
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolutionConfig:
+    """One modality at one resolution. It has a tokenizer and a vocabulary of its own, and enters as tokens alone."""
+
+    base: str = "rgb"
+    """The installed modality."""
+    size: int = 64
+    """Side of the image, in pixels; the patch is the run's, so that a larger image has more tokens."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(f"resolutions: a size must be at least 1 pixel, got {self.size}.")
+
+    def modality(self, name: str, registry: Registry, scale: Scale) -> Modality:
+        """The modality under its own name.
+
+        Raises:
+            UnknownNameError: The base is not installed.
+            ConfigError: The base is not a grid of pixels, or the patch does not divide its size.
+        """
+        base = registry[self.base]
+        if not isinstance(base.layout, Dense) or not isinstance(base.tokenizer, ViTVQ):
+            raise ConfigError(f"resolutions.{name}: {self.base} is no grid and has no resolution.")
+        if self.size % scale.patch:
+            raise ConfigError(f"resolutions.{name}: scale.patch ({scale.patch}) does not divide {self.size} pixels.")
+        scaled = base.scaled(replace(scale, size=self.size))
+        assert isinstance(scaled.tokenizer, ViTVQ)
+        title = f"{base.title} {self.size} × {self.size}"
+        return replace(
+            scaled, name=name, title=title, tokenizer=replace(scaled.tokenizer, name=name), has_pixel_stream=False
+        )
+
+
+def resolution_variant(resolution: ResolutionConfig, modality: Modality) -> ModalityVariant:
+    """What a model's folder keeps of it."""
+    return ModalityVariant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)

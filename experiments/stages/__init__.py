@@ -1,0 +1,1 @@
+"""What an experiment is made of: a file per kind of stage, and the plan."""

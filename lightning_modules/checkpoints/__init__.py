@@ -1,0 +1,1 @@
+"""Models and tokenizers on disk, ours and published ones."""

@@ -1,0 +1,236 @@
+"""A trained model as a folder that needs nothing else: weights, config, text tokenizer and learnt tokenizers.
+
+A model that was imported may lack tokenizers; then what needs one says so.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.checkpoints.published import SafetensorsFile
+from lightning_modules.checkpoints.safetensors import write_safetensors
+from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
+from lightning_modules.data.shards import atomic_folder
+from modalities.errors import CheckpointError, DataError
+from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
+from modalities.registry import Registry
+from modalities.spec import Modality, SequenceModality, learned_tokenizer
+from modalities.storage.serialization import from_plain, to_plain
+from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
+from networks.fourm.config import FourMConfig
+from networks.fourm.model import FourM
+from networks.streams import Stream
+from networks.tokenizers.text import TextTokenizer
+
+WEIGHTS_FILE, CONFIG_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, TOKENIZERS_FOLDER = (
+    "model.safetensors",
+    "config.json",
+    "text_tokenizer.json",
+    "card.json",
+    "tokenizers",
+)
+
+UNKNOWN_FINGERPRINT = "published"
+"""Stands for the fingerprint of a tokenizer that an imported model came without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityVariant:
+    """A modality of a size that no scale gives: of another resolution, vocabulary or length than the installed one."""
+
+    base: str
+    """Name of the installed modality."""
+    layout: Dense | Vector | Text | Embeddings
+    tokenizer: ViTVQ | ProductMLP | WordPiece | NoTokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model as it comes out of its folder, in evaluation mode on the CPU."""
+
+    model: FourM
+    streams: tuple[Stream, ...]
+    modalities: tuple[str, ...]
+    scale: Scale
+    variants: dict[str, ModalityVariant]
+    text_tokenizer: TextTokenizer | None
+    """None where the model was imported without one."""
+    tokenizers: dict[str, TrainedTokenizer]
+    fingerprints: dict[str, str]
+    card: dict[str, Any]
+
+    def build_modalities(self, registry: Registry) -> dict[str, Modality]:
+        """The model's modalities, at its sizes.
+
+        Raises:
+            UnknownNameError: One is not installed.
+        """
+        return {name: self._build_modality(name, registry) for name in self.modalities}
+
+    def missing_option(self, modality: Modality) -> str | None:
+        """What is not in the folder and reading or writing the modality needs, as the option that would have it."""
+        learned = learned_tokenizer(modality)
+        if learned is not None and learned.tokenizer.name not in self.tokenizers:
+            return f"--tokenizer {learned.tokenizer.name}=PATH"
+        if isinstance(modality, SequenceModality) and self.text_tokenizer is None:
+            return "--text-tokenizer FILE"
+        return None
+
+    def require_tokenizers(self, modality: Modality) -> None:
+        """Check that all is there that the modality needs.
+
+        Raises:
+            DataError: Something is not; the message names the option of import that brings it.
+        """
+        option = self.missing_option(modality)
+        if option is not None:
+            raise DataError(
+                f"{modality.name!r} needs a tokenizer that this model was imported without: "
+                f"run fourm import-checkpoint again with {option}."
+            )
+
+    def _build_modality(self, name: str, registry: Registry) -> Modality:
+        variant = self.variants.get(name)
+        if variant is None:
+            return registry[name].scaled(self.scale)
+        return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ModelFolderConfig:
+    streams: tuple[Stream, ...]
+    model: FourMConfig
+    modalities: tuple[str, ...]
+    scale: Scale
+    fingerprints: dict[str, str]
+    variants: dict[str, ModalityVariant] = field(default_factory=dict)
+    has_text: bool = True
+
+
+def save_model(
+    folder: Path,
+    model: FourM,
+    *,
+    modalities: Sequence[str],
+    scale: Scale,
+    text: TextTokenizer | None,
+    fingerprints: Mapping[str, str],
+    tokenizers: Mapping[str, Path],
+    card: Mapping[str, Any],
+    variants: Mapping[str, ModalityVariant] | None = None,
+) -> None:
+    """Write a model's folder, whole or not at all.
+
+    Args:
+        fingerprints: Of the tokenizers, by stream.
+        tokenizers: Folders of the learnt ones, by task; they are copied.
+        variants: Modalities of other sizes than the scale gives them.
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+    config = _ModelFolderConfig(
+        streams=model.streams,
+        model=model.config,
+        modalities=tuple(modalities),
+        scale=scale,
+        fingerprints=dict(fingerprints),
+        variants=dict(variants or {}),
+        has_text=text is not None,
+    )
+    with atomic_folder(folder) as partial:
+        # Tied tables are one parameter under several names, which the format does not take.
+        parameters = dict(model.named_parameters(remove_duplicate=True))
+        write_safetensors(partial / WEIGHTS_FILE, parameters)
+        (partial / CONFIG_FILE).write_text(json.dumps(to_plain(config), indent=1) + "\n")
+        if text is not None:
+            (partial / TEXT_TOKENIZER_FILE).write_text(text.to_json())
+        (partial / CARD_FILE).write_text(json.dumps(dict(card), indent=1) + "\n")
+        for name, path in tokenizers.items():
+            shutil.copytree(path, partial / TOKENIZERS_FOLDER / name)
+
+
+def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedModel:
+    """The model in ``folder``.
+
+    Args:
+        expected: Modalities that it must be of; None takes any.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, the model is of other modalities, or a tokenizer is not the one
+            that it was trained with; the message names which.
+    """
+    config = _read_config(folder)
+    if expected is not None and set(expected) != set(config.modalities):
+        raise CheckpointError(
+            f"{folder} is a model of {', '.join(config.modalities)}; expected one of {', '.join(expected)}."
+        )
+    model = FourM(config.streams, config.model, initialized=False)
+    _load_weights(model, folder / WEIGHTS_FILE)
+    try:
+        text = TextTokenizer.from_json((folder / TEXT_TOKENIZER_FILE).read_text()) if config.has_text else None
+        card = json.loads((folder / CARD_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is incomplete: {error}.") from error
+    return LoadedModel(
+        model=model.eval(),
+        streams=config.streams,
+        modalities=config.modalities,
+        scale=config.scale,
+        variants=config.variants,
+        text_tokenizer=text,
+        tokenizers=_load_tokenizers(folder / TOKENIZERS_FOLDER, config.fingerprints),
+        fingerprints=config.fingerprints,
+        card=card,
+    )
+
+
+def _load_tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, TrainedTokenizer]:
+    """The tokenizers that lie in ``folder``, each held against what the model was trained with."""
+    found = {path.name: load_tokenizer(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+    for name, item in found.items():
+        if item.task.name != name:
+            raise CheckpointError(
+                f"{folder / name} holds the tokenizer {item.task.name!r} ({item.fingerprint}), expected {name!r}: "
+                "copy the model's own back."
+            )
+        for member in item.task.members:
+            # A sequence's is followed by its text tokenizer's; of what was imported without tokenizers none is known.
+            expected = fingerprints.get(member, UNKNOWN_FINGERPRINT).split("+")[0]
+            if expected not in (UNKNOWN_FINGERPRINT, item.fingerprint):
+                raise CheckpointError(
+                    f"{folder / name} holds a tokenizer {name!r} with the fingerprint {item.fingerprint}, expected "
+                    f"{expected}, with which the model was trained: copy the model's own back."
+                )
+    return found
+
+
+def _read_config(folder: Path) -> _ModelFolderConfig:
+    path = folder / CONFIG_FILE
+    try:
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and "domains_in" in content:
+            raise CheckpointError(
+                f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first."
+            )
+        return from_plain(_ModelFolderConfig, content)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+
+
+def _load_weights(model: FourM, path: Path) -> None:
+    weights = SafetensorsFile(path)
+    own_parameters = dict(model.named_parameters(remove_duplicate=True))
+    missing, unknown = sorted(own_parameters.keys() - set(weights)), sorted(set(weights) - own_parameters.keys())
+    if missing or unknown:
+        raise CheckpointError(f"{path} lacks {missing[:3] or 'nothing'} and has unknown {unknown[:3] or 'nothing'}.")
+    for name in weights:
+        found, expected = weights.shape(name), tuple(own_parameters[name].shape)
+        if found != expected:
+            raise CheckpointError(f"{path}: {name} has shape {found}, expected {expected}.")
+        own_parameters[name].data.copy_(weights[name])

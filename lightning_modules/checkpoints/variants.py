@@ -1,0 +1,100 @@
+"""What a published model's streams are here: installed modalities at the checkpoint's own sizes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lightning_modules.checkpoints.model import ModalityVariant
+from modalities.errors import CheckpointError
+from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.registry import Registry
+from modalities.spec import Modality, learned_tokenizer
+from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, TokenizerSpec, TokenizerTask, ViTVQ, WordPiece
+from networks.pretrained.names import parse_published_name
+from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+
+
+def build_variants(streams: tuple[Stream, ...], registry: Registry) -> dict[str, ModalityVariant]:
+    """A variant of each modality that has a stream, by its name."""
+    found: dict[str, ModalityVariant] = {}
+    for stream in streams:
+        name = stream.name.removesuffix(PIXELS_SUFFIX)
+        if stream.kind is not StreamKind.pixels or not any(item.name == name for item in streams):
+            base = parse_published_name(stream.published_name)[0].modality
+            found[name] = _build_variant(stream, base, registry[base])
+    return found
+
+
+def with_tokenizer(variant: ModalityVariant, task: TokenizerTask) -> ModalityVariant:
+    """The variant as a tokenizer reads it, which knows channels and patches better than the installed modality."""
+    match variant.tokenizer:
+        case WordPiece():
+            return replace(
+                variant, tokenizer=WordPiece(codes=EmbeddedCodes(layout=task.layout, tokenizer=task.tokenizer))
+            )
+        case _:
+            return replace(variant, layout=task.layout, tokenizer=task.tokenizer)
+
+
+def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> str:
+    """The tokenizer that a person means by its own name or by a modality's.
+
+    Raises:
+        CheckpointError: The model has neither.
+    """
+    known = {
+        item: task.tokenizer.name
+        for item in variants
+        if (task := learned_tokenizer(_variant_modality(variants[item], item, registry)))
+    }
+    if name in known:
+        return known[name]
+    if name in known.values():
+        return name
+    choices = ", ".join(sorted({*known, *known.values()}))
+    raise CheckpointError(f"--tokenizer {name}=...: this model has no such tokenizer; it can take {choices}.")
+
+
+def tokenizer_members(tokenizer: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> list[str]:
+    """The modalities that one tokenizer serves."""
+    parts = {name: learned_tokenizer(_variant_modality(variant, name, registry)) for name, variant in variants.items()}
+    return [name for name, part in parts.items() if part is not None and part.tokenizer.name == tokenizer]
+
+
+def check_tokenizer_fits(task: TokenizerTask, stream: Stream) -> None:
+    """Check that a tokenizer writes the tokens that a stream's model reads.
+
+    Raises:
+        CheckpointError: It has another vocabulary, or another number of tokens.
+    """
+    if stream.kind is not StreamKind.grid:
+        return
+    found, expected = (task.tokenizer.vocab_size, task.layout.num_tokens), (stream.vocab_size, stream.num_tokens)
+    if found != expected:
+        raise CheckpointError(
+            f"The tokenizer of {stream.name!r} writes {found[1]} tokens out of {found[0]}; "
+            f"this model reads {expected[1]} out of {expected[0]}."
+        )
+
+
+def _variant_modality(variant: ModalityVariant, name: str, registry: Registry) -> Modality:
+    return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
+
+
+def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVariant:
+    tokenizer: TokenizerSpec = modality.tokenizer
+    match modality.layout:
+        case Dense() as dense:
+            patch = stream.patch or parse_published_name(stream.published_name)[0].patch
+            pixels_per_value = patch if dense.pixels_per_value > 1 else 1
+            layout: Dense | Vector | Text | Embeddings = replace(
+                dense, size=stream.grid * patch, patch=patch, pixels_per_value=pixels_per_value
+            )
+        case Vector() as vector:
+            layout = replace(vector, num_tokens=stream.num_tokens)
+        case Text() as text:
+            layout = replace(text, max_tokens=stream.num_tokens)
+        case Embeddings() as vectors:
+            layout = replace(vectors, channels=stream.channels, max_tokens=stream.num_tokens)
+    if isinstance(tokenizer, ViTVQ | ProductMLP):
+        tokenizer = replace(tokenizer, vocab_size=stream.vocab_size or tokenizer.vocab_size)
+    return ModalityVariant(base=base, layout=layout, tokenizer=tokenizer)

@@ -1,0 +1,1 @@
+"""The sample gallery of an ablation: presets and contact sheets."""

@@ -1,0 +1,163 @@
+"""From what is asked for to what a model makes of it: targets in order, settings over defaults, values at the end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lightning_modules.inference.inputs import PreparedInputs, UserInput, has_full_image, prepare_user_inputs
+from lightning_modules.inference.instances import INSTANCES, dense_instances
+from lightning_modules.inference.settings import GenerationOptions, build_generation_plan
+from modalities.errors import UnknownNameError
+from networks.batch import PaddedTokens
+from networks.fourm.model import FourM
+from networks.generation.config import GenerationConfig, GenerationError
+from networks.generation.defaults import sort_targets
+from networks.generation.generate import generate_iter
+from networks.generation.inputs import ConditionInput
+from networks.generation.state import KnownTokens
+from networks.streams import PIXELS_SUFFIX, StreamKind
+from networks.tokenizers.codec import Codec, decode_dense, decode_sequences, is_dense
+
+ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
+"""Short names that a request may use."""
+
+Progress = Callable[[str, int, int], None]
+"""Takes the target at work, its steps done, and its steps in all; 0 where that is open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """What is to be generated from what."""
+
+    sources: Mapping[str, UserInput] = field(default_factory=dict)
+    targets: Sequence[str] = ()
+    settings: GenerationOptions = field(default_factory=GenerationOptions)
+    num: int = 1
+    """Variations."""
+    seed: int = 0
+    points: int = 0
+    """Query points of a dense map of instances, side by side in one batch; 0 writes instances as one sequence."""
+    is_ordered: bool = True
+    """True for the published order of targets, False for the order given."""
+
+    def to_argv(self) -> list[str]:
+        """The request as ``fourm generate`` takes it, without the model and where to write."""
+        words: list[str] = []
+        for name, source in self.sources.items():
+            words += ["--from", f"{name}={source.value}"]
+            words += ["--mask", f"{name}={source.mask}"] if source.mask is not None else []
+        words += ["--to", ",".join(self.targets)]
+        words += [] if self.is_ordered else ["--in-order"]
+        words += self.settings.to_argv()
+        for name, default in (("num", 1), ("points", 0)):
+            words += [f"--{name}", str(getattr(self, name))] if getattr(self, name) != default else []
+        return [*words, "--seed", str(self.seed)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationResult:
+    """What a request came to."""
+
+    targets: list[str]
+    """In the order in which they were generated."""
+    prepared: PreparedInputs
+    plan: GenerationConfig
+    parts: Mapping[str, KnownTokens]
+    values: dict[str, list[Any]]
+    """By target, one for each variation."""
+
+
+def run_request(
+    model: FourM, codec: Codec, request: GenerationRequest, progress: Progress = lambda *_: None
+) -> GenerationResult:
+    """Generate what is asked for.
+
+    Raises:
+        UserError: An input, a target or a setting does not fit the model, or a file cannot be read.
+    """
+    targets = [resolve_target(name, codec) for name in request.targets]
+    targets = sort_targets(targets) if request.is_ordered else targets
+    sources = {resolve_alias(name): source for name, source in request.sources.items()}
+    if request.num < 1:
+        raise GenerationError(f"--num must be at least 1, got {request.num}.")
+    prepared = prepare_user_inputs(model, codec, sources, targets, request.num)
+    plan = build_generation_plan(
+        request.settings,
+        codec.streams,
+        targets,
+        from_image=has_full_image(prepared.condition_inputs, model),
+        resolve_stream=lambda name: _condition_stream(resolve_alias(name), prepared),
+        condition_inputs=prepared.condition_inputs,
+    )
+    parts = _generate_parts(model, prepared, targets, plan, request, progress)
+    values = {name: _decode_values(codec, name, parts[name]) for name in targets if name in parts}
+    if request.points and INSTANCES in targets:
+        condition_inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
+        generator = torch.Generator().manual_seed(request.seed)
+        values[INSTANCES] = [dense_instances(model, codec, condition_inputs, plan, request.points, generator)]
+    return GenerationResult(targets=targets, prepared=prepared, plan=plan, parts=parts, values=values)
+
+
+def resolve_alias(name: str) -> str:
+    """A modality's name for a short one."""
+    return ALIASES.get(name, name)
+
+
+def resolve_target(name: str, codec: Codec) -> str:
+    """The target that is meant by ``name``.
+
+    Raises:
+        UnknownNameError: The model has no such target.
+        GenerationError: It is an input only.
+    """
+    full = resolve_alias(name)
+    targets = [stream.name for stream in codec.streams if stream.is_target]
+    if full in targets:
+        return full
+    if full in codec.modalities:
+        raise GenerationError(f"{full} is an input only and cannot be generated. Targets: {', '.join(targets)}.")
+    raise UnknownNameError("target of this model", name, targets)
+
+
+def _generate_parts(
+    model: FourM,
+    prepared: PreparedInputs,
+    targets: Sequence[str],
+    plan: GenerationConfig,
+    request: GenerationRequest,
+    progress: Progress,
+) -> Mapping[str, KnownTokens]:
+    """Every part at the end. What a dense map of instances needs is generated without them."""
+    chosen = [name for name in targets if not (request.points and name == INSTANCES)]
+    generator = torch.Generator().manual_seed(request.seed)
+    parts: Mapping[str, KnownTokens] = {}
+    if not chosen and targets:
+        return parts
+    for state in generate_iter(model, prepared.condition_inputs, chosen, plan, generator, num_samples=request.num):
+        stream = model.streams[model.index[state.target]]
+        progress(state.target, state.step, plan.for_stream(state.target).steps if stream.kind is StreamKind.grid else 0)
+        parts = state.parts
+    return parts
+
+
+def _as_condition(part: KnownTokens) -> ConditionInput:
+    """A finished target as an input."""
+    return ConditionInput(tokens=PaddedTokens(values=part.ids, lengths=part.known.sum(dim=1)))
+
+
+def _condition_stream(name: str, prepared: PreparedInputs) -> str:
+    """The stream that a condition means: an image's pixels where only those are given."""
+    return (
+        name + PIXELS_SUFFIX
+        if name not in prepared.condition_inputs and name + PIXELS_SUFFIX in prepared.condition_inputs
+        else name
+    )
+
+
+@torch.no_grad()
+def _decode_values(codec: Codec, name: str, part: KnownTokens) -> list[Any]:
+    if is_dense(codec, name):
+        return decode_dense(codec, name, part.ids)
+    return decode_sequences(codec, name, part.rows()).values

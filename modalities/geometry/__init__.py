@@ -1,0 +1,1 @@
+"""Boxes, masks, poses and the body's kinematics."""

@@ -1,0 +1,242 @@
+"""What modalities on a grid of pixels share: files, views, tensors, constant guesses. Pictures, class maps, edges.
+
+A value is an array (side, side) or, with several channels, (side, side, channels), where side is `Dense.side`.
+"""
+
+import abc
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, Shaped, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modalities.errors import DataError
+from modalities.layouts import Dense
+from modalities.metrics.maps import class_map_metrics, edge_metrics
+from modalities.rendering.colors import render_class_map
+from modalities.spec import Crop, MetricInfo, Modality
+from modalities.storage.files import (
+    check_shape,
+    crop_and_resize,
+    read_array,
+    read_lossless_image,
+    write_array,
+    write_image,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseModality(Modality):
+    """A modality whose value is one array of fixed shape."""
+
+    @property
+    def dense_layout(self) -> Dense:
+        """The layout, which is a grid."""
+        assert isinstance(self.layout, Dense)
+        return self.layout
+
+    def collate(self, values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:
+        """The values stacked."""
+        return stack_arrays(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageModality(DenseModality):
+    """Measured levels on pixels. Between pixels they are interpolated, so files may have any resolution."""
+
+    def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
+        """The part that the view shows, bilinear."""
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=False)
+
+    def constant_baseline(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """The mean of each pixel."""
+        return elementwise_mean(values).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMap(DenseModality):
+    """A class for each pixel, uint8. Files are gray images of class indices, which palettes may colour.
+
+    A level from `layout.channels` on is no class: it is kept in files and views, left out by metrics, and enters the
+    tokenizer as class 0.
+    """
+
+    classes: tuple[str, ...]
+    """Names of the classes, by index."""
+    suffix: str = ".png"
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.dense_layout.channels or not 2 <= len(self.classes) <= 256:
+            raise ValueError(
+                f"{self.name} has {len(self.classes)} classes and a layout for {self.dense_layout.channels}; "
+                "both must be equal, 2 to 256."
+            )
+
+    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
+        """The class indices in a gray or palette image."""
+        return read_grayscale(path)
+
+    def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
+        """Write the class indices as a gray image."""
+        write_image(path, value)
+
+    def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
+        """The part that the view shows, by the nearest pixel."""
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
+
+    def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+        """A fixed colour for each class."""
+        return render_class_map(value, len(self.classes))
+
+    def metrics(self) -> dict[str, MetricInfo]:
+        """Mean intersection over union, share of right pixels."""
+        return class_map_metrics(len(self.classes))
+
+    def constant_baseline(self, values: Sequence[UInt8[np.ndarray, "h w"]]) -> UInt8[np.ndarray, "h w"]:
+        """The commonest class of each pixel; of equals the first."""
+        counts = np.zeros((256, first_value(values).size), dtype=np.int32)
+        places = np.arange(counts.shape[1])
+        for value in values:
+            counts[value.ravel(), places] += 1
+        guess: UInt8[np.ndarray, "h w"] = counts[: len(self.classes)].argmax(axis=0).astype(np.uint8)
+        return guess.reshape(first_value(values).shape)
+
+    @property
+    def normalization(self) -> str:
+        """What `prepare` does."""
+        return "class indices as they are, levels that are no class as 0"
+
+    def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "1 h w"]:
+        """The class indices."""
+        classes: Int64[np.ndarray, "1 h w"] = np.where(value < len(self.classes), value, 0).astype(np.int64)[None]
+        return classes
+
+    def postprocess(self, row: Float32[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w"]:
+        """The class of the greatest logit."""
+        classes: UInt8[np.ndarray, "h w"] = row.argmax(axis=0).astype(np.uint8)
+        return classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeMap(DenseModality):
+    """Edges: 1 where there is one, 0 elsewhere, uint8. Files are black and white images, an edge from half gray on."""
+
+    suffix: str = ".png"
+    threshold: float = 0.0
+    """Reconstructed level, from -1 for none to 1 for an edge, above which a pixel is one."""
+
+    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
+        """The edges in a gray image."""
+        return (read_grayscale(path) >= 128).astype(np.uint8)
+
+    def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
+        """Write edges white on black."""
+        write_image(path, value * np.uint8(255))
+
+    def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
+        """The part that the view shows, by the nearest pixel."""
+        return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
+
+    def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+        """White edges on black."""
+        return np.repeat(value[..., None] * np.uint8(255), 3, axis=-1)
+
+    def metrics(self) -> dict[str, MetricInfo]:
+        """F1 of pixels, and F1 where one pixel off is near enough."""
+        return edge_metrics()
+
+    def constant_baseline(self, values: Sequence[UInt8[np.ndarray, "h w"]]) -> UInt8[np.ndarray, "h w"]:
+        """The pixels that are edges more often than a limit, which is chosen for the best F1 over all ``values``.
+
+        No constant map has a better F1 on them.
+        """
+        share = elementwise_mean(values)
+        often = np.sort(share.ravel())[::-1]
+        # The k commonest pixels find the sum of their shares, claim k and miss what is left of the total.
+        scores = 2 * often.cumsum() / (np.arange(1, often.size + 1) + max(float(often.sum()), 1e-12))
+        limit = often[int(scores.argmax())]
+        edges: UInt8[np.ndarray, "h w"] = ((share >= limit) & (share > 0)).astype(np.uint8)
+        return edges
+
+    @property
+    def normalization(self) -> str:
+        """What `prepare` does."""
+        return "edges as 1, all else as -1"
+
+    def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "1 1 h w"]:
+        """-1 for none, 1 for an edge."""
+        levels: Float32[np.ndarray, "1 1 h w"] = (value.astype(np.float32) * 2 - 1)[None, None]
+        return levels
+
+    def postprocess(self, row: Float32[np.ndarray, "1 h w"]) -> UInt8[np.ndarray, "h w"]:
+        """An edge where the level is above the threshold."""
+        edges: UInt8[np.ndarray, "h w"] = (row[0] > self.threshold).astype(np.uint8)
+        return edges
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayModality(DenseModality):
+    """A modality whose files are .npy arrays of 32-bit floats."""
+
+    @property
+    @abc.abstractmethod
+    def file_shape(self) -> tuple[int | None, ...]:
+        """Shape of the arrays in files; None where any length will do."""
+
+    def read(self, path: Path) -> NDArray[np.float32]:
+        """The array in a .npy file."""
+        return read_array(path, self.file_shape)
+
+    def write(self, path: Path, value: NDArray[np.float32]) -> None:
+        """Write a .npy file."""
+        write_array(path, np.asarray(value, dtype=np.float32))
+
+
+def read_grayscale(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """The levels of a lossless gray or palette image of 8 bits.
+
+    Raises:
+        DataError: The file is missing, damaged, of another type, in colours or of 16 bits.
+    """
+    levels = read_lossless_image(path)
+    check_shape(path, levels.shape, (None, None))
+    if levels.dtype != np.uint8:
+        raise DataError(f"{path} has levels of 16 bits, expected 8.")
+    return levels.astype(np.uint8)
+
+
+def stack_arrays(values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:
+    """Arrays of one shape as one tensor."""
+    return torch.from_numpy(np.stack(list(values)))
+
+
+def elementwise_mean(values: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
+    """The mean of each place over arrays of one shape, one at a time.
+
+    Raises:
+        ValueError: There are none.
+    """
+    total: NDArray[np.float64] | None = None
+    count = 0
+    for value in values:
+        total = value.astype(np.float64) if total is None else total + value
+        count += 1
+    if total is None:
+        raise ValueError("The mean of no values is not known.")
+    return total / count
+
+
+def first_value(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The first value.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not len(values):
+        raise ValueError("There is no typical one of no values.")
+    return values[0]

@@ -1,0 +1,240 @@
+"""What sequence modalities share: JSON and text files, a reader of generated words, and prose."""
+
+import abc
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalities.errors import DataError
+from modalities.metrics.text import text_metrics, word_f1
+from modalities.spec import Crop, MetricInfo, Parsed, SequenceModality, Value
+from modalities.storage.atomic import write_file_atomic
+from modalities.vocabulary import CODES_ON_AXIS_0, strip_control_tokens
+
+_COORDINATE = re.compile(r"v([0-3])=(0|[1-9]\d{0,2})")
+
+MEDOID_SAMPLE = 200
+"""Most values that a medoid is compared with."""
+MEDOID_CANDIDATES = 32
+"""Most values that a medoid is looked for among."""
+
+
+class TokenReader:
+    """The words of a generated text, read from left to right. Asking for what is not there moves nothing."""
+
+    def __init__(self, text: str) -> None:
+        self._words = text.split()
+        self._position = 0
+
+    @property
+    def at_end(self) -> bool:
+        """True where no word is left."""
+        return self._position >= len(self._words)
+
+    def read_word(self, *expected: str) -> str | None:
+        """The next word, if it is one of ``expected``."""
+        if self.at_end or self._words[self._position] not in expected:
+            return None
+        self._position += 1
+        return self._words[self._position - 1]
+
+    def read_coordinates(self, *axes: int) -> tuple[int, ...] | None:
+        """The next numbers, if they are on these axes in this order."""
+        found = [self._coordinate(self._position + step) for step in range(len(axes))]
+        if any(item is None or item[0] != axis for item, axis in zip(found, axes, strict=True)):
+            return None
+        self._position += len(axes)
+        return tuple(item[1] for item in found if item is not None)
+
+    def read_codes(self, count: int, vocab_size: int) -> tuple[int, ...] | None:
+        """The next ``count`` learnt codes, if they are there and below ``vocab``."""
+        found: list[int] = []
+        for step in range(count):
+            item = self._coordinate(self._position + step)
+            code = _code_of_coordinate(item)
+            if code is None or code >= vocab_size:
+                return None
+            found.append(code)
+        self._position += count
+        return tuple(found)
+
+    def read_name(self) -> str:
+        """The words up to the next number or the end, joined; empty where there are none."""
+        begin = self._position
+        while not self.at_end and self._coordinate(self._position) is None:
+            self._position += 1
+        return " ".join(self._words[begin : self._position])
+
+    def skip_to(self, is_start: Callable[[str], bool]) -> None:
+        """Move past the next word, and on to the first word after it with which an element may begin."""
+        self._position += 1
+        while not self.at_end and not is_start(self._words[self._position]):
+            self._position += 1
+
+    def _coordinate(self, position: int) -> tuple[int, int] | None:
+        match = _COORDINATE.fullmatch(self._words[position]) if position < len(self._words) else None
+        return (int(match[1]), int(match[2])) if match else None
+
+
+def _code_of_coordinate(item: tuple[int, int] | None) -> int | None:
+    """The learnt code that a number on an axis spells, if it spells one as published."""
+    match item:
+        case (0, value) if value < CODES_ON_AXIS_0:
+            return value
+        case (1, value):
+            return value + CODES_ON_AXIS_0
+        case _:
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordModality(SequenceModality):
+    """A modality whose files are JSON."""
+
+    suffix: str = ".json"
+
+    @abc.abstractmethod
+    def to_json(self, value: Value) -> Any:
+        """``value`` in types that JSON knows."""
+
+    @abc.abstractmethod
+    def from_json(self, data: Any) -> Value:
+        """The value that `to_json` wrote; KeyError, TypeError or ValueError where ``data`` is something else."""
+
+    def read(self, path: Path) -> Value:
+        """The value in a JSON file."""
+        text = read_text_file(path)
+        try:
+            return self.from_json(json.loads(text))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{path} does not hold {self.title.lower()} as JSON: {reason}.") from error
+
+    def write(self, path: Path, value: Value) -> None:
+        """Write ``value`` as JSON."""
+        write_text_file(path, json.dumps(self.to_json(value)) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeTextModality(SequenceModality):
+    """A text in words. The value is a string; upper case and spacing do not survive the text vocabulary."""
+
+    suffix: str = ".txt"
+
+    def read(self, path: Path) -> str:
+        """The text of a .txt file, or the string in a .json file."""
+        text = read_text_file(path)
+        if path.suffix != ".json":
+            return text.strip()
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON: {error}.") from error
+        if not isinstance(value, str):
+            raise DataError(f"{path} should hold one JSON string, found {type(value).__name__}.")
+        return value
+
+    def write(self, path: Path, value: str) -> None:
+        """Write the text, as a JSON string where the file is called .json."""
+        write_text_file(path, (json.dumps(value) if path.suffix == ".json" else value) + "\n")
+
+    def to_json(self, value: str) -> str:
+        """The text itself."""
+        return value
+
+    def from_json(self, data: Any) -> str:
+        """The text itself."""
+        if not isinstance(data, str):
+            raise TypeError(f"expected a string, found {type(data).__name__}")
+        return data
+
+    def transform(self, value: str, crop: Crop) -> str:
+        """The same text, left and right exchanged where the view is mirrored."""
+        return swap_left_right(value) if crop.flip else value
+
+    def render(self, value: str) -> str:
+        """The text."""
+        return value
+
+    def serialize(self, value: str, rng: np.random.Generator, codes: NDArray[np.int64] | None = None) -> str:
+        """The text, without anything that reads as a control token."""
+        return " ".join(strip_control_tokens(value).split())
+
+    def parse(self, text: str) -> Parsed:
+        """The text with its punctuation put back against the words; control tokens are left out and not well-formed."""
+        value = attach_punctuation(strip_control_tokens(text))
+        return Parsed(value=value, well_formed=bool(value) and strip_control_tokens(text) == text)
+
+    def metrics(self) -> dict[str, MetricInfo]:
+        """BLEU, F1 of words and of words that state a fact, and the share of texts that are right throughout."""
+        return text_metrics()
+
+    def constant_baseline(self, values: Sequence[str]) -> str:
+        """The text that shares most words with the others."""
+        return str(medoid(values, word_f1, empty=""))
+
+
+def attach_punctuation(text: str) -> str:
+    """Return words and punctuation apart by spaces as a person would write them."""
+    text = " ".join(text.split())
+    text = re.sub(r" ([.,;:!?%)\]}])", r"\1", text)
+    text = re.sub(r"([(\[{]) ", r"\1", text)
+    return re.sub(r"(\w) (['\u2019-]) (\w)", r"\1\2\3", text)
+
+
+_OPPOSITE_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+
+
+def swap_left_right(text: str) -> str:
+    """Return ``text`` with left and right exchanged. Other senses of the two words are exchanged too."""
+    return re.sub(r"\b(left|right)\b", lambda match: _OPPOSITE_SIDE.get(match[0], match[0]), text, flags=re.IGNORECASE)
+
+
+def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], empty: Value) -> Value:
+    """Return the value most alike to the others by mean ``likeness(guess, truth)``, or ``empty`` where there is none.
+
+    Values spread evenly over those given stand for all; of equals the first is taken.
+    """
+    if not values:
+        return empty
+    sample = _subsample(values, MEDOID_SAMPLE)
+    candidates = _subsample(sample, MEDOID_CANDIDATES)
+    scores = [float(np.mean([similarity(guess, truth) for truth in sample])) for guess in candidates]
+    return candidates[int(np.argmax(scores))]
+
+
+def _subsample(values: Sequence[Value], max_count: int) -> list[Value]:
+    """At most ``most`` of ``values``, at even steps."""
+    count = min(len(values), max_count)
+    return [values[index * len(values) // count] for index in range(count)]
+
+
+def read_text_file(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        DataError: The file is missing, unreadable or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except OSError as error:
+        raise DataError(f"{path} could not be read: {error.strerror}.") from error
+
+
+def write_text_file(path: Path, text: str) -> None:
+    """Write a UTF-8 file that is there whole or not at all.
+
+    Raises:
+        DataError: The folder is missing or may not be written to, or the disk is full.
+    """
+    write_file_atomic(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,1 @@
+"""torchmetrics of every kind of value."""

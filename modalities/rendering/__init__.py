@@ -1,0 +1,1 @@
+"""Pictures for people: colors of values, and sheets of pictures."""

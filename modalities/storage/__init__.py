@@ -1,0 +1,1 @@
+"""Files: reading and writing values, atomic writing, records as JSON."""

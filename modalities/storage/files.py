@@ -1,0 +1,193 @@
+"""Reading and writing of images and arrays, whole or not at all, and the resampling of what they hold."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from modalities.errors import DataError
+from modalities.spec import Crop
+from modalities.storage.atomic import write_file_atomic
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+"""Image types that are read."""
+LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+"""Image types that keep every level, which maps need and photographs do not."""
+
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises on files that are damaged, or larger than any photograph."""
+
+
+def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
+    """The type of a file, in lower case.
+
+    Raises:
+        DataError: It is none of those known.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in allowed:
+        raise DataError(f"{path} has type {suffix or 'none'!r}, expected one of {', '.join(allowed)}.")
+    return suffix
+
+
+def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The colours of any image file, whatever its name, upright: cameras note in the file how they were held.
+
+    Of 16 bits of gray the upper 8 are taken.
+
+    Raises:
+        DataError: The file is missing, no image, damaged, or has numbers that are no 8 or 16 bits.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES and path.exists() and not _is_image(path):
+        check_suffix(path, IMAGE_SUFFIXES)
+    image = _open_image(path, apply_exif_orientation=True)
+    if image.mode.startswith(("I", "F")):
+        levels = np.asarray(image)
+        if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
+            raise DataError(f"{path} has pixels of kind {image.mode}, expected 8 or 16 bits a channel.")
+        gray = (levels.astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=-1)
+    return np.asarray(image.convert("RGB"))
+
+
+def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The levels of a lossless image as they are stored: (h, w) for gray and palettes, (h, w, 3) for colours.
+
+    Raises:
+        DataError: The file is missing, no lossless image, or damaged.
+    """
+    check_suffix(path, LOSSLESS_SUFFIXES)
+    image = _open_image(path, apply_exif_orientation=False)
+    match image.mode:
+        case "L" | "P":
+            return np.asarray(image, dtype=np.uint8)
+        case "1":
+            return np.asarray(image, dtype=np.uint8) * np.uint8(255)
+        case "RGB" | "RGBA":
+            return np.asarray(image.convert("RGB"))
+        case "I;16" | "I;16B" | "I":
+            return np.asarray(image).astype(np.uint16)
+        case _:
+            raise DataError(f"{path} has pixels of kind {image.mode}, expected 8 or 16 bits of gray, or colours.")
+
+
+def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write gray levels (h, w) of 8 or 16 bits, or colours (h, w, 3), in the type that the name says.
+
+    Raises:
+        DataError: The type is unknown, or the file could not be written.
+    """
+    suffix = check_suffix(path, IMAGE_SUFFIXES)
+    kind = Image.registered_extensions()[suffix]
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    write_file_atomic(path, lambda file: image.save(file, format=kind))
+
+
+def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+    """The floating-point numbers of a .npy file.
+
+    ``shape`` is what to expect, None where any length will do.
+
+    Raises:
+        DataError: The file is missing, not .npy, damaged, of another shape, or holds something else.
+    """
+    check_suffix(path, (".npy",))
+    try:
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):
+                raise ValueError("it goes on after its last number")
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise DataError(f"{path} is not a whole .npy file: {_one_line(error)}.") from error
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"{path} holds {array.dtype}, expected numbers.")
+    check_shape(path, array.shape, shape)
+    return array.astype(np.float32)
+
+
+def write_array(path: Path, array: NDArray[np.float32]) -> None:
+    """Write a .npy file.
+
+    Raises:
+        DataError: The name ends otherwise, or the file could not be written.
+    """
+    check_suffix(path, (".npy",))
+    write_file_atomic(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
+    """Make sure that a file's array has the expected shape.
+
+    Raises:
+        DataError: It has another; the message says both.
+    """
+    fits = len(found) == len(expected) and all(
+        expected_dim in (None, found_dim) for found_dim, expected_dim in zip(found, expected, strict=True)
+    )
+    if not fits or 0 in found:
+        expected_text = ", ".join("any" if expected_dim is None else str(expected_dim) for expected_dim in expected)
+        raise DataError(f"{path} has shape {found}, expected ({expected_text}).")
+
+
+def crop_and_resize(value: Shaped[np.ndarray, "h w *c"], crop: Crop, side: int, *, nearest: bool) -> NDArray[Any]:
+    """What ``view`` shows of an array, at ``side`` x ``side`` and in the same type.
+
+    Either the nearest value, or bilinear with a wider filter where the array shrinks, as Pillow does it.
+    """
+    height, width = value.shape[:2]
+    if nearest:
+        steps = (np.arange(side) + 0.5) / side
+        rows = ((crop.top + steps * crop.height) * height).astype(int).clip(0, height - 1)
+        columns = ((crop.left + steps * crop.width) * width).astype(int).clip(0, width - 1)
+        cropped = value[rows[:, None], columns[None, :]]
+    else:
+        cropped = _crop_and_resize_bilinear(value, crop, side)
+    return np.ascontiguousarray(cropped[:, ::-1] if crop.flip else cropped)
+
+
+def _crop_and_resize_bilinear(value: Shaped[np.ndarray, "h w *c"], crop: Crop, side: int) -> NDArray[Any]:
+    height, width = value.shape[:2]
+    box = (
+        max(crop.left * width, 0.0),
+        max(crop.top * height, 0.0),
+        min((crop.left + crop.width) * width, width),
+        min((crop.top + crop.height) * height, height),
+    )
+
+    def resized(layer: NDArray[Any]) -> NDArray[Any]:
+        image = Image.fromarray(np.ascontiguousarray(layer))
+        return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+    if value.ndim == 2 or (value.dtype == np.uint8 and value.shape[2] == 3):
+        return resized(value)
+    return np.stack([resized(value[..., channel]) for channel in range(value.shape[2])], axis=-1)
+
+
+def _is_image(path: Path) -> bool:
+    """True where a file begins as an image does, whatever its name."""
+    try:
+        with Image.open(path):
+            return True
+    except _PILLOW_ERRORS:
+        return False
+
+
+def _open_image(path: Path, *, apply_exif_orientation: bool) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return ImageOps.exif_transpose(image) if apply_exif_orientation else image.copy()
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except _PILLOW_ERRORS as error:
+        raise DataError(f"{path} is not a whole image: {_one_line(error)}.") from error
+
+
+def _one_line(error: BaseException) -> str:
+    """What an error says, in one line without a full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,1 @@
+"""The 4M encoder-decoder."""

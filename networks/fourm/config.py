@@ -1,0 +1,138 @@
+"""The 4M model's shape: the published sizes, and what may differ from them."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from modalities.errors import ConfigError
+from networks.layers.blocks import BiasConfig, BlockConfig
+
+
+class Size(Enum):
+    """The published sizes, and one below them that fits a laptop's CPU."""
+
+    nano = "nano"
+    tiny = "tiny"
+    small = "small"
+    B = "B"
+    L = "L"
+    XL = "XL"
+
+
+SHAPES = {
+    Size.nano: (64, 2, 3, 2),
+    Size.tiny: (384, 6, 6, 6),
+    Size.small: (512, 8, 8, 8),
+    Size.B: (768, 12, 12, 12),
+    Size.L: (1024, 16, 24, 24),
+    Size.XL: (2048, 32, 24, 24),
+}
+"""Width, heads, encoder depth and decoder depth of each size."""
+
+
+class Sharing(Enum):
+    """Which token tables are one."""
+
+    all = "all"
+    """Encoder inputs, decoder inputs and heads."""
+    decoder = "decoder"
+    """Decoder inputs and heads, as in the papers' tied models."""
+    none = "none"
+    """Three tables, as in the released checkpoints."""
+
+
+class Init(Enum):
+    """How weights start."""
+
+    published = "published"
+    """Xavier uniform, embeddings of standard deviation 0.02."""
+    local = "local"
+    """Attention that looks at its own place from the start, which lets a small model leave the positional marginal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourMConfig:
+    """The model's shape. The defaults are the papers' SwiGLU models without biases."""
+
+    size: Size = Size.B
+    """Width, heads, encoder and decoder depth in one word."""
+    width: int | None = None
+    """Overrides the size's width."""
+    heads: int | None = None
+    """Overrides the size's number of heads."""
+    encoder_depth: int | None = None
+    """Overrides the size's encoder depth."""
+    decoder_depth: int | None = None
+    """Overrides the size's decoder depth."""
+    mlp_ratio: float = 4.0
+    """Hidden width of the MLP over the model's width, before the two thirds of a gated one."""
+    gated: bool = True
+    """SwiGLU where true, GELU where false."""
+    bias: bool = False
+    """Biases everywhere: norms, attention, MLP, context and embedding projections."""
+    biases: BiasConfig | None = None
+    """Biases one by one, in place of `bias`; published models have some only."""
+    qk_norm: bool = False
+    """Norms on each head's queries and keys."""
+    sharing: Sharing = Sharing.decoder
+    """Which token tables are one."""
+    registers: int = 0
+    """Learnt tokens that the encoder carries beside the input."""
+    init: Init = Init.published
+    """How weights start."""
+    deep_stem: bool = False
+    """A residual MLP beside the linear patch projection."""
+    position_scale: float = 1.0
+    """Factor on the fixed position codes."""
+    max_period: float = 10_000.0
+    """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
+    learned_positions: bool = False
+    """Learnt positions in place of sines and cosines."""
+    shared_positions: bool = True
+    """One table of learnt positions for encoder and decoder; published models have two."""
+    shared_streams: bool = True
+    """One code per stream for encoder and decoder, as in published models."""
+    token_loss: bool = False
+    """Mean over tokens where true; mean over modalities of their means, as in the papers, where false."""
+    published_loss: bool = False
+    """The published code's averages: a modality without a target in the batch counts as a loss of 0, and tokens are
+    weighted by the size of their vocabulary."""
+
+    def __post_init__(self) -> None:
+        width, heads, *depths = self.shape
+        if min(width, heads) < 1 or min(depths) < 0:
+            raise ConfigError(
+                f"model.width and model.heads must be positive and depths not negative, got {self.shape}."
+            )
+        if width % heads or width % 4:
+            raise ConfigError(f"model.width must be a multiple of model.heads and of 4, got {width} and {heads}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Width, heads, encoder depth, decoder depth."""
+        width, heads, encoder, decoder = SHAPES[self.size]
+        return (
+            self.width or width,
+            self.heads or heads,
+            encoder if self.encoder_depth is None else self.encoder_depth,
+            decoder if self.decoder_depth is None else self.decoder_depth,
+        )
+
+    @property
+    def block(self) -> BlockConfig:
+        """The shape of one block."""
+        width, heads, _, _ = self.shape
+        return BlockConfig(
+            width=width,
+            heads=heads,
+            mlp_ratio=self.mlp_ratio,
+            gated=self.gated,
+            biases=self.resolved_biases,
+            qk_norm=self.qk_norm,
+        )
+
+    @property
+    def resolved_biases(self) -> BiasConfig:
+        """Which parts have biases."""
+        if self.biases is not None:
+            return self.biases
+        return BiasConfig.all_enabled() if self.bias else BiasConfig()

@@ -1,0 +1,85 @@
+"""From the decoder's answers to logits and losses."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from networks.kernels.linear import MIN_ONEDNN_WIDTH, linear, round_up_rows
+from networks.streams import Stream
+
+
+def output_weights(table: Float[Tensor, "v d"], predictable: tuple[int, ...]) -> Float[Tensor, "k d"]:
+    """The rows of a vocabulary's ``table`` that are chosen among; all where none are named."""
+    return table.index_select(0, predictable_ids(predictable, table.device)) if predictable else table
+
+
+@lru_cache
+def predictable_ids(predictable: tuple[int, ...], device: torch.device) -> Int[Tensor, " k"]:
+    """The ids that are chosen among, on a device."""
+    # What is made in inference mode could not be used in training, if that comes later.
+    with torch.inference_mode(mode=False):
+        return torch.tensor(predictable, device=device)
+
+
+def class_indices(ids: Int[Tensor, "*shape"], predictable: tuple[int, ...]) -> Int[Tensor, "*shape"]:
+    """Ids as numbers of the classes that a head chooses among; any other id counts as the first."""
+    if not predictable:
+        return ids
+    known = predictable_ids(predictable, ids.device)
+    index = torch.searchsorted(known, ids).clamp(max=len(known) - 1)
+    return torch.where(known[index] == ids, index, 0)
+
+
+def token_cross_entropy(
+    decoded: Float[Tensor, "r d"],
+    targets: Int[Tensor, " r"],
+    head: Float[Tensor, "k d"],
+    predictable: tuple[int, ...],
+) -> Float[Tensor, " r"]:
+    """Each row's cross-entropy among what its head chooses among, in nats; a target that is none of it is the first."""
+    matmul = linear if _use_padded_rows(decoded) else F.linear
+    return F.cross_entropy(matmul(decoded, head).float(), class_indices(targets, predictable), reduction="none")
+
+
+def _use_padded_rows(decoded: Float[Tensor, "r d"]) -> bool:
+    """Each head has its own numbers of rows: a narrow one is not worth a program of oneDNN's for each of them."""
+    return decoded.shape[1] >= MIN_ONEDNN_WIDTH
+
+
+def stream_losses(
+    decoded: Float[Tensor, "slots d"],
+    targets: Int[Tensor, " slots"],
+    rows: Mapping[str, Int[Tensor, " _"]],
+    streams: Mapping[str, Stream],
+    tables: Mapping[str, Tensor],
+) -> dict[str, Float[Tensor, ""]]:
+    """The mean cross-entropy of each stream's targets, in nats.
+
+    Streams of one head go through it together: one product, and one gradient of its weights, however many they are.
+
+    Args:
+        rows: The slots that have a target, by stream.
+        tables: The rows of every vocabulary.
+    """
+    heads: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for name in rows:
+        heads.setdefault((streams[name].vocabulary, streams[name].predictable), []).append(name)
+    parts, sizes = [], []
+    for names in heads.values():
+        slots = torch.cat([rows[name] for name in names])
+        # The last row again, for a round number of them; what is made of it is left out.
+        padding = slots[-1:].expand(round_up_rows(len(slots)) - len(slots) if _use_padded_rows(decoded) else 0)
+        parts += [slots, padding]
+        sizes.append([*(len(rows[name]) for name in names), len(padding)])
+    order = torch.cat(parts)
+    features, labels = (x.index_select(0, order).split([sum(slots) for slots in sizes]) for x in (decoded, targets))
+    losses: dict[str, Tensor] = {}
+    for number, ((vocabulary, predictable), names) in enumerate(heads.items()):
+        head = output_weights(tables[vocabulary], predictable)
+        per_token = token_cross_entropy(features[number], labels[number], head, predictable)
+        losses.update({name: slots.mean() for name, slots in zip(names, per_token.split(sizes[number]), strict=False)})
+    return {name: losses[name] for name in rows}

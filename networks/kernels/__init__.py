@@ -1,0 +1,1 @@
+"""Faster products on CPUs, behind plain calls with a plain fallback."""

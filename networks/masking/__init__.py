@@ -1,0 +1,1 @@
+"""Which tokens the encoder sees and the decoder predicts."""

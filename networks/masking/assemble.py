@@ -1,0 +1,213 @@
+"""From chosen places to a `TokenBatch`: slots of fixed width, filled from the samples in two look-ups on their device.
+
+Patches are cut and vectors copied only where they were chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Integer, Num
+from numpy import ndarray
+from torch import Tensor
+
+from modalities.vocabulary import NUM_SENTINELS, SENTINEL_0_ID
+from networks.batch import IGNORE, PackedInputs, Samples, TokenBatch
+from networks.masking.picks import Selection
+from networks.streams import Stream, StreamKind
+
+ZERO_ROW, IGNORE_ROW, SENTINELS_START = 0, 1, 2
+"""Where the pool of ids holds 0, `IGNORE`, and ``[S_0]``."""
+TOKENS_START = SENTINELS_START + NUM_SENTINELS
+GATHER_CHUNK_SIZE = 1 << 17
+"""Numbers that are gathered and scaled at once on a CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdTable:
+    """Every id of a batch in one table, so that a look-up fills all slots whatever their streams."""
+
+    ids: Int[Tensor, " size"]
+    first: Int[ndarray, " s"]
+    """Where each stream begins; `NOTHING` for streams without ids."""
+    width: Int[ndarray, " s"]
+    """Ids of one sample of each stream; 0 for streams without ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotIndex:
+    """Where picks go."""
+
+    slot: Int[ndarray, " r"]
+    """Index into the flattened slots."""
+    sample: Int[ndarray, " r"]
+    stream: Int[ndarray, " r"]
+    width: int
+
+
+def assemble(
+    samples: Samples,
+    streams: Sequence[Stream],
+    encoder: Selection,
+    decoder: Selection,
+    widths: tuple[int, int] | None = None,
+) -> TokenBatch:
+    """The batch of the chosen tokens. Streams lie side by side in each sample, padding at the end.
+
+    Args:
+        widths: Slots of the encoder and the decoder; the least that hold everything where None.
+    """
+    lengths = next(iter(samples.values())).lengths
+    b, device = len(lengths), lengths.device
+    encoder_slots = assign_slots(encoder, b, len(streams), widths[0] if widths else None)
+    decoder_slots = assign_slots(decoder, b, len(streams), widths[1] if widths else None)
+    table = build_id_table(samples, streams, device)
+    is_grid = np.array([stream.kind is StreamKind.grid for stream in streams])
+    assert decoder.decoder_input_index is not None
+    input_rows = np.where(
+        is_grid[decoder_slots.stream], ZERO_ROW, table_index(table, decoder_slots, decoder.decoder_input_index)
+    )
+
+    def to_slots(slots: SlotIndex, values: ndarray, empty: int = 0) -> Tensor:
+        flat = np.full(b * slots.width, empty, dtype=values.dtype)
+        flat[slots.slot] = values
+        return torch.from_numpy(flat.reshape(b, slots.width)).to(device)
+
+    return TokenBatch(
+        ids=lookup(table, to_slots(encoder_slots, table_index(table, encoder_slots, encoder.token_index))),
+        stream=to_slots(encoder_slots, encoder_slots.stream),
+        position=to_slots(encoder_slots, encoder.position),
+        visible=to_slots(encoder_slots, np.ones(len(encoder_slots.slot), dtype=np.bool_)),
+        rows=gather_inputs(samples, streams, encoder_slots, encoder.token_index),
+        decoder_ids=lookup(table, to_slots(decoder_slots, input_rows)),
+        decoder_stream=to_slots(decoder_slots, decoder_slots.stream),
+        decoder_position=to_slots(decoder_slots, decoder.position),
+        decoder_visible=to_slots(decoder_slots, np.ones(len(decoder_slots.slot), dtype=np.bool_)),
+        targets=lookup(
+            table, to_slots(decoder_slots, table_index(table, decoder_slots, decoder.token_index), IGNORE_ROW)
+        ),
+    )
+
+
+def assign_slots(picks: Selection, b: int, num_streams: int, width: int | None) -> SlotIndex:
+    """A slot for each pick: sample by sample, stream by stream, by rank."""
+    counts = np.bincount(picks.row, minlength=b * num_streams).reshape(b, num_streams)
+    if width is None:
+        width = max(int(counts.sum(axis=1).max()), 1)
+    assert counts.sum(axis=1).max() <= width
+    first = counts.cumsum(axis=1) - counts + width * np.arange(b)[:, None]
+    sample = np.repeat(np.arange(b), num_streams)[picks.row]
+    return SlotIndex(
+        slot=first.ravel()[picks.row] + picks.rank,
+        sample=sample,
+        stream=picks.row - num_streams * sample,
+        width=width,
+    )
+
+
+def build_id_table(samples: Samples, streams: Sequence[Stream], device: torch.device) -> IdTable:
+    """All ids of the samples."""
+    first, width, total = [], [], TOKENS_START
+    for stream in streams:
+        has_ids = stream.has_ids and stream.name in samples
+        first.append(total if has_ids else ZERO_ROW)
+        width.append(samples[stream.name].values.shape[1] if has_ids else 0)
+        total += samples[stream.name].values.numel() if has_ids else 0
+    ids = torch.empty(total, dtype=torch.int64, device=device)
+    ids[ZERO_ROW], ids[IGNORE_ROW] = 0, IGNORE
+    torch.arange(SENTINEL_0_ID, SENTINEL_0_ID + NUM_SENTINELS, out=ids[SENTINELS_START:TOKENS_START])
+    for stream, begin in zip(streams, first, strict=True):
+        if begin:
+            values = samples[stream.name].values
+            ids[begin : begin + values.numel()].view(values.shape).copy_(values)
+    return IdTable(ids=ids, first=np.array(first), width=np.array(width))
+
+
+def table_index(table: IdTable, slots: SlotIndex, column: Int[ndarray, " r"]) -> Int[ndarray, " r"]:
+    """Where the pool holds what each pick stands for."""
+    begin, width = table.first[slots.stream], table.width[slots.stream]
+    token = np.where(column >= 0, begin + slots.sample * width + column, SENTINELS_START - 1 - column)
+    return np.where(width > 0, token, ZERO_ROW)
+
+
+def lookup(table: IdTable, index: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+    """The ids at ``index``."""
+    return table.ids.index_select(0, index.flatten()).view(index.shape)
+
+
+def gather_inputs(
+    samples: Samples, streams: Sequence[Stream], slots: SlotIndex, column: Int[ndarray, " r"]
+) -> dict[str, PackedInputs]:
+    """The chosen patches and vectors of every stream that has them."""
+    rows: dict[str, PackedInputs] = {}
+    for stream_index, stream in enumerate(streams):
+        if stream.has_ids or stream.name not in samples:
+            continue
+        values = samples[stream.name].values
+        own = np.flatnonzero(slots.stream == stream_index)
+        sample, position = slots.sample[own], column[own]
+        inputs = (
+            extract_patches(values, sample, position, stream.patch)
+            if stream.patch
+            else gather_vectors(values, sample, position)
+        )
+        if stream.mean:
+            inputs = standardize_patches(inputs, stream.mean, stream.std)
+        rows[stream.name] = PackedInputs(values=inputs, slots=torch.from_numpy(slots.slot[own]).to(values.device))
+    return rows
+
+
+def extract_patches(
+    images: Integer[Tensor, "b height width c"], sample: Int[ndarray, " r"], position: Int[ndarray, " r"], patch: int
+) -> Float[Tensor, "r pixels"]:
+    """Square patches of 8-bit images, scaled to [-1, 1]: row by row of the patch, pixel by pixel, channels innermost.
+
+    Args:
+        position: Place on the grid of patches, counted row by row.
+    """
+    b, height, width, channels = images.shape
+    grid = width // patch
+    # A patch is `patch` runs of neighbouring bytes; nothing else of the image is touched.
+    runs = images.contiguous().view(b * height * grid, patch * channels)
+    first = (sample * height + position // grid * patch) * grid + position % grid
+    chosen = first[:, None] + grid * np.arange(patch)
+    return _gather_rows(runs, chosen, scale=1 / 127.5, shift=-1.0)
+
+
+def standardize_patches(
+    rows: Float[Tensor, "r pixels"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Tensor, "r pixels"]:
+    """Patches of levels from -1 to 1 in units of each channel's deviation from its mean, both of levels from 0 to 1."""
+    channels = rows.unflatten(1, (-1, len(mean)))
+    centre, width = channels.new_tensor(mean), channels.new_tensor(std)
+    scaled: Tensor = channels.sub(2 * centre - 1).div_(2 * width).flatten(1)
+    return scaled
+
+
+def gather_vectors(
+    values: Num[Tensor, "b n c"], sample: Int[ndarray, " r"], column: Int[ndarray, " r"]
+) -> Float[Tensor, "r c"]:
+    """Vectors of each sample's sequence; zeros where ``column`` is negative, which is what hidden runs become."""
+    flat = np.maximum(sample * values.shape[1] + column, 0)
+    chosen = _gather_rows(values.flatten(0, 1), flat[:, None])
+    chosen[torch.from_numpy(np.flatnonzero(column < 0)).to(values.device)] = 0.0
+    return chosen
+
+
+def _gather_rows(
+    table: Num[Tensor, "all c"], index: Int[ndarray, "r k"], *, scale: float = 1.0, shift: float = 0.0
+) -> Float[Tensor, "r kc"]:
+    """The ``k`` rows of each, side by side, in fp32, times ``scale`` plus ``shift``."""
+    chosen = torch.from_numpy(index.ravel()).to(table.device)
+    num, width = len(index), index.shape[1] * table.shape[1]
+    if table.device.type == "cpu":
+        # Numpy asks for huge pages, which halves the time of tens of megabytes; parts of this size stay in cache.
+        out, part = torch.from_numpy(np.empty((num, width), dtype=np.float32)), max(1, GATHER_CHUNK_SIZE // width)
+    else:
+        out, part = torch.empty((num, width), device=table.device), max(1, num)
+    for rows, places in zip(out.split(part), chosen.split(part * index.shape[1]), strict=True):
+        rows.copy_(table.index_select(0, places).view(rows.shape))
+        if scale != 1.0 or shift:
+            rows.mul_(scale).add_(shift)
+    return out

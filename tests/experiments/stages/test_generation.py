@@ -1,0 +1,127 @@
+"""The generation sheets of an ablation: where they lie, and that the commands under them make them again."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from PIL import Image
+
+from experiments.cli.generate_options import parse_request
+from experiments.cli.main import _parser, main
+from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.load import build_modalities, load_config
+from experiments.stages.generation import load_galleries, write_galleries
+from experiments.stages.plan import StagePlan
+from experiments.stages.planning import build_stage_plan
+from experiments.tracking import tracking_uri
+from lightning_modules.inference.gallery.gallery import GalleryItem
+from lightning_modules.inference.inputs import UserInput
+from lightning_modules.inference.request import GenerationRequest
+from lightning_modules.inference.settings import GenerationOptions
+from modalities.registry import default_registry
+from modalities.rendering.sheet import render_tile
+from tests.experiments.miniature import ROOT, command_line
+
+NAMES = ["from_image", "from_caption", "in_painting", "example", "weighted", "from_nothing"]
+
+
+def _planned(root: Path) -> tuple[ExperimentConfig, StagePlan]:
+    _, _, *overrides = command_line(root)
+    config = load_config(ROOT / "experiments" / "configs" / "quickstart.yaml", overrides)
+    return config, build_stage_plan(config, build_modalities(config, default_registry()))
+
+
+def _exhibits(root: Path) -> dict[str, list[GalleryItem]]:
+    return load_galleries(*_planned(root))
+
+
+def test_every_arm_has_every_sheet_in_the_ablations_folder(finished: Path) -> None:
+    for arm, exhibits in _exhibits(finished).items():
+        folder = finished / "mini" / "generated" / arm
+        assert [item.name for item in exhibits] == NAMES
+        assert {path.stem for path in folder.glob("*.png")} == set(NAMES)
+        assert (folder / "given" / "in_painting_mask.png").is_file()
+        page = (folder / "README.md").read_text()
+        assert all(f"({name}.png)" in page for name in NAMES)
+        assert exhibits[0].sentence in page
+    assert "ImageBind features (proxy)" in exhibits[0].sheet.columns
+    assert (finished / "mini" / "report.html").read_text().count(exhibits[0].sentence) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_under_a_sheet_makes_it_again(finished: Path, tmp_path: Path, name: str) -> None:
+    torch.set_num_threads(1)
+    exhibit = next(item for item in _exhibits(finished)["fourm_7"] if item.name == name)
+    for number, command in enumerate(exhibit.commands):
+        assert command[:2] == ("fourm", "generate")
+        assert main([*command[1:], "--out", str(tmp_path)]) == 0
+        label = ", weighted" if number else ", unguided" if name == "weighted" else ""
+        title, stem = f"RGB{label}", "rgb"
+        if name == "from_image":
+            title, stem = "Depth", "depth"
+        column = exhibit.sheet.columns.index(title)
+        files = sorted(tmp_path.glob(f"{stem}*_picture.png"))
+        assert len(files) == (1 if name == "from_image" else 2)
+        for row, file in enumerate(files):
+            with Image.open(file) as picture:
+                shown = np.asarray(exhibit.sheet.rows[row][column])
+                np.testing.assert_array_equal(np.asarray(picture), np.asarray(render_tile(shown, 448)))
+
+
+def test_another_seed_makes_another_sheet(finished: Path, tmp_path: Path) -> None:
+    exhibit = next(item for item in _exhibits(finished)["fourm_7"] if item.name == "from_nothing")
+    assert main([*exhibit.commands[0][1:-1], "1", "--out", str(tmp_path)]) == 0
+    column = exhibit.sheet.columns.index("RGB")
+    with Image.open(tmp_path / "rgb_00_picture.png") as picture:
+        assert (np.asarray(picture) != np.asarray(render_tile(np.asarray(exhibit.sheet.rows[0][column]), 448))).any()
+
+
+def test_the_ledger_has_every_sheet_as_a_picture(finished: Path) -> None:
+    client = MlflowClient(tracking_uri(finished, None))
+    experiment = client.get_experiment_by_name("fourm-lab")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    run = next(run for run in runs if run.info.run_name == "generation/fourm_21")
+    pictures = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
+    assert all(any(name in path for path in pictures) for name in NAMES)
+
+
+def test_sheets_of_an_earlier_run_do_not_stay(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "mini" / "generated", tmp_path / "generated")
+    (tmp_path / "generated" / "other_arm").mkdir()
+    _, plan = _planned(finished)
+    write_galleries(plan, tmp_path, _exhibits(finished))
+    assert {path.name for path in (tmp_path / "generated").iterdir()} == {"fourm_7", "fourm_21"}
+    write_galleries(StagePlan(finished, []), tmp_path, {})
+    assert not (tmp_path / "generated").exists()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GenerationRequest(targets=["depth"]),
+        GenerationRequest(
+            sources={
+                "rgb": UserInput(value="a b.png", mask=Path("hole.png")),
+                "bounding_boxes": UserInput(value="[S_1] v3=990 [S_2]"),
+            },
+            targets=["rgb", "caption"],
+            settings=GenerationOptions(
+                options={"scheme": "maskgit", "steps": "rgb=3", "top_k": "5"},
+                conditions="caption=3,depth=-1",
+                accumulate_conditioning=False,
+                prompt_with_sentinel=False,
+            ),
+            num=3,
+            seed=7,
+            points=4,
+            is_ordered=False,
+        ),
+    ],
+)
+def test_the_words_of_a_request_are_read_as_that_request(request_: GenerationRequest) -> None:
+    arguments = _parser().parse_args(["generate", "--model", "m", *request_.to_argv()])
+    assert parse_request(arguments) == request_
