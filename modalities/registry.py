@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 
 from modalities.errors import BrokenPluginError, DuplicateModalityError, UnknownNameError
@@ -51,6 +52,14 @@ class Registry(Mapping[str, Modality]):
             )
         self._providers[provider.name] = provider
 
+    def providers(self) -> tuple[ModalityProvider, ...]:
+        """Every provider; none is imported."""
+        return tuple(self._providers.values())
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process imports the modalities itself.
+        return {"_providers": self._providers, "_loaded": {}}
+
     def origin(self, name: str) -> str:
         """Who brings the modality ``name``."""
         return self._provider(name).origin
@@ -90,13 +99,17 @@ class Registry(Mapping[str, Modality]):
         return value
 
 
+def _load_builtin(module: str) -> object:
+    return importlib.import_module(module).MODALITY
+
+
 def builtin_providers() -> list[ModalityProvider]:
     """One provider for every file in ``modalities/builtin``; nothing is imported yet."""
     package = importlib.import_module("modalities.builtin")
 
     def provider(name: str) -> ModalityProvider:
         module = f"{package.__name__}.{name}"
-        return ModalityProvider(name=name, origin=module, load=lambda: importlib.import_module(module).MODALITY)
+        return ModalityProvider(name=name, origin=module, load=partial(_load_builtin, module))
 
     return [provider(info.name) for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
 

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, commit, hardware, memory."""
+"""The manifest of a run: versions, commit, hardware, memory."""
 
 import os
 import platform
@@ -12,10 +12,8 @@ from types import TracebackType
 
 import psutil
 
+from experiments.processes import CODE_ROOT
 from networks.kernels.cpu import cpu_name
-
-CODE_ROOT = Path(__file__).resolve().parents[2]
-"""Where this package's code lies."""
 
 PACKAGES = (
     "fourm-lab",
