@@ -180,12 +180,12 @@ class MLflowTracker(Tracker):
 
 
 def download_artifacts(uri: str, folder: Path | None = None, *, store: str | None = None) -> Path:
-    """Download files that a tracker keeps: of a run, ``runs:/RUN_ID[/path]``, or of a registered ``models:/NAME/VERSION``.
+    """Download files of a run, ``runs:/RUN_ID[/path]``, or of a registered model, ``models:/NAME/VERSION``.
 
     Args:
         uri: Without a path, a run's URI means its model's folder.
         folder: Where to put them; a new temporary folder if None.
-        store: The tracking URI; if None, the environment's ``MLFLOW_TRACKING_URI``, or else the database below ``runs``.
+        store: The tracking URI; if None, the environment's ``MLFLOW_TRACKING_URI``, else the database below ``runs``.
 
     Raises:
         DataError: The URI is of another form, or nothing lies there.

@@ -68,7 +68,12 @@ def _write_record(
 
 def log_report(tracker: Tracker, run_id: str | None, folder: Path, plan: StagePlan, scores: Iterable[Score]) -> None:
     """Store the report, the scores and the manifest in the ablation's run of the tracker."""
-    for path in (folder / REPORT_FILE, folder / SCORES_FILE, folder / RECORD_FILE, plan.folder("report") / MANIFEST_FILE):
+    for path in (
+        folder / REPORT_FILE,
+        folder / SCORES_FILE,
+        folder / RECORD_FILE,
+        plan.folder("report") / MANIFEST_FILE,
+    ):
         tracker.log_file(run_id, path)
     if run_id is not None and (diff := git_diff()):
         tracker.log_text(run_id, "uncommitted.diff", diff)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 from lightning import Callback
 
@@ -38,7 +39,7 @@ class StageError(UserError):
 class _Pickler(pickle.Pickler):
     """Refuses what pickles by name but is found under that name in this process alone: definitions in ``__main__``."""
 
-    def reducer_override(self, obj: object) -> object:
+    def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
             raise pickle.PicklingError(f"{obj.__qualname__} is defined in __main__, which other processes lack")
         return NotImplemented
@@ -46,12 +47,9 @@ class _Pickler(pickle.Pickler):
 
 def sending_problem(registry: Registry, callbacks: Iterable[Callback]) -> str | None:
     """Say in one line what of a registry or of callbacks cannot be sent to another process; None if all can."""
-    try:
-        _dumps(registry)
-    except Exception:
-        items = [(f"Modality {item.name!r} of {item.origin}", item) for item in registry.providers()]
-    else:
-        items = []
+    items: list[tuple[str, object]] = [
+        (f"Modality {item.name!r} of {item.origin}", item) for item in registry.providers()
+    ]
     items += [(f"The callback {type(item).__name__}", item) for item in callbacks]
     for label, item in items:
         try:

@@ -71,13 +71,15 @@ def _thread_variables(threads: int) -> Iterator[None]:
 
 
 def poll_workers(workers: list[Worker], timeout: float = 0.5) -> Iterator[tuple[Worker, str, Any]]:
-    """Give the messages of busy workers as (worker, kind, content), one of each, waiting for at most ``timeout`` seconds.
+    """Yield one message of each busy worker that has one, as (worker, kind, content); wait up to ``timeout`` seconds.
 
     Raises:
         StageError: A process has ended before its stage.
     """
     busy = [worker for worker in workers if worker.task is not None]
-    ready = multiprocessing.connection.wait([end for item in busy for end in (item.pipe, item.process.sentinel)], timeout)
+    ready = multiprocessing.connection.wait(
+        [end for item in busy for end in (item.pipe, item.process.sentinel)], timeout
+    )
     for worker in busy:
         assert worker.task is not None
         name = worker.task.stage.name

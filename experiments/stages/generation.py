@@ -58,7 +58,8 @@ class GenerationStage(StageKind):
         )
         model = loaded.model.to(inference_device(config))
         write_gallery(
-            context.folder, make_gallery(model, gallery_data, lambda share: context.report_progress(share, 0.0, "sheets"))
+            context.folder,
+            make_gallery(model, gallery_data, lambda share: context.report_progress(share, 0.0, "sheets")),
         )
 
     def pictures(self, folder: Path) -> Sequence[Path]:

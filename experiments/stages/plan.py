@@ -16,6 +16,7 @@ DONE_FILE = "done.json"
 CHECKPOINT_FILE, PICTURES_FOLDER = "checkpoint.ckpt", "pictures"
 """Files that an interrupted stage leaves for the next start: its training state, and the pictures until then."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class ModalityPart:
     """One modality's part of a result, which is computed with the others' but depends on its own settings alone."""

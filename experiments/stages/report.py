@@ -1,4 +1,4 @@
-"""Stage kind ``report``: the page, the scores and the gallery of an ablation, made of the results of all other stages."""
+"""Stage kind ``report``: the page, the scores and the gallery of an ablation, made of all other results."""
 
 import json
 import math

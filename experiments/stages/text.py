@@ -7,8 +7,8 @@ from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import open_raw_split
 from experiments.stages.plan import Stage
-from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE
+from lightning_modules.checkpoints.warm_start import load_warm_start
 from modalities.kinds.sequences import FreeTextModality
 from networks.tokenizers.text import TextTokenizer
 

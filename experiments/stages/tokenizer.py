@@ -26,10 +26,17 @@ from experiments.stages.training import (
     lightning_strategy,
     prepare_resume,
 )
-from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.callbacks.progress import ProgressReporter
 from lightning_modules.checkpoints.model import TOKENIZERS_FOLDER
-from lightning_modules.checkpoints.tokenizer import CARD_FILE, CARD_MARKDOWN_FILE, CONFIG_FILE, QualityMetric, TokenizerCard, save_tokenizer
+from lightning_modules.checkpoints.tokenizer import (
+    CARD_FILE,
+    CARD_MARKDOWN_FILE,
+    CONFIG_FILE,
+    QualityMetric,
+    TokenizerCard,
+    save_tokenizer,
+)
+from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.tokenize import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig

@@ -22,7 +22,6 @@ from lightning_modules.callbacks.periodic_checkpoint import (
 )
 from modalities.errors import CheckpointError
 
-
 HISTORY_FILE = "history.json"
 """File of a trained stage with its logged metrics by step."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.stages.planning import build_stage_plan
 from mlflow import MlflowClient
 from PIL import Image
 
@@ -15,7 +16,6 @@ from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.generation import load_galleries, write_galleries
 from experiments.stages.plan import StagePlan
-from experiments.stages.planning import build_stage_plan
 from experiments.tracking import tracking_uri
 from lightning_modules.inference.gallery.gallery import GalleryItem
 from lightning_modules.inference.inputs import UserInput

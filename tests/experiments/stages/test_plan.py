@@ -4,11 +4,11 @@ import importlib
 from pathlib import Path
 
 import pytest
+from experiments.stages.planning import build_stage_plan, plugin_file_hashes
 
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, StagePlan
-from experiments.stages.planning import build_stage_plan, plugin_file_hashes
 from lightning_modules.checkpoints.find import find_model
 from modalities.errors import DataError
 from modalities.kinds.sequences import FreeTextModality
