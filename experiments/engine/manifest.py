@@ -49,7 +49,7 @@ def git_commit(root: Path = CODE_ROOT) -> str:
 
     A repository that an installed package merely lies in, as an environment's, is not the code's own.
     """
-    if not _git(root, "ls-files", "--", "experiments/engine/manifest.py"):
+    if not _git(root, "ls-files", "--", Path(__file__).resolve().relative_to(CODE_ROOT).as_posix()):
         return ""
     return _git(root, "rev-parse", "HEAD") + (
         " with uncommitted changes" if _git(root, "status", "--porcelain") else ""

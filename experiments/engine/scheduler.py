@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from experiments.engine.launch import run_task
 from experiments.engine.observer import StageProgress
@@ -24,6 +24,7 @@ TaskFactory = Callable[[Stage, str | None], StageContext]
 """Makes the record of a stage to run, given the stage and its run in the tracker."""
 
 
+@runtime_checkable
 class RunListener(Protocol):
     """Receives the scheduler's events, and opens a run of the tracker for each stage."""
 
