@@ -93,7 +93,7 @@ def _write_target_files(
         else:
             entry["picture"] = f"{stem}_picture.png"
             render_tile(drawing, PICTURE_SIZE).save(out / entry["picture"])
-        if isinstance(modality, SequenceModality) and hasattr(modality, "to_json"):
+        if isinstance(modality, SequenceModality):
             entry["value"] = modality.to_json(value)
         entries.append(entry)
     return entries

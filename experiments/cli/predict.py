@@ -140,7 +140,7 @@ def _write_results(
                 entry["picture"] = f"{name}_picture.png"
                 render_tile(drawing, PICTURE_SIZE).save(partial / entry["picture"])
                 lines.append(f"{name}: {out / entry['picture']}")
-            if isinstance(modality, SequenceModality) and hasattr(modality, "to_json"):
+            if isinstance(modality, SequenceModality):
                 entry["value"] = modality.to_json(value)
             entries[name] = entry
         (partial / "prediction.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

@@ -31,6 +31,7 @@ def tokenize_shard(
         values = raw[name][:]
         if modality.has_pixel_stream:
             write_tokens(folder, name + PIXELS_SUFFIX, values, "raw")
-        write_tokens(folder, name, codec.encode(name, values, seed=seed, first=first), fingerprints[name])
+        tokens = codec.encode(name, values, seed=seed, first=first)
+        write_tokens(folder, name, tokens, fingerprints[name], vocab_size=codec.vocab_size(name))
         if progress is not None:
             progress((done + 1) / len(raw.modalities))

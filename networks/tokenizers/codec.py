@@ -6,7 +6,7 @@ The round trip of a modality's own tokens thereby bounds what a model can reach 
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ ENCODE_BATCH_SIZE = 256
 """Rows that a learned tokenizer encodes or decodes at once."""
 
 TokenArray: TypeAlias = NDArray[Any]
-"""Ids (n,) in the smallest unsigned type that holds the vocabulary (16 or 32 bits), or embeddings (n, c) float16."""
+"""Ids (n,) int64, or embeddings (n, c) float16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,18 @@ class Codec:
         assert part is not None, name
         return self.tokenizers[part.tokenizer.name]
 
+    def vocab_size(self, name: str) -> int | None:
+        """Number of ids that the tokens of a modality are taken from; None for embeddings."""
+        match self.modalities[name].layout:
+            case Dense() | Vector():
+                return self.tokenizer(name).vocab_size
+            case Text():
+                return self._require_text_tokenizer(name).vocab_size
+            case Embeddings():
+                return None
+            case layout:
+                assert_never(layout)
+
     def encode(self, name: str, values: Sequence[Any], *, seed: int = 0, first: int = 0) -> list[TokenArray | None]:
         """The tokens of each value; None where the value is None.
 
@@ -76,13 +88,11 @@ class Codec:
                 present = [value is not None for value in values]
                 rows = [modality.preprocess(value) for value in values if value is not None]
                 codes = iter(encode_rows(tokenizer, np.concatenate(rows)) if rows else ())
-                dtype = _id_dtype(tokenizer.vocab_size)
-                return [next(codes).astype(dtype) if is_present else None for is_present in present]
+                return [next(codes) if is_present else None for is_present in present]
             case Text(max_tokens=longest):
                 text_tokenizer = self._require_text_tokenizer(name)
-                dtype = _id_dtype(text_tokenizer.vocab_size)
                 sequences = self._encode_sequences(name, values, text_tokenizer, seed, first)
-                return [None if ids is None else np.array(ids[:longest], dtype=dtype) for ids in sequences]
+                return [None if ids is None else np.array(ids[:longest], dtype=np.int64) for ids in sequences]
             case Embeddings(max_tokens=longest):
                 return [None if value is None else np.asarray(value, dtype=np.float16)[:longest] for value in values]
 
@@ -175,11 +185,6 @@ def decode_rows(tokenizer: Tokenizer, codes: Int[np.ndarray, "rows n"]) -> Float
     decoded = [tokenizer.decode(part) for part in torch.split(ids, ENCODE_BATCH_SIZE)]
     rows: Float[np.ndarray, "rows ..."] = torch.cat(decoded).float().cpu().numpy()
     return rows
-
-
-def _id_dtype(vocab_size: int) -> type[np.unsignedinteger[Any]]:
-    """The smallest type that holds every id below ``vocab_size`` and is stored."""
-    return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
 def _sample_rng(seed: int, number: int, name: str) -> np.random.Generator:

@@ -9,6 +9,7 @@ import torch
 from lightning_modules.data.raw import RawStore, render_shard
 from lightning_modules.data.store import TokenStore
 from lightning_modules.data.tokenize import tokenize_shard
+from modalities.errors import DataError
 from modalities.layouts import Scale
 from modalities.registry import default_registry
 from modalities.spec import tokenizer_tasks
@@ -17,7 +18,7 @@ from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.codec import Codec
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.text import TextTokenizer
-from networks.tokenizers.tokenizer import Tokenizer
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 NAMES = ("rgb", "depth", "caption", "bounding_boxes", "t5_caption", "sam_instances")
@@ -64,3 +65,40 @@ def test_a_shard_of_tokens_is_what_its_values_give(
             assert item is not None
             np.testing.assert_array_equal(found[:length].numpy(), item)
     assert {stream.name for stream in streams} == {path.name for path in tmp_path.iterdir()}
+
+
+class _LastCodes(Tokenizer):
+    """Gives every sample the codes 70,000 and up, as large codebooks do."""
+
+    def __init__(self, num_tokens: int, vocab_size: int) -> None:
+        super().__init__()
+        self.num_tokens, self.vocab_size = num_tokens, vocab_size
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return (70_000 + torch.arange(self.num_tokens)).expand(len(x), -1)
+
+    def decode(self, ids: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def decode_soft(self, probabilities: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def loss(self, x: torch.Tensor, generator: torch.Generator) -> TokenizerOutput:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("vocab_size", "fits"), [(1 << 17, True), (70_001, False)])
+def test_codes_beyond_16_bits_reach_the_store_or_are_refused(
+    vocab_size: int, *, fits: bool, raw: RawStore, tmp_path: Path
+) -> None:
+    depth = RawStore.open(raw.folders, {"depth": MODALITIES["depth"]})
+    tokenizer = _LastCodes(MODALITIES["depth"].num_tokens, vocab_size)
+    codec = Codec(modalities={"depth": MODALITIES["depth"]}, tokenizers={"depth": tokenizer})
+    if not fits:
+        with pytest.raises(DataError, match="Stream 'depth' has the id 70001, expected 0 to 70000"):
+            tokenize_shard(tmp_path, depth, codec, {"depth": "f"})
+        return
+    tokenize_shard(tmp_path, depth, codec, {"depth": "f"})
+    store = TokenStore([tmp_path], streams_of({"depth": MODALITIES["depth"]}, 0))
+    found = store.read([4], ["depth"])["depth"].values
+    assert found.tolist() == [[70_000 + number for number in range(tokenizer.num_tokens)]]

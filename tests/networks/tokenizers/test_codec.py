@@ -1,18 +1,13 @@
 """Values become the tokens that their tokenizers give one by one, in place and the same each time, and come back."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
-from torch import Tensor
 
 from lightning_modules.data.raw import RawStore, render_shard
-from modalities.builtin.depth import Depth
 from modalities.layouts import Scale, Text
 from modalities.registry import default_registry
 from modalities.spec import SequenceModality, tokenizer_tasks
@@ -21,7 +16,7 @@ from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.codec import Codec, decode_rows, encode_rows
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.text import TextTokenizer
-from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
+from networks.tokenizers.tokenizer import Tokenizer
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 NAMES = ("rgb", "depth", "caption", "bounding_boxes", "t5_caption", "sam_instances")
@@ -54,32 +49,6 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> RawStore:
 def codec(tokenizers: dict[str, Tokenizer], text: TextTokenizer) -> Codec:
     """Everything together."""
     return Codec(modalities=MODALITIES, tokenizers=tokenizers, text_tokenizer=text)
-
-
-class NumberMap(Depth):
-    """A modality whose value is one number."""
-
-    def preprocess(self, value: Any) -> NDArray[np.float32]:
-        """The number."""
-        return np.array([[value]], dtype=np.float32)
-
-
-class CountingTokenizer(Tokenizer):
-    """One code a sample: the value itself, as of a codebook of 2^17 codes."""
-
-    num_tokens, vocab_size = 1, 1 << 17
-
-    def encode(self, x: Tensor) -> Int[Tensor, "b n"]:
-        return x.flatten(1)[:, :1].long()
-
-    def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b ..."]:
-        return ids.float()
-
-    def decode_soft(self, probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        raise NotImplementedError
-
-    def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
-        raise NotImplementedError
 
 
 def test_rows_are_encoded_alike_alone_and_in_batches(
@@ -125,15 +94,14 @@ def test_a_caption_is_its_words_and_an_end_cut_to_the_longest(codec: Codec) -> N
     assert long is not None
     assert short.tolist() == [*codec.text_tokenizer.encode("a red ball"), codec.text_tokenizer.eos_id]
     assert long.tolist() == codec.text_tokenizer.encode("red " * 100)[: layout.max_tokens]
-    assert short.dtype == np.uint16
+    assert short.dtype == np.int64
 
 
-@pytest.mark.parametrize("code", [0, 65535, 65536, 70000, (1 << 17) - 1])
-def test_codes_of_large_codebooks_are_kept(code: int) -> None:
-    modality = NumberMap(**vars(MODALITIES["depth"]))
-    (ids,) = Codec(modalities={"depth": modality}, tokenizers={"depth": CountingTokenizer()}).encode("depth", [code])
-    assert ids is not None
-    assert ids.tolist() == [code]
+def test_the_vocabulary_is_the_tokenizers(codec: Codec) -> None:
+    assert codec.vocab_size("depth") == 16
+    assert codec.text_tokenizer is not None
+    assert codec.vocab_size("caption") == codec.vocab_size("sam_instances") == codec.text_tokenizer.vocab_size
+    assert codec.vocab_size("t5_caption") is None
 
 
 def test_dense_tokens_are_decoded_by_the_tokenizer_and_the_modality(codec: Codec, raw: RawStore) -> None:
