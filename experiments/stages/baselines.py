@@ -32,8 +32,9 @@ class BaselinesStage(StageKind):
 
     def run(self, context: StageContext) -> None:
         """Measure chance and the round trips."""
-        codec = build_codec(context, list(context.modalities))
-        train, held_out = open_eval_split(context, "train", codec), open_eval_split(context, "validation", codec)
+        names = list(context.modalities)
+        codec = build_codec(context, names)
+        train, held_out = open_eval_split(context, "train", names), open_eval_split(context, "validation", names)
         measure_reference_levels(codec, train, held_out, context.config.evaluation).save(context.folder)
 
 

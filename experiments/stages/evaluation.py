@@ -48,7 +48,8 @@ class EvaluationStage(StageKind):
         """Measure the model."""
         config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
         loaded = load_model(context.inputs[f"model/{arm}/{seed}"])
-        codec = build_codec(context, list(config.arm_modalities(arm)))
+        names = list(config.arm_modalities(arm))
+        codec = build_codec(context, names)
         all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
         shared_inputs = common_inputs(
             {
@@ -59,7 +60,7 @@ class EvaluationStage(StageKind):
         measured = measure_model(
             loaded.model.to(inference_device(config)),
             codec,
-            open_eval_split(context, "validation", codec),
+            open_eval_split(context, "validation", names),
             load_reference_levels(context),
             shared_inputs,
             ModelRef(arm=arm, seed=seed),

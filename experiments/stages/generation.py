@@ -13,7 +13,6 @@ from lightning_modules.checkpoints.model import load_model
 from lightning_modules.inference.gallery.gallery import GalleryItem, make_gallery, read_gallery, write_gallery
 from lightning_modules.inference.gallery.presets import GalleryData
 from modalities.storage.atomic import atomic_write_text
-from networks.tokenizers.codec import Codec
 
 GALLERY_FOLDER, INPUTS_FOLDER = "generated", "given"
 """Folder of all sheets in the report's result, and folder of their input files beside each arm's sheets."""
@@ -45,12 +44,7 @@ class GenerationStage(StageKind):
         inputs_folder = context.folder / INPUTS_FOLDER
         inputs_folder.mkdir()
         gallery_data = GalleryData(
-            codec=Codec(
-                modalities={name: context.modalities[name] for name in loaded.modalities},
-                streams=loaded.streams,
-                tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-                text_tokenizer=loaded.text_tokenizer,
-            ),
+            codec=loaded.codec(context.registry),
             values=values,
             num_samples=values.num_samples,
             folder=inputs_folder,

@@ -164,8 +164,9 @@ def _picture_callback(context: StageContext) -> Callable[[LightningModule, int],
 
     They are made from the first grid that has a pixel stream, or in an arm without one from the first grid.
     """
-    codec = build_codec(context, list(context.config.arm_modalities(context.stage.run_args["arm"])))
-    held_out = open_eval_split(context, "validation", codec)
+    names = list(context.config.arm_modalities(context.stage.run_args["arm"]))
+    codec = build_codec(context, names)
+    held_out = open_eval_split(context, "validation", names)
     grids = [name for name, item in codec.modalities.items() if isinstance(item.layout, Dense)]
     photographs = [name for name in grids if codec.modalities[name].has_pixel_stream]
     source = next(iter([*photographs, *grids]), None)

@@ -67,6 +67,7 @@ def build_report(context: StageContext) -> ReportInput:
     """Collect everything that the page shows."""
     config, modalities = context.config, context.modalities
     codec = build_codec(context, list(modalities))
+    held_out = open_eval_split(context, "validation", list(modalities))
     drawn: dict[str, dict[str, list[Rendering]]] = {}
     for arm, _, folder in _results(context, "evaluation"):
         drawn.setdefault(arm, read_renderings(folder / RENDERINGS_FILE))
@@ -84,7 +85,7 @@ def build_report(context: StageContext) -> ReportInput:
         scores=collect_scores(context),
         histories=[curve for arm, seed, folder in models for curve in _loss_curves(folder, arm, seed)],
         tokenizers=_tokenizer_summaries(context),
-        sheets=comparison_sheets(codec, open_eval_split(context, "validation", codec), drawn, config.evaluation),
+        sheets=comparison_sheets(codec, held_out, drawn, config.evaluation),
         generated=load_galleries(context),
         stages=_durations(context),
         models={arm: _model_summary(folder) for arm, _, folder in models},

@@ -38,13 +38,13 @@ from lightning_modules.checkpoints.tokenizer import (
 )
 from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.loading import RowDataModule
-from lightning_modules.data.tokenize import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import MetricInfo, Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.storage.serialization import to_plain
 from modalities.tokenizer_specs import TokenizerTask
 from networks.kernels.cpu import module_device
+from networks.tokenizers.codec import encode_rows
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 
 log = logging.getLogger(__name__)

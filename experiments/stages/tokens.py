@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
-from experiments.stages.inputs import load_text_tokenizer, load_tokenizers, stream_fingerprints
+from experiments.stages.inputs import build_codec, stream_fingerprints
 from experiments.stages.plan import ModalityPart, Stage
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.tokenize import tokenize_shard
@@ -32,13 +32,12 @@ class TokensStage(StageKind):
     def run(self, context: StageContext) -> None:
         """Encode the shard."""
         raw = RawStore.open(context.input_folders("data"), context.modalities)
-        text, trained_tokenizers = load_text_tokenizer(context), load_tokenizers(context, list(context.modalities))
+        names = list(context.modalities)
         tokenize_shard(
             context.folder,
             raw,
-            {name: item.tokenizer for name, item in trained_tokenizers.items()},
-            text,
-            stream_fingerprints(context, list(context.modalities)),
+            build_codec(context, names),
+            stream_fingerprints(context, names),
             first=context.stage.run_args["first"],
             progress=lambda done: context.report_progress(done, 0.0, "modalities"),
         )
