@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -53,10 +53,14 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(str(error).strip().splitlines()[0]) from None
     *files, (_, overridden) = sources
-    refuse_unused(config, OmegaConf.to_container(overridden))
+    refuse_unused(config, _plain(overridden))
     for origin, values in files:
-        warn_of_unused(config, origin, OmegaConf.to_container(values))
+        warn_of_unused(config, origin, _plain(values))
     return config
+
+
+def _plain(values: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(values))
 
 
 def find_config(name: str) -> Path:
