@@ -56,7 +56,7 @@ def test_things_of_a_few_pixels_have_no_box_and_people_come_by_size() -> None:
     scenes = [make_scene(seed, size=64) for seed in range(60)]
     counts = [(len(visible_boxes(scene)), scene) for scene in scenes]
     for count, scene in counts:
-        pixels = [item.num_pixels for item in (*scene.objects, *scene.people)]
+        pixels = [thing.num_pixels for thing in scene.objects] + [person.num_pixels for person in scene.people]
         assert count == sum(number >= 0.001 * 64 * 64 for number in pixels)
     assert any(count < len(scene.objects) + len(scene.people) for count, scene in counts)
     crowds = [human_poses(scene) for scene in scenes if len(scene.people) > 1]
