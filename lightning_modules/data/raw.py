@@ -8,17 +8,11 @@ from typing import Any, overload
 
 import numpy as np
 
-from lightning_modules.data.shards import (
-    ShardColumn,
-    atomic_folder,
-    read_column,
-    read_manifest,
-    write_column,
-    write_manifest,
-)
+from lightning_modules.data.shards import ShardColumn, read_column, read_manifest, write_column, write_manifest
 from modalities.errors import DataError
 from modalities.sources.base import Source, require_modalities, select_keys
 from modalities.spec import Modality, SequenceModality
+from modalities.storage.atomic import atomic_folder
 
 
 def write_shard(
