@@ -1,29 +1,29 @@
 """Stage kind ``data``: one shard of raw values of all modalities."""
 
-import hashlib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext, move_contents_up
 from experiments.stages.plan import ModalityPart, Stage
-from lightning_modules.data.raw import render_shard
+from lightning_modules.data.raw import write_shard
+from modalities.sources.base import Source, module_digest, require_modalities
+from modalities.sources.open import open_source
+from modalities.spec import Modality
 from modalities.storage.serialization import to_plain
 
 
 class DataStage(StageKind):
-    """Renders one shard of scenes."""
+    """Writes the raw values of one shard of samples."""
 
     kind = "data"
 
     def plan(self, context: PlanContext) -> Iterator[Stage]:
         """Plan one stage a shard; every modality is a part of its own."""
         config = context.config.data
-        parts = {
-            name: ModalityPart(params=[type(item).__qualname__, to_plain(item), *plugin_file_hashes(type(item))])
-            for name, item in context.modalities.items()
-        }
+        source = open_source(context.modalities)
+        require_modalities(source, context.modalities.values())
+        parts = {name: ModalityPart(params=_params(item, source)) for name, item in context.modalities.items()}
         for split, count in (("train", config.train), ("validation", config.validation)):
             for shard, first in enumerate(range(0, count, config.shard)):
                 end = min(first + config.shard, count)
@@ -36,24 +36,29 @@ class DataStage(StageKind):
                 )
 
     def run(self, context: StageContext) -> None:
-        """Render the shard."""
+        """Read the samples from the source and write their values."""
         run_args = context.stage.run_args
-        render_shard(
+        write_shard(
             context.folder / "raw",
             context.modalities,
+            open_source(context.modalities),
             run_args["split"],
             range(run_args["first"], run_args["end"]),
-            lambda done: context.report_progress(done, 0.0, "scenes"),
+            lambda done: context.report_progress(done, 0.0, "samples"),
         )
         move_contents_up(context, "raw")
 
 
+def _params(modality: Modality, source: Source) -> list[Any]:
+    """Everything that decides the values of one modality, in terms of JSON."""
+    kind = type(modality)
+    return [kind.__qualname__, to_plain(modality), *plugin_file_hashes(kind), source.fingerprint(modality)]
+
+
 def plugin_file_hashes(modality: type) -> list[str]:
-    """Hash each file that a plug-in's modality is written in, so that an edited one makes new results.
+    """Hash each file that defines classes of a plug-in's modality, so that an edited one makes new results.
 
     Changes of this package's own modalities are told apart by the versions of the stage kinds.
     """
-    modules = {kind.__module__ for kind in modality.__mro__} - {"builtins"}
-    own = {name for name in modules if name.partition(".")[0] not in ("modalities", *sys.stdlib_module_names)}
-    files = [getattr(sys.modules.get(name), "__file__", None) for name in sorted(own)]
-    return [hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in files if file and Path(file).is_file()]
+    modules = sorted({kind.__module__ for kind in modality.__mro__})
+    return [digest for digest in map(module_digest, modules) if digest]

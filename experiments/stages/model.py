@@ -48,6 +48,7 @@ from lightning_modules.data.loading import FourMDataModule
 from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense
+from modalities.sources.open import open_source
 from modalities.spec import Provenance
 from modalities.storage.serialization import to_plain
 from networks.masking.masker import Masker
@@ -186,6 +187,7 @@ def _write_result(
     context: StageContext, module: FourMModule, text: TextTokenizer, history: Any, previous_seconds: float
 ) -> None:
     names = context.config.arm_modalities(context.stage.run_args["arm"])
+    source = open_source(context.modalities)
     proxies = [name for name in names if context.modalities[name].provenance is Provenance.proxy]
     card = {
         "arm": context.stage.run_args["arm"],
@@ -193,7 +195,7 @@ def _write_result(
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "tokens_seen": module.tokens_seen,
         "steps": context.config.steps,
-        "data": f"{context.config.data.train} procedural scenes of {context.config.scale.size} pixels",
+        "data": f"{context.config.data.train} {source.description} of {context.config.scale.size} pixels",
         "proxies": proxies,
     }
     save_model(

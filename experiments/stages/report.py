@@ -22,6 +22,7 @@ from experiments.stages.plan import DONE_FILE, Stage
 from experiments.stages.training import HISTORY_FILE
 from lightning_modules.checkpoints.tokenizer import load_tokenizer
 from modalities.rendering.sheet import Rendering, read_renderings
+from modalities.sources.open import open_source
 from modalities.spec import tokenizer_tasks
 from modalities.storage.atomic import atomic_write_text, read_json
 from modalities.storage.serialization import to_plain
@@ -76,7 +77,7 @@ def build_report(context: StageContext) -> ReportInput:
         title=config.name,
         command=context.stage.run_args["command"],
         data=(
-            f"{config.data.train} training and {config.data.validation} held-out procedural scenes "
+            f"{config.data.train} training and {config.data.validation} held-out {open_source(modalities).description} "
             f"of {config.scale.size} × {config.scale.size} pixels"
         ),
         arms={name: config.arm_modalities(name) for name in config.arms},

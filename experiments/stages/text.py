@@ -10,6 +10,7 @@ from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE
 from lightning_modules.checkpoints.warm_start import load_warm_start
 from modalities.kinds.sequences import FreeTextModality
+from modalities.sources.open import open_source
 from networks.tokenizers.text import TextTokenizer
 
 
@@ -34,4 +35,5 @@ class TextStage(StageKind):
         names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
         raw = open_raw_split(context, "train", names)
         texts = [text for name in names for text in raw[name][:] if text]
-        (context.folder / TEXT_TOKENIZER_FILE).write_text(TextTokenizer.train(texts).to_json())
+        tokenizer = TextTokenizer.train(texts, open_source(context.modalities).class_names)
+        (context.folder / TEXT_TOKENIZER_FILE).write_text(tokenizer.to_json())
