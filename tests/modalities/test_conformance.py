@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torchmetrics import MeanSquaredError, MetricCollection
 
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
 from modalities.conformance.check import CHECKS, assert_conforms, check_modality
 from modalities.conformance.subject import values_equal
 from modalities.layouts import Dense, Scale, Vector
+from modalities.metrics.base import collect
+from modalities.metrics.maps import DepthRMSE
 from modalities.registry import default_registry
-from modalities.spec import Crop, MetricInfo, Modality
+from modalities.spec import Crop, Modality
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 REGISTRY = default_registry()
@@ -89,20 +92,30 @@ SHARED = DEPTH.metrics()
 
 @dataclass(frozen=True, kw_only=True)
 class StaleMetrics(Depth):
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         return SHARED
+
+
+class UpwardRMSE(DepthRMSE):
+    higher_is_better = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrongWay(Depth):
-    def metrics(self) -> dict[str, MetricInfo]:
-        return {"rmse": replace(super().metrics()["rmse"], higher_is_better=True)}
+    def metrics(self) -> MetricCollection:
+        return collect(rmse=UpwardRMSE())
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoMetrics(Depth):
-    def metrics(self) -> dict[str, MetricInfo]:
-        return {}
+    def metrics(self) -> MetricCollection:
+        return collect()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoUnit(Depth):
+    def metrics(self) -> MetricCollection:
+        return collect(mse=MeanSquaredError())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +191,7 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (made(StaleMetrics), "metrics", "the same rmse twice"),
     (made(WrongWay), "metrics", "beats"),
     (made(NoMetrics), "metrics", "no metric"),
+    (made(NoUnit), "metrics", "the class of metric mse has no title"),
     (made(DoublePrecision), "constant_baseline", "float64, expected float32"),
     (made(Monochrome), "render", "expected uint8 (h, w, 3)"),
     (made(Raising, BOXES), "text", "IndexError: no words"),
