@@ -202,6 +202,14 @@ class SequenceModality(Modality):
     def parse(self, text: str) -> Parsed:
         """What ``text`` means; never raises: what does not fit the grammar is left out and told by `well_formed`."""
 
+    @abc.abstractmethod
+    def to_json(self, value: Value) -> Any:
+        """``value`` in types that JSON knows; not None, which stands for a missing value."""
+
+    @abc.abstractmethod
+    def from_json(self, data: Any) -> Value:
+        """The value that `to_json` wrote. Raises KeyError, TypeError or ValueError for other data."""
+
     def reconstruction_metrics(self) -> "torchmetrics.MetricCollection | None":
         """Fresh metrics of the learned tokenizer's own rows, by name; None stands for the mean absolute error.
 
