@@ -32,7 +32,6 @@ from lightning_modules.checkpoints.tokenizer import QualityMetric, TokenizerCard
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.tokenize import encode_rows
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
-from modalities.metrics.base import collect
 from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
@@ -153,7 +152,7 @@ def _reconstruction_quality(
             metrics = _row_metrics(context, modality, tokenizer)
         else:
             metrics = _value_metrics(context, modality, tokenizer)
-        for key, metric in metrics.items():
+        for key, metric in metrics.items() if metrics is not None else ():
             quality[f"{name}/{key}"] = QualityMetric(
                 value=float(metric.compute()), unit=str(metric.unit), higher_is_better=bool(metric.higher_is_better)
             )
@@ -173,11 +172,11 @@ def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokeniz
     return metrics
 
 
-def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> MetricCollection:
+def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> MetricCollection | None:
     """The modality's metrics of rows, fed with the parts of its values; none where no held-out value has any."""
     parts = _preprocessed_rows(context, modality.name, "validation", context.config.tokenizer_training.val_rows)
     if not any(len(part) for part in parts):
-        return collect()
+        return None
     metrics = modality.reconstruction_metrics() or default_reconstruction_metrics()
     for rows in _to_tensor(parts).split(ROUND_TRIP_BATCH):
         reconstruction = _round_trip(tokenizer, rows)
