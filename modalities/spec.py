@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, assert_neve
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.decoding import DecodingDefaults, map_decoding, sequence_decoding
 from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
     EmbeddedCodes,
@@ -90,6 +91,17 @@ class Modality(abc.ABC):
     """Type of the files that `read` and `write` use."""
     has_pixel_stream: bool = False
     """True where the raw value also enters the encoder as linear patches (RGB)."""
+    decoding: DecodingDefaults | None = None
+    """How it is best generated; None for the settings of its data type, and a place behind all that say theirs."""
+    aliases: tuple[str, ...] = ()
+    """Short names that a request may use."""
+
+    @property
+    def decoding_defaults(self) -> DecodingDefaults:
+        """How it is best generated."""
+        if self.decoding is not None:
+            return self.decoding
+        return map_decoding() if self.data_type == "dense" else sequence_decoding()
 
     @property
     def data_type(self) -> str:

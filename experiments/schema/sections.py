@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modalities.errors import ConfigError
+from modalities.presets import PICTURE_TARGETS
 
 PRECISIONS = (
     "16-mixed",
@@ -80,7 +81,7 @@ class TrainingConfig:
     """Steps between logged metrics."""
     pictures_every: int = 0
     """Steps between pictures of validation predictions; 0 for none but the last."""
-    pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
+    pictures_of: list[str] = field(default_factory=lambda: list(PICTURE_TARGETS))
     """Modalities that those pictures show; those that an arm lacks are left out."""
     restrict_output_vocab: bool = True
     """Heads of sequences choose among the ids that occur in their training data only."""

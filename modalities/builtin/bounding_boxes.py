@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torchmetrics import MetricCollection
 
+from modalities.decoding import sequence_decoding
 from modalities.geometry.boxes import (
     Box,
     bins_to_box,
@@ -101,4 +102,6 @@ MODALITY = BoundingBoxes(
     layout=Text(max_tokens=256),
     tokenizer=WordPiece(),
     labeller="ViTDet ViT-H Cascade Mask R-CNN",
+    decoding=sequence_decoding(order=31),
+    aliases=("boxes",),
 )

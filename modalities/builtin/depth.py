@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from torchmetrics import MetricCollection
 
+from modalities.decoding import map_decoding
 from modalities.errors import DataError
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
@@ -123,4 +124,5 @@ MODALITY = Depth(
     layout=Dense(channels=1, size=224, patch=16),
     tokenizer=ViTVQ(name="depth", vocab_size=8192, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     labeller="Omnidata DPT-Hybrid v2",
+    decoding=map_decoding(order=10),
 )

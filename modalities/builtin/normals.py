@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from torchmetrics import MetricCollection
 
+from modalities.decoding import map_decoding
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import surface_normal_metrics
@@ -109,4 +110,5 @@ MODALITY = Normals(
     layout=Dense(channels=3, size=224, patch=16),
     tokenizer=ViTVQ(name="normals", vocab_size=8192, loss=ReconstructionLoss.mse, has_diffusion_decoder=True),
     labeller="Omnidata DPT-Hybrid v2",
+    decoding=map_decoding(order=11),
 )
