@@ -20,11 +20,11 @@ class EvaluationConfig:
     """Samples per forward pass, at most 64 for masked tokens. It changes nothing but speed and memory."""
     max_tokens: int | None = None
     """Longest sequence that is written, in tokens; each modality's own limit where None."""
-    routes: dict[str, list[str]] = field(default_factory=lambda: {source: list(targets) for source, targets in EVALUATION_ROUTES.items()})
-    """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
-    chains: list[list[str]] = field(
-        default_factory=lambda: [list(names) for names in EVALUATION_CHAINS]
+    routes: dict[str, list[str]] = field(
+        default_factory=lambda: {source: list(targets) for source, targets in EVALUATION_ROUTES.items()}
     )
+    """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
+    chains: list[list[str]] = field(default_factory=lambda: [list(names) for names in EVALUATION_CHAINS])
     """Source, modalities generated on the way, and target: measured beside the direct route, and left out where a model
     lacks one of them."""
     probes: dict[str, str] = field(default_factory=lambda: dict(EVALUATION_PROBES))

@@ -1,6 +1,7 @@
 """Stage kind ``data``: one shard of raw values of all modalities."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from experiments.stages.base import PlanContext, StageKind

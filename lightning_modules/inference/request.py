@@ -78,7 +78,7 @@ def run_request(
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read.
     """
     targets = [resolve_target(name, model, codec) for name in request.targets]
-    targets = sort_targets(targets) if request.is_ordered else targets
+    targets = sort_targets(targets, codec.modalities) if request.is_ordered else targets
     sources = {resolve_alias(name): source for name, source in request.sources.items()}
     if request.num < 1:
         raise GenerationError(f"--num must be at least 1, got {request.num}.")
@@ -87,6 +87,7 @@ def run_request(
         request.settings,
         model.streams,
         targets,
+        modalities=codec.modalities,
         from_image=has_full_image(prepared.condition_inputs, model),
         resolve_stream=lambda name: _condition_stream(resolve_alias(name), prepared),
         condition_inputs=prepared.condition_inputs,

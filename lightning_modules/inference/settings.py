@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modalities.errors import ConfigError, UnknownNameError
+from modalities.spec import Modality
 from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.defaults import default_generation_config
 from networks.generation.schedules import Temperature, TokenSchedule
@@ -46,6 +47,7 @@ def build_generation_plan(
     streams: Sequence[Stream],
     targets: Sequence[str],
     *,
+    modalities: Mapping[str, Modality],
     from_image: bool,
     resolve_stream: Callable[[str], str],
     condition_inputs: Collection[str] = (),
@@ -62,7 +64,7 @@ def build_generation_plan(
     """
     coarsest = max((stream.stride for stream in streams if stream.name in condition_inputs), default=0.0)
     finer = [stream.name for stream in streams if stream.stride < coarsest]
-    plan = default_generation_config(streams, from_image=from_image, finer=finer)
+    plan = default_generation_config(streams, modalities, from_image=from_image, finer=finer)
     decodings = {name: plan.for_stream(name) for name in targets}
     for option, raw_value in settings.options.items():
         for name, value in _values_by_target(option, raw_value, targets, resolve_stream).items():

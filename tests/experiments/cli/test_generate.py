@@ -11,6 +11,7 @@ from PIL import Image
 from experiments.cli.main import main
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan
 from modalities.errors import ConfigError, UnknownNameError
+from modalities.registry import default_registry
 from networks.generation.config import DecodingScheme
 from networks.streams import Stream, StreamKind
 from tests.experiments.small_folder import make_model_folder
@@ -163,6 +164,7 @@ def test_a_target_of_a_higher_resolution_than_an_input_is_refined_from_it() -> N
             GenerationOptions(),
             [low, high],
             ["rgb_64"],
+            modalities={name: default_registry()["rgb"] for name in ("rgb_32", "rgb_64")},
             from_image=False,
             resolve_stream=str,
             condition_inputs=condition_inputs,
@@ -180,7 +182,10 @@ def test_settings_go_for_all_targets_or_for_some() -> None:
         conditions="caption=3,depth+semseg=-1",
         accumulate_conditioning=False,
     )
-    plan = build_generation_plan(settings, streams, ["depth", "rgb"], from_image=False, resolve_stream=str)
+    known = default_registry()
+    plan = build_generation_plan(
+        settings, streams, ["depth", "rgb"], modalities=known, from_image=False, resolve_stream=str
+    )
     assert (plan.for_stream("depth").steps, plan.for_stream("rgb").steps) == (4, 9)
     assert plan.for_stream("rgb").scheme is DecodingScheme.maskgit
     assert plan.for_stream("rgb").guidance == -1
@@ -192,9 +197,19 @@ def test_settings_go_for_all_targets_or_for_some() -> None:
     assert not plan.accumulate_conditioning
     with pytest.raises(UnknownNameError, match="target with --top-p"):
         build_generation_plan(
-            GenerationOptions(options={"top_p": "clip=1"}), streams, ["rgb"], from_image=False, resolve_stream=str
+            GenerationOptions(options={"top_p": "clip=1"}),
+            streams,
+            ["rgb"],
+            modalities=known,
+            from_image=False,
+            resolve_stream=str,
         )
     with pytest.raises(ConfigError, match="steps must be at least 1"):
         build_generation_plan(
-            GenerationOptions(options={"steps": "0"}), streams, ["rgb"], from_image=False, resolve_stream=str
+            GenerationOptions(options={"steps": "0"}),
+            streams,
+            ["rgb"],
+            modalities=known,
+            from_image=False,
+            resolve_stream=str,
         )

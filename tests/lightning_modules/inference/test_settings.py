@@ -1,4 +1,5 @@
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan, describe_plan
+from modalities.registry import default_registry
 from networks.generation.defaults import default_generation_config
 from networks.streams import Stream, StreamKind
 
@@ -12,7 +13,7 @@ STREAMS = [
 
 
 def test_a_plan_is_told_with_equal_settings_together() -> None:
-    plan = default_generation_config(STREAMS, from_image=False)
+    plan = default_generation_config(STREAMS, default_registry(), from_image=False)
     assert describe_plan(plan, STREAMS, ["depth", "semseg", "rgb", "caption"]) == (
         "depth, semseg: roar, 8 steps (linear), temperature onex:3:0.5:0.5, top-p 0.8, guidance 2; "
         "rgb: roar, 25 steps (linear), temperature onex:3:0.5:0.5, top-p 0.8, guidance 2; "
@@ -23,7 +24,9 @@ def test_a_plan_is_told_with_equal_settings_together() -> None:
 def test_what_was_changed_is_told_too() -> None:
     options = {"scheme": "maskgit", "steps": "1", "top_k": "5", "top_p": "1", "temperature": "0"}
     typed = GenerationOptions(options=options, conditions="caption+depth=2,depth=-0.5")
-    plan = build_generation_plan(typed, STREAMS, ["rgb"], from_image=True, resolve_stream=str)
+    plan = build_generation_plan(
+        typed, STREAMS, ["rgb"], modalities=default_registry(), from_image=True, resolve_stream=str
+    )
     assert describe_plan(plan, STREAMS, ["rgb"]) == (
         "rgb: maskgit, 1 step, temperature 0, top-k 5, weights caption+depth +2 and depth -0.5"
     )
