@@ -24,7 +24,7 @@ from modalities.errors import DataError
 from modalities.layouts import Dense
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality
-from networks.streams import PIXELS_SUFFIX, Stream
+from networks.streams import PixelStream, Stream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 StatusCallback = Callable[[str], None]
@@ -67,16 +67,16 @@ def evaluate_model(
     measurable, lines = _measurable_modalities(loaded, all_modalities, registry or default_registry())
     codec = Codec(
         modalities=measurable,
-        streams=tuple(stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable),
+        streams=tuple(stream for stream in loaded.streams if stream.modality in measurable),
         tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
         text_tokenizer=loaded.text_tokenizer,
     )
     rendered = {
         name: item
         for name, item in all_modalities.items()
-        if name in measurable or name + PIXELS_SUFFIX in loaded.model.index
+        if name in measurable or pixel_stream_name(name) in loaded.model.index
     }
-    input_streams = tuple(stream for stream in loaded.streams if stream.name.endswith(PIXELS_SUFFIX))
+    input_streams = tuple(stream for stream in loaded.streams if isinstance(stream, PixelStream))
     streams = tuple(dict.fromkeys((*codec.streams, *input_streams)))
     model_ref = ModelRef(arm=str(loaded.card.get("arm", "model")), seed=int(loaded.card.get("seed", 0)))
     device = inference_device(config)
@@ -177,5 +177,5 @@ def _build_split(
     tokenize_shard(folder / "tokens", tokenizable, codec.tokenizers, loaded.text_tokenizer, loaded.fingerprints)
     for name in modalities:
         if name not in codec.modalities:
-            write_tokens(folder / "tokens", name + PIXELS_SUFFIX, raw[name][:], "raw")
+            write_tokens(folder / "tokens", pixel_stream_name(name), raw[name][:], "raw")
     return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), num_samples=count)

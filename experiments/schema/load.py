@@ -15,7 +15,7 @@ from modalities.errors import ConfigError, UnknownNameError
 from modalities.registry import Registry
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.serialization import from_plain
-from networks.streams import PIXELS_SUFFIX
+from networks.streams import pixel_stream_name
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 """Folder of the shipped configs."""
@@ -84,7 +84,7 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
     known = {*registry, *config.resolutions}
-    evaluation_config, streams = config.evaluation, known | {name + PIXELS_SUFFIX for name in known}
+    evaluation_config, streams = config.evaluation, known | {pixel_stream_name(name) for name in known}
     _check_known("modality in evaluation.routes", evaluation_config.routes, known)
     _check_known(
         "modality in evaluation.probes", [*evaluation_config.probes, *evaluation_config.probes.values()], known

@@ -179,10 +179,7 @@ def run_evaluation(context: StageContext) -> None:
     codec = build_codecs(context, list(config.arm_modalities(arm)))
     all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
     shared_inputs = common_inputs(
-        {
-            name: [s for s in all_streams if _modality_name(s.name) in config.arm_modalities(name)]
-            for name in config.arms
-        }
+        {name: [s for s in all_streams if s.modality in config.arm_modalities(name)] for name in config.arms}
     )
     model = loaded.model.to(inference_device(config))
     measured = measure_model(
@@ -208,10 +205,6 @@ STAGE_RUNNERS: dict[str, Callable[[StageContext], None]] = {
     "evaluation": run_evaluation,
     "generation": run_generation,
 }
-
-
-def _modality_name(stream: str) -> str:
-    return stream.removesuffix("_pixels")
 
 
 def _picture_callback(context: StageContext) -> Callable[[LightningModule, int], None] | None:

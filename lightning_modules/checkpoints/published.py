@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -167,7 +167,7 @@ def read_published_model(source: CheckpointSource) -> PublishedModel:
     else:
         try:
             plain = source.export_metadata
-            streams = tuple(from_plain(Stream, item) for item in plain["streams"])
+            streams = tuple(from_plain(cast("type[Stream]", Stream), item) for item in plain["streams"])
             config = from_plain(FourMConfig, plain["model"])
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{source.origin} does not describe its model: {error}.") from error

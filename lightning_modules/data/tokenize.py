@@ -15,7 +15,7 @@ from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
 from modalities.tokenizer_specs import WordPiece
 from networks.kernels.cpu import module_device
-from networks.streams import PIXELS_SUFFIX
+from networks.streams import pixel_stream_name
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
 
@@ -126,7 +126,7 @@ def tokenize_shard(
         tokenizer = tokenizers[codes.tokenizer.name] if codes else None
         values = raw[name][:]
         if modality.has_pixel_stream:
-            write_tokens(folder, name + PIXELS_SUFFIX, values, "raw")
+            write_tokens(folder, pixel_stream_name(name), values, "raw")
         tokens = encode_values(modality, values, tokenizer, text, seed=seed, first=first)
         write_tokens(folder, name, tokens, fingerprints[name])
         if progress is not None:

@@ -5,7 +5,7 @@ however many streams there are.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from networks.batch import TokenBatch
 from networks.layers.positions import sincos_1d, sincos_2d
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 
 def vocabulary_ranges(streams: Sequence[Stream]) -> tuple[dict[str, tuple[int, int]], int]:
@@ -23,7 +23,7 @@ def vocabulary_ranges(streams: Sequence[Stream]) -> tuple[dict[str, tuple[int, i
     spans: dict[str, tuple[int, int]] = {}
     total = 0
     for stream in streams:
-        if stream.vocabulary and stream.vocabulary not in spans:
+        if isinstance(stream, TokenStream) and stream.vocabulary not in spans:
             spans[stream.vocabulary] = (total, stream.vocab_size)
             total += stream.vocab_size
     return spans, total
@@ -34,9 +34,13 @@ def position_table_size(stream: Stream) -> int:
 
     A hidden token of a sequence can bring a sentinel with it, and a sentinel closes the whole.
     """
-    if stream.kind in (StreamKind.grid, StreamKind.pixels):
-        return stream.num_tokens
-    return stream.num_positions or 2 * stream.num_tokens + 2
+    match stream:
+        case GridStream() | PixelStream():
+            return stream.num_tokens
+        case SequenceStream() | EmbeddingStream():
+            return stream.num_positions or 2 * stream.num_tokens + 2
+        case _:
+            assert_never(stream)
 
 
 class PositionEmbedding(nn.Module):
@@ -59,7 +63,8 @@ class PositionEmbedding(nn.Module):
             num_learned += num if is_learned else 0
             if is_learned:
                 tables.append(torch.zeros(num, width))
-            elif stream.grid:
+            elif isinstance(stream, GridStream | PixelStream):
+                assert stream.grid is not None  # Product codes have learned positions.
                 tables.append(scale * sincos_2d(stream.grid, width, max_period, stride=stream.stride))
             else:
                 tables.append(scale * sincos_1d(num, width))
@@ -98,7 +103,7 @@ class TokenEmbedding(nn.Module):
         self.spans, total = vocabulary_ranges(streams)
         self.padding = total
         # A stream without ids points past the end, at the row that stays zero.
-        first = [self.spans[stream.vocabulary][0] if stream.vocabulary else total for stream in streams]
+        first = [self.spans[item.vocabulary][0] if isinstance(item, TokenStream) else total for item in streams]
         self.register_buffer("first", torch.tensor(first), persistent=False)
         self.table = nn.Parameter(torch.zeros(total + 1, width))
 

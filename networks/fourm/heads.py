@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from networks.kernels.linear import MIN_ONEDNN_WIDTH, linear, round_up_rows
-from networks.streams import Stream
+from networks.streams import TokenStream
 
 
 def output_weights(table: Float[Tensor, "v d"], predictable: tuple[int, ...]) -> Float[Tensor, "k d"]:
@@ -54,7 +54,7 @@ def stream_losses(
     decoded: Float[Tensor, "slots d"],
     targets: Int[Tensor, " slots"],
     rows: Mapping[str, Int[Tensor, " _"]],
-    streams: Mapping[str, Stream],
+    streams: Mapping[str, TokenStream],
     tables: Mapping[str, Tensor],
 ) -> dict[str, Float[Tensor, ""]]:
     """The mean cross-entropy of each stream's targets, in nats.

@@ -22,7 +22,7 @@ from networks.fourm.init import initialize
 from networks.kernels.linear import OneDNNLinear, PackedLinear, copy_with_packed_weights, linear
 from networks.kernels.packing import Packing, pack_rows, unpack_rows
 from networks.layers.blocks import Block, DecoderBlock, KeyValues, KVCache, layer_norm, tile_batch
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, PixelStream, SequenceStream, Stream, TokenStream, token_stream
 
 __all__ = ["Context", "FourM", "FourMConfig", "FourMOutput", "Init", "Sharing", "Size"]
 
@@ -75,7 +75,7 @@ class FourM(nn.Module):
         if config.shared_streams:
             self.decoder_position_embedding.stream = self.position_embedding.stream
         self.input_projections = nn.ModuleDict(
-            {s.name: self._input_projection(s) for s in self.streams if not s.has_ids}
+            {s.name: self._input_projection(s) for s in self.streams if isinstance(s, PixelStream | EmbeddingStream)}
         )
         self.registers = nn.Parameter(torch.zeros(config.registers, width)) if config.registers else None
         self.encoder = nn.ModuleList([Block(block) for _ in range(encoder_depth)])
@@ -84,7 +84,7 @@ class FourM(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.decoder = nn.ModuleList([DecoderBlock(block) for _ in range(decoder_depth)])
         self.decoder_norm = layer_norm(block)
-        kinds = [stream.kind is StreamKind.sequence for stream in self.streams]
+        kinds = [isinstance(stream, SequenceStream) for stream in self.streams]
         self.register_buffer("is_sequence", torch.tensor(kinds), persistent=False)
         self._has_fixed_shapes = False
         # Of a `frozen` copy, those that were asked for.
@@ -98,7 +98,7 @@ class FourM(nn.Module):
         rows = self._target_slots_by_stream(batch)
         if not rows:
             return FourMOutput(loss=decoded.sum() * 0.0, losses={}, counts={})
-        streams = {stream.name: stream for stream in self.streams}
+        streams = {name: token_stream(self.streams[self.index[name]]) for name in rows}
         losses = stream_losses(decoded, batch.targets.flatten(), rows, streams, self.heads.all_vocabulary_rows())
         counts = {name: own.numel() for name, own in rows.items()}
         return FourMOutput(loss=self._total(losses, counts), losses=losses, counts=counts)
@@ -227,7 +227,7 @@ class FourM(nn.Module):
 
     def stream_logits(self, decoded: Float[Tensor, "*rows d"], stream: str) -> Float[Tensor, "*rows v"]:
         """Logits over the stream's vocabulary, in fp32; minus infinity for ids that are not predictable."""
-        stream_config = self.streams[self.index[stream]]
+        stream_config = token_stream(self.streams[self.index[stream]])
         table = self.heads.vocabulary_rows(stream_config.vocabulary)
         if self.packed_heads is None:
             logits = linear(decoded, output_weights(table, stream_config.predictable)).float()
@@ -257,8 +257,8 @@ class FourM(nn.Module):
             learned=config.learned_positions,
         )
 
-    def _input_projection(self, stream: Stream) -> InputProjection:
-        bias = self.config.resolved_biases.embeddings and stream.kind is StreamKind.embedding
+    def _input_projection(self, stream: PixelStream | EmbeddingStream) -> InputProjection:
+        bias = self.config.resolved_biases.embeddings and isinstance(stream, EmbeddingStream)
         return InputProjection(stream.channels, self.config.shape[0], with_mlp=self.config.deep_stem, bias=bias)
 
     def _total(self, losses: dict[str, Tensor], counts: dict[str, int]) -> Float[Tensor, ""]:
@@ -267,7 +267,11 @@ class FourM(nn.Module):
         if not config.token_loss:
             num_losses = sum(stream.is_target for stream in self.streams) if config.published_loss else len(losses)
             return stacked.sum() / num_losses
-        vocab_size = {stream.name: stream.vocab_size if config.published_loss else 1 for stream in self.streams}
+        vocab_size = {
+            stream.name: stream.vocab_size if config.published_loss else 1
+            for stream in self.streams
+            if isinstance(stream, TokenStream)
+        }
         weights = stacked.new_tensor([counts[name] * vocab_size[name] for name in losses])
         return (stacked * weights).sum() / weights.sum()
 

@@ -20,7 +20,7 @@ from networks.batch import PaddedTokens, Samples
 from networks.fourm.config import FourMConfig, Init, Size
 from networks.fourm.model import FourM
 from networks.masking.masker import select
-from networks.streams import Stream, streams_of
+from networks.streams import PixelStream, Stream, streams_of, token_stream
 from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
@@ -167,15 +167,15 @@ class LevelTokenizer(Tokenizer):
 class InMemoryTokenStore:
     """Token samples in memory."""
 
-    def __init__(self, columns: dict[str, list[Tensor]], kinds: dict[str, str]) -> None:
-        self.stored, self.kinds = columns, kinds
+    def __init__(self, columns: dict[str, list[Tensor]], images: set[str]) -> None:
+        self.stored, self.images = columns, images
 
     def read(self, indices: Any, streams: Sequence[str]) -> Samples:
         """The samples, padded to the longest."""
         found: dict[str, PaddedTokens] = {}
         for name in streams:
             rows = [self.stored[name][int(index)] for index in indices]
-            if self.kinds[name] == "pixels":
+            if name in self.images:
                 found[name] = PaddedTokens(values=torch.stack(rows), lengths=torch.full((len(rows),), 4))
             else:
                 lengths = torch.tensor([len(row) for row in rows])
@@ -232,7 +232,7 @@ def codec() -> Codec:
         *text.encode(" ".join(WORDS)),
     )
     streams = tuple(
-        replace(stream, predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
+        replace(token_stream(stream), predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
         for stream in streams_of(known, text.vocab_size)
     )
     return Codec(modalities=known, streams=streams, tokenizers=learnt, text_tokenizer=text)
@@ -267,8 +267,8 @@ def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> Eval
         "caption": notes,
         "t5_caption": vectors,
     }
-    kinds = {stream.name: stream.kind.value for stream in codecs.streams}
-    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), num_samples=count)
+    images = {stream.name for stream in codecs.streams if isinstance(stream, PixelStream)}
+    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, images), num_samples=count)
 
 
 def streams_without(codecs: Codec, *names: str) -> tuple[Stream, ...]:

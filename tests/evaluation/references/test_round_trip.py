@@ -32,7 +32,7 @@ def test_a_text_that_was_cut_has_a_lower_bound(
     assert isinstance(held_out.tokens, world.InMemoryTokenStore)
     cut = {**held_out.tokens.stored, "caption": [row[:2] for row in held_out.tokens.stored["caption"]]}
     short = EvalSplit(
-        values=held_out.values, tokens=world.InMemoryTokenStore(cut, held_out.tokens.kinds), num_samples=40
+        values=held_out.values, tokens=world.InMemoryTokenStore(cut, held_out.tokens.images), num_samples=40
     )
     scores = {score.metric: score for score in measure_round_trip(codec, "caption", training, short, config)}
     assert scores["exact"].value == 0
@@ -56,7 +56,7 @@ def test_what_a_sample_lacks_is_left_out(
     stored = held_out.tokens.stored["caption"]
     half = {**held_out.tokens.stored, "caption": [row[: 8 * (place % 2)] for place, row in enumerate(stored)]}
     partial = EvalSplit(
-        values=held_out.values, tokens=world.InMemoryTokenStore(half, held_out.tokens.kinds), num_samples=40
+        values=held_out.values, tokens=world.InMemoryTokenStore(half, held_out.tokens.images), num_samples=40
     )
     (exact,) = (
         score for score in measure_round_trip(codec, "caption", training, partial, config) if score.metric == "exact"

@@ -13,6 +13,7 @@ from networks.fourm.config import FourMConfig, Init, Sharing, Size
 from networks.fourm.heads import predictable_ids
 from networks.fourm.model import FourM
 from networks.kernels.packing import Packing
+from networks.streams import token_stream
 from tests.networks.fourm.plain_fourm import plain_logits
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
 
@@ -214,7 +215,9 @@ def test_the_row_of_padding_takes_no_gradient() -> None:
 def test_a_head_can_be_cut_to_the_ids_that_occur() -> None:
     model, batch = small_model(), small_batch()
     ids = (1, 3, 4, 17)
-    streams = tuple(replace(stream, predictable=ids) if stream.name == "caption" else stream for stream in STREAMS)
+    streams = tuple(
+        replace(token_stream(stream), predictable=ids) if stream.name == "caption" else stream for stream in STREAMS
+    )
     cut = FourM(streams, model.config).double()
     cut.load_state_dict(model.state_dict())
     whole, rows = model.logits(batch)["caption"]
@@ -231,7 +234,8 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
     is_onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams = tuple(
-        replace(stream, predictable=(3, 5, 6)) if stream.name == "caption" else stream for stream in STREAMS
+        replace(token_stream(stream), predictable=(3, 5, 6)) if stream.name == "caption" else stream
+        for stream in STREAMS
     )
     torch.manual_seed(0)
     model, batch = FourM(streams, small_model().config), small_batch()
@@ -252,7 +256,8 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
 def test_a_head_that_was_first_used_in_inference_mode_can_be_trained() -> None:
     predictable_ids.cache_clear()
     streams = tuple(
-        replace(stream, predictable=tuple(range(9))) if stream.name == "caption" else stream for stream in STREAMS
+        replace(token_stream(stream), predictable=tuple(range(9))) if stream.name == "caption" else stream
+        for stream in STREAMS
     )
     model, batch = FourM(streams, small_model().config).double(), small_batch()
     with torch.inference_mode():
