@@ -208,6 +208,14 @@ class SequenceModality(Modality):
     def parse(self, text: str) -> Parsed:
         """What ``text`` means; never raises: what does not fit the grammar is left out and told by `well_formed`."""
 
+    @abc.abstractmethod
+    def to_json(self, value: Value) -> Any:
+        """``value`` in types that JSON knows; not None, which stands for a missing value."""
+
+    @abc.abstractmethod
+    def from_json(self, data: Any) -> Value:
+        """The value that `to_json` wrote. Raises KeyError, TypeError or ValueError for other data."""
+
     def reconstruction_metrics(self) -> "dict[str, MetricInfo]":
         """Fresh metrics of the learnt tokenizer's own rows, by name; where there are none, the mean absolute error is.
 

@@ -30,6 +30,9 @@ COORDINATE_0_ID = SENTINEL_0_ID + NUM_SENTINELS
 CODES_ON_AXIS_0 = 512
 """A learnt code below this is spelled on axis 0, and one from here on axis 1."""
 
+NUM_SPELLED_CODES = CODES_ON_AXIS_0 + NUM_BINS
+"""Size of the largest codebook whose codes can be spelled inside a text."""
+
 COCO_CLASSES: tuple[str, ...] = (
     "airplane",
     "apple",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -24,16 +24,6 @@ from modalities.spec import Modality, SequenceModality
 
 DEFAULT_SCENE_SIZE = 224
 """Side of scenes that no grid is taken from."""
-
-
-class _JsonModality(SequenceModality):
-    """What a sequence modality can do with JSON."""
-
-    def to_json(self, value: Any) -> Any:
-        """The value in types that JSON knows."""
-
-    def from_json(self, data: Any) -> Any:
-        """The value that `to_json` wrote."""
 
 
 def render_shard(
@@ -79,10 +69,20 @@ def write_raw(
             if kinds[name] == "array":
                 write_column(partial, name, column)
             else:
-                codec = cast(_JsonModality, modalities[name])
-                lines = [json.dumps(None if value is None else codec.to_json(value)) for value in column]
+                lines = [_json_line(modalities[name], value) for value in column]
                 (partial / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
         write_manifest(partial, {**metadata, "count": next(iter(counts.values()), 0), "kinds": kinds})
+
+
+def _json_line(modality: Modality, value: Any) -> str:
+    if value is None:
+        return json.dumps(None)
+    if not isinstance(modality, SequenceModality):
+        raise DataError(
+            f"A value of {modality.name!r} is a {type(value).__name__}, expected a numpy array: "
+            "only values of a SequenceModality are stored as JSON."
+        )
+    return json.dumps(modality.to_json(value))
 
 
 class _JsonLinesColumn(Sequence[Any]):
@@ -92,7 +92,7 @@ class _JsonLinesColumn(Sequence[Any]):
             self._lines = path.read_text().splitlines()
         except (OSError, ValueError) as error:
             raise DataError(f"{path} is damaged: {error}. Delete the folder and make it again.") from error
-        self._codec = cast(_JsonModality, modality)
+        self._modality = modality
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -110,7 +110,14 @@ class _JsonLinesColumn(Sequence[Any]):
             raise DataError(
                 f"{self._path} is damaged in line {index + 1}: {error}. Delete the folder and make it again."
             ) from error
-        return None if data is None else self._codec.from_json(data)
+        if data is None:
+            return None
+        if not isinstance(self._modality, SequenceModality):
+            raise DataError(
+                f"{self._path} holds JSON, expected arrays of {self._modality.name!r}. "
+                "Delete the folder and make it again."
+            )
+        return self._modality.from_json(data)
 
 
 class RawValues(Sequence[Any]):

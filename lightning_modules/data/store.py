@@ -28,16 +28,46 @@ from networks.streams import PixelStream, Stream
 TOKENS_COLUMN = "tokens"
 
 
-def write_tokens(folder: Path, stream: str, values: Sequence[Any], fingerprint: str) -> None:
-    """Write one stream's tokens of one shard into ``folder / stream``, whole or not at all.
+def write_tokens(
+    folder: Path, stream: str, values: Sequence[Any], fingerprint: str, *, vocab_size: int | None = None
+) -> None:
+    """Write one stream's tokens of one shard atomically into ``folder / stream``.
 
     Args:
         values: An array for each sample: ids (n,), pixels (h, w, c) or vectors (n, c); None where it lacks the stream.
         fingerprint: Of the tokenizer that made the ids.
+        vocab_size: Size of the vocabulary that the ids are taken from; they are stored in the smallest type that
+            holds it. None stores the arrays in the type that they have.
+
+    Raises:
+        DataError: An id is outside the vocabulary, or the folder cannot be written.
     """
+    if vocab_size is not None:
+        values = [None if ids is None else _pack_ids(np.asarray(ids), vocab_size, stream) for ids in values]
     with atomic_folder(folder / stream) as partial:
         write_column(partial, TOKENS_COLUMN, values)
         write_manifest(partial, {"count": len(values), "fingerprint": fingerprint})
+
+
+def id_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The type that ids below ``vocab_size`` are stored in: uint16 up to 65,536 of them, else uint32.
+
+    Raises:
+        DataError: 32 bits do not hold so many.
+    """
+    if vocab_size > 1 << 32:
+        raise DataError(f"A vocabulary of {vocab_size} ids cannot be stored, expected at most 2^32.")
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+def _pack_ids(ids: NDArray[Any], vocab_size: int, stream: str) -> NDArray[Any]:
+    outside = ids[(ids < 0) | (ids >= vocab_size)]
+    if len(outside):
+        raise DataError(
+            f"Stream {stream!r} has the id {int(outside[0])}, expected 0 to {vocab_size - 1}: "
+            "its tokenizer and its vocabulary do not fit."
+        )
+    return ids.astype(id_dtype(vocab_size))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ def encode_values(
     seed: int,
     first: int,
 ) -> list[NDArray[Any] | None]:
-    """The token array of each value; None where the value is missing.
+    """The tokens of each value: ids as int64, vectors as float16; None where the value is missing.
 
     Args:
         seed: With a sample's number and the modality's name, seeds what serialisation draws.
@@ -57,7 +57,7 @@ def encode_values(
             present = [value is not None for value in values]
             rows = [modality.preprocess(value) for value in values if value is not None]
             codes = iter(encode_rows(learnt_tokenizer, np.concatenate(rows)) if rows else ())
-            return [next(codes).astype(np.uint16) if is_present else None for is_present in present]
+            return [next(codes) if is_present else None for is_present in present]
         case Text(max_tokens=longest):
             assert isinstance(modality, SequenceModality)
             assert text is not None
@@ -65,7 +65,7 @@ def encode_values(
                 None if item is None else item[:longest]
                 for item in _encode_sequences(modality, values, learnt_tokenizer, text, seed, first)
             ]
-            return [None if item is None else np.array(item, dtype=np.uint16) for item in ids]
+            return [None if item is None else np.array(item, dtype=np.int64) for item in ids]
         case Embeddings(max_tokens=longest):
             return [None if value is None else np.asarray(value, dtype=np.float16)[:longest] for value in values]
 
@@ -128,6 +128,19 @@ def tokenize_shard(
         if modality.has_pixel_stream:
             write_tokens(folder, pixel_stream_name(name), values, "raw")
         tokens = encode_values(modality, values, tokenizer, text, seed=seed, first=first)
-        write_tokens(folder, name, tokens, fingerprints[name])
+        write_tokens(folder, name, tokens, fingerprints[name], vocab_size=_vocab_size(modality, tokenizer, text))
         if progress is not None:
             progress((done + 1) / len(raw.modalities))
+
+
+def _vocab_size(modality: Modality, learned: Tokenizer | None, text: TextTokenizer | None) -> int | None:
+    """Number of ids that the modality's tokens are taken from; None where they are vectors."""
+    match modality.layout:
+        case Dense() | Vector():
+            return None if learned is None else learned.vocab_size
+        case Text():
+            return None if text is None else text.vocab_size
+        case Embeddings():
+            return None
+        case _:
+            assert_never(modality.layout)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modalities.conformance.facts import check_consistency, check_frozen, check_name, check_scaling
 from modalities.conformance.subject import ContractError, ModalityUnderTest
-from modalities.conformance.tokens import check_preprocess, check_text
+from modalities.conformance.tokens import check_json, check_preprocess, check_text
 from modalities.conformance.values import (
     check_constant_baseline,
     check_files,
@@ -72,6 +72,7 @@ CHECKS: dict[str, Callable[[ModalityUnderTest], None]] = {
     "files": check_files,
     "transform": check_transform,
     "preprocess": check_preprocess,
+    "json": check_json,
     "text": check_text,
     "metrics": check_metrics,
     "constant_baseline": check_constant_baseline,
@@ -84,6 +85,6 @@ def _applies_to(check: Callable[[ModalityUnderTest], None], modality: Modality) 
     """Whether a check is about this kind of modality at all."""
     if check is check_preprocess:
         return learned_tokenizer(modality) is not None
-    if check is check_text:
+    if check in (check_json, check_text):
         return isinstance(modality, SequenceModality)
     return True

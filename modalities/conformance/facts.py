@@ -8,6 +8,7 @@ from modalities.conformance.subject import ContractError, ModalityUnderTest, req
 from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.spec import SequenceModality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, NoTokenizer, ProductMLP, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.vocabulary import NUM_SPELLED_CODES
 
 
 def check_name(subject: ModalityUnderTest) -> None:
@@ -47,12 +48,16 @@ def check_consistency(subject: ModalityUnderTest) -> None:
         codes = learned_tokenizer(modality)
         if codes is not None:
             _check_learned_tokenizer(codes)
+        if codes is not None and is_sequence:
+            fits = codes.tokenizer.vocab_size <= NUM_SPELLED_CODES
+            require(fits, f"{codes.tokenizer.vocab_size} codes inside a text, expected at most {NUM_SPELLED_CODES}")
 
 
 def _check_learned_tokenizer(codes: EmbeddedCodes) -> None:
     layout, tokenizer = codes.layout, codes.tokenizer
     require(tokenizer.name.isidentifier(), f"the tokenizer's name {tokenizer.name!r} is not an identifier")
     require(tokenizer.vocab_size > 1, f"a codebook of {tokenizer.vocab_size} codes says nothing")
+    require(tokenizer.vocab_size <= 1 << 32, f"a codebook of {tokenizer.vocab_size} codes, expected at most 2^32")
     if isinstance(layout, Dense):
         require(layout.size % layout.patch == 0, f"patches of {layout.patch} do not divide {layout.size} pixels")
         require(

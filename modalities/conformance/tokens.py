@@ -1,11 +1,18 @@
 """Checks of what a modality gives to tokenizers and takes back: rows of numbers, and text."""
 
+import json
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
 from modalities.conformance.subject import ModalityUnderTest, require, values_equal
 from modalities.layouts import Dense, Vector
 from modalities.spec import SequenceModality, learned_tokenizer
+from modalities.vocabulary import COORDINATE_TOKENS
+
+_COORDINATE = re.compile(r"v\d+=-?\d+")
+_KNOWN_COORDINATES = frozenset(COORDINATE_TOKENS)
 
 
 def check_preprocess(subject: ModalityUnderTest) -> None:
@@ -25,6 +32,10 @@ def check_preprocess(subject: ModalityUnderTest) -> None:
         require(len(rows) == 1, f"preprocess() gave {len(rows)} rows, expected one for a dense value")
         row = rows[0]
         if is_class_map:
+            fits = row.min() >= 0 and row.max() < codes.layout.channels
+            require(
+                fits, f"preprocess() gave classes {row.min()} to {row.max()}, expected 0 to {codes.layout.channels - 1}"
+            )
             row = np.moveaxis(np.eye(codes.layout.channels, dtype=np.float32)[row], -1, 0)
         require(
             values_equal(modality.postprocess(row), value, 0.01),
@@ -43,6 +54,17 @@ def _row_shape(layout: Dense | Vector) -> tuple[int, ...]:
             return (layout.channels,)
 
 
+def check_json(subject: ModalityUnderTest) -> None:
+    """A value survives JSON, which the store of raw values keeps it in."""
+    modality = subject.modality
+    assert isinstance(modality, SequenceModality)
+    for value in subject.values:
+        data = modality.to_json(value)
+        require(data is not None, "to_json() gave None, which stands for a missing value")
+        found = modality.from_json(json.loads(json.dumps(data)))
+        require(values_equal(found, value), "from_json() does not give back what to_json() was given")
+
+
 def check_text(subject: ModalityUnderTest) -> None:
     """A value's text is well-formed and is read the same way each time; the seed decides what is free."""
     modality = subject.modality
@@ -55,6 +77,8 @@ def check_text(subject: ModalityUnderTest) -> None:
         require(parsed.well_formed or not texts[0], f"parse() finds its own text not well-formed: {texts[0][:80]!r}")
         require(values_equal(parsed.value, modality.parse(texts[0]).value, 0.0), "parse() gave two values of one text")
         _check_codes_round_trip(codes, parsed.codes)
+        unknown = [word for word in texts[0].split() if _COORDINATE.fullmatch(word) and word not in _KNOWN_COORDINATES]
+        require(not unknown, f"serialize() wrote {unknown[:1]}, which the text vocabulary does not have")
     for garbage in ("", "v0=", "v0=5 v1=", texts[0][: len(texts[0]) // 2], "[S_1] [EOS] \x00 v3=9999 polygon human"):
         modality.parse(garbage)
 

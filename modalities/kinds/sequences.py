@@ -1,6 +1,5 @@
 """What sequence modalities share: JSON and text files, a reader of generated words, and prose."""
 
-import abc
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -98,14 +97,6 @@ class RecordModality(SequenceModality):
     """A modality whose files are JSON."""
 
     suffix: str = ".json"
-
-    @abc.abstractmethod
-    def to_json(self, value: Value) -> Any:
-        """``value`` in types that JSON knows."""
-
-    @abc.abstractmethod
-    def from_json(self, data: Any) -> Value:
-        """The value that `to_json` wrote; KeyError, TypeError or ValueError where ``data`` is something else."""
 
     def read(self, path: Path) -> Value:
         """The value in a JSON file."""

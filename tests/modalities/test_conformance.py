@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
+from modalities.builtin.semseg import Semseg
 from modalities.conformance.check import CHECKS, assert_conforms, check_modality
 from modalities.conformance.subject import values_equal
 from modalities.layouts import Dense, Scale, Vector
 from modalities.registry import default_registry
-from modalities.spec import Crop, MetricInfo, Modality
-from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
+from modalities.spec import Crop, MetricInfo, Modality, learned_tokenizer
+from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 
 REGISTRY = default_registry()
 DEPTH, BOXES = REGISTRY["depth"], REGISTRY["bounding_boxes"]
+SEMSEG, INSTANCES = REGISTRY["semseg"], REGISTRY["sam_instances"]
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -143,9 +145,36 @@ class Fickle(BoundingBoxes):
         return super().serialize(value, rng, codes) + " v0="
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unmarked(BoundingBoxes):
+    def from_json(self, data: Any) -> Any:
+        return super().from_json(data[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeyondBins(BoundingBoxes):
+    def serialize(self, value: Any, rng: Any, codes: Any = None) -> str:
+        return super().serialize(value, rng, codes).replace("v0=", "v0=1")
+
+    def parse(self, text: str) -> Any:
+        return replace(super().parse(text.replace("v0=1", "v0=")), well_formed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeyondClasses(Semseg):
+    def preprocess(self, value: Any) -> NDArray[Any]:
+        return super().preprocess(value) + 9
+
+
 def made(kind: Callable[..., Modality], like: Modality = DEPTH, **changes: Any) -> Modality:
     facts = {"name": like.name, "title": like.title, "layout": like.layout, "tokenizer": like.tokenizer}
     return kind(**{**facts, **changes})
+
+
+def with_vocab(modality: Modality, vocab_size: int) -> EmbeddedCodes:
+    codes = learned_tokenizer(modality)
+    assert codes is not None
+    return replace(codes, tokenizer=replace(codes.tokenizer, vocab_size=vocab_size))
 
 
 BREACHES: list[tuple[Modality, str, str]] = [
@@ -182,6 +211,19 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (made(Monochrome), "render", "expected uint8 (h, w, 3)"),
     (made(Raising, BOXES), "text", "IndexError: no words"),
     (made(Fickle, BOXES), "text", "not well-formed"),
+    (made(Unmarked, BOXES), "json", "from_json() does not give back"),
+    (made(BeyondBins, BOXES), "text", "which the text vocabulary does not have"),
+    (made(BeyondClasses, SEMSEG), "preprocess", "expected 0 to 12"),
+    (
+        replace(INSTANCES, tokenizer=WordPiece(codes=with_vocab(INSTANCES, 1513))),
+        "consistency",
+        "1513 codes inside a text, expected at most 1512",
+    ),
+    (
+        replace(DEPTH, tokenizer=ViTVQ(name="d", vocab_size=(1 << 32) + 1, loss=ReconstructionLoss.mse)),
+        "consistency",
+        "expected at most 2^32",
+    ),
 ]
 
 
@@ -198,7 +240,9 @@ def test_a_breach_fails_the_check_that_is_about_it(modality: Modality, check: st
 def test_checks_are_named_and_those_that_do_not_concern_are_left_out() -> None:
     names = [result.name for result in check_modality(REGISTRY["caption"])]
     assert names == [name for name in CHECKS if name != "preprocess"]
-    assert [result.name for result in check_modality(DEPTH)] == [name for name in CHECKS if name != "text"]
+    assert [result.name for result in check_modality(DEPTH)] == [
+        name for name in CHECKS if name not in ("json", "text")
+    ]
 
 
 @dataclass(frozen=True)

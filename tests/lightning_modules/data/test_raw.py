@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 
 from lightning_modules.data.raw import RawStore, render_shard, write_raw
 from modalities.errors import DataError
-from modalities.layouts import Scale
+from modalities.layouts import Scale, Text
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
-from modalities.spec import Modality
+from modalities.spec import Crop, MetricInfo, Modality, Parsed, SequenceModality
+from modalities.tokenizer_specs import WordPiece
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 
@@ -142,3 +145,67 @@ def test_records_that_are_no_text(tmp_path: Path) -> None:
     place.write_bytes(b"\xff" * place.stat().st_size)
     with pytest.raises(DataError, match=re.escape(f"{place} is damaged: ")):
         RawStore.open([tmp_path], chosen("caption"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally(SequenceModality):
+    """A count, directly below `SequenceModality` as a plug-in's may be. A value is a complex number."""
+
+    suffix: str = ".txt"
+
+    def from_scene(self, scene: Any) -> complex:
+        return 0j
+
+    def read(self, path: Path) -> complex:
+        return complex(path.read_text())
+
+    def write(self, path: Path, value: complex) -> None:
+        path.write_text(str(value))
+
+    def transform(self, value: complex, crop: Crop) -> complex:
+        return value
+
+    def render(self, value: complex) -> str:
+        return str(value)
+
+    def metrics(self) -> dict[str, MetricInfo]:
+        return {}
+
+    def constant_baseline(self, values: Sequence[complex]) -> complex:
+        return values[0]
+
+    def serialize(self, value: complex, rng: Any, codes: Any = None) -> str:
+        return f"v0={int(value.real)} v1={int(value.imag)}"
+
+    def parse(self, text: str) -> Parsed:
+        return Parsed(value=0j, well_formed=False)
+
+    def to_json(self, value: complex) -> Any:
+        return [value.real, value.imag]
+
+    def from_json(self, data: Any) -> complex:
+        return complex(*data)
+
+
+def test_a_plug_in_s_records_are_kept_by_its_own_json(tmp_path: Path) -> None:
+    tally = Tally(name="tally", title="Tally", layout=Text(max_tokens=4), tokenizer=WordPiece())
+    write_raw(tmp_path, {"tally": tally}, {"tally": [3 + 4j, None, 1j]}, {})
+    assert (tmp_path / "tally.jsonl").read_text() == "[3.0, 4.0]\nnull\n[0.0, 1.0]\n"
+    assert list(RawStore.open([tmp_path], {"tally": tally})["tally"]) == [3 + 4j, None, 1j]
+
+
+def test_a_sequence_without_json_cannot_be_made() -> None:
+    class Mute(Tally):
+        to_json = SequenceModality.to_json
+        from_json = SequenceModality.from_json
+
+    with pytest.raises(TypeError, match=r"from_json.*to_json"):
+        Mute(name="mute", title="Mute", layout=Text(max_tokens=4), tokenizer=WordPiece())
+
+
+def test_values_that_are_neither_arrays_nor_of_a_sequence_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="A value of 'depth' is a list, expected a numpy array"):
+        write_raw(tmp_path / "shard", chosen("depth"), {"depth": [[1.0, 2.0]]}, {})
+    write_raw(tmp_path, {"depth": chosen("caption")["caption"]}, {"depth": ["far"]}, {})
+    with pytest.raises(DataError, match="holds JSON, expected arrays of 'depth'"):
+        list(RawStore.open([tmp_path], chosen("depth"))["depth"])

@@ -170,3 +170,35 @@ def test_writing_a_stream_leaves_the_others(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "caption").iterdir()} == before
     found = TokenStore([tmp_path], [DEPTH], fingerprints={"depth": "new"}).read(np.arange(4), ["depth"])
     np.testing.assert_array_equal(found["depth"].values.numpy(), np.stack(values(5, 4, lacking=False)["depth"]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype"), [(50, np.uint16), (65_536, np.uint16), (65_537, np.uint32), (1 << 18, np.uint32)]
+)
+def test_ids_up_to_the_vocabulary_s_last_survive_a_round_trip(
+    vocab_size: int, dtype: type, in_memory: bool, tmp_path: Path
+) -> None:
+    ids = [np.array([0, min(70_000, vocab_size - 1), vocab_size - 1, 1]), np.array([7, 7, 7, 7])]
+    write_tokens(tmp_path, "depth", ids, "f", vocab_size=vocab_size)
+    assert np.load(tmp_path / "depth" / "tokens.npy").dtype == dtype
+    read = TokenStore([tmp_path], [DEPTH], in_memory=in_memory).read([1, 0], ["depth"])["depth"].values
+    assert read.dtype == torch.int64
+    assert read.tolist() == [ids[1].tolist(), ids[0].tolist()]
+
+
+def test_shards_of_different_width_are_read_as_one(tmp_path: Path) -> None:
+    write_tokens(tmp_path / "0", "caption", [np.array([3, 70_000]), None], "f", vocab_size=100_000)
+    write_tokens(tmp_path / "1", "caption", [None, None], "f", vocab_size=100_000)
+    for in_memory in (True, False):
+        store = TokenStore([tmp_path / "0", tmp_path / "1"], [CAPTION], in_memory=in_memory)
+        assert store.read([3, 0, 1], ["caption"])["caption"].values.tolist() == [[0, 0], [3, 70_000], [0, 0]]
+
+
+@pytest.mark.parametrize("bad", [-1, 50, 70_000])
+def test_an_id_outside_the_vocabulary_is_refused(bad: int, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"Stream 'depth' has the id {bad}, expected 0 to 49"):
+        write_tokens(tmp_path, "depth", [np.array([3, bad, 4, 5])], "f", vocab_size=50)
+    assert not (tmp_path / "depth").exists()
+    with pytest.raises(DataError, match="expected at most 2\\^32"):
+        write_tokens(tmp_path, "depth", [np.array([3, 3, 4, 5])], "f", vocab_size=(1 << 32) + 1)

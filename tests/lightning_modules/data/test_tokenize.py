@@ -11,6 +11,7 @@ from lightning_modules.data import tokenize as module
 from lightning_modules.data.raw import RawStore, render_shard
 from lightning_modules.data.store import TokenStore
 from lightning_modules.data.tokenize import encode_rows, encode_values, tokenize_shard
+from modalities.errors import DataError
 from modalities.layouts import Scale, Text
 from modalities.registry import default_registry
 from modalities.spec import Modality, learned_tokenizer, tokenizer_tasks
@@ -18,7 +19,7 @@ from networks.streams import streams_of
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.text import TextTokenizer
-from networks.tokenizers.tokenizer import Tokenizer
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 NAMES = ("rgb", "depth", "caption", "bounding_boxes", "t5_caption", "sam_instances")
@@ -100,7 +101,7 @@ def test_a_caption_is_its_words_and_an_end_cut_to_the_longest(
     short, long = tokens(MODALITIES["caption"], ["a red ball", "red " * 100], tokenizers, text)
     assert short.tolist() == [*text.encode("a red ball"), text.eos_id]
     assert long.tolist() == text.encode("red " * 100)[: layout.max_tokens]
-    assert short.dtype == np.uint16
+    assert short.dtype == np.int64
 
 
 def test_a_shard_of_tokens_is_what_its_values_give(
@@ -119,3 +120,39 @@ def test_a_shard_of_tokens_is_what_its_values_give(
         for found, length, item in zip(columns[name].values, columns[name].lengths, expected, strict=True):
             np.testing.assert_array_equal(found[:length].numpy(), item)
     assert {stream.name for stream in streams} == {path.name for path in tmp_path.iterdir()}
+
+
+class _LastCodes(Tokenizer):
+    """Gives every sample the codes 70,000 and up, as large codebooks do."""
+
+    def __init__(self, num_tokens: int, vocab_size: int) -> None:
+        super().__init__()
+        self.num_tokens, self.vocab_size = num_tokens, vocab_size
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return (70_000 + torch.arange(self.num_tokens)).expand(len(x), -1)
+
+    def decode(self, ids: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def decode_soft(self, probabilities: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def loss(self, x: torch.Tensor, generator: torch.Generator) -> TokenizerOutput:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("vocab_size", "fits"), [(1 << 17, True), (70_001, False)])
+def test_codes_beyond_16_bits_reach_the_store_or_are_refused(
+    vocab_size: int, *, fits: bool, raw: RawStore, tmp_path: Path
+) -> None:
+    depth = RawStore.open(raw.folders, {"depth": MODALITIES["depth"]})
+    tokenizer = _LastCodes(MODALITIES["depth"].num_tokens, vocab_size)
+    if not fits:
+        with pytest.raises(DataError, match="Stream 'depth' has the id 70001, expected 0 to 70000"):
+            tokenize_shard(tmp_path, depth, {"depth": tokenizer}, None, {"depth": "f"})
+        return
+    tokenize_shard(tmp_path, depth, {"depth": tokenizer}, None, {"depth": "f"})
+    store = TokenStore([tmp_path], streams_of({"depth": MODALITIES["depth"]}, 0))
+    found = store.read([4], ["depth"])["depth"].values
+    assert found.tolist() == [[70_000 + number for number in range(tokenizer.num_tokens)]]
