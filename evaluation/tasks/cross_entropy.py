@@ -32,9 +32,9 @@ from evaluation.references.chance import Unigram
 from evaluation.samples import EvalSplit, index_batches
 from evaluation.scores import CROSS_ENTROPY, MASKED_ROUTE, Score, route_name
 from networks.batch import IGNORE, Samples, TokenBatch
+from networks.device import module_device
 from networks.fourm.heads import class_indices, predictable_ids
 from networks.fourm.model import Context, FourM
-from networks.kernels.cpu import module_device
 from networks.masking.masker import Masker, select
 from networks.masking.mixtures import MaskingConfig, Mixture
 from networks.streams import GridStream, Stream, input_stream_name, token_stream

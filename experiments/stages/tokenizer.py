@@ -34,7 +34,7 @@ from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
 from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import MetricInfo, Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
-from networks.kernels.cpu import module_device
+from networks.device import module_device
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 
 log = logging.getLogger(__name__)

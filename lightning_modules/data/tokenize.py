@@ -14,7 +14,7 @@ from lightning_modules.data.store import write_tokens
 from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
 from modalities.tokenizer_specs import WordPiece
-from networks.kernels.cpu import module_device
+from networks.device import module_device
 from networks.streams import pixel_stream_name
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer

@@ -26,7 +26,7 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type[T], value: Any) -> T:
+def from_plain(cls: type[T] | types.UnionType, value: Any) -> T:
     """The record of class ``cls``, or of one class of a union, that `to_plain` wrote.
 
     Raises:

@@ -21,8 +21,6 @@ from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceS
 ZERO_ROW, IGNORE_ROW, SENTINELS_START = 0, 1, 2
 """Where the pool of ids holds 0, `IGNORE`, and ``[S_0]``."""
 TOKENS_START = SENTINELS_START + NUM_SENTINELS
-GATHER_CHUNK_SIZE = 1 << 17
-"""Numbers that are gathered and scaled at once on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,14 +212,5 @@ def _gather_rows(
 ) -> Float[Tensor, "r kc"]:
     """The ``k`` rows of each, side by side, in fp32, times ``scale`` plus ``shift``."""
     chosen = torch.from_numpy(index.ravel()).to(table.device)
-    num, width = len(index), index.shape[1] * table.shape[1]
-    if table.device.type == "cpu":
-        # Numpy asks for huge pages, which halves the time of tens of megabytes; parts of this size stay in cache.
-        out, part = torch.from_numpy(np.empty((num, width), dtype=np.float32)), max(1, GATHER_CHUNK_SIZE // width)
-    else:
-        out, part = torch.empty((num, width), device=table.device), max(1, num)
-    for rows, places in zip(out.split(part), chosen.split(part * index.shape[1]), strict=True):
-        rows.copy_(table.index_select(0, places).view(rows.shape))
-        if scale != 1.0 or shift:
-            rows.mul_(scale).add_(shift)
-    return out
+    rows = table.index_select(0, chosen).view(len(index), index.shape[1] * table.shape[1]).float()
+    return rows.mul_(scale).add_(shift) if scale != 1.0 or shift else rows

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
-from networks.kernels.cpu import module_device
+from networks.device import module_device
 from networks.streams import Stream
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
