@@ -26,14 +26,14 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type[T] | types.UnionType, value: Any) -> T:
-    """The record of class ``cls``, or of one class of a union, that `to_plain` wrote.
+def from_plain(cls: type[T], value: Any) -> T:
+    """The record of class ``kind`` that `to_plain` wrote.
 
     Raises:
         ValueError: A field without a default is missing, a field is unknown, or its value is of another type; the
             message names it. What an older version did not write yet has its default.
     """
-    return cast(T, _parse_value(cls, value, getattr(cls, "__name__", "value")))
+    return cast(T, _parse_value(cls, value, cls.__name__))
 
 
 def _parse_value(hint: Any, value: Any, path: str) -> Any:
