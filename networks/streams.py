@@ -114,7 +114,7 @@ class PixelStream(BaseStream):
     @property
     def modality(self) -> str:
         """Name of the modality that the stream belongs to."""
-        return self.name.removesuffix(_PIXELS_SUFFIX)
+        return pixel_stream_owner(self.name) or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +135,11 @@ TokenStream: TypeAlias = GridStream | SequenceStream
 def pixel_stream_name(modality: str) -> str:
     """Name of the stream of a modality's raw patches."""
     return modality + _PIXELS_SUFFIX
+
+
+def pixel_stream_owner(name: str) -> str:
+    """Name of the modality whose raw patches a stream called ``name`` holds; empty if the name is not of that form."""
+    return name.removesuffix(_PIXELS_SUFFIX) if name.endswith(_PIXELS_SUFFIX) else ""
 
 
 def token_stream(stream: Stream) -> TokenStream:
