@@ -5,7 +5,7 @@ The pixels and the tokens of one image modality are two streams.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import ClassVar, TypeAlias, assert_never
 
 from modalities.layouts import Dense, Embeddings, KeepScheme, Text, Vector
 from modalities.spec import Modality
@@ -70,6 +70,8 @@ class _TokenBase(BaseStream):
 class GridStream(_TokenBase):
     """Token ids at fixed places, predicted by unmasking: a square grid, or the product codes of a vector."""
 
+    type_tag: ClassVar[str] = "grid"
+
     grid: int | None = None
     """Side of the grid, in tokens; None for product codes, whose places are learned."""
     stride: float = 1.0
@@ -86,6 +88,8 @@ class GridStream(_TokenBase):
 class SequenceStream(_TokenBase):
     """Token ids in an order; hidden spans are predicted from left to right."""
 
+    type_tag: ClassVar[str] = "sequence"
+
     chunk: int = 1
     """Tokens that are hidden or shown together; above 1 the chunks come in any order."""
     keep: KeepScheme = KeepScheme.random
@@ -97,6 +101,8 @@ class SequenceStream(_TokenBase):
 @dataclass(frozen=True, kw_only=True)
 class PixelStream(BaseStream):
     """Square image patches of 8-bit RGB; input only."""
+
+    type_tag: ClassVar[str] = "pixels"
 
     channels: int
     """Values in one patch: patch * patch * 3."""
@@ -120,6 +126,8 @@ class PixelStream(BaseStream):
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingStream(BaseStream):
     """Vectors in an order; input only."""
+
+    type_tag: ClassVar[str] = "embedding"
 
     channels: int
     """Length of a vector."""
