@@ -1,4 +1,4 @@
-"""What a modality is: its layout, its tokenizer, what it knows of files, scenes and people. No networks, no training.
+"""What a modality is: its layout, its tokenizer, what it does with files and values. No data source, no networks.
 
 Letters: b batch, n tokens, d width, c channels, h w grid, v vocabulary.
 """
@@ -25,9 +25,7 @@ from modalities.tokenizer_specs import (
 )
 
 if TYPE_CHECKING:
-    from torchmetrics import Metric
-
-    from modalities.scenes.scene import Scene
+    import torchmetrics
 
 
 M = TypeVar("M", bound="Modality")
@@ -43,7 +41,7 @@ class Provenance(Enum):
     """Where the labels of the embedded data set come from."""
 
     exact = "exact"
-    """Computed from the scene or the image without error."""
+    """Computed from the data set's ground truth or from the image without error."""
     expert = "expert"
     """Predicted by an expert network."""
     proxy = "proxy"
@@ -71,16 +69,6 @@ def center_crop(height: int, width: int) -> Crop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricInfo:
-    """A metric as a modality declares it: what is computed, in which unit, and which way is better."""
-
-    metric: "Metric"
-    """A fresh torchmetrics object, updated with ``(prediction, target)`` in the form of `Modality.batch`."""
-    unit: str
-    higher_is_better: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Modality(abc.ABC):
     """One kind of thing that 4M reads or writes. Subclasses give the behaviours; fields are the facts."""
 
@@ -96,6 +84,8 @@ class Modality(abc.ABC):
     """The expert that labels real photographs, for the record."""
     license: str = "CC0-1.0"
     """Licence of the embedded data set's labels."""
+    base: str = ""
+    """Name of the modality that this one is a variant of, at another size; empty for a modality of its own."""
     suffix: str = ".npy"
     """Type of the files that `read` and `write` use."""
     has_pixel_stream: bool = False
@@ -140,10 +130,6 @@ class Modality(abc.ABC):
         )
 
     @abc.abstractmethod
-    def from_scene(self, scene: "Scene") -> Value:
-        """This modality's exact value in a scene that was made at `layout.size`."""
-
-    @abc.abstractmethod
     def read(self, path: Path) -> Value:
         """The value in a file. Raises `DataError` naming the file where it is missing, corrupt or of another shape."""
 
@@ -160,8 +146,12 @@ class Modality(abc.ABC):
         """A picture (h, w, 3) for a person, or a text where a picture would say less."""
 
     @abc.abstractmethod
-    def metrics(self) -> dict[str, MetricInfo]:
-        """Fresh metrics, by name; the first is the one that a table shows."""
+    def metrics(self) -> "torchmetrics.MetricCollection":
+        """Fresh metrics, by name; the first is the one that a table shows (`modalities.metrics.base.collect`).
+
+        They are updated with ``(prediction, target)`` in the form of `collate`. The class of each has a ``title`` (what
+        a table shows), a ``unit`` and torchmetrics' ``higher_is_better``.
+        """
 
     @abc.abstractmethod
     def constant_baseline(self, values: Sequence[Value]) -> Value:
@@ -216,12 +206,12 @@ class SequenceModality(Modality):
     def from_json(self, data: Any) -> Value:
         """The value that `to_json` wrote. Raises KeyError, TypeError or ValueError for other data."""
 
-    def reconstruction_metrics(self) -> "dict[str, MetricInfo]":
-        """Fresh metrics of the learnt tokenizer's own rows, by name; where there are none, the mean absolute error is.
+    def reconstruction_metrics(self) -> "torchmetrics.MetricCollection | None":
+        """Fresh metrics of the learned tokenizer's own rows, by name; None stands for the mean absolute error.
 
-        They are updated with what the tokenizer decodes (rows, ...) and what `prepare` gave, as float tensors.
+        They are updated with what the tokenizer decodes (rows, ...) and what `preprocess` gave, as float tensors.
         """
-        return {}
+        return None
 
     def with_decoded_parts(self, value: Value, rows: NDArray[np.float32]) -> Value:
         """``value`` with its coded parts replaced by the tokenizer's reconstructions (parts, ...)."""

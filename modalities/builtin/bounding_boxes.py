@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torchmetrics import MetricCollection
 
 from modalities.geometry.boxes import (
     Box,
@@ -17,17 +18,14 @@ from modalities.geometry.boxes import (
     draw_box,
     is_valid_box,
     sort_by_upper_left,
-    visible_boxes,
 )
 from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.labels import BOX_CLASSES
 from modalities.layouts import Text
 from modalities.metrics.detection import bounding_box_metrics, box_f1
-from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.spec import Crop, Parsed
 from modalities.tokenizer_specs import WordPiece
-from modalities.vocabulary import CLASS_NAMES, coordinate_tokens
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
+from modalities.vocabulary import coordinate_tokens
 
 _RENDER_SIZE = 224
 _BACKGROUND = (238, 238, 234)
@@ -39,12 +37,8 @@ class BoundingBoxes(RecordModality):
 
     min_score: float = 0.6
     """Boxes of which the detector is less sure are not spelled."""
-    class_names: tuple[str, ...] = CLASS_NAMES
+    class_names: tuple[str, ...] = BOX_CLASSES
     """Names that a text may use; empty for any."""
-
-    def from_scene(self, scene: "Scene") -> tuple[Box, ...]:
-        """The boxes of the scene's things and people of which enough can be seen."""
-        return visible_boxes(scene)
 
     def to_json(self, value: Sequence[Box]) -> Any:
         """A list of objects with box, class_name and score."""
@@ -92,7 +86,7 @@ class BoundingBoxes(RecordModality):
             draw_box(canvas, box.box, box.class_name, color_for_name(box.class_name), _RENDER_SIZE)
         return np.array(image)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Average precision as COCO has it, and F1 at an overlap of .5."""
         return bounding_box_metrics()
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+from torchmetrics import MetricCollection
 
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import surface_normal_metrics
-from modalities.spec import Crop, MetricInfo
+from modalities.spec import Crop
 from modalities.storage.files import (
     check_shape,
     check_suffix,
@@ -23,9 +23,6 @@ from modalities.storage.files import (
 )
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
 Directions = Float32[np.ndarray, "h w 3"]
 
 
@@ -36,10 +33,6 @@ class Normals(ImageModality):
     Missing normals stay zero in views and in the tokenizer's input and are left out by metrics. Files are .npy, or
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
-
-    def from_scene(self, scene: "Scene") -> Directions:
-        """The scene's normals."""
-        return scene.normals
 
     def read(self, path: Path) -> Directions:
         """The vectors in a .npy file or a .png, made of unit length."""
@@ -71,7 +64,7 @@ class Normals(ImageModality):
         levels = np.rint((np.clip(value, -1, 1) + 1) * 127.5).astype(np.uint8)
         return np.where(_is_valid_normal(value)[..., None], levels, np.uint8(128))
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean angle, shares of pixels under 11.25, 22.5 and 30 degrees."""
         return surface_normal_metrics()
 

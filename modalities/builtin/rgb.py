@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from torchmetrics import MetricCollection
 
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
-from modalities.spec import MetricInfo
 from modalities.storage.files import read_rgb, write_image
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -26,10 +22,6 @@ class Rgb(ImageModality):
     """sRGB bytes (side, side, 3). Files are images of any type and resolution."""
 
     suffix: str = ".png"
-
-    def from_scene(self, scene: "Scene") -> Picture:
-        """The scene's picture."""
-        return scene.rgb
 
     def read(self, path: Path) -> Picture:
         """The picture in any image file, upright."""
@@ -43,7 +35,7 @@ class Rgb(ImageModality):
         """The picture."""
         return value
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """PSNR, SSIM, and a Frechet distance of our own."""
         return rgb_metrics()
 

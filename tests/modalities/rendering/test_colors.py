@@ -13,9 +13,11 @@ from modalities.rendering.colors import (
     render_feature_map,
     render_vector,
     render_vector_rows,
+    rgb_to_lab,
     sequential_colors,
 )
 from modalities.scenes.scene import make_scene
+from tests.modalities.scene_cases import view_of
 
 SCALE = Scale(size=64, patch=8, max_channels=32)
 REGISTRY = default_registry()
@@ -31,6 +33,11 @@ def test_depth_is_drawn_from_light_to_dark_and_missing_in_gray() -> None:
 def test_the_ramp_never_turns_back() -> None:
     luma = sequential_colors(np.linspace(0, 1, 50)).astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luma) < 0).all()
+
+
+def test_lab_agrees_with_scikit_image() -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.float64)
+    assert np.allclose(rgb_to_lab(colors), rgb2lab(colors / 255), atol=1e-2)
 
 
 def test_colours_agree_with_scikit_image() -> None:
@@ -50,7 +57,7 @@ def test_classes_have_colours_of_their_own_that_do_not_depend_on_their_number() 
 @pytest.mark.parametrize("name", ["rgb", "depth", "normals", "semseg", "canny_edges", "clip", "dinov2"])
 def test_a_picture_is_at_least_as_large_as_the_image(name: str) -> None:
     modality = REGISTRY[name].scaled(SCALE)
-    drawn = modality.render(modality.from_scene(make_scene(0, size=64)))
+    drawn = modality.render(view_of(modality, make_scene(0, size=64)))
     assert isinstance(drawn, np.ndarray)
     assert drawn.shape == (64, 64, 3)
 
