@@ -9,7 +9,7 @@ from dataclasses import replace
 from modalities.spec import Modality
 from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.streams import Stream, StreamKind
+from networks.streams import SequenceStream, Stream
 
 FROM_IMAGE_DECODING = DecodingConfig(steps=1, temperature=Temperature(start=0.01), guidance=2.0, top_p=0.8)
 """Grids that follow from a whole image."""
@@ -47,7 +47,7 @@ def default_decoding(
         guidance=declared.guidance,
         top_p=declared.top_p,
     )
-    if stream.kind is StreamKind.sequence:
+    if isinstance(stream, SequenceStream):
         return own
     chosen = SUPER_RESOLUTION_DECODING if is_super_resolution else FROM_IMAGE_DECODING if from_image else own
     return replace(chosen, steps=min(chosen.steps, stream.num_tokens))

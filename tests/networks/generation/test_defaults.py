@@ -11,7 +11,7 @@ from modalities.spec import Modality
 from modalities.tokenizer_specs import WordPiece
 from networks.generation.config import DecodingConfig
 from networks.generation.defaults import default_decoding, default_generation_config, sort_targets
-from networks.streams import StreamKind, streams_of
+from networks.streams import GridStream, SequenceStream, streams_of
 
 SMALL = Scale(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
 REGISTRY = default_registry()
@@ -55,7 +55,7 @@ def test_no_target_has_more_steps_than_tokens(scale: Scale) -> None:
     for from_image in (True, False):
         plan = default_generation_config(streams, modalities, from_image=from_image)
         for stream in streams:
-            if stream.is_target and stream.kind is StreamKind.grid:
+            if stream.is_target and isinstance(stream, GridStream):
                 assert 1 <= plan.for_stream(stream.name).steps <= stream.num_tokens
 
 
@@ -81,7 +81,7 @@ def test_the_published_numbers() -> None:
         found = decoding(name)
         assert (found.steps, str(found.temperature), found.guidance, found.top_p) == (steps, temperature, guidance, 0.8)
     for name in TARGETS:
-        if STREAMS[name].kind is StreamKind.sequence:
+        if isinstance(STREAMS[name], SequenceStream):
             found = decoding(name)
             assert (found.temperature.start, found.top_p, found.guidance) == (TEMPERATURES.get(name, 0.1), 0.8, 1.0)
     assert decoding("depth", from_image=True).steps == 1
