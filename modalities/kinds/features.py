@@ -13,6 +13,7 @@ from jaxtyping import Float32, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modalities.kinds.arrays import as_array, channels_last, require_finite, require_floats
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.labellers.features import feature_map, feature_vector
 from modalities.layouts import Dense, Vector
@@ -38,6 +39,13 @@ class FeatureMap(ArrayModality):
     def file_shape(self) -> tuple[int | None, ...]:
         """Any resolution, all channels."""
         return (None, None, self.dense_layout.channels)
+
+    def coerce(self, value: Any) -> Float32[np.ndarray, "h w c"]:
+        """Finite floats (h, w, c) or (c, h, w)."""
+        channels = self.dense_layout.channels
+        expected = f"floats of shape (h, w, {channels}) or ({channels}, h, w)"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
 
     def from_scene(self, scene: "Scene") -> Float32[np.ndarray, "h w c"]:
         """The proxy's features of the scene."""
