@@ -60,9 +60,8 @@ class Normals(ImageModality):
         if is_image(value):
             return _levels_to_vectors(image_levels(value, self.name), self.name)
         array = channels_last(self.name, as_array(self.name, value, expected), 3, expected)
-        vectors = np.where(
-            _is_valid_normal(array)[..., None], require_floats(self.name, array, expected), np.float32(0)
-        )
+        floats = require_floats(self.name, array, expected)
+        vectors = np.where(_is_valid_normal(floats)[..., None], floats, np.float32(0))
         lengths = np.linalg.norm(vectors, axis=-1)
         wrong = (lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)
         if wrong.any():

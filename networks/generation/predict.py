@@ -12,7 +12,8 @@ from networks.generation.config import DecodingConfig
 from networks.generation.counter_rng import CounterRng
 from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
-from networks.generation.state import FIRST_SENTINEL
+from networks.generation.state import FIRST_SENTINEL, KnownTokens, known_sequences
+from networks.streams import Stream, StreamKind
 from networks.tokenizers.codec import Codec, DecodedValues
 
 GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
@@ -77,6 +78,13 @@ def predict_sequence(
     )
     ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
     return GeneratedSequence(ids=ids, log_probability=last.log_probability / last.lengths)
+
+
+def sentinel_prompt(target: Stream, b: int, device: torch.device) -> dict[str, KnownTokens]:
+    """The encoder's prompt for a target: published models are shown the first sentinel of a sequence to be written."""
+    if not target.published_name or target.kind is not StreamKind.sequence or not target.is_input:
+        return {}
+    return {target.name: known_sequences([[FIRST_SENTINEL]] * b, device)}
 
 
 @torch.no_grad()
