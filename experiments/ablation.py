@@ -30,6 +30,7 @@ from lightning_modules.checkpoints.find import RECORD_FILE
 from lightning_modules.checkpoints.tokenizer import load_tokenizer
 from modalities.registry import Registry, default_registry
 from modalities.rendering.sheet import read_renderings
+from modalities.sources.open import open_source
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.atomic import atomic_write_text
 from modalities.storage.serialization import to_plain
@@ -122,7 +123,7 @@ def _build_report(
         title=config.name,
         command=metadata["command"],
         data=(
-            f"{config.data.train} training and {config.data.validation} held-out procedural scenes "
+            f"{config.data.train} training and {config.data.validation} held-out {open_source(modalities).description} "
             f"of {config.scale.size} × {config.scale.size} pixels"
         ),
         arms={name: config.arm_modalities(name) for name in config.arms},

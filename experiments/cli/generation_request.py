@@ -1,8 +1,8 @@
 """Requests for generation as words of the command line: parsed into a `GenerationRequest`, and written from one."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Mapping
+from enum import Enum, EnumType
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,8 @@ def _parse_value(option: str, value: str) -> Any:
     try:
         return kind(value)
     except ValueError:
-        is_choice = isinstance(kind, type) and issubclass(kind, Enum)
-        known = f"one of {', '.join(item.value for item in kind)}" if is_choice else "a number"
+        choices: list[str] = [item.value for item in list[Enum](kind)] if isinstance(kind, EnumType) else []
+        known = f"one of {', '.join(choices)}" if choices else "a number"
         raise ConfigError(f"--{option.replace('_', '-')} takes {known}, got {value!r}.") from None
 
 

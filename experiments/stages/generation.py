@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from experiments.cli.generation_request import format_request
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.context import StageContext, open_raw_split
 from experiments.stages.plan import StagePlan
@@ -41,7 +42,8 @@ def run_generation(context: StageContext) -> None:
     )
     model = loaded.model.to("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
     write_gallery(
-        context.folder, make_gallery(model, gallery_data, lambda share: context.report_progress(share, 0.0, "sheets"))
+        context.folder,
+        make_gallery(model, gallery_data, format_request, lambda share: context.report_progress(share, 0.0, "sheets")),
     )
 
 

@@ -42,13 +42,14 @@ from lightning_modules.callbacks.pictures import PredictionImageCallback
 from lightning_modules.callbacks.progress import ProgressReporter
 from lightning_modules.checkpoints.model import load_model, save_model
 from lightning_modules.data.loading import FourMDataModule
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.tokenize import tokenize_shard
 from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense
 from modalities.rendering.sheet import write_renderings
+from modalities.sources.open import open_source
 from modalities.spec import Provenance
 from networks.masking.masker import Masker
 from networks.pretrained.warm_start import adopt
@@ -60,15 +61,16 @@ METADATA_FILE = "facts.json"
 
 
 def run_data(context: StageContext) -> None:
-    """Render one shard of scenes."""
+    """Write the raw values of one shard of samples."""
     run_args = context.stage.run_args
     sample_indices = range(run_args["first"], run_args["end"])
-    render_shard(
+    write_shard(
         context.folder / "raw",
         context.modalities,
+        open_source(context.modalities),
         run_args["split"],
         sample_indices,
-        lambda done: context.report_progress(done, 0.0, "scenes"),
+        lambda done: context.report_progress(done, 0.0, "samples"),
     )
     move_contents_up(context)
 
@@ -82,7 +84,9 @@ def run_text(context: StageContext) -> None:
     names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
     raw = open_raw_split(context, "train", names)
     texts = [text for name in names for text in raw[name][:] if text]
-    (context.folder / TEXT_TOKENIZER_FILE).write_text(TextTokenizer.train(texts).to_json())
+    (context.folder / TEXT_TOKENIZER_FILE).write_text(
+        TextTokenizer.train(texts, open_source(context.modalities).class_names).to_json()
+    )
 
 
 def run_tokens(context: StageContext) -> None:
@@ -239,6 +243,7 @@ def _save_model(
     context: StageContext, module: FourMModule, text: TextTokenizer, history: Any, previous_seconds: float
 ) -> None:
     names = context.config.arm_modalities(context.stage.run_args["arm"])
+    source = open_source(context.modalities)
     proxies = [name for name in names if context.modalities[name].provenance is Provenance.proxy]
     card = {
         "arm": context.stage.run_args["arm"],
@@ -246,7 +251,7 @@ def _save_model(
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "tokens_seen": module.tokens_seen,
         "steps": context.config.steps,
-        "data": f"{context.config.data.train} procedural scenes of {context.config.scale.size} pixels",
+        "data": f"{context.config.data.train} {source.description} of {context.config.scale.size} pixels",
         "proxies": proxies,
     }
     save_model(

@@ -168,9 +168,7 @@ def has_full_image(condition_inputs: Mapping[str, ConditionInput], model: FourM)
     return any(item.known is None or bool(item.known.all()) for item in pixels)
 
 
-def _prepare_sequence(
-    codec: Codec, modality: SequenceModality, source: UserInput, prepared: PreparedInputs
-) -> None:
+def _prepare_sequence(codec: Codec, modality: SequenceModality, source: UserInput, prepared: PreparedInputs) -> None:
     """Ids of a sequence. A text that does not end in a gap ends with the end token, as in training."""
     name = modality.name
     if source.mask is not None:

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
-from torch import Tensor
+from jaxtyping import Float
 
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.inference.inputs import UserInput, prepare_user_inputs, stack_inputs, tokenize_input
@@ -23,14 +21,16 @@ from lightning_modules.inference.request import (
     resolve_target,
     run_request,
 )
+from lightning_modules.inference.samples import check_ids, split_samples
 from lightning_modules.inference.settings import GenerationOptions
-from modalities.errors import DataError, UnknownNameError
+from modalities.errors import UnknownNameError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, Provenance
+from networks.batch import TokenBatch
 from networks.fourm.model import Context
 from networks.generation.config import GenerationError
 from networks.generation.inputs import ConditionInput, prepare_inputs
-from networks.generation.predict import predict_values, sentinel_prompt
+from networks.generation.predict import encoder_features, predict_values, sentinel_prompt
 from networks.generation.state import KnownTokens, encoder_batch
 from networks.kernels.cpu import module_device
 
@@ -108,7 +108,7 @@ class Pipeline:
         Raises:
             UserError: An input or a target does not fit the model.
         """
-        samples, is_batch = _split_samples(inputs)
+        samples, is_batch = split_samples(inputs)
         asked = {name: resolve_target(name, self.model, self.codec) for name in _names(to)}
         self._require_tokenizers([*samples[0], *asked.values()])
         prepared = self._prepare(samples)
@@ -161,7 +161,7 @@ class Pipeline:
         Raises:
             UserError: An input, a target or a setting does not fit the model.
         """
-        samples, is_batch = _split_samples(inputs, masks)
+        samples, is_batch = split_samples(inputs, masks)
         names = _names(to)
         results = [
             self.run(
@@ -195,7 +195,7 @@ class Pipeline:
         Raises:
             UserError: An input does not fit the model, or its modality has no tokens.
         """
-        samples, is_batch = _split_samples(inputs)
+        samples, is_batch = split_samples(inputs)
         self._require_tokenizers(samples[0])
         rows = [
             {name: tokenize_input(self.codec, name, source.value) for name, source in sample.items()}
@@ -213,7 +213,7 @@ class Pipeline:
         values: dict[str, Any] = {}
         for name, ids in tokens.items():
             full = resolve_alias(name)
-            rows = [self._check_ids(full, row) for row in (ids if isinstance(ids, list) else [ids])]
+            rows = [check_ids(self.codec, full, row) for row in (ids if isinstance(ids, list) else [ids])]
             batch = torch.from_numpy(np.stack(rows)) if self.codec.is_dense(full) else [row.tolist() for row in rows]
             decoded = self.codec.decode(full, batch).values
             values[name] = decoded if isinstance(ids, list) else decoded[0]
@@ -228,23 +228,21 @@ class Pipeline:
         Raises:
             UserError: An input does not fit the model.
         """
-        samples, is_batch = _split_samples(inputs)
+        samples, is_batch = split_samples(inputs)
         self._require_tokenizers(samples[0])
         prepared = self._prepare(samples)
         # Nothing is asked for; any target passes the check.
         known = prepare_inputs(self.model, prepared, [next(name for name in self.targets if name not in prepared)])
         batch = self._encoder_batch(known, len(samples))
-        features = self.model.encoder_features(batch).float().cpu().numpy()
+        features = encoder_features(self.model, batch).float().cpu().numpy()
         rows = [row[visible] for row, visible in zip(features, batch.visible.cpu().numpy(), strict=True)]
         found = [EncoderFeatures(pooled=row.mean(axis=0), tokens=row) for row in rows]
         return found if is_batch else found[0]
 
     def notice(self, targets: Sequence[str]) -> str:
         """What a person must know of the model's answers, in one line."""
-        data = self.card.get("data", "procedural scenes")
-        notice = str(
-            self.card.get("notice", f"This model was trained on {data}: its answers on photographs are poor.")
-        )
+        data = self.card.get("data", "data that its card does not name")
+        notice = str(self.card.get("notice", f"This model was trained on {data}: its answers on photographs are poor."))
         proxies = [name for name in targets if self.modalities[name].provenance is Provenance.proxy]
         if proxies:
             notice += f" {', '.join(proxies)} are proxies, not the features of the networks they are named after."
@@ -260,7 +258,7 @@ class Pipeline:
     def _device(self) -> torch.device:
         return module_device(self.model)
 
-    def _encoder_batch(self, known: Mapping[str, KnownTokens], b: int) -> Any:
+    def _encoder_batch(self, known: Mapping[str, KnownTokens], b: int) -> TokenBatch:
         return encoder_batch([known], self.model.streams, b, self._device)
 
     def _require_tokenizers(self, names: Sequence[str] | Mapping[str, Any]) -> None:
@@ -269,59 +267,9 @@ class Pipeline:
                 raise UnknownNameError("modality of this model", name, self.modalities)
             self.loaded.require_tokenizers(self.modalities[name])
 
-    def _check_ids(self, name: str, ids: Any) -> Int[np.ndarray, " n"]:
-        """Ids that are tokens of a modality."""
-        array: NDArray[Any] = ids.detach().cpu().numpy() if isinstance(ids, Tensor) else np.asarray(ids)
-        size, num_tokens, is_dense = self.codec.vocab_size(name), self.modalities[name].num_tokens, self.codec.is_dense(name)
-        if size is None:
-            raise DataError(f"{name} has vectors, no tokens.")
-        if array.ndim != 1 or array.dtype.kind not in "iu" or (len(array) != num_tokens if is_dense else len(array) > num_tokens):
-            raise DataError(
-                f"The tokens of {name} have type {array.dtype} and shape {array.shape}, expected integers "
-                f"({'' if is_dense else 'at most '}{num_tokens},); a list stands for several samples."
-            )
-        if array.size and not 0 <= array.min() <= array.max() < size:
-            raise DataError(f"The tokens of {name} are {array.min()} to {array.max()}, expected 0 to {size - 1}.")
-        return array.astype(np.int64)
-
 
 def _names(to: str | Sequence[str]) -> list[str]:
     names = [to] if isinstance(to, str) else list(to)
     if not names:
         raise GenerationError("There is nothing to predict: name at least one target.")
     return names
-
-
-def _split_samples(
-    inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None
-) -> tuple[list[dict[str, UserInput]], bool]:
-    """The inputs of each sample, and whether they came as lists."""
-    masks = masks or {}
-    for name in masks:
-        if name not in inputs:
-            raise GenerationError(f"A mask is given for {name}, which is not among the inputs.")
-    lengths = {name: len(value) if isinstance(value, list) else None for name, value in inputs.items()}
-    if len(set(lengths.values())) > 1 or 0 in lengths.values():
-        described = ", ".join(f"{name} {'one value' if n is None else f'a list of {n}'}" for name, n in lengths.items())
-        raise DataError(f"Inputs are single values, or lists of equal lengths above 0; found {described}.")
-    count = next(iter(lengths.values()), None)
-    if count is None:
-        sample = {name: UserInput(value=value, mask=masks.get(name)) for name, value in inputs.items()}
-        return [_resolve_names(sample)], False
-    for name, mask in masks.items():
-        if not isinstance(mask, list) or len(mask) != count:
-            raise DataError(f"The masks of {name} must be a list of {count}, as its values are.")
-    return [
-        _resolve_names(
-            {
-                name: UserInput(value=value[number], mask=masks[name][number] if name in masks else None)
-                for name, value in inputs.items()
-            }
-        )
-        for number in range(count)
-    ], True
-
-
-def _resolve_names(sample: Mapping[str, UserInput]) -> dict[str, UserInput]:
-    """The inputs by their modalities' names."""
-    return {resolve_alias(name): source for name, source in sample.items()}

@@ -1,4 +1,4 @@
-"""Requests for generation, and their execution: targets in order, options over published settings, values at the end."""
+"""Requests for generation, and their execution."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -10,6 +10,7 @@ from networks.generation.defaults import default_generation_config
 from networks.generation.schedules import Temperature, TokenSchedule
 from networks.streams import Stream, StreamKind
 
+
 @dataclass(frozen=True, kw_only=True)
 class DecodingOptions:
     """What a person sets of `DecodingConfig`; None keeps the published setting."""

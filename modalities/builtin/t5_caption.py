@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from modalities.errors import DataError
 from modalities.kinds.arrays import as_array, require_finite, require_floats
-from modalities.labellers.features import text_embedding
 from modalities.layouts import Embeddings
 from modalities.metrics.base import RatioOfSums
 from modalities.metrics.features import cosine_terms
@@ -20,9 +19,6 @@ from modalities.rendering.colors import render_vector_rows
 from modalities.spec import Crop, MetricInfo, Modality, Provenance
 from modalities.storage.files import read_array, write_array
 from modalities.tokenizer_specs import NoTokenizer
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 EmbeddingRows = Float32[np.ndarray, "_ c"]
 
@@ -39,12 +35,6 @@ class T5Caption(Modality):
         """The layout, which is a sequence of vectors."""
         assert isinstance(self.layout, Embeddings)
         return self.layout
-
-    def from_scene(self, scene: "Scene") -> EmbeddingRows:
-        """The proxy's embedding of the scene's caption."""
-        return text_embedding(
-            scene.caption, channels=self.embedding_layout.channels, max_tokens=self.embedding_layout.max_tokens
-        )
 
     def read(self, path: Path) -> EmbeddingRows:
         """The vectors in a .npy file, cut to the longest that is kept."""

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from networks.batch import TokenBatch
 from networks.fourm.model import Context, FourM
 from networks.generation.autoregressive import InfillingSpec, generate_sequence_tokens
 from networks.generation.config import DecodingConfig
@@ -78,6 +79,18 @@ def predict_sequence(
     )
     ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
     return GeneratedSequence(ids=ids, log_probability=last.log_probability / last.lengths)
+
+
+@torch.no_grad()
+def encoder_features(model: FourM, batch: TokenBatch) -> Float[Tensor, "b n d"]:
+    """The encoder's normed outputs at each slot, before their projection for the decoder; registers left out."""
+    found: list[Tensor] = []
+    handle = model.encoder_norm.register_forward_hook(lambda module, inputs, output: found.append(output))
+    try:
+        model.encode(batch)
+    finally:
+        handle.remove()
+    return found[0][:, model.config.registers :]
 
 
 def sentinel_prompt(target: Stream, b: int, device: torch.device) -> dict[str, KnownTokens]:

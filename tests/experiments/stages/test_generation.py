@@ -9,8 +9,7 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
-from experiments.cli.generate_options import parse_request
-from experiments.cli.main import main, parse_arguments
+from experiments.cli.main import main
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.generation import load_galleries, write_galleries
@@ -18,9 +17,6 @@ from experiments.stages.plan import StagePlan
 from experiments.stages.planning import build_stage_plan
 from experiments.tracking import tracking_uri
 from lightning_modules.inference.gallery.gallery import GalleryItem
-from lightning_modules.inference.inputs import UserInput
-from lightning_modules.inference.request import GenerationRequest
-from lightning_modules.inference.settings import GenerationOptions
 from modalities.registry import default_registry
 from modalities.rendering.sheet import render_tile
 from tests.experiments.miniature import ROOT, command_line
@@ -97,31 +93,3 @@ def test_sheets_of_an_earlier_run_do_not_stay(finished: Path, tmp_path: Path) ->
     assert {path.name for path in (tmp_path / "generated").iterdir()} == {"fourm_7", "fourm_21"}
     write_galleries(StagePlan(finished, []), tmp_path, {})
     assert not (tmp_path / "generated").exists()
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        GenerationRequest(targets=["depth"]),
-        GenerationRequest(
-            sources={
-                "rgb": UserInput(value="a b.png", mask=Path("hole.png")),
-                "bounding_boxes": UserInput(value="[S_1] v3=990 [S_2]"),
-            },
-            targets=["rgb", "caption"],
-            settings=GenerationOptions(
-                options={"scheme": "maskgit", "steps": "rgb=3", "top_k": "5"},
-                conditions="caption=3,depth=-1",
-                accumulate_conditioning=False,
-                prompt_with_sentinel=False,
-            ),
-            num=3,
-            seed=7,
-            points=4,
-            is_ordered=False,
-        ),
-    ],
-)
-def test_the_words_of_a_request_are_read_as_that_request(request_: GenerationRequest) -> None:
-    arguments = parse_arguments(["generate", "--model", "m", *request_.to_argv()])
-    assert parse_request(arguments) == request_

@@ -13,8 +13,9 @@ from PIL import Image
 
 from evaluation.report.input import ReportInput
 from evaluation.report.page import render
+from experiments.cli.generation_request import format_request
 from lightning_modules.checkpoints.model import load_model
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.inference.gallery.gallery import (
     FOLDER_PLACEHOLDER,
     GalleryItem,
@@ -26,6 +27,7 @@ from lightning_modules.inference.gallery.presets import GALLERY_PRESETS, Gallery
 from lightning_modules.inference.request import GenerationResult, run_request
 from modalities.errors import DataError
 from modalities.registry import default_registry
+from modalities.sources.open import open_source
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
 from tests.experiments.small_folder import make_model_folder
@@ -60,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("exhibits")
     loaded = load_model(make_model_folder(root / "model"))
     chosen = loaded.build_modalities(default_registry())
-    render_shard(root / "raw", chosen, "validation", range(5))
+    write_shard(root / "raw", chosen, open_source(chosen), "validation", range(5))
     folder = root / "sheets"
     (folder / "given").mkdir(parents=True)
     gallery_data = GalleryData(
@@ -70,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         folder=folder / "given",
         num=NUM,
     )
-    exhibits = make_gallery(loaded.model, gallery_data)
+    exhibits = make_gallery(loaded.model, gallery_data, format_request)
     write_gallery(folder, exhibits)
     return World(
         model=loaded.model, gallery_data=gallery_data, exhibits={item.name: item for item in exhibits}, folder=folder
@@ -210,7 +212,7 @@ def test_an_arm_without_captions_skips_what_needs_them_and_says_so(
     model = FourM(streams, FourMConfig(size=Size.nano, encoder_depth=1, decoder_depth=1))
     known = {name: item for name, item in world.gallery_data.codec.modalities.items() if name != "caption"}
     codec = replace(world.gallery_data.codec, modalities=known)
-    found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1))
+    found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1), format_request)
     assert [item.name for item in found] == ["from_image", "in_painting", "from_nothing"]
     assert found[0].sheet.columns == ("RGB, given", "Depth", "Semantic segmentation", "Bounding boxes")
     assert "No sheet from_caption: the model cannot predict caption." in caplog.text
@@ -223,6 +225,6 @@ def test_a_sheet_whose_inputs_no_scene_has_is_left_out(world: World, caplog: pyt
     gallery_data = replace(world.gallery_data, values=values, num=1)
     assert gallery_data.sample(0, ("caption", "rgb")) == 3
     assert gallery_data.sample(4, ("caption", "rgb")) == 3
-    found = make_gallery(world.model, gallery_data)
+    found = make_gallery(world.model, gallery_data, format_request)
     assert "example" not in [item.name for item in found]
     assert "No sheet example: no held-out sample has what it asks for." in caplog.text
