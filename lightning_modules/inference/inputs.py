@@ -1,5 +1,6 @@
 """Inputs as a person gives them (arrays, images, texts, records, files) as the model's streams take them."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from networks.generation.inputs import ConditionInput
 from networks.masking.spans import is_sentinel
 from networks.streams import PIXELS_SUFFIX, StreamKind
 from networks.tokenizers.codec import Codec
+
+log = logging.getLogger(__name__)
 
 MASK_THRESHOLD = 128
 """A mask image's pixel from this level on is to be generated anew."""
@@ -95,16 +98,15 @@ def crop_value(modality: Modality, value: Any) -> Any:
 
 
 def encode_value(codec: Codec, name: str, value: Any) -> NDArray[Any]:
-    """The tokens of one value, none cut off: ids (n,) int64 or vectors (n, c).
+    """The tokens of one value: ids (n,) int64 or vectors (n, c).
 
-    Raises:
-        DataError: A sequence has more tokens than the modality takes.
+    A sequence with more tokens than the modality takes is cut as in training, which a line of the log says.
     """
     (tokens,) = codec.encode(name, [value])
     assert tokens is not None
     layout = codec.modalities[name].layout
     if isinstance(layout, Text) and (not len(tokens) or tokens[-1] != EOS_ID):
-        raise DataError(f"{name} takes at most {layout.max_tokens} tokens, its end included; this value has more.")
+        log.warning("This %s has more than %d tokens: the model is given the first of them.", name, layout.max_tokens)
     return np.asarray(tokens)
 
 
