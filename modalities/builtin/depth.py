@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
+from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
 from modalities.kinds.arrays import as_array, image_plane, is_image, require_floats
@@ -15,7 +16,7 @@ from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import depth_metrics
 from modalities.rendering.colors import sequential_colors
-from modalities.spec import Crop, MetricInfo
+from modalities.spec import Crop
 from modalities.storage.files import (
     check_shape,
     check_suffix,
@@ -89,7 +90,7 @@ class Depth(ImageModality):
         share = (np.log1p(np.where(valid, value, 0)) - begin) / (end - begin)
         return sequential_colors(np.where(valid, share, np.nan))
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """RMSE in metres, AbsRel, delta1."""
         return depth_metrics()
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from torchmetrics import MetricCollection
 
 from modalities.kinds.arrays import as_array, channels_last, color_levels, is_image
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
-from modalities.spec import MetricInfo
 from modalities.storage.files import read_rgb, rgb_levels, write_image
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
@@ -45,7 +45,7 @@ class Rgb(ImageModality):
         """The picture."""
         return value
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """PSNR, SSIM, and a Frechet distance of our own."""
         return rgb_metrics()
 

@@ -139,7 +139,8 @@ def test_the_example_keeps_three_patches_and_the_edge_of_a_box(world: World) -> 
     assert known is not None
     assert known.sum(dim=1).tolist() == [3]
     own = torch.tensor(_tokens_of_image(world, 3))
-    assert torch.equal(outcome.parts["rgb"].ids[known], own.expand(NUM, -1)[known])
+    kept = known.expand(NUM, -1)
+    assert torch.equal(outcome.parts["rgb"].ids[kept], own.expand(NUM, -1)[kept])
     assert outcome.plan.for_stream("rgb").steps == 3
     given, completed = (sheet.columns.index(f"Bounding boxes, {word}") for word in ("given", "completed"))
     text = str(sheet.rows[0][given])
