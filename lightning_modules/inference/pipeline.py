@@ -26,13 +26,11 @@ from lightning_modules.inference.settings import GenerationOptions
 from modalities.errors import UnknownNameError
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, Provenance
-from networks.batch import TokenBatch
 from networks.fourm.model import Context
 from networks.generation.config import GenerationError
 from networks.generation.inputs import ConditionInput, prepare_inputs
 from networks.generation.predict import encoder_features, predict_values, sentinel_prompt
-from networks.generation.state import KnownTokens, encoder_batch
-from networks.kernels.cpu import module_device
+from networks.generation.state import encoder_batch
 
 
 class EncoderFeatures(NamedTuple):
@@ -116,12 +114,13 @@ class Pipeline:
             if target in prepared:
                 raise GenerationError(f"{target} is given and asked for: generate what is missing of it instead.")
         known = prepare_inputs(self.model, prepared, list(asked.values()))
-        contexts: dict[tuple[str, ...], Context] = {}
+        device, contexts = self.model.mask_token.device, dict[tuple[str, ...], Context]()
         out: dict[str, Any] = {}
         for name, target in asked.items():
-            prompt = sentinel_prompt(self.model.streams[self.model.index[target]], len(samples), self._device)
+            prompt = sentinel_prompt(self.model.streams[self.model.index[target]], len(samples), device)
             if tuple(prompt) not in contexts:
-                contexts[tuple(prompt)] = self.model.encode(self._encoder_batch({**known, **prompt}, len(samples)))
+                batch = encoder_batch([{**known, **prompt}], self.model.streams, len(samples), device)
+                contexts[tuple(prompt)] = self.model.encode(batch)
             values = predict_values(
                 self.model,
                 self.codec,
@@ -233,7 +232,7 @@ class Pipeline:
         prepared = self._prepare(samples)
         # Nothing is asked for; any target passes the check.
         known = prepare_inputs(self.model, prepared, [next(name for name in self.targets if name not in prepared)])
-        batch = self._encoder_batch(known, len(samples))
+        batch = encoder_batch([known], self.model.streams, len(samples), self.model.mask_token.device)
         features = encoder_features(self.model, batch).float().cpu().numpy()
         rows = [row[visible] for row, visible in zip(features, batch.visible.cpu().numpy(), strict=True)]
         found = [EncoderFeatures(pooled=row.mean(axis=0), tokens=row) for row in rows]
@@ -253,13 +252,6 @@ class Pipeline:
         return stack_inputs(
             [prepare_user_inputs(self.model, self.codec, sample).condition_inputs for sample in samples]
         )
-
-    @property
-    def _device(self) -> torch.device:
-        return module_device(self.model)
-
-    def _encoder_batch(self, known: Mapping[str, KnownTokens], b: int) -> TokenBatch:
-        return encoder_batch([known], self.model.streams, b, self._device)
 
     def _require_tokenizers(self, names: Sequence[str] | Mapping[str, Any]) -> None:
         for name in map(resolve_alias, names):
