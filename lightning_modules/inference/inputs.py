@@ -22,7 +22,7 @@ from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.inputs import ConditionInput
 from networks.masking.spans import is_sentinel
-from networks.streams import PIXELS_SUFFIX, StreamKind
+from networks.streams import PixelStream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def stack_inputs(samples: Sequence[Mapping[str, ConditionInput]]) -> dict[str, C
 def has_full_image(condition_inputs: Mapping[str, ConditionInput], model: FourM) -> bool:
     """True where all of an image is known."""
     pixels = [
-        item for name, item in condition_inputs.items() if model.streams[model.index[name]].kind is StreamKind.pixels
+        item for name, item in condition_inputs.items() if isinstance(model.streams[model.index[name]], PixelStream)
     ]
     return any(item.known is None or bool(item.known.all()) for item in pixels)
 
@@ -212,7 +212,7 @@ def _prepare_dense(
     value = read_value(modality, source.value)
     known = None if source.mask is None else _known_mask(modality, source, value)[None]
     prepared.values[name] = value = crop_value(modality, value)
-    pixels = name + PIXELS_SUFFIX
+    pixels = pixel_stream_name(name)
     if modality.has_pixel_stream and pixels in model.index:
         num_patches = model.streams[model.index[pixels]].num_tokens
         item = _single(np.ascontiguousarray(value), num_patches)

@@ -14,7 +14,7 @@ from networks.generation.counter_rng import CounterRng
 from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
 from networks.generation.state import FIRST_SENTINEL, KnownTokens, known_sequences
-from networks.streams import Stream, StreamKind
+from networks.streams import SequenceStream, Stream
 from networks.tokenizers.codec import Codec, DecodedValues
 
 GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
@@ -95,7 +95,7 @@ def encoder_features(model: FourM, batch: TokenBatch) -> Float[Tensor, "b n d"]:
 
 def sentinel_prompt(target: Stream, b: int, device: torch.device) -> dict[str, KnownTokens]:
     """The encoder's prompt for a target: published models are shown the first sentinel of a sequence to be written."""
-    if not target.published_name or target.kind is not StreamKind.sequence or not target.is_input:
+    if not target.published_name or not isinstance(target, SequenceStream) or not target.is_input:
         return {}
     return {target.name: known_sequences([[FIRST_SENTINEL]] * b, device)}
 

@@ -10,14 +10,14 @@ from modalities.errors import ConfigError, UnknownNameError
 from networks.generation.config import DecodingScheme, GuidanceCondition
 from networks.generation.defaults import default_generation_config
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, SequenceStream, Stream
 
-STREAMS = [
+STREAMS: list[Stream] = [
     *(
-        Stream(name=name, kind=StreamKind.grid, num_tokens=64, vocabulary=name, vocab_size=9, grid=8)
+        GridStream(name=name, num_tokens=64, vocabulary=name, vocab_size=9, grid=8)
         for name in ("rgb", "depth", "semseg")
     ),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=12, vocabulary="text", vocab_size=30),
+    SequenceStream(name="caption", num_tokens=12, vocabulary="text", vocab_size=30),
 ]
 
 
@@ -47,9 +47,8 @@ def test_what_was_changed_is_told_too() -> None:
 
 def test_a_target_of_a_higher_resolution_than_an_input_is_refined_from_it() -> None:
     low, high = (
-        Stream(
+        GridStream(
             name=name,
-            kind=StreamKind.grid,
             num_tokens=side**2,
             vocabulary=name,
             vocab_size=9,
