@@ -22,7 +22,6 @@ MANY_IMPORTS = {
     "evaluation/tasks/chains.py",
     "experiments/ablation.py",
     "experiments/cli/evaluate.py",
-    "experiments/cli/predict.py",
     "experiments/stages/model.py",
     "experiments/stages/report.py",
     "experiments/stages/tokenizer.py",
@@ -35,9 +34,6 @@ LONG_FUNCTIONS = {
 NAMES_A_MODALITY = {
     "evaluation/report/figures.py",
     "evaluation/report/tables.py",
-    "experiments/cli/predict.py",
-    "lightning_modules/inference/instances.py",
-    "lightning_modules/inference/request.py",
 }
 
 

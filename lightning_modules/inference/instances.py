@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from modalities.builtin.sam_instances import COORDINATE_UNITS
+from lightning_modules.inference.inputs import repeat_inputs
+from modalities.builtin.sam_instances import COORDINATE_UNITS, SamInstances
 from modalities.geometry.masks import mask_iou
+from modalities.spec import Modality
 from modalities.vocabulary import coordinate_tokens
 from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
@@ -21,20 +23,25 @@ from networks.generation.inputs import ConditionInput
 from networks.generation.state import FIRST_SENTINEL
 from networks.tokenizers.codec import Codec
 
-INSTANCES = "sam_instances"
 SAME_INSTANCE_IOU = 0.7
 """Masks that overlap by more than this, as a share of their union, are one instance."""
+
+
+def has_query_points(modality: Modality) -> bool:
+    """True for a modality whose texts say what lies at points of the image, which `dense_instances` can spread."""
+    return isinstance(modality, SamInstances)
 
 
 def dense_instances(
     model: FourM,
     codec: Codec,
+    target: str,
     conditions: Mapping[str, ConditionInput],
     plan: GenerationConfig,
     num_points: int,
     generator: torch.Generator,
 ) -> Bool[np.ndarray, "k h w"]:
-    """The instances of the first sample of ``given``, the most often found first.
+    """The instances of the first sample of ``conditions``, the most often found first.
 
     Each point of a square grid of about ``num_points`` is a sequence of its own, of which the model writes the rest.
     """
@@ -45,10 +52,10 @@ def dense_instances(
     ]
     lengths = torch.tensor([len(ids) for ids in queries])
     ids = torch.tensor([[*row, *[0] * (int(lengths.max()) - len(row))] for row in queries])
-    inputs = {name: repeat_sample(item, len(queries)) for name, item in conditions.items() if name != INSTANCES}
-    inputs[INSTANCES] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
-    written = generate(model, inputs, [INSTANCES], plan, generator)[INSTANCES].rows()
-    found = codec.decode(INSTANCES, written).values
+    inputs = repeat_inputs({name: item for name, item in conditions.items() if name != target}, len(queries))
+    inputs[target] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
+    written = generate(model, inputs, [target], plan, generator)[target].rows()
+    found = codec.decode(target, written).values
     return merge_instances(np.concatenate(found))
 
 
@@ -57,13 +64,6 @@ def query_points(num_points: int) -> list[tuple[int, int]]:
     side = max(1, round(num_points**0.5))
     steps = [int((index + 0.5) * COORDINATE_UNITS / side) for index in range(side)]
     return [(y, x) for y in steps for x in steps]
-
-
-def repeat_sample(item: ConditionInput, num: int) -> ConditionInput:
-    """The first sample of ``item``, ``num`` times."""
-    values, lengths = item.tokens.values[:1], item.tokens.lengths[:1]
-    column = PaddedTokens(values=values.expand(num, *values.shape[1:]).contiguous(), lengths=lengths.expand(num))
-    return ConditionInput(tokens=column, known=None if item.known is None else item.known[:1].expand(num, -1))
 
 
 def merge_instances(masks: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "k h w"]:

@@ -1,4 +1,4 @@
-"""From what is asked for to what a model makes of it: targets in order, settings over defaults, values at the end."""
+"""Requests for generation, and their execution."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,10 +6,17 @@ from typing import Any
 
 import torch
 
-from lightning_modules.inference.inputs import PreparedInputs, UserInput, has_full_image, prepare_user_inputs
-from lightning_modules.inference.instances import INSTANCES, dense_instances
+from lightning_modules.inference.inputs import (
+    PreparedInputs,
+    UserInput,
+    has_full_image,
+    prepare_user_inputs,
+    repeat_inputs,
+)
+from lightning_modules.inference.instances import dense_instances, has_query_points
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan
 from modalities.errors import UnknownNameError
+from modalities.spec import Modality
 from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.config import GenerationConfig, GenerationError
@@ -20,45 +27,29 @@ from networks.generation.state import KnownTokens
 from networks.streams import GridStream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
-ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
-"""Short names that a request may use."""
-
 Progress = Callable[[str, int, int], None]
 """Takes the target at work, its steps done, and its steps in all; 0 where that is open."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """What is to be generated from what."""
+    """Targets to generate from inputs, and how."""
 
     sources: Mapping[str, UserInput] = field(default_factory=dict)
     targets: Sequence[str] = ()
-    settings: GenerationOptions = field(default_factory=GenerationOptions)
+    options: GenerationOptions = field(default_factory=GenerationOptions)
     num: int = 1
     """Variations."""
     seed: int = 0
-    points: int = 0
+    num_points: int = 0
     """Query points of a dense map of instances, side by side in one batch; 0 writes instances as one sequence."""
     is_ordered: bool = True
     """True for the published order of targets, False for the order given."""
 
-    def to_argv(self) -> list[str]:
-        """The request as ``fourm generate`` takes it, without the model and where to write."""
-        words: list[str] = []
-        for name, source in self.sources.items():
-            words += ["--from", f"{name}={source.value}"]
-            words += ["--mask", f"{name}={source.mask}"] if source.mask is not None else []
-        words += ["--to", ",".join(self.targets)]
-        words += [] if self.is_ordered else ["--in-order"]
-        words += self.settings.to_argv()
-        words += ["--num", str(self.num)] if self.num != 1 else []
-        words += ["--num-points", str(self.points)] if self.points else []
-        return [*words, "--seed", str(self.seed)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationResult:
-    """What a request came to."""
+    """Generated values, and what led to them."""
 
     targets: list[str]
     """In the order in which they were generated."""
@@ -79,31 +70,33 @@ def run_request(
     """
     targets = [resolve_target(name, model, codec) for name in request.targets]
     targets = sort_targets(targets, codec.modalities) if request.is_ordered else targets
-    sources = {resolve_alias(name): source for name, source in request.sources.items()}
+    sources = {resolve_alias(name, codec.modalities): source for name, source in request.sources.items()}
     if request.num < 1:
-        raise GenerationError(f"--num must be at least 1, got {request.num}.")
-    prepared = prepare_user_inputs(model, codec, sources, targets, request.num)
+        raise GenerationError(f"num must be at least 1, got {request.num}.")
+    prepared = prepare_user_inputs(model, codec, sources, targets)
     plan = build_generation_plan(
-        request.settings,
+        request.options,
         model.streams,
         targets,
         modalities=codec.modalities,
         from_image=has_full_image(prepared.condition_inputs, model),
-        resolve_stream=lambda name: _condition_stream(resolve_alias(name), prepared),
+        resolve_stream=lambda name: _condition_stream(resolve_alias(name, codec.modalities), prepared),
         condition_inputs=prepared.condition_inputs,
     )
-    parts = _generate_parts(model, prepared, targets, plan, request, progress)
+    dense = [name for name in targets if request.num_points and has_query_points(codec.modalities[name])]
+    chosen = [name for name in targets if name not in dense]
+    parts = {} if dense and not chosen else _generate_parts(model, prepared, chosen, plan, request, progress)
     values = {name: _decode_values(codec, name, parts[name]) for name in targets if name in parts}
-    if request.points and INSTANCES in targets:
-        condition_inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
+    inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
+    for name in dense:
         generator = torch.Generator().manual_seed(request.seed)
-        values[INSTANCES] = [dense_instances(model, codec, condition_inputs, plan, request.points, generator)]
+        values[name] = [dense_instances(model, codec, name, inputs, plan, request.num_points, generator)]
     return GenerationResult(targets=targets, prepared=prepared, plan=plan, parts=parts, values=values)
 
 
-def resolve_alias(name: str) -> str:
-    """A modality's name for a short one."""
-    return ALIASES.get(name, name)
+def resolve_alias(name: str, modalities: Mapping[str, Modality]) -> str:
+    """The name of the modality that is called ``name`` for short; ``name`` itself where none is."""
+    return next((full for full, modality in modalities.items() if name in modality.aliases), name)
 
 
 def resolve_target(name: str, model: FourM, codec: Codec) -> str:
@@ -113,7 +106,7 @@ def resolve_target(name: str, model: FourM, codec: Codec) -> str:
         UnknownNameError: The model has no such target.
         GenerationError: It is an input only.
     """
-    full = resolve_alias(name)
+    full = resolve_alias(name, codec.modalities)
     targets = [stream.name for stream in model.streams if stream.is_target]
     if full in targets:
         return full
@@ -130,13 +123,11 @@ def _generate_parts(
     request: GenerationRequest,
     progress: Progress,
 ) -> Mapping[str, KnownTokens]:
-    """Every part at the end. What a dense map of instances needs is generated without them."""
-    chosen = [name for name in targets if not (request.points and name == INSTANCES)]
+    """Every part at the end."""
     generator = torch.Generator().manual_seed(request.seed)
     parts: Mapping[str, KnownTokens] = {}
-    if not chosen and targets:
-        return parts
-    for state in generate_iter(model, prepared.condition_inputs, chosen, plan, generator, num_samples=request.num):
+    condition_inputs = repeat_inputs(prepared.condition_inputs, request.num)
+    for state in generate_iter(model, condition_inputs, targets, plan, generator, num_samples=request.num):
         stream = model.streams[model.index[state.target]]
         progress(state.target, state.step, plan.for_stream(state.target).steps if isinstance(stream, GridStream) else 0)
         parts = state.parts
