@@ -100,9 +100,7 @@ class Modality(abc.ABC):
     @property
     def decoding_defaults(self) -> DecodingDefaults:
         """How it is best generated."""
-        if self.decoding is not None:
-            return self.decoding
-        return map_decoding() if self.data_type == "dense" else sequence_decoding()
+        return self.decoding or (map_decoding() if self.data_type == "dense" else sequence_decoding())
 
     @property
     def data_type(self) -> str:
@@ -173,10 +171,9 @@ class Modality(abc.ABC):
 
     @abc.abstractmethod
     def metrics(self) -> "torchmetrics.MetricCollection":
-        """Fresh metrics, by name; the first is the one that a table shows (`modalities.metrics.base.collect`).
+        """Fresh metrics of ``(prediction, target)`` as `collate` gives them; a table shows the first.
 
-        They are updated with ``(prediction, target)`` in the form of `collate`. The class of each has a ``title`` (what
-        a table shows), a ``unit`` and torchmetrics' ``higher_is_better``.
+        The class of each has a ``title``, a ``unit`` and ``higher_is_better`` (see `modalities.metrics.base`).
         """
 
     @abc.abstractmethod
@@ -264,10 +261,8 @@ class SequenceModality(Modality):
 
 def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
     """What becomes of the values of each modality before its tokenizer reads them, in one line for a person."""
-    return (
-        "; ".join(f"{name}: {modality.normalization}" for name, modality in modalities.items())
-        or UNSPECIFIED_NORMALIZATION
-    )
+    words = [f"{name}: {modality.normalization}" for name, modality in modalities.items()]
+    return "; ".join(words) or UNSPECIFIED_NORMALIZATION
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:
