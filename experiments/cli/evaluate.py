@@ -19,7 +19,7 @@ from evaluation.tasks.measure import measure_model
 from experiments.cli.options import add_model_options, print_lines
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import find_config, load_config
-from experiments.stages.context import inference_device
+from experiments.stages.inputs import inference_device
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.data.raw import RawStore, write_shard
