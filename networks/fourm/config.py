@@ -75,6 +75,10 @@ class FourMConfig:
     """Norms on each head's queries and keys."""
     sharing: Sharing = Sharing.decoder
     """Which token tables are one."""
+    shared_text: bool = True
+    """True for one table and one head for all sequences; false gives each its own, as published models have."""
+    restrict_output_vocab: bool = True
+    """True where the heads of sequences choose only among the ids that occur in their training data."""
     registers: int = 0
     """Learnt tokens that the encoder carries beside the input."""
     init: Init = Init.published
