@@ -19,7 +19,7 @@ class ReconstructionLoss(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ViTVQ:
-    """A transformer encoder, a vector quantiser and a decoder (4M section 'tokenization'): for `Dense` layouts."""
+    """A transformer encoder, a vector quantizer and a decoder (4M section 'tokenization'): for `Dense` layouts."""
 
     type_tag: ClassVar[str] = "vit_vq"
 
@@ -47,7 +47,7 @@ class ProductMLP:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedCodes:
-    """A learnt tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
+    """A learned tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
 
     layout: Dense | Vector
     tokenizer: ViTVQ | ProductMLP
@@ -60,7 +60,7 @@ class WordPiece:
     type_tag: ClassVar[str] = "word_piece"
 
     codes: EmbeddedCodes | None = None
-    """What part of the value is spelled by learnt codes, if any."""
+    """What part of the value is spelled by learned codes, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def scaled_tokenizer(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTask:
-    """One tokenizer to be learnt, and the modalities that share it."""
+    """One tokenizer to be learned, and the modalities that share it."""
 
     name: str
     layout: Dense | Vector
