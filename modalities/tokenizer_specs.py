@@ -1,4 +1,4 @@
-"""What turns a modality's values into tokens: the kinds of tokenizer, their vocabularies and losses. No networks."""
+"""Specs of tokenizers: kinds, vocabularies, losses. No networks."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -8,7 +8,7 @@ from modalities.layouts import Dense, Scale, Vector
 
 
 class ReconstructionLoss(Enum):
-    """What a tokenizer's decoder is trained with."""
+    """Reconstruction loss of a tokenizer's decoder."""
 
     mse = "mse"
     smooth_l1 = "smooth_l1"
@@ -60,7 +60,7 @@ class WordPiece:
     type_tag: ClassVar[str] = "word_piece"
 
     codes: EmbeddedCodes | None = None
-    """What part of the value is spelled by learned codes, if any."""
+    """The learned codes that spell a part of the value, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ class Box:
     box: Corners
     class_name: str
     score: float = 1.0
-    """How sure the detector is, 0..1."""
+    """Confidence of the detector, 0..1."""
 
     def to_json(self) -> dict[str, Any]:
         """The box in types that JSON knows."""

@@ -42,7 +42,7 @@ class Pose:
     """Rotations relative to the parent, in SMPL's order."""
     betas: Float32[np.ndarray, "10"]
     camera: Float32[np.ndarray, "3"]
-    """Where the pelvis is: x and y over depth (tangents of the angles off the axis), and depth in meters.
+    """Position of the pelvis: x and y over depth (tangents of the angles off the axis), and depth in meters.
 
     In this form all three fit the range -1 to 19 that the published grammar can spell.
     """

@@ -1,4 +1,4 @@
-"""What sequence modalities share: JSON and text files, a reader of generated words, and prose."""
+"""Base classes of sequence modalities, records and free text, and a reader of generated words."""
 
 import json
 import re
@@ -52,7 +52,7 @@ class TokenReader:
         return tuple(item[1] for item in found if item is not None)
 
     def read_codes(self, count: int, vocab_size: int) -> tuple[int, ...] | None:
-        """The next ``count`` learnt codes, if they are there and below ``vocab``."""
+        """The next ``count`` learnt codes, if they are there and below ``vocab_size``."""
         found: list[int] = []
         for step in range(count):
             item = self._coordinate(self._position + step)
@@ -146,7 +146,7 @@ class FreeTextModality(SequenceModality):
         return data
 
     def transform(self, value: str, crop: Crop) -> str:
-        """The same text, left and right exchanged where the view is mirrored."""
+        """The same text, left and right exchanged where the crop is mirrored."""
         return swap_left_right(value) if crop.flip else value
 
     def render(self, value: str) -> str:
@@ -188,7 +188,7 @@ def swap_left_right(text: str) -> str:
 
 
 def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], empty: Value) -> Value:
-    """Return the value most alike to the others by mean ``likeness(guess, truth)``, or ``empty`` where there is none.
+    """Return the value most alike to the others by mean ``similarity(guess, truth)``, or ``empty`` where there is none.
 
     Values spread evenly over those given stand for all; of equals the first is taken.
     """
@@ -201,7 +201,7 @@ def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], emp
 
 
 def _subsample(values: Sequence[Value], max_count: int) -> list[Value]:
-    """At most ``most`` of ``values``, at even steps."""
+    """At most ``max_count`` of ``values``, at even steps."""
     count = min(len(values), max_count)
     return [values[index * len(values) // count] for index in range(count)]
 

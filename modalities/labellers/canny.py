@@ -65,7 +65,7 @@ def _is_local_maximum(
     right: NDArray[np.float32],
     width: int,
 ) -> NDArray[np.bool_]:
-    """Where the strength is no less than at both interpolated neighbors across the edge."""
+    """True where the strength is no less than at both interpolated neighbors across the edge."""
     sign = np.where(down * right >= 0, 1, -1)
     is_steep = np.abs(down) > np.abs(right)
     straight = np.where(is_steep, width, 1)

@@ -106,7 +106,7 @@ def word_f1(prediction: str, target: str) -> float:
 
 
 def field_f1(prediction: str, target: str) -> float:
-    """Return the F1 of the words of two texts that state a fact (`FIELD_WORDS`)."""
+    """Return the F1 of the words of two texts that state a fact (`FACT_WORDS`)."""
     one, other = ([word for word in split_words(text) if word in FACT_WORDS] for text in (prediction, target))
     return bag_of_words_f1(one, other)
 
@@ -160,7 +160,7 @@ def palette_delta_e(prediction: Palette, target: Palette) -> float:
     """Return the mean colour difference (CIE 1976 delta E) of the best one-to-one match of the leading colours.
 
     Palettes of different lengths are compared over as many leading colours as both have; one that is empty beside one
-    that is not counts as `LARGEST_DELTA_E`.
+    that is not counts as `MAX_DELTA_E`.
     """
     common = min(len(prediction), len(target))
     if common == 0:

@@ -48,7 +48,7 @@ class Camera:
         return rays
 
     def project(self, points: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 2"]:
-        """Where camera-frame points fall in the image: x right, y down, 0..1 inside."""
+        """Project camera-frame points into the image: x right, y down, 0..1 inside."""
         plane = points[:, :2] / -points[:, 2:] * self.focal
         image: Float32[np.ndarray, "n 2"] = (np.array([0.5, 0.5]) + plane * np.array([1.0, -1.0])).astype(np.float32)
         return image

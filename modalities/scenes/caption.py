@@ -24,9 +24,9 @@ class Mention:
     phrase: str
     """With its article."""
     action: str
-    """What a person does; empty for an object."""
+    """Action of a person; empty for an object."""
     middle: float
-    """Of its visible box, 0 at the left and 1 at the right."""
+    """Middle of its visible box, 0 at the left and 1 at the right."""
     distance: float
     """Along the world's -z, meters."""
     support: int

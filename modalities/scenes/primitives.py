@@ -1,4 +1,4 @@
-"""Where rays meet spheres, tubes and boxes: exact, in float32, for lists of (part, pixel) pairs.
+"""Intersections of rays with spheres, tubes and boxes: exact, in float32, for lists of (part, pixel) pairs.
 
 A capsule is a tube without ends and two spheres, a cylinder a tube with flat ends. All parts of a kind are intersected
 in one go, each only with the pixels of its bounding rectangle. Vectors lie along the first axis: (3, n).
@@ -40,7 +40,7 @@ class PrimitiveParts:
 
     @property
     def num(self) -> int:
-        """How many parts there are."""
+        """Number of parts."""
         return int(self.bound.shape[0])
 
 
@@ -106,7 +106,7 @@ def _bodies(
 
 
 def intersect(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Floats:
-    """Where each ray enters its part, as a multiple of ``ray``; infinite for a miss.
+    """Distance at which each ray enters its part, as a multiple of ``ray``; infinite for a miss.
 
     ``part`` ascends, one entry per pair; ``ray`` is (3, n), ``origin`` (3, n) or (3, 1). Origins are outside the parts.
     """

@@ -1,4 +1,4 @@
-"""What each pixel sees: the nearest surface along its ray, and which of two points lie in shadow."""
+"""Ray casting: the nearest surface along each pixel's ray, and shadow tests."""
 
 import math
 from dataclasses import dataclass
@@ -153,7 +153,7 @@ def _sphere_rectangles(
 
 
 def is_lit_by(light: Light, parts: PrimitiveParts, point: Floats, toward: Floats, normal: Floats) -> NDArray[np.bool_]:
-    """Which points a light reaches: (n,), False where a part is in between. The room itself casts no shadow.
+    """Points that a light reaches: (n,), False where a part is in between. The room itself casts no shadow.
 
     ``toward`` leads from each point to the light.
     """

@@ -65,12 +65,12 @@ class Room:
     floor_color: str
 
     def contains(self, x: float, z: float, radius: float) -> bool:
-        """Whether an upright cylinder at world x, z is clear of every wall."""
+        """True if an upright cylinder at world x, z is clear of every wall."""
         return all(w.normal[0] * x + w.normal[1] * z + radius < w.distance for w in self.walls)
 
     @property
     def is_outdoors(self) -> bool:
-        """Whether there is a sky."""
+        """True if there is a sky."""
         return self.kind in ("yard", "field")
 
 

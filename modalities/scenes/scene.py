@@ -1,4 +1,4 @@
-"""One scene of the embedded data set: its exact maps, objects, people and texts, each computed when first asked for."""
+"""One procedural scene: exact maps, objects, people and texts, each computed when first read."""
 
 import functools
 import random
@@ -53,7 +53,7 @@ class Person:
     num_pixels: int
     """Visible ones."""
     color: str
-    """Of the shirt."""
+    """Color of the shirt."""
     action: str
     """One of `modalities.scenes.actions.ACTIONS`."""
     global_orient: Float32[np.ndarray, "3 3"]

@@ -49,7 +49,7 @@ class ObjectShape:
 
     @property
     def is_stackable(self) -> bool:
-        """Whether something small may stand on it."""
+        """True if something small may stand on it."""
         return self.class_name in ("box", "table")
 
     @property

@@ -53,7 +53,7 @@ class Material(NamedTuple):
     freq: Vector3 = (0.0, 0.0, 0.0)
     """Cells per meter along the local axes; 0 leaves an axis out, so one non-zero axis gives stripes."""
     is_noise: bool = False
-    """Whether cells have random shades, where otherwise light and dark alternate."""
+    """True for cells of random shades; otherwise light and dark alternate."""
     origin: Vector3 = (0.0, 0.0, 0.0)
     yaw: float = 0.0
     """Turn of the local axes about +y, radians."""
