@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
+from modalities.labels import BOX_CLASSES, fact_words
 from modalities.metrics.text import text_metrics, word_f1
-from modalities.spec import Crop, MetricInfo, Parsed, SequenceModality, Value
+from modalities.spec import Crop, Parsed, SequenceModality, Value
 from modalities.storage.atomic import atomic_file
 from modalities.vocabulary import CODES_ON_AXIS_0, strip_control_tokens
 
@@ -116,6 +118,8 @@ class RecordModality(SequenceModality):
 class FreeTextModality(SequenceModality):
     """A text in words. The value is a string; upper case and spacing do not survive the text vocabulary."""
 
+    class_names: tuple[str, ...] = BOX_CLASSES
+    """Classes whose names state a fact, by which `metrics` compares texts."""
     suffix: str = ".txt"
 
     def read(self, path: Path) -> str:
@@ -162,9 +166,9 @@ class FreeTextModality(SequenceModality):
         value = attach_punctuation(strip_control_tokens(text))
         return Parsed(value=value, well_formed=bool(value) and strip_control_tokens(text) == text)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """BLEU, F1 of words and of words that state a fact, and the share of texts that are right throughout."""
-        return text_metrics()
+        return text_metrics(fact_words(self.class_names))
 
     def constant_baseline(self, values: Sequence[str]) -> str:
         """The text that shares most words with the others."""
