@@ -21,17 +21,11 @@ MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_IMPORTS = 300, 50, 16, 14
 CIRCLE = {("networks.fourm.init", "networks.fourm.model")}
 MANY_IMPORTS = {
     "evaluation/tasks/chains.py",
-    "experiments/ablation.py",
     "experiments/cli/evaluate.py",
     "experiments/cli/predict.py",
-    "experiments/stages/model.py",
-    "experiments/stages/report.py",
-    "experiments/stages/tokenizer.py",
 }
 LONG_FUNCTIONS = {
     "experiments/cli/evaluate.py:evaluate_model",
-    "experiments/ablation.py:run_ablation",
-    "experiments/stages/tokenizer.py:run",
     "networks/generation/autoregressive.py:generate_sequence_tokens",
 }
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from experiments.cli.generate_options import parse_request
 from experiments.cli.main import main, parse_arguments
+from experiments.planning import build_stage_plan
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.context import StageContext
 from experiments.stages.generation import load_galleries
-from experiments.stages.kinds import build_stage_plan
 from experiments.tracking import tracking_uri
 from lightning_modules.inference.gallery.gallery import GalleryItem
 from lightning_modules.inference.inputs import UserInput
