@@ -11,7 +11,7 @@ from lightning_modules.data.raw import RawStore
 from lightning_modules.data.rows import load_rows, preprocessed_rows, rows_tensor
 from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import Modality, SequenceModality
-from networks.kernels.cpu import module_device
+from networks.device import module_device
 from networks.tokenizers.codec import encode_rows
 from networks.tokenizers.tokenizer import CodebookUsage, Tokenizer, codebook_usage
 
