@@ -21,7 +21,6 @@ MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_IMPORTS = 300, 50, 16, 14
 MANY_IMPORTS = {
     "evaluation/tasks/chains.py",
     "experiments/cli/evaluate.py",
-    "experiments/cli/predict.py",
 }
 LONG_FUNCTIONS = {
     "experiments/cli/evaluate.py:evaluate_model",
