@@ -52,7 +52,7 @@ from modalities.sources.open import open_source
 from modalities.spec import Provenance
 from modalities.storage.serialization import to_plain
 from networks.masking.masker import Masker
-from networks.pretrained.warm_start import adopt
+from networks.pretrained.warm_start import warm_start
 from networks.tokenizers.text import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _load_initial_weights(context: StageContext, module: FourMModule) -> None:
     path = context.config.training.start_from
     if path is None:
         return
-    loaded_weights = adopt(module.model, load_model(Path(path)).model)
+    loaded_weights = warm_start(module.model, load_model(Path(path)).model)
     if not loaded_weights.taken:
         raise CheckpointError(f"No weight of training.start_from={path} fits this run's model: set model.size to its.")
     if module.ema_model is not None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modalities.vocabulary import NUM_SENTINELS, SENTINEL_0_ID
 from networks.batch import IGNORE, PackedInputs, Samples, TokenBatch
-from networks.masking.picks import Selection
+from networks.masking.ragged import Selection
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 ZERO_ROW, IGNORE_ROW, SENTINELS_START = 0, 1, 2

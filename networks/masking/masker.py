@@ -17,8 +17,8 @@ from modalities.layouts import KeepScheme
 from networks.batch import Samples, TokenBatch
 from networks.masking.assemble import assemble
 from networks.masking.budgets import BudgetLimits, sample_budgets
-from networks.masking.choice import MaskPlan, select_tokens
 from networks.masking.mixtures import KEEP_MODES, MaskingConfig, MaskingPreset, Mixture, mixture_table
+from networks.masking.selection import MaskPlan, select_tokens
 from networks.masking.spans import merge_spans, split_spans
 from networks.streams import GridStream, SequenceStream, Stream
 
