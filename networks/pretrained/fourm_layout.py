@@ -153,6 +153,8 @@ def _model(config: Mapping[str, Any], streams: tuple[Stream, ...], tensors: Tens
         ),
         qk_norm=get_setting(config, "qk_norm", bool, default=False),
         sharing=Sharing.decoder if _has_tied_heads(streams, tensors) else Sharing.none,
+        shared_text=False,
+        restrict_output_vocab=False,
         registers=get_setting(config, "num_register_tokens", int, default=0),
         shared_positions=False,
         shared_streams=_has_shared_stream_embeddings(streams, tensors),

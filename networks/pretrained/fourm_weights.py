@@ -105,7 +105,7 @@ def export_fourm(model: FourM) -> InMemoryTensors:
         if isinstance(stream, TokenStream) and stream.predictable:
             raise CheckpointError(
                 f"The published format has no place for a head that chooses among some ids only, as that of "
-                f"{stream.name!r} does; train with training.restrict_output_vocab=false."
+                f"{stream.name!r} does; train with model.restrict_output_vocab=false."
             )
     views = published_views(model.streams, model.config, _parameters(model))
     return InMemoryTensors({**_constants(model, views), **views})
