@@ -25,6 +25,10 @@ STRATEGIES = ("auto", "ddp")
 """Lightning's names of the strategies that stages can train with; auto is ddp on several devices."""
 
 
+NO_TRACKING = "none"
+"""`tracking.uri` of a run that nothing is tracked of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Samples that are taken from the data source."""
@@ -130,6 +134,10 @@ class TrackingConfig:
     """MLflow's tracking URI; None is a database below `root`, and `none` disables tracking: MLflow is not needed."""
     experiment: str = "fourm-lab"
     """MLflow's name of the experiment that holds the runs."""
+
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        return {"experiment": "tracking.uri=none tracks nothing"} if self.uri == NO_TRACKING else {}
 
 
 def _check_at_least(minimum: int, section: str, config: Any, *names: str) -> None:

@@ -50,7 +50,7 @@ class Init(Enum):
 
 
 class LossReduction(Enum):
-    """How the cross-entropies of a batch become one loss."""
+    """Average of the cross-entropies of a batch."""
 
     modality = "modality"
     """Mean over modalities of the mean over their targets, as in the papers."""
