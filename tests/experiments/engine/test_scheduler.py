@@ -63,7 +63,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str = "", 
             config=load_config(None), stage=stage, inputs={}, folder=plan.folder(stage.name), registry=Registry()
         )
 
-    with pytest.raises(UserError, match="^no more paper$") if failing else nullcontext():
+    with pytest.raises(UserError, match=r"^no more paper$") if failing else nullcontext():
         run_plan(plan, make_task, events, ExecutorConfig(workers=0))
     return events
 
