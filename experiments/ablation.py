@@ -21,7 +21,7 @@ from experiments.engine.recorder import RunRecorder
 from experiments.engine.scheduler import run_plan
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, check_names, flatten_config
-from experiments.stages.context import StageContext, build_codecs, open_eval_split, open_raw_split
+from experiments.stages.context import StageContext, build_codec, open_eval_split, open_raw_split
 from experiments.stages.generation import load_galleries, write_galleries
 from experiments.stages.plan import Stage, StagePlan
 from experiments.stages.planning import build_stage_plan
@@ -117,7 +117,7 @@ def _build_report(
         if arm not in predicted:
             predicted[arm] = read_renderings(plan.folder(stage.name) / "drawings.json")
     context = _read_only_context(config, plan, modalities)
-    codec = build_codecs(context, list(modalities))
+    codec = build_codec(context, list(modalities))
     return ReportInput(
         title=config.name,
         command=metadata["command"],
@@ -131,7 +131,9 @@ def _build_report(
         scores=scores,
         histories=histories,
         tokenizers=_tokenizer_summaries(plan, modalities),
-        sheets=comparison_sheets(codec, open_eval_split(context, "validation", codec), predicted, config.evaluation),
+        sheets=comparison_sheets(
+            codec, open_eval_split(context, "validation", list(modalities)), predicted, config.evaluation
+        ),
         generated=load_galleries(config, plan),
         stages=_stage_times(plan, reused),
         models=models,

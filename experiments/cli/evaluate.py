@@ -65,19 +65,17 @@ def evaluate_model(
     loaded = load_model(folder)
     all_modalities = loaded.build_modalities(registry or default_registry())
     measurable, lines = _measurable_modalities(loaded, all_modalities, registry or default_registry())
-    codec = Codec(
-        modalities=measurable,
-        streams=tuple(stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable),
-        tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-        text_tokenizer=loaded.text_tokenizer,
-    )
+    codec = loaded.codec(registry or default_registry(), measurable)
     rendered = {
         name: item
         for name, item in all_modalities.items()
         if name in measurable or name + PIXELS_SUFFIX in loaded.model.index
     }
+    measurable_streams = tuple(
+        stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable
+    )
     input_streams = tuple(stream for stream in loaded.streams if stream.name.endswith(PIXELS_SUFFIX))
-    streams = tuple(dict.fromkeys((*codec.streams, *input_streams)))
+    streams = tuple(dict.fromkeys((*measurable_streams, *input_streams)))
     model_ref = ModelRef(arm=str(loaded.card.get("arm", "model")), seed=int(loaded.card.get("seed", 0)))
     device = inference_device(config)
     for item in codec.tokenizers.values():
@@ -174,8 +172,8 @@ def _build_split(
     render_shard(folder / "raw", modalities, split, range(count))
     raw = RawStore.open([folder / "raw"], modalities)
     tokenizable = RawStore.open([folder / "raw"], codec.modalities)
-    tokenize_shard(folder / "tokens", tokenizable, codec.tokenizers, loaded.text_tokenizer, loaded.fingerprints)
+    tokenize_shard(folder / "tokens", tokenizable, codec, loaded.fingerprints)
     for name in modalities:
         if name not in codec.modalities:
             write_tokens(folder / "tokens", name + PIXELS_SUFFIX, raw[name][:], "raw")
-    return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), num_samples=count)
+    return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), streams=streams, num_samples=count)

@@ -44,8 +44,8 @@ def generate_files(
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read or written.
     """
     loaded = load_model(find_model(model, arm, seed))
-    codec = _build_codecs(loaded, registry or default_registry())
-    targets = [resolve_target(name, codec) for name in request.targets]
+    codec = loaded.codec(registry or default_registry())
+    targets = [resolve_target(name, loaded.model, codec) for name in request.targets]
     for name in {*targets, *map(resolve_alias, request.sources)} & set(codec.modalities):
         loaded.require_tokenizers(codec.modalities[name])
     outcome = run_request(loaded.model, codec, request, progress)
@@ -78,15 +78,6 @@ def write_results(out: Path, codec: Codec, request: GenerationRequest, outcome: 
         }
         (partial / "generation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return [*lines, f"{out / 'sheet.png'}"]
-
-
-def _build_codecs(loaded: LoadedModel, registry: Registry) -> Codec:
-    return Codec(
-        modalities=loaded.build_modalities(registry),
-        streams=loaded.streams,
-        tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-        text_tokenizer=loaded.text_tokenizer,
-    )
 
 
 def _write_target_files(

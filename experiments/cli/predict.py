@@ -10,8 +10,6 @@ import numpy as np
 import torch
 
 from evaluation.config import EvaluationConfig
-from evaluation.references.chance import START_SENTINEL
-from evaluation.tasks.routes import predict_values
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.inference.request import resolve_alias
@@ -21,6 +19,8 @@ from modalities.rendering.sheet import render_tile, render_value
 from modalities.spec import Modality, Provenance, SequenceModality, center_crop
 from modalities.storage.atomic import atomic_folder_update
 from networks.batch import PaddedTokens
+from networks.generation.predict import predict_values
+from networks.generation.state import FIRST_SENTINEL
 from networks.masking.masker import select
 from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 from networks.tokenizers.codec import Codec
@@ -96,7 +96,6 @@ def _predict_values(
 ) -> dict[str, Any]:
     codec = Codec(
         modalities=modalities,
-        streams=loaded.streams,
         tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
         text_tokenizer=loaded.text_tokenizer,
     )
@@ -108,7 +107,9 @@ def _predict_values(
         for name in targets:
             inputs = {IMAGE_STREAM: pixels, **_sentinel_prompt(loaded.streams[loaded.model.index[name]])}
             context = loaded.model.encode(select(inputs, loaded.streams, inputs=list(inputs), targets=[]))
-            values[name] = predict_values(loaded.model, codec, context, name, EvaluationConfig())[0][0]
+            values[name] = predict_values(
+                loaded.model, codec, context, name, use_argmax=name in EvaluationConfig().argmax
+            ).values[0]
     return values
 
 
@@ -116,7 +117,7 @@ def _sentinel_prompt(target: Stream) -> dict[str, PaddedTokens]:
     """What published models are shown of a sequence that they are to write: the sentinel that it begins with."""
     if not target.published_name or target.kind is not StreamKind.sequence or not target.is_input:
         return {}
-    return {target.name: PaddedTokens(values=torch.tensor([[START_SENTINEL]]), lengths=torch.tensor([1]))}
+    return {target.name: PaddedTokens(values=torch.tensor([[FIRST_SENTINEL]]), lengths=torch.tensor([1]))}
 
 
 def _write_results(

@@ -20,14 +20,13 @@ from experiments.stages.context import (
     TEXT_TOKENIZER_FILE,
     StageContext,
     base_trainer_kwargs,
-    build_codecs,
+    build_codec,
     build_run_logger,
     build_streams,
     inference_device,
     leave_process_group,
     lightning_strategy,
     load_text_tokenizer,
-    load_tokenizers,
     move_contents_up,
     open_eval_split,
     open_raw_split,
@@ -91,14 +90,12 @@ def run_tokens(context: StageContext) -> None:
     raw = RawStore.open(
         [next(path for name, path in context.inputs.items() if name.startswith("data/"))], context.modalities
     )
-    text, trained_tokenizers = load_text_tokenizer(context), load_tokenizers(context, list(context.modalities))
-    fingerprints = stream_fingerprints(context, list(context.modalities))
+    names = list(context.modalities)
     tokenize_shard(
         context.folder,
         raw,
-        {name: item.tokenizer for name, item in trained_tokenizers.items()},
-        text,
-        fingerprints,
+        build_codec(context, names),
+        stream_fingerprints(context, names),
         first=context.stage.run_args["first"],
         progress=lambda done: context.report_progress(done, 0.0, "modalities"),
     )
@@ -167,8 +164,9 @@ def _load_initial_weights(context: StageContext, module: FourMModule) -> None:
 
 def run_baselines(context: StageContext) -> None:
     """Measure every bound and chance level."""
-    codec = build_codecs(context, list(context.modalities))
-    train, held_out = open_eval_split(context, "train", codec), open_eval_split(context, "validation", codec)
+    names = list(context.modalities)
+    codec = build_codec(context, names)
+    train, held_out = open_eval_split(context, "train", names), open_eval_split(context, "validation", names)
     measure_reference_levels(codec, train, held_out, context.config.evaluation).save(context.folder)
 
 
@@ -176,7 +174,8 @@ def run_evaluation(context: StageContext) -> None:
     """Measure one model."""
     config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
     loaded = load_model(context.inputs[f"model/{arm}/{seed}"])
-    codec = build_codecs(context, list(config.arm_modalities(arm)))
+    names = list(config.arm_modalities(arm))
+    codec = build_codec(context, names)
     all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
     shared_inputs = common_inputs(
         {
@@ -188,7 +187,7 @@ def run_evaluation(context: StageContext) -> None:
     measured = measure_model(
         model,
         codec,
-        open_eval_split(context, "validation", codec),
+        open_eval_split(context, "validation", names),
         ReferenceLevels.load(context.inputs["baselines"]),
         shared_inputs,
         ModelRef(arm=arm, seed=seed),
@@ -219,8 +218,9 @@ def _picture_callback(context: StageContext) -> Callable[[LightningModule, int],
 
     They are made from RGB, or in an arm without it from the first grid.
     """
-    codec = build_codecs(context, list(context.config.arm_modalities(context.stage.run_args["arm"])))
-    held_out = open_eval_split(context, "validation", codec)
+    names = list(context.config.arm_modalities(context.stage.run_args["arm"]))
+    codec = build_codec(context, names)
+    held_out = open_eval_split(context, "validation", names)
     grids = [name for name, item in codec.modalities.items() if isinstance(item.layout, Dense)]
     source = "rgb" if "rgb" in grids else next(iter(grids), None)
     targets = [name for name in context.config.training.pictures_of if name in codec.modalities and name != source]

@@ -5,7 +5,7 @@ A model that was imported may lack tokenizers; then what needs one says so.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM
 from networks.streams import Stream
+from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 
 WEIGHTS_FILE, CONFIG_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, TOKENIZERS_FOLDER = (
@@ -69,6 +70,22 @@ class LoadedModel:
             UnknownNameError: One is not installed.
         """
         return {name: self._build_modality(name, registry) for name in self.modalities}
+
+    def codec(self, registry: Registry, names: Collection[str] | None = None) -> Codec:
+        """Encoder and decoder of the model's modalities.
+
+        Args:
+            names: Some of the modalities; None for all.
+
+        Raises:
+            UnknownNameError: A modality is not installed.
+        """
+        modalities = self.build_modalities(registry)
+        return Codec(
+            modalities={name: item for name, item in modalities.items() if names is None or name in names},
+            tokenizers={name: item.tokenizer for name, item in self.tokenizers.items()},
+            text_tokenizer=self.text_tokenizer,
+        )
 
     def missing_option(self, modality: Modality) -> str | None:
         """What is not in the folder and reading or writing the modality needs, as the option that would have it."""

@@ -220,10 +220,16 @@ def random_levels(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def codec() -> Codec:
-    """The world's tokenizers and streams."""
+    """The world's modalities and tokenizers."""
     text = TextTokenizer.train([" ".join(WORDS)] * 4, vocab_size=5000)
-    known = modalities()
-    learnt = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
+    learned = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
+    return Codec(modalities=modalities(), tokenizers=learned, text_tokenizer=text)
+
+
+def make_streams(codec: Codec) -> tuple[Stream, ...]:
+    """The streams of the world's tokens; the head of captions knows the words of the world alone."""
+    text = codec.text_tokenizer
+    assert text is not None
     ids = (
         text.unk_id,
         text.eos_id,
@@ -231,11 +237,10 @@ def codec() -> Codec:
         text.sentinel_token_id(2),
         *text.encode(" ".join(WORDS)),
     )
-    streams = tuple(
+    return tuple(
         replace(stream, predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
-        for stream in streams_of(known, text.vocab_size)
+        for stream in streams_of(codec.modalities, text.vocab_size)
     )
-    return Codec(modalities=known, streams=streams, tokenizers=learnt, text_tokenizer=text)
 
 
 def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> EvalSplit:
@@ -267,13 +272,19 @@ def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> Eval
         "caption": notes,
         "t5_caption": vectors,
     }
-    kinds = {stream.name: stream.kind.value for stream in codecs.streams}
-    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), num_samples=count)
+    streams = make_streams(codecs)
+    kinds = {stream.name: stream.kind.value for stream in streams}
+    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), streams=streams, num_samples=count)
 
 
-def streams_without(codecs: Codec, *names: str) -> tuple[Stream, ...]:
-    """The world's streams but these."""
-    return tuple(stream for stream in codecs.streams if stream.name not in names)
+def find_stream(streams: Sequence[Stream], name: str) -> Stream:
+    """The stream of a name."""
+    return next(stream for stream in streams if stream.name == name)
+
+
+def streams_without(streams: Sequence[Stream], *names: str) -> tuple[Stream, ...]:
+    """The streams but these."""
+    return tuple(stream for stream in streams if stream.name not in names)
 
 
 def make_model(streams: Sequence[Stream], seed: int = 0) -> FourM:

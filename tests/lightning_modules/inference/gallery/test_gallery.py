@@ -28,7 +28,6 @@ from modalities.errors import DataError
 from modalities.registry import default_registry
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
-from networks.tokenizers.codec import Codec
 from tests.experiments.small_folder import make_model_folder
 
 NUM = 3
@@ -65,12 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = root / "sheets"
     (folder / "given").mkdir(parents=True)
     gallery_data = GalleryData(
-        codec=Codec(
-            modalities=chosen,
-            streams=loaded.streams,
-            tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-            text_tokenizer=loaded.text_tokenizer,
-        ),
+        codec=loaded.codec(default_registry()),
         values=RawStore.open([root / "raw"], chosen),
         num_samples=5,
         folder=folder / "given",
@@ -212,10 +206,10 @@ def test_the_report_shows_every_sheet_with_its_words_and_commands(world: World) 
 def test_an_arm_without_captions_skips_what_needs_them_and_says_so(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    streams = tuple(stream for stream in world.gallery_data.codec.streams if stream.name != "caption")
+    streams = tuple(stream for stream in world.model.streams if stream.name != "caption")
     model = FourM(streams, FourMConfig(size=Size.nano, encoder_depth=1, decoder_depth=1))
     known = {name: item for name, item in world.gallery_data.codec.modalities.items() if name != "caption"}
-    codec = replace(world.gallery_data.codec, streams=streams, modalities=known)
+    codec = replace(world.gallery_data.codec, modalities=known)
     found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1))
     assert [item.name for item in found] == ["from_image", "in_painting", "from_nothing"]
     assert found[0].sheet.columns == ("RGB, given", "Depth", "Semantic segmentation", "Bounding boxes")
