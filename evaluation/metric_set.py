@@ -1,4 +1,4 @@
-"""A modality's metrics over batches of values, as plain figures."""
+"""Metrics of a modality over batches of values."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from modalities.spec import Modality
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """One metric's result."""
+    """Result of one metric."""
 
     value: float
     unit: str
@@ -18,7 +18,7 @@ class MetricValue:
 
 
 class MetricSet:
-    """Collects predictions and what is true, and answers the modality's metrics."""
+    """Updates and computes all metrics of a modality."""
 
     def __init__(self, modality: Modality) -> None:
         self.modality = modality
@@ -26,7 +26,7 @@ class MetricSet:
         self.num_samples = 0
 
     def update(self, predictions: Sequence[Any], targets: Sequence[Any]) -> None:
-        """Add pairs of values."""
+        """Add predictions and their ground truth."""
         if not predictions:
             return
         predicted, truth = self.modality.collate(predictions), self.modality.collate(targets)
@@ -35,9 +35,9 @@ class MetricSet:
         self.num_samples += len(predictions)
 
     def compute(self) -> dict[str, MetricValue]:
-        """Every metric by name; NaN where there was nothing to compute it from."""
+        """Every metric by name; NaN for a metric without samples."""
         with warnings.catch_warnings():
-            # A metric that saw no sample says so in a warning; here that is a NaN, which the report shows as a dash.
+            # torchmetrics warns of metrics without samples; they become NaN, which the report shows as a dash.
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             return {
                 name: MetricValue(

@@ -10,10 +10,10 @@ from evaluation.config import EvaluationConfig
 from evaluation.report.formats import title_without_proxy
 from evaluation.route import Route
 from evaluation.samples import EvalSplit
-from evaluation.tasks.cross_entropy import input_stream, on_device
-from evaluation.tasks.routes import predict_target
+from evaluation.tasks.base import input_stream, on_device
 from modalities.rendering.sheet import ContactSheet, Rendering, render_value
 from networks.fourm.model import FourM
+from networks.generation.predict import predict_values
 from networks.kernels.cpu import module_device
 from networks.masking.masker import select
 from networks.tokenizers.codec import Codec
@@ -56,7 +56,10 @@ def validation_sheet(
     titles, columns = [codec.modalities[source].title], [_render_truth(codec, held_out, source, count)]
     for target in targets:
         modality = codec.modalities[target]
-        values = predict_target(model, codec, context, target, config).values
+        use_argmax, max_tokens = target in config.argmax, config.max_tokens
+        values = predict_values(
+            model, codec, context, target, use_argmax=use_argmax, max_tokens=max_tokens
+        ).values
         titles += [modality.title, "predicted"]
         columns += [_render_truth(codec, held_out, target, count), [render_value(modality, value) for value in values]]
     model.train(was_training)
