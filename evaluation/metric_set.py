@@ -1,4 +1,4 @@
-"""Metrics of a modality over batches of values."""
+"""A modality's metrics over batches of values, as plain numbers."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from modalities.spec import Modality
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """Result of one metric."""
+    """Result of one metric, with its title and unit in tables."""
 
     value: float
+    title: str
     unit: str
     higher_is_better: bool
 
 
 class MetricSet:
-    """Updates and computes all metrics of a modality."""
+    """The `MetricCollection` of a modality, updated with lists of values."""
 
     def __init__(self, modality: Modality) -> None:
         self.modality = modality
@@ -29,9 +30,7 @@ class MetricSet:
         """Add predictions and their ground truth."""
         if not predictions:
             return
-        predicted, truth = self.modality.collate(predictions), self.modality.collate(targets)
-        for info in self.metrics.values():
-            info.metric.update(predicted, truth)
+        self.metrics.update(self.modality.collate(predictions), self.modality.collate(targets))
         self.num_samples += len(predictions)
 
     def compute(self) -> dict[str, MetricValue]:
@@ -39,11 +38,13 @@ class MetricSet:
         with warnings.catch_warnings():
             # torchmetrics warns of metrics without samples; they become NaN, which the report shows as a dash.
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-            return {
-                name: MetricValue(
-                    value=float(info.metric.compute()),
-                    unit=info.unit,
-                    higher_is_better=info.higher_is_better,
-                )
-                for name, info in self.metrics.items()
-            }
+            values = self.metrics.compute()
+        return {
+            name: MetricValue(
+                value=float(values[name]),
+                title=str(metric.title),
+                unit=str(metric.unit),
+                higher_is_better=bool(metric.higher_is_better),
+            )
+            for name, metric in self.metrics.items()
+        }

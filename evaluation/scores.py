@@ -11,8 +11,8 @@ from evaluation.route import ARROW, AnyRoute, Route, parse_route
 from modalities.errors import DataError
 from modalities.storage.atomic import atomic_write_text, read_json
 
-CROSS_ENTROPY = "cross_entropy"
-WELL_FORMED = "well_formed"
+CROSS_ENTROPY, CROSS_ENTROPY_TITLE = "cross_entropy", "cross entropy"
+WELL_FORMED, WELL_FORMED_TITLE = "well_formed", "well formed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Score:
     route: AnyRoute
     """What was predicted from what."""
     metric: str
+    metric_title: str
+    """Name of the metric in tables."""
     value: float
     unit: str
     higher_is_better: bool
@@ -69,6 +71,7 @@ class Score:
             "via": list(via),
             "target": self.target,
             "metric": self.metric,
+            "metric_title": self.metric_title,
             "value": self.value,
             "unit": self.unit,
             "higher_is_better": self.higher_is_better,

@@ -14,7 +14,6 @@ from modalities.presets import FOURM_7, FOURM_21, PRESETS
 from modalities.registry import ENTRY_POINT_GROUP, ModalityProvider, Registry, default_registry
 from modalities.spec import (
     Crop,
-    MetricInfo,
     Modality,
     Parsed,
     Provenance,
@@ -50,7 +49,6 @@ __all__ = [
     "Embeddings",
     "KeepScheme",
     "Layout",
-    "MetricInfo",
     "Modality",
     "ModalityProvider",
     "NoTokenizer",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.main import _parser
+from experiments.cli.main import parse_arguments
 from experiments.schema.load import find_config, load_config
 from modalities.conformance.check import assert_conforms
 
@@ -29,7 +29,7 @@ def _commands() -> list[str]:
 @pytest.mark.parametrize("command", _commands())
 def test_commands_are_understood(command: str) -> None:
     words = shlex.split(command.removeprefix("$ "), comments=True)[1:]
-    arguments = _parser().parse_args(words)
+    arguments = parse_arguments(words)
     if words[0] in ("ablate", "train"):
         load_config(find_config(arguments.config), arguments.overrides)
 

@@ -7,7 +7,8 @@ from evaluation.metric_set import MetricSet, MetricValue
 from evaluation.references.chance import chance_metrics
 from evaluation.route import TokenizerRoundTrip
 from evaluation.samples import EvalSplit, index_batches
-from evaluation.scores import WELL_FORMED, Score
+from evaluation.scores import WELL_FORMED, WELL_FORMED_TITLE, Score
+from modalities.metrics.base import FRACTION
 from networks.tokenizers.codec import Codec
 
 
@@ -42,7 +43,10 @@ def measure_round_trip(
     ]
     if not codec.is_dense(name):
         well_formed_rate = MetricValue(
-            value=well_formed / max(metric_set.num_samples, 1), unit="share", higher_is_better=True
+            value=well_formed / max(metric_set.num_samples, 1),
+            title=WELL_FORMED_TITLE,
+            unit=FRACTION,
+            higher_is_better=True,
         )
         scores.append(_round_trip_score(name, WELL_FORMED, well_formed_rate, None, metric_set.num_samples))
     return scores
@@ -58,6 +62,7 @@ def _round_trip_score(name: str, metric: str, metric_value: MetricValue, chance:
     return Score(
         route=TokenizerRoundTrip(target=name),
         metric=metric,
+        metric_title=metric_value.title,
         value=metric_value.value,
         unit=metric_value.unit,
         higher_is_better=metric_value.higher_is_better,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from evaluation.report.formats import format_number, metric_title
+from evaluation.report.formats import format_number
 from evaluation.report.input import LossCurve, StageDuration
 from evaluation.report.plots import Curve, DotRow, TimeBar, dot_plot, downsample, line_plot, timeline_plot
 from evaluation.report.rows import MetricRow
@@ -17,7 +17,7 @@ def normalized_score_plot(tables: ReportTables) -> str:
     lines = [
         DotRow(
             label=_label(row),
-            note=metric_title(row.metric),
+            note=row.metric_title,
             arms=tuple(tuple(_none_to_nan(item) for item in row.seed_normalized_scores[arm]) for arm in tables.arms),
         )
         for row in tables.headline

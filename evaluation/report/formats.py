@@ -1,23 +1,17 @@
-"""Numbers, metrics and modalities as text, for the page and for the terminal alike."""
+"""Numbers, units and modalities as text, for the page and for the terminal alike."""
 
 import math
-import re
 
 from modalities.layouts import Dense, Vector
+from modalities.metrics.base import FRACTION
 from modalities.spec import Modality, learned_tokenizer
-
-ACRONYMS = {
-    name.lower(): name
-    for name in ("PSNR", "SSIM", "FID", "RMSE", "mIoU", "AP", "AP50", "PQ", "F1", "BLEU", "PCK", "MAE")
-}
-"""Metric names that are not written in lower case."""
 
 
 def format_number(value: float | None, unit: str = "") -> str:
     """A value with three significant digits; a dash where it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return "–"
-    if unit == "share":
+    if unit == FRACTION:
         return f"{100 * value:.1f} %"
     if value == 0 or 0.001 <= abs(value) < 10000:
         digits = 2 - math.floor(math.log10(abs(value))) if value else 0
@@ -34,10 +28,10 @@ def format_percent(fraction: float | None) -> str:
 
 
 def format_signed(value: float, unit: str = "") -> str:
-    """A difference with its sign; differences of shares in percentage points."""
+    """A difference with its sign; differences of fractions in percentage points."""
     if not math.isfinite(value):
         return "–"
-    text = f"{100 * abs(value):.1f} pp" if unit == "share" else format_number(abs(value))
+    text = f"{100 * abs(value):.1f} pp" if unit == FRACTION else format_number(abs(value))
     return f"{'+' if value >= 0 else '−'}{text}"
 
 
@@ -55,16 +49,9 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def metric_title(metric: str) -> str:
-    """A metric's displayed name, as in ``under 11.25`` or ``word F1``."""
-    words = re.sub(r"(?<=\d)_(?=\d)", ".", metric).split("_")
-    return " ".join(ACRONYMS.get(word, word) for word in words)
-
-
-def unit_suffix(metric: str, unit: str) -> str:
-    """The unit behind a space; empty where the number or the metric's name shows it already."""
-    is_shown = unit in ("share", "", metric) or unit.lower() == metric.replace("_", " ")
-    return "" if is_shown else f" {unit}"
+def unit_suffix(title: str, unit: str) -> str:
+    """The unit behind a space; empty where the number or the metric's title shows it already."""
+    return "" if unit in (FRACTION, "") or unit.lower() == title.lower() else f" {unit}"
 
 
 def direction_arrow(*, higher_is_better: bool) -> str:

@@ -21,7 +21,6 @@ from evaluation.report.formats import (
     format_number,
     format_percent,
     format_signed,
-    metric_title,
     unit_suffix,
 )
 from evaluation.report.input import ReportInput
@@ -76,7 +75,6 @@ def render(report: ReportInput, tables: ReportTables) -> str:
         signed=format_signed,
         duration=format_duration,
         data_uri=_png_data_uri,
-        metric=metric_title,
         unit_and_arrow=_unit_and_arrow,
         seeds=_seed_tooltip,
         shell=shlex.join,
@@ -112,7 +110,7 @@ def _png_data_uri(rendering: Rendering) -> str:
 
 def _unit_and_arrow(row: MetricRow | Score) -> str:
     """Unit and direction of a metric."""
-    return f"{unit_suffix(row.metric, row.unit)} {direction_arrow(higher_is_better=row.higher_is_better)}"
+    return f"{unit_suffix(row.metric_title, row.unit)} {direction_arrow(higher_is_better=row.higher_is_better)}"
 
 
 def _seed_tooltip(summary: SeedSummary, unit: str = "") -> str:

@@ -20,6 +20,7 @@ class MetricRow:
     """Title of the target modality."""
     is_proxy: bool
     metric: str
+    metric_title: str
     unit: str
     higher_is_better: bool
     chance: float | None
@@ -153,6 +154,7 @@ def _metric_row(found: Mapping[str, list[Score]], modalities: Mapping[str, Modal
         title=title_without_proxy(modality),
         is_proxy=modality.provenance is Provenance.proxy,
         metric=score.metric,
+        metric_title=score.metric_title,
         unit=score.unit,
         higher_is_better=score.higher_is_better,
         chance=score.chance,

@@ -9,7 +9,6 @@ from evaluation.report.formats import (
     format_number,
     format_percent,
     format_signed,
-    metric_title,
     unit_suffix,
 )
 from evaluation.report.rows import MetricRow, ModalityRow
@@ -47,7 +46,7 @@ def _route_table(tables: ReportTables) -> Table:
             continue
         table.add_row(
             str(row.route).replace(ARROW, " → ") + (" (proxy)" if row.is_proxy else "") if is_first else "",
-            f"{metric_title(row.metric)}{unit_suffix(row.metric, row.unit)}"
+            f"{row.metric_title}{unit_suffix(row.metric_title, row.unit)}"
             f" {direction_arrow(higher_is_better=row.higher_is_better)}",
             format_number(row.chance, row.unit),
             *(_values(row, arm) for arm in arms),
@@ -84,7 +83,7 @@ def _round_trip(row: ModalityRow) -> str:
     """The round trip's first metric; for an input-only modality, what is predicted from it in the columns after."""
     trip = row.round_trip
     if trip is not None:
-        return f"{metric_title(trip.metric)} {format_number(trip.value, trip.unit)}{unit_suffix(trip.metric, trip.unit)}"
+        return f"{trip.metric_title} {format_number(trip.value, trip.unit)}{unit_suffix(trip.metric_title, trip.unit)}"
     return f"input only; {row.probe.target} from it →" if row.probe is not None else "input only"
 
 

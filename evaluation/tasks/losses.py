@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from evaluation.route import AnyRoute
-from evaluation.scores import CROSS_ENTROPY, Score
+from evaluation.scores import CROSS_ENTROPY, CROSS_ENTROPY_TITLE, Score
 from evaluation.tasks.base import ModelRef
 from evaluation.unigram import Unigram
 from networks.batch import IGNORE, TokenBatch
@@ -57,6 +57,7 @@ class LossAccumulator:
             seed=model_ref.seed,
             route=route,
             metric=CROSS_ENTROPY,
+            metric_title=CROSS_ENTROPY_TITLE,
             value=float(parts.mean()),
             unit="nats",
             higher_is_better=False,

@@ -17,9 +17,10 @@ from torch import Tensor
 from evaluation.metric_set import MetricSet, MetricValue
 from evaluation.route import Route
 from evaluation.samples import index_batches
-from evaluation.scores import WELL_FORMED, Score
+from evaluation.scores import WELL_FORMED, WELL_FORMED_TITLE, Score
 from evaluation.tasks.base import Task, TaskContext, TaskResult, input_stream
 from evaluation.tasks.losses import LossAccumulator, token_losses
+from modalities.metrics.base import FRACTION
 from networks.batch import PaddedTokens
 from networks.fourm.model import Context
 from networks.generation.predict import predict_values
@@ -102,7 +103,8 @@ class RouteEvaluator:
         found = [self._score(metric, value) for metric, value in self.metric_set.compute().items()]
         if not self.context.codec.is_dense(self.route.target):
             rate = self.num_well_formed / max(self.metric_set.num_samples, 1)
-            found.append(self._score(WELL_FORMED, MetricValue(value=rate, unit="share", higher_is_better=True)))
+            well_formed = MetricValue(value=rate, title=WELL_FORMED_TITLE, unit=FRACTION, higher_is_better=True)
+            found.append(self._score(WELL_FORMED, well_formed))
         return [*found, self.loss_accumulator.score(self.route, self.context.model_ref)]
 
     def _score(self, metric: str, value: MetricValue) -> Score:
@@ -112,6 +114,7 @@ class RouteEvaluator:
             seed=self.context.model_ref.seed,
             route=self.route,
             metric=metric,
+            metric_title=value.title,
             value=value.value,
             unit=value.unit,
             higher_is_better=value.higher_is_better,

@@ -1,10 +1,13 @@
 """Measures one model's folder on held-out scenes: a model trained here, or an imported one."""
 
+import argparse
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from evaluation.references.round_trip import measure_reference_levels
 from evaluation.report.input import ReportInput
@@ -13,14 +16,16 @@ from evaluation.samples import EvalSplit
 from evaluation.scores import Score, write_scores
 from evaluation.tasks.cross_entropy import ModelRef
 from evaluation.tasks.measure import measure_model
+from experiments.cli.options import add_model_options, print_lines
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.load import find_config, load_config
 from experiments.stages.context import inference_device
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.data.raw import RawStore, render_shard
 from lightning_modules.data.store import TokenStore, write_tokens
 from lightning_modules.data.tokenize import tokenize_shard
-from modalities.errors import DataError
+from modalities.errors import ConfigError, DataError
 from modalities.layouts import Dense
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality
@@ -28,6 +33,44 @@ from networks.streams import PIXELS_SUFFIX, Stream
 from networks.tokenizers.codec import Codec
 
 StatusCallback = Callable[[str], None]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model, the settings and the split."""
+    parser.add_argument(
+        "settings", nargs="*", metavar="config or key=value", help="as of `ablate`; all may be left out"
+    )
+    add_model_options(parser)
+    parser.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
+    parser.add_argument(
+        "--split", choices=("test", "validation"), default="test", help="scenes of test, or those that arms compare by"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure a model, and print its table.
+
+    Raises:
+        UserError: The settings or the model do not fit.
+    """
+    names = [item for item in arguments.settings if "=" not in item]
+    if len(names) > 1:
+        raise ConfigError(f"fourm evaluate takes one config, got {', '.join(names)}.")
+    overrides = [item for item in arguments.settings if "=" in item]
+    config = load_config(find_config(names[0]) if names else None, overrides)
+    with console.status("") as status:
+        evaluation = evaluate_model(
+            arguments.model,
+            config,
+            arguments.out,
+            arm=arguments.arm,
+            seed=arguments.model_seed,
+            split=arguments.split,
+            progress=lambda status_text: status.update(f"{status_text} ..."),
+        )
+    print_lines(console, evaluation.lines, style="yellow")
+    console.print(evaluation.table)
+    print_lines(console, [f"Scores:  {evaluation.scores}"])
 
 
 @dataclass(frozen=True, kw_only=True)

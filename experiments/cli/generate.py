@@ -1,10 +1,15 @@
 """From any files and texts to any modalities of a trained model: pictures, values, and the settings beside them."""
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from experiments.cli.generate_options import add_generate_options, generation_progress, parse_request
+from experiments.cli.options import print_lines
 from experiments.cli.predict import CommandOutput
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
@@ -26,6 +31,30 @@ from networks.tokenizers.codec import Codec
 
 PICTURE_SIZE = 448
 """Side of a single picture, in pixels."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add every option of the command."""
+    add_generate_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Generate, and print where the results are.
+
+    Raises:
+        UserError: An input, a target or a setting does not fit the model.
+    """
+    with generation_progress(console) as progress:
+        output = generate_files(
+            parse_request(arguments),
+            arguments.model,
+            arguments.out,
+            progress,
+            arm=arguments.arm,
+            seed=arguments.model_seed,
+        )
+    print_lines(console, output.lines)
+    print_lines(console, [output.warning], style="yellow")
 
 
 def generate_files(

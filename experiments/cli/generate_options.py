@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.cli.options import add_model_options, parse_pairs, split_names
 from modalities.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ SAMPLING_OPTIONS = {
 
 def add_generate_options(parser: argparse.ArgumentParser) -> None:
     """Add every option of ``fourm generate``."""
-    parser.add_argument(
-        "--model", type=Path, required=True, help="a model's folder, or an ablation's (runs/quickstart)"
-    )
+    add_model_options(parser)
     parser.add_argument(
         "--from",
         dest="sources",
@@ -63,8 +62,6 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=int, default=1, help="variations")
     parser.add_argument("--num-points", type=int, default=0, help="query points of a dense map of instances")
     parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
-    parser.add_argument("--arm", help="arm of an ablation; its last, if not given")
-    parser.add_argument("--model-seed", type=int, help="seed of an ablation; its last, if not given")
     parser.add_argument("--out", type=Path, default=Path("generated"), help="folder of the results")
 
 
@@ -78,7 +75,7 @@ def parse_request(arguments: argparse.Namespace) -> "GenerationRequest":
     from lightning_modules.inference.request import GenerationRequest
     from lightning_modules.inference.settings import GenerationOptions
 
-    values, masks = _parse_pairs("--from", arguments.sources), _parse_pairs("--mask", arguments.masks)
+    values, masks = parse_pairs("--from", arguments.sources), parse_pairs("--mask", arguments.masks)
     for name in masks:
         if name not in values:
             raise ConfigError(f"--mask {name}=... masks an input that --from does not give.")
@@ -88,7 +85,7 @@ def parse_request(arguments: argparse.Namespace) -> "GenerationRequest":
             name: UserInput(value=value, mask=Path(masks[name]) if name in masks else None)
             for name, value in values.items()
         },
-        targets=[name.strip() for name in arguments.to.split(",") if name.strip()],
+        targets=split_names(arguments.to),
         settings=GenerationOptions(
             options=options,
             conditions=arguments.conditions,
@@ -98,7 +95,7 @@ def parse_request(arguments: argparse.Namespace) -> "GenerationRequest":
         num=arguments.num,
         seed=arguments.seed,
         points=arguments.num_points,
-        is_ordered=not arguments.sort_targets,
+        is_ordered=not arguments.in_order,
     )
 
 
@@ -115,15 +112,3 @@ def generation_progress(console: Console) -> Iterator[Callable[[str, int, int], 
             display.update(display.task_ids[list(tasks).index(target)], completed=step)
 
         yield show
-
-
-def _parse_pairs(option: str, items: list[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for item in items:
-        name, separator, value = item.partition("=")
-        if not separator or not value:
-            raise ConfigError(f"{option} takes NAME=VALUE, got {item!r}.")
-        if name in pairs:
-            raise ConfigError(f"{option} gives {name!r} twice.")
-        pairs[name] = value
-    return pairs

@@ -1,14 +1,28 @@
-"""The table of modalities, for a terminal."""
+"""``fourm modalities``: what is built in or installed, as a table."""
 
+import argparse
 from typing import assert_never
 
+from rich.console import Console
 from rich.table import Table
 
 from evaluation.report.tables import describe_tokens
+from experiments.cli.options import print_lines
 from modalities.errors import UserError
-from modalities.registry import Registry
+from modalities.registry import Registry, default_registry
 from modalities.spec import Modality, SequenceModality
 from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the command takes no options."""
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Print the table, and a line for each modality that cannot be loaded."""
+    table, problems = modality_table(default_registry())
+    console.print(table)
+    print_lines(console, problems, style="yellow")
 
 
 def modality_table(registry: Registry) -> tuple[Table, list[str]]:

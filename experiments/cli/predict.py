@@ -1,5 +1,6 @@
 """From an image file to pictures and records of other modalities, by a trained model."""
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from evaluation.config import EvaluationConfig
+from experiments.cli.options import add_model_options, print_lines, split_names
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.inference.request import resolve_alias
@@ -30,6 +33,29 @@ IMAGE_STREAM = "rgb" + PIXELS_SUFFIX
 
 PICTURE_SIZE = 448
 """Side of the pictures written, in pixels."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the image, the model, the targets and the folder of results."""
+    parser.add_argument("image", type=Path, help="the image file")
+    add_model_options(parser)
+    parser.add_argument("--to", required=True, help="targets, as in depth,semseg,caption,boxes")
+    parser.add_argument("--out", type=Path, default=Path("prediction"), help="folder of the results")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Predict, and print where the results are.
+
+    Raises:
+        UserError: The image, the model or a target does not fit.
+    """
+    targets = split_names(arguments.to)
+    output = predict_image(
+        arguments.image, arguments.model, targets, arguments.out, arm=arguments.arm, seed=arguments.model_seed
+    )
+    print_lines(console, output.lines)
+    if output.warning:
+        print_lines(console, [output.warning], style="yellow")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,8 +59,12 @@ def find_config(name: str) -> Path:
     for path in (Path(name), CONFIG_FOLDER / f"{name}.yaml", CONFIG_FOLDER / name):
         if path.is_file():
             return path
-    shipped = [path.stem for path in CONFIG_FOLDER.glob("*.yaml")]
-    raise ConfigError(str(UnknownNameError("config", name, shipped)))
+    raise ConfigError(str(UnknownNameError("config", name, shipped_configs())))
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that come with the package."""
+    return sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
 
 
 def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, Modality]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning import Trainer, seed_everything
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from experiments.stages.context import (
     HISTORY_FILE,
@@ -30,8 +31,9 @@ from lightning_modules.checkpoints.model import TOKENIZERS_FOLDER
 from lightning_modules.checkpoints.tokenizer import QualityMetric, TokenizerCard, save_tokenizer
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
+from modalities.metrics.base import collect
 from modalities.metrics.reconstruction import default_reconstruction_metrics
-from modalities.spec import MetricInfo, Modality, SequenceModality, describe_normalizations, tokenizer_tasks
+from modalities.spec import Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
 from networks.kernels.cpu import module_device
 from networks.tokenizers.codec import encode_rows
@@ -151,15 +153,14 @@ def _reconstruction_quality(
             metrics = _row_metrics(context, modality, tokenizer)
         else:
             metrics = _value_metrics(context, modality, tokenizer)
-        for key, info in metrics.items():
-            value = float(info.metric.compute())
+        for key, metric in metrics.items():
             quality[f"{name}/{key}"] = QualityMetric(
-                value=value, unit=info.unit, higher_is_better=info.higher_is_better
+                value=float(metric.compute()), unit=str(metric.unit), higher_is_better=bool(metric.higher_is_better)
             )
     return quality
 
 
-def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokenizer) -> dict[str, MetricInfo]:
+def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokenizer) -> MetricCollection:
     """The modality's metrics, fed with whole values."""
     raw = open_raw_split(context, "validation", [modality.name])
     values = [value for value in raw[modality.name][: context.config.evaluation.num_samples] if value is not None]
@@ -168,21 +169,19 @@ def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokeniz
         targets = values[start : start + ROUND_TRIP_BATCH]
         reconstruction = _round_trip(tokenizer, _to_tensor([modality.preprocess(value) for value in targets])).numpy()
         predictions = modality.collate([modality.postprocess(row) for row in reconstruction])
-        for info in metrics.values():
-            info.metric.update(predictions, modality.collate(targets))
+        metrics.update(predictions, modality.collate(targets))
     return metrics
 
 
-def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> dict[str, MetricInfo]:
+def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> MetricCollection:
     """The modality's metrics of rows, fed with the parts of its values; none where no held-out value has any."""
     parts = _preprocessed_rows(context, modality.name, "validation", context.config.tokenizer_training.val_rows)
     if not any(len(part) for part in parts):
-        return {}
+        return collect()
     metrics = modality.reconstruction_metrics() or default_reconstruction_metrics()
     for rows in _to_tensor(parts).split(ROUND_TRIP_BATCH):
         reconstruction = _round_trip(tokenizer, rows)
-        for info in metrics.values():
-            info.metric.update(reconstruction, rows.float())
+        metrics.update(reconstruction, rows.float())
     return metrics
 
 

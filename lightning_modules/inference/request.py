@@ -51,8 +51,8 @@ class GenerationRequest:
         words += ["--to", ",".join(self.targets)]
         words += [] if self.is_ordered else ["--in-order"]
         words += self.settings.to_argv()
-        for name, default in (("num", 1), ("points", 0)):
-            words += [f"--{name}", str(getattr(self, name))] if getattr(self, name) != default else []
+        words += ["--num", str(self.num)] if self.num != 1 else []
+        words += ["--num-points", str(self.points)] if self.points else []
         return [*words, "--seed", str(self.seed)]
 
 

@@ -8,6 +8,9 @@ from PIL import Image
 
 from modalities.geometry.boxes import Corners
 
+Masks = Bool[np.ndarray, "_ _ _"]
+"""One sample's masks, (things, height, width)."""
+
 
 def mask_boxes(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
     """Return each mask's xmin, ymin, xmax, ymax as shares of the image, far edges exclusive; zeros for an empty one."""

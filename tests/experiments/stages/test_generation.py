@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from experiments.cli.generate_options import parse_request
-from experiments.cli.main import _parser, main
+from experiments.cli.main import main, parse_arguments
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.generation import load_galleries, write_galleries
@@ -123,5 +123,5 @@ def test_sheets_of_an_earlier_run_do_not_stay(finished: Path, tmp_path: Path) ->
     ],
 )
 def test_the_words_of_a_request_are_read_as_that_request(request_: GenerationRequest) -> None:
-    arguments = _parser().parse_args(["generate", "--model", "m", *request_.to_argv()])
+    arguments = parse_arguments(["generate", "--model", "m", *request_.to_argv()])
     assert parse_request(arguments) == request_

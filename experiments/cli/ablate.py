@@ -1,0 +1,40 @@
+"""``fourm ablate``: run an experiment from its config to its report."""
+
+import argparse
+
+from rich.console import Console
+
+from experiments.cli.options import print_lines, shell_command
+from experiments.schema.load import find_config, load_config, shipped_configs
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the config and the overrides."""
+    shipped = ", ".join(shipped_configs())
+    parser.add_argument("config", help=f"a YAML file, or the name of a shipped one: {shipped}")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="settings that differ; `fourm settings` lists all"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Run what is missing of the experiment, then print its table and where its report is.
+
+    Raises:
+        UserError: The config is wrong, a stage failed, or nothing can be written.
+    """
+    config = load_config(find_config(arguments.config), arguments.overrides)
+    # A mistake in the config is reported before the seconds that these imports take.
+    from evaluation.report.plots import duration
+    from experiments.ablation import run_ablation
+    from experiments.tracking import NO_TRACKING
+
+    command = shell_command("fourm", "ablate", arguments.config, *arguments.overrides)
+    result = run_ablation(config, console, command)
+    console.print(result.table)
+    tracker = (
+        f"none (tracking.uri={NO_TRACKING})"
+        if result.uri == NO_TRACKING
+        else f"{shell_command('fourm', 'ui', '--root', config.root)}   ({result.uri})"
+    )
+    print_lines(console, [f"Done in {duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"])
