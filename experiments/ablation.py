@@ -10,11 +10,13 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation.references.round_trip import ReferenceLevels
+from evaluation.reference_levels import ReferenceLevels
 from evaluation.report.input import LossCurve, ReportInput, StageDuration, TokenizerSummary
-from evaluation.report.page import summary_table, write_report
+from evaluation.report.page import write_report
 from evaluation.report.sheets import comparison_sheets
-from evaluation.scores import Score, read_scores
+from evaluation.report.tables import build_tables
+from evaluation.report.terminal import summary_table
+from evaluation.scores import Score, read_scores, write_scores
 from experiments.engine.display import ProgressDisplay
 from experiments.engine.manifest import PeakMemoryMonitor, git_diff, run_manifest
 from experiments.engine.recorder import RunRecorder
@@ -85,14 +87,15 @@ def run_ablation(
         report = _build_report(config, plan, modalities, reused, metadata, elapsed)
         folder.mkdir(parents=True, exist_ok=True)
         write_galleries(plan, folder, report.generated)
-        write_report(folder / "report.html", report)
+        tables = build_tables(report)
+        write_report(folder / "report.html", report, tables)
         _write_record(folder, config, plan, metadata, report, elapsed)
         _log_results(tracker, parent_run, folder, report)
         failed = False
     finally:
         tracker.finish_run(parent_run, failed=failed)
     return AblationResult(
-        folder=folder, report=folder / "report.html", table=summary_table(report), uri=uri, seconds=elapsed
+        folder=folder, report=folder / "report.html", table=summary_table(tables), uri=uri, seconds=elapsed
     )
 
 
@@ -230,9 +233,7 @@ def _write_record(
         "wall_seconds": elapsed,
     }
     atomic_write_text(folder / RECORD_FILE, json.dumps(content, indent=1) + "\n")
-    atomic_write_text(
-        folder / "scores.json", json.dumps([to_plain(replace(s, samples=())) for s in report.scores], indent=1)
-    )
+    write_scores(folder / "scores.json", [replace(score, samples=()) for score in report.scores])
 
 
 def _log_results(tracker: Tracker, parent_run: str, folder: Path, report: ReportInput) -> None:
@@ -244,7 +245,7 @@ def _log_results(tracker: Tracker, parent_run: str, folder: Path, report: Report
     if diff:
         tracker.log_text(parent_run, "uncommitted.diff", diff)
     values = {
-        f"{score.arm}/{score.seed}/{score.route}/{score.target}/{score.metric}".replace("->", "-to-"): score.value
+        f"{score.arm}/{score.seed}/{score.tracking_name}": score.value
         for score in report.scores
         if score.seed is not None
     }

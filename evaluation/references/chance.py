@@ -62,5 +62,3 @@ def _hidden_targets(column: PaddedTokens, stream: Stream) -> tuple[Int[Tensor, "
     padded.scatter_(1, lengths[:, None], END_SENTINEL)
     position = torch.arange(padded.shape[1])
     return padded, (position <= lengths[:, None]) & (lengths > 0)[:, None]
-
-

@@ -126,9 +126,8 @@ def timeline_plot(spans: Sequence[TimeBar], *, title: str) -> str:
     for value in _ticks(0, end - begin):
         position = x(begin + value)
         parts.append(f'<line class="grid" x1="{position:.1f}" x2="{position:.1f}" y1="{top}" y2="{height - 22}"/>')
-        parts.append(
-            f'<text class="tick" x="{position:.1f}" y="{height - 6}" text-anchor="middle">{format_duration(value)}</text>'
-        )
+        label = format_duration(value)
+        parts.append(f'<text class="tick" x="{position:.1f}" y="{height - 6}" text-anchor="middle">{label}</text>')
     for position, span in enumerate(sorted(spans, key=lambda item: item.start)):
         y = top + step * position
         wide = max(x(span.start + span.seconds) - x(span.start), 2.0)

@@ -110,9 +110,7 @@ def modality_rows(
     result = []
     for name, modality in modalities.items():
         trips = [
-            score
-            for score in scores
-            if score.route == TokenizerRoundTrip(target=name) and score.metric != WELL_FORMED
+            score for score in scores if score.route == TokenizerRoundTrip(target=name) and score.metric != WELL_FORMED
         ]
         main_route = Route(source=main_source, target=name) if main_source else None
         result.append(

@@ -1,4 +1,4 @@
-"""Contact sheets of predictions: a row for each held-out sample, with the ground truth and the tokenizer's round trip."""
+"""Contact sheets of predictions: a row for each held-out sample, with ground truth and tokenizer round trip."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,9 +57,7 @@ def validation_sheet(
     for target in targets:
         modality = codec.modalities[target]
         use_argmax, max_tokens = target in config.argmax, config.max_tokens
-        values = predict_values(
-            model, codec, context, target, use_argmax=use_argmax, max_tokens=max_tokens
-        ).values
+        values = predict_values(model, codec, context, target, use_argmax=use_argmax, max_tokens=max_tokens).values
         titles += [modality.title, "predicted"]
         columns += [_render_truth(codec, held_out, target, count), [render_value(modality, value) for value in values]]
     model.train(was_training)

@@ -73,8 +73,10 @@ def _modality_table(tables: ReportTables) -> Table:
             row.tokens,
             _round_trip(row),
             format_number(question.chance) if question else "–",
-            *(format_number(question.arms[arm].mean) if question and arm in question.arms else "–"
-              for arm in tables.arms),
+            *(
+                format_number(question.arms[arm].mean) if question and arm in question.arms else "–"
+                for arm in tables.arms
+            ),
         )
     return table
 

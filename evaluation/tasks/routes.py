@@ -40,11 +40,11 @@ class Routes(Task):
             if not context.has_input(source):
                 result.skipped.append(f"evaluation.routes.{source}: the model has no {source}")
                 continue
-            result.skipped += [
+            result.skipped.extend(
                 f"evaluation.routes.{source}: the model predicts no {target}"
                 for target in chosen
                 if target not in context.targets
-            ]
+            )
             targets = [
                 target
                 for target in (chosen or context.targets)

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """
     config = load_config(find_config(arguments.config), arguments.overrides)
     # A mistake in the config is reported before the seconds that these imports take.
-    from evaluation.report.plots import duration
+    from evaluation.report.formats import format_duration
     from experiments.ablation import run_ablation
     from experiments.tracking import NO_TRACKING
 
@@ -37,4 +37,4 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         if result.uri == NO_TRACKING
         else f"{shell_command('fourm', 'ui', '--root', config.root)}   ({result.uri})"
     )
-    print_lines(console, [f"Done in {duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"])
+    print_lines(console, [f"Done in {format_duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"])

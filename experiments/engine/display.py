@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.report.plots import duration
+from evaluation.report.formats import format_duration
 from experiments.engine.scheduler import StageProgress
 from experiments.stages.plan import Stage, StagePlan
 
@@ -49,7 +49,7 @@ class ProgressDisplay:
         """Leave a line for a stage that has ended."""
         self._done_cost += self._cost[stage.name]
         mark = Text("✗ ", style="red") if error else Text("✓ ", style="green")
-        self._console.print(mark + Text(f"{stage.name}  {duration(seconds)}"))
+        self._console.print(mark + Text(f"{stage.name}  {format_duration(seconds)}"))
 
     def show_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
         """Show where the running stages are."""
@@ -57,7 +57,7 @@ class ProgressDisplay:
             self._live.update(self._table(running, done, total))
         elif time.time() - self._last_printed > 30 and running:
             self._last_printed = time.time()
-            elapsed = duration(time.time() - self._started_at)
+            elapsed = format_duration(time.time() - self._started_at)
             self._console.print(
                 f"{done}/{total} stages, {elapsed} so far, {self._time_left(running)} left: "
                 + "; ".join(_status_line(name, item) for name, item in running.items()),
@@ -70,7 +70,7 @@ class ProgressDisplay:
         total = sum(self._cost.values())
         if done < 0.01 * total:
             return "?"
-        return "about " + duration((time.time() - self._started_at) * (total - done) / done)
+        return "about " + format_duration((time.time() - self._started_at) * (total - done) / done)
 
     def _table(self, running: Mapping[str, StageProgress], done: int, total: int) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -82,7 +82,7 @@ class ProgressDisplay:
             "all",
             Text(f"{done} of {total} stages", style="bold"),
             "",
-            f"{duration(time.time() - self._started_at)} so far",
+            f"{format_duration(time.time() - self._started_at)} so far",
             f"{self._time_left(running)} left",
         )
         return table
@@ -94,7 +94,7 @@ def _rate(item: StageProgress) -> str:
 
 def _stage_time_left(item: StageProgress) -> str:
     elapsed = time.time() - item.started_at
-    return duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
+    return format_duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
 
 
 def _status_line(name: str, item: StageProgress) -> str:

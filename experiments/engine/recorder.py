@@ -63,9 +63,7 @@ def _log_artifacts(tracker: Tracker, run_id: str, stage: Stage, folder: Path, se
         case "evaluation":
             tracker.log_file(run_id, folder / "scores.json")
             scores = read_scores(folder / "scores.json")
-            tracker.log_metrics(
-                run_id, {f"{s.route}/{s.target}/{s.metric}".replace("->", "-to-"): s.value for s in scores}
-            )
+            tracker.log_metrics(run_id, {score.tracking_name: score.value for score in scores})
         case "generation":
             for path in sorted(folder.glob("*.png")):
                 with Image.open(path) as picture:

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer, seed_everything
 
-from evaluation.references.round_trip import ReferenceLevels, measure_reference_levels
+from evaluation.reference_levels import ReferenceLevels
+from evaluation.references.measure import measure_reference_levels
 from evaluation.report.sheets import render_predictions, validation_sheet
 from evaluation.scores import write_scores
-from evaluation.tasks.cross_entropy import ModelRef, common_inputs
+from evaluation.tasks.base import ModelRef, TaskContext
+from evaluation.tasks.cross_entropy import common_inputs
 from evaluation.tasks.measure import measure_model
 from experiments.schema.resolutions import resolution_variant
 from experiments.stages.context import (
@@ -185,14 +187,18 @@ def run_evaluation(context: StageContext) -> None:
     )
     model = loaded.model.to(inference_device(config))
     measured = measure_model(
-        model,
-        codec,
-        open_eval_split(context, "validation", names),
-        ReferenceLevels.load(context.inputs["baselines"]),
-        shared_inputs,
-        ModelRef(arm=arm, seed=seed),
-        config.evaluation,
+        TaskContext(
+            model=model,
+            codec=codec,
+            held_out=open_eval_split(context, "validation", names),
+            reference_levels=ReferenceLevels.load(context.inputs["baselines"]),
+            common_inputs=shared_inputs,
+            model_ref=ModelRef(arm=arm, seed=seed),
+            config=config.evaluation,
+        )
     )
+    for line in measured.skipped:
+        log.warning("%s is not measured: %s.", context.stage.name, line)
     write_scores(context.folder / "scores.json", measured.scores)
     write_renderings(context.folder / "drawings.json", render_predictions(codec, measured.predictions))
 
