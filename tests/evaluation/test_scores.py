@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("value", "chance", "bound", "higher", "expected"),
+    ("value", "chance", "ceiling", "higher", "expected"),
     [
         (0.5, 0.0, 1.0, True, 0.5),
         (0.65, 0.9, 0.4, False, 0.5),

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalities import Dense, Loss, ViTVQ
-from modalities.dense import EdgeMap
+from modalities import Dense, ReconstructionLoss, ViTVQ
+from modalities.kinds.dense import EdgeMap
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saliency(EdgeMap):
-    def look(self, scene):
+    def from_scene(self, scene):
         return (scene.instances > 0).astype(np.uint8)
 
 
@@ -30,7 +30,7 @@ MODALITY = Saliency(
     name="saliency",
     title="Saliency",
     layout=Dense(channels=1, size=224, patch=16),
-    tokenizer=ViTVQ(name="saliency", vocab=1024, loss=Loss.smooth_l1),
+    tokenizer=ViTVQ(name="saliency", vocab_size=1024, loss=ReconstructionLoss.smooth_l1),
 )
 '''
 

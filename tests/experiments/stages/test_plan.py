@@ -129,7 +129,8 @@ def test_what_decides_a_modality_changes_what_reads_it(tmp_path: Path) -> None:
 
 def test_the_code_of_a_modality_from_elsewhere_decides_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "brightness_kit_1.py"
-    file.write_text("from modalities.sequences import Prose\nclass Mood(Prose):\n    pass\n")
+    source = "from modalities.kinds.sequences import FreeTextModality\nclass Mood(FreeTextModality):\n    pass\n"
+    file.write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     mood = importlib.import_module("brightness_kit_1").Mood
     before = plugin_file_hashes(mood)

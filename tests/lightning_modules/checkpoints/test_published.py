@@ -15,7 +15,7 @@ pytest.importorskip("huggingface_hub", reason="huggingface_hub is an optional ex
 ROOT = Path(__file__).parents[3]
 READ = """
 import sys
-from lightning_modules.published import open_checkpoint
+from lightning_modules.checkpoints.published import open_checkpoint
 from modalities.errors import CheckpointError
 try:
     source = open_checkpoint(sys.argv[1])

@@ -48,7 +48,7 @@ def test_feature_maps_take_part_with_cells_spread_over_the_grid() -> None:
 
 
 def test_the_rows_that_neighbours_are_looked_for_among_are_bounded() -> None:
-    metric = NearestNeighborAccuracy(most=10)
+    metric = NearestNeighborAccuracy(max_rows=10)
     for _ in range(4):
         rows = torch.randn(4, 6)
         metric.update(rows, rows)

@@ -77,7 +77,7 @@ def test_answers_and_gradients_are_those_of_the_formula_in_double_precision(
         assert wanted.grad is not None
         torch.testing.assert_close(found.grad.double(), wanted.grad, atol=1e-4, rtol=1e-5)
     if library and x.numel():
-        assert "_Product" in str(linear(*single).grad_fn)
+        assert "_LinearFunction" in str(linear(*single).grad_fn)
 
 
 @pytest.mark.usefixtures("library")
@@ -142,7 +142,7 @@ def test_narrow_maps_are_left_to_torch(limit: int, less: int, expected: bool, mo
     monkeypatch.setattr("networks.kernels.linear.has_avx512", lambda: limit == 32)
     for shape in ((limit - less, 300), (300, limit - less)):
         weight = torch.randn(*shape, requires_grad=True)
-        assert ("_Product" in str(linear(torch.randn(2, shape[1]), weight).grad_fn)) is expected
+        assert ("_LinearFunction" in str(linear(torch.randn(2, shape[1]), weight).grad_fn)) is expected
         assert bool(PackedLinear(weight).packed) is (expected and limit == 128)
 
 

@@ -46,7 +46,7 @@ def test_loading_what_was_saved_is_the_identity(config: FourMConfig) -> None:
     assert ours.keys() == theirs.keys()
     differing = {name for name, value in ours.items() if not torch.equal(value, theirs[name])}
     # A decoder that has places of its own has some for inputs too, which it never looks up.
-    assert differing <= {"decoder_position_embedding.learnt", "decoder_position_embedding.stream"}
+    assert differing <= {"decoder_position_embedding.learned", "decoder_position_embedding.stream"}
 
 
 def test_a_saved_model_is_read_without_what_we_say_of_it() -> None:

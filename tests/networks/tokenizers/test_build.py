@@ -184,7 +184,7 @@ def test_a_patch_mlp_code_depends_on_its_own_patch_alone() -> None:
 
 def test_a_tokenizer_that_is_not_diffusible_keeps_its_plain_decoder() -> None:
     diffused = replace(SMALL, decoder=DecoderKind.diffusion)
-    assert type(build_tokenizer(dense(ReconstructionLoss.mse), diffused)).__name__ == "PlainTokenizer"
+    assert type(build_tokenizer(dense(ReconstructionLoss.mse), diffused)).__name__ == "ViTDecoderTokenizer"
     assert (
         type(build_tokenizer(dense(ReconstructionLoss.mse, has_diffusion_decoder=True), diffused)).__name__
         == "DiffusionTokenizer"
