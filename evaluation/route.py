@@ -73,9 +73,9 @@ def parse_route(text: str, target: str) -> AnyRoute:
     Raises:
         ValueError: The text is no route, or leads to another target.
     """
-    for route in (MaskedTokens(target=target), TokenizerRoundTrip(target=target)):
-        if text == str(route):
-            return route
+    for other in (MaskedTokens(target=target), TokenizerRoundTrip(target=target)):
+        if text == str(other):
+            return other
     route = Route.parse(text)
     if route.target != target:
         raise ValueError(f"route {text!r} does not lead to {target!r}")

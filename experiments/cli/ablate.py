@@ -37,4 +37,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         if result.uri == NO_TRACKING
         else f"{shell_command('fourm', 'ui', '--root', config.root)}   ({result.uri})"
     )
-    print_lines(console, [f"Done in {format_duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"])
+    print_lines(
+        console, [f"Done in {format_duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"]
+    )

@@ -1,7 +1,7 @@
 """Settings from YAML files and overrides."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
         ConfigError: A key is unknown, or a value is of the wrong type or out of range.
     """
     merged = OmegaConf.structured(ExperimentConfig)
-    # Arms are replaced, not merged into the default ones.
     sources: list[tuple[str, Any]] = [(str(path), _read_yaml(path))] if path else []
     sources.append(("the command line", _parse_overrides(overrides)))
     for origin, values in sources:
-        for section, key in (("", "arms"), ("evaluation", "routes"), ("evaluation", "probes")):
-            if OmegaConf.select(values, f"{section}.{key}" if section else key) is not None:
-                node = merged[section] if section else merged
+        for setting in _replaced_settings(ExperimentConfig):
+            if OmegaConf.select(values, setting) is not None:
+                section, _, key = setting.rpartition(".")
+                node = OmegaConf.select(merged, section) if section else merged
                 with read_write(node):
                     node[key] = {}
         try:
@@ -82,22 +82,17 @@ def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, 
 
 
 def check_names(config: ExperimentConfig, registry: Registry) -> None:
-    """See whether all that settings name exists; that an arm lacks it is no mistake.
+    """Check that every name in the config is installed. Names missing from an arm are allowed.
+
+    Fields that hold names of modalities say so in their metadata: ``{"names": "modality"}``.
 
     Raises:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
     known = {*registry, *config.resolutions}
-    evaluation_config, streams = config.evaluation, known | {name + PIXELS_SUFFIX for name in known}
-    _check_known("modality in evaluation.routes", evaluation_config.routes, known)
-    _check_known(
-        "modality in evaluation.probes", [*evaluation_config.probes, *evaluation_config.probes.values()], known
-    )
-    for source, targets in evaluation_config.routes.items():
-        _check_known(f"modality in evaluation.routes.{source}", targets, known)
-    for chain in evaluation_config.chains:
-        _check_known("modality in evaluation.chains", chain, known)
-    _check_known("modality in evaluation.argmax", evaluation_config.argmax, known)
+    streams = known | {name + PIXELS_SUFFIX for name in known}
+    for setting, kind, value in _settings_of_names(config):
+        _check_known(f"{kind} in {setting}", _names_in(value), {"modality": known}[kind])
     _check_known("modality in training.pictures_of", config.training.pictures_of, known)
     for mixture in config.masking.mixtures:
         for part in (mixture.input_overrides, mixture.target_overrides, mixture.keep_overrides):
@@ -108,6 +103,38 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
         _check_known(
             "tokenizer in tokenizer_training.steps", config.tokenizer_training.steps, tokenizer_tasks(all_modalities)
         )
+
+
+def _replaced_settings(cls: Any, prefix: str = "") -> Iterator[str]:
+    """Paths of the mappings that a user's replace, by the fields' metadata: ``{"merge": "replace"}``."""
+    for item in fields(cls):
+        if item.metadata.get("merge") == "replace":
+            yield prefix + item.name
+        elif isinstance(item.default_factory, type) and is_dataclass(item.default_factory):
+            yield from _replaced_settings(item.default_factory, f"{prefix}{item.name}.")
+
+
+def _settings_of_names(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Path, kind of name and value of every field whose metadata say that it holds names."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if "names" in item.metadata:
+            yield prefix + item.name, item.metadata["names"], value
+        elif is_dataclass(value):
+            yield from _settings_of_names(value, f"{prefix}{item.name}.")
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """Every text in a value: keys and values of mappings, items of lists."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for key, item in value.items():
+                yield from (key, *_names_in(item))
+        case list():
+            for item in value:
+                yield from _names_in(item)
 
 
 def _check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:

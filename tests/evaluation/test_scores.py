@@ -26,7 +26,9 @@ SCORE = Score(
 
 
 def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
-    other = replace(SCORE, arm="", seed=None, route=TokenizerRoundTrip(target="depth"), chance=None, upper_bound=None, samples=())
+    other = replace(
+        SCORE, arm="", seed=None, route=TokenizerRoundTrip(target="depth"), chance=None, upper_bound=None, samples=()
+    )
     write_scores(tmp_path / "scores.json", [SCORE, other])
     assert read_scores(tmp_path / "scores.json") == [SCORE, other]
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]

@@ -1,4 +1,5 @@
 from dataclasses import replace
+
 import pytest
 
 from evaluation.config import EvaluationConfig

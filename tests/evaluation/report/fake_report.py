@@ -41,10 +41,10 @@ def _model_scores(arm: str, seed: int, names: tuple[str, ...], offset: float, ga
     found = []
     for target in (name for name in names if name != "t5_caption"):
         route = Route(source="rgb", target=target)
-        for entropy_route in (MaskedTokens(target=target), route):
-            found.append(
-                score(arm, seed, entropy_route, CROSS_ENTROPY, 2.0 + 20 * offset, chance=3.0, unit="nats")
-            )
+        found += [
+            score(arm, seed, item, CROSS_ENTROPY, 2.0 + 20 * offset, chance=3.0, unit="nats")
+            for item in (MaskedTokens(target=target), route)
+        ]
         if target != "caption":
             found.append(score(arm, seed, route, "rmse", 0.5 + offset - gain, chance=0.9, upper_bound=0.1))
     caption = Route(source="rgb", target="caption")

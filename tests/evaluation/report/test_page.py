@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.report import page as page_module
 from evaluation.report.input import ReportInput
 from evaluation.report.page import SECTIONS, render, write_report
 from evaluation.report.tables import build_tables
@@ -67,7 +68,7 @@ def test_texts_are_escaped(report: ReportInput) -> None:
 
 
 def test_every_section_is_a_template_and_every_template_a_section() -> None:
-    folder = Path(render.__code__.co_filename).parent / "templates" / "sections"
+    folder = Path(page_module.__file__).parent / "templates" / "sections"
     assert {path.stem for path in folder.iterdir()} == set(SECTIONS)
 
 
@@ -154,5 +155,3 @@ def test_the_page_is_written_whole(report: ReportInput, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", report, build_tables(report))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text().rstrip().endswith("</html>")
-
-

@@ -124,10 +124,6 @@ def test_a_measurement_without_its_modality_is_skipped_with_a_reason(context: Ta
     ]
 
 
-def test_nothing_is_skipped_where_the_model_has_all_modalities(measured: TaskResult) -> None:
-    assert measured.skipped == []
-
-
 def test_measuring_leaves_the_model_as_it_was(context: TaskContext) -> None:
     model = world.make_model(context.held_out.streams)
     model.train()
