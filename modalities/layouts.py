@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeAlias, assert_never
+from typing import ClassVar, TypeAlias, assert_never
 
 from modalities.errors import ConfigError
 
@@ -45,6 +45,8 @@ class Scale:
 class Dense:
     """Values on a grid; each patch becomes one token, predicted by unmasking."""
 
+    type_tag: ClassVar[str] = "dense"
+
     channels: int
     """Channels of a value, or number of classes where `categorical`."""
     size: int
@@ -81,6 +83,8 @@ class Dense:
 class Vector:
     """One vector for the whole image, spelled as a few product codes without a place; predicted by unmasking."""
 
+    type_tag: ClassVar[str] = "vector"
+
     channels: int
     num_tokens: int
     """Product codes in one sample."""
@@ -89,6 +93,8 @@ class Vector:
 @dataclass(frozen=True, kw_only=True)
 class Text:
     """A sequence in the shared text vocabulary, predicted from left to right."""
+
+    type_tag: ClassVar[str] = "text"
 
     max_tokens: int
     """Longest sequence that is kept, in tokens, end token included."""
@@ -100,6 +106,8 @@ class Text:
 @dataclass(frozen=True, kw_only=True)
 class Embeddings:
     """A sequence of vectors; an input only, never predicted."""
+
+    type_tag: ClassVar[str] = "embeddings"
 
     channels: int
     max_tokens: int

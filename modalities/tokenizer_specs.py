@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeAlias, assert_never
+from typing import ClassVar, TypeAlias, assert_never
 
 from modalities.layouts import Dense, Scale, Vector
 
@@ -21,6 +21,8 @@ class ReconstructionLoss(Enum):
 class ViTVQ:
     """A transformer encoder, a vector quantiser and a decoder (4M section 'tokenization'): for `Dense` layouts."""
 
+    type_tag: ClassVar[str] = "vit_vq"
+
     name: str
     """Modalities whose tokenizers have one name share one tokenizer and one vocabulary."""
     vocab_size: int
@@ -34,6 +36,8 @@ class ViTVQ:
 @dataclass(frozen=True, kw_only=True)
 class ProductMLP:
     """A bottleneck MLP with product codes (Memcodes): for `Vector` layouts."""
+
+    type_tag: ClassVar[str] = "product_mlp"
 
     name: str
     vocab_size: int
@@ -53,6 +57,8 @@ class EmbeddedCodes:
 class WordPiece:
     """The text tokenizer that all sequence modalities share."""
 
+    type_tag: ClassVar[str] = "word_piece"
+
     codes: EmbeddedCodes | None = None
     """What part of the value is spelled by learnt codes, if any."""
 
@@ -60,6 +66,8 @@ class WordPiece:
 @dataclass(frozen=True, kw_only=True)
 class NoTokenizer:
     """No tokens: vectors enter the encoder through a linear map."""
+
+    type_tag: ClassVar[str] = "none"
 
 
 TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | NoTokenizer

@@ -4,7 +4,6 @@ It is written when a step and all that follows it are over: its metrics, its val
 places lie before these, and a training that goes on from there lacks them.
 """
 
-import os
 import pickle
 import signal
 import threading
@@ -19,7 +18,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from modalities.errors import CheckpointError
+from modalities.errors import CheckpointError, DataError
+from modalities.storage.atomic import atomic_file
 
 STAGE_KEY = "stage"
 """Where a checkpoint says what it is of, and what its user has put into it."""
@@ -36,19 +36,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write it, whole or not at all."""
-        target = Path(path)
-        partial = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
-            with partial.open("wb") as file:
+            with atomic_file(Path(path)) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        # Torch's own name of a full disk is RuntimeError.
-        except (OSError, RuntimeError) as error:
-            self._on_error(f"{target} cannot be written, training goes on without it: {error_summary(error)}")
-        finally:
-            partial.unlink(missing_ok=True)
+        except DataError as error:
+            self._on_error(f"Training continues without a checkpoint: {error}")
+        except RuntimeError as error:  # torch.save raises it for a full disk.
+            self._on_error(f"Training continues without a checkpoint: {path}: {error_summary(error)}.")
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The content that was read before."""

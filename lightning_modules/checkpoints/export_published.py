@@ -13,8 +13,8 @@ from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.checkpoints.published import CONFIG_FILE, EXPORT_METADATA_KEY, WEIGHTS_FILE
 from lightning_modules.checkpoints.safetensors import write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer
-from lightning_modules.data.shards import atomic_folder
 from modalities.errors import CheckpointError
+from modalities.storage.atomic import atomic_folder
 from modalities.storage.serialization import to_plain
 from networks.pretrained.fourm_weights import export_config, export_fourm
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name

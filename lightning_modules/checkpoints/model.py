@@ -13,11 +13,11 @@ from typing import Any
 from lightning_modules.checkpoints.published import SafetensorsFile
 from lightning_modules.checkpoints.safetensors import write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
-from lightning_modules.data.shards import atomic_folder
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
 from modalities.registry import Registry
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
+from modalities.storage.atomic import atomic_folder, read_json_object
 from modalities.storage.serialization import from_plain, to_plain
 from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
 from networks.fourm.config import FourMConfig
@@ -187,9 +187,9 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         )
     model = FourM(config.streams, config.model, initialized=False)
     _load_weights(model, folder / WEIGHTS_FILE)
+    card = read_json_object(folder / CARD_FILE, CheckpointError)
     try:
         text = TextTokenizer.from_json((folder / TEXT_TOKENIZER_FILE).read_text()) if config.has_text else None
-        card = json.loads((folder / CARD_FILE).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is incomplete: {error}.") from error
     return LoadedModel(
@@ -227,17 +227,15 @@ def _load_tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str,
 
 def _read_config(folder: Path) -> _ModelFolderConfig:
     path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.")
+    content = read_json_object(path, CheckpointError)
+    if "domains_in" in content:
+        raise CheckpointError(f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first.")
     try:
-        content = json.loads(path.read_text())
-        if isinstance(content, dict) and "domains_in" in content:
-            raise CheckpointError(
-                f"{folder} is a published checkpoint: run fourm import-checkpoint {folder} OUT first."
-            )
         return from_plain(_ModelFolderConfig, content)
-    except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{path} is missing: {folder} is not a model's folder.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} does not describe a model: {error}.") from error
 
 
 def _load_weights(model: FourM, path: Path) -> None:

@@ -8,19 +8,18 @@ card.md            the same for a person
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from modalities.errors import CheckpointError, DataError
+from lightning_modules.checkpoints.safetensors import write_safetensors
+from modalities.errors import CheckpointError
 from modalities.layouts import Dense
+from modalities.storage.atomic import atomic_folder, read_json_object
 from modalities.storage.serialization import from_plain, to_plain
 from modalities.tokenizer_specs import TokenizerTask
 from networks.tokenizers.build import build_tokenizer, uses_diffusion
@@ -99,15 +98,11 @@ def save_tokenizer(
     Raises:
         DataError: The folder cannot be written.
     """
-    try:
-        with _atomic_folder(folder) as partial:
-            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tokenizer.state_dict().items()}
-            save_file(weights, partial / WEIGHTS_FILE)
-            (partial / CONFIG_FILE).write_text(json.dumps(tokenizer_config_dict(task, config), indent=1) + "\n")
-            (partial / CARD_FILE).write_text(json.dumps(_card_dict(task, card), indent=1) + "\n")
-            (partial / CARD_MARKDOWN_FILE).write_text(card_markdown(task, config, card))
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"The tokenizer {task.name!r} could not be written to {folder}: {error}.") from error
+    with atomic_folder(folder) as partial:
+        write_safetensors(partial / WEIGHTS_FILE, tokenizer.state_dict())
+        (partial / CONFIG_FILE).write_text(json.dumps(tokenizer_config_dict(task, config), indent=1) + "\n")
+        (partial / CARD_FILE).write_text(json.dumps(_card_dict(task, card), indent=1) + "\n")
+        (partial / CARD_MARKDOWN_FILE).write_text(card_markdown(task, config, card))
     return tokenizer_fingerprint(folder)
 
 
@@ -120,7 +115,7 @@ def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> Train
     Raises:
         CheckpointError: A file is missing or broken, or the tokenizer is of another task; the message names which.
     """
-    stored = _read_json(folder / CONFIG_FILE)
+    stored = read_json_object(folder / CONFIG_FILE, CheckpointError)
     try:
         task = from_plain(TokenizerTask, stored.get("task"))
         config = from_plain(TokenizerConfig, stored.get("config"))
@@ -132,7 +127,7 @@ def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> Train
             raise CheckpointError(f"The tokenizer in {folder} is not the one asked for: {'; '.join(found)}.")
     tokenizer = build_tokenizer(task, config)
     _load_weights(tokenizer, folder / WEIGHTS_FILE)
-    card_file = _read_json(folder / CARD_FILE)
+    card_file = read_json_object(folder / CARD_FILE, CheckpointError)
     try:
         card = from_plain(TokenizerCard, card_file.get("card"))
     except ValueError as error:
@@ -207,18 +202,6 @@ def _card_dict(task: TokenizerTask, card: TokenizerCard) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} is not a whole tokenizer: {path.name} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} does not hold an object.")
-    return content
-
-
 def _load_weights(tokenizer: Tokenizer, path: Path) -> None:
     try:
         weights = load_file(path)
@@ -232,19 +215,3 @@ def _load_weights(tokenizer: Tokenizer, path: Path) -> None:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(f"{path} does not fit its config: {'; '.join(found[:3])}{more}.")
     tokenizer.load_state_dict(weights)
-
-
-@contextmanager
-def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the place of ``folder`` when all went well, and is removed when not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

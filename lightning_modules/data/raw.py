@@ -8,19 +8,13 @@ from typing import Any, overload
 
 import numpy as np
 
-from lightning_modules.data.shards import (
-    ShardColumn,
-    atomic_folder,
-    read_column,
-    read_manifest,
-    write_column,
-    write_manifest,
-)
+from lightning_modules.data.shards import ShardColumn, read_column, read_manifest, write_column, write_manifest
 from modalities.errors import DataError
 from modalities.layouts import Dense
 from modalities.scenes.scene import Scene, make_scene
 from modalities.scenes.world import split_seed
 from modalities.spec import Modality, SequenceModality
+from modalities.storage.atomic import atomic_folder
 
 DEFAULT_SCENE_SIZE = 224
 """Side of scenes that no grid is taken from."""

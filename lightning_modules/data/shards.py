@@ -1,14 +1,8 @@
-"""Shards of columns on disk: arrays or records of many samples in one file, each with a manifest that vouches for it.
-
-A shard is written to a temporary folder and renamed, so that it is there whole or not at all.
-"""
+"""Shards of columns on disk: arrays or records of many samples in one file, each with a manifest of checksums."""
 
 import json
-import os
-import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,32 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalities.errors import DataError
+from modalities.storage.atomic import read_json_object
 
 MANIFEST = "manifest.json"
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes the place of ``folder`` when all went well, and is removed when not.
-
-    Raises:
-        DataError: The disk is full, or the folder cannot be written.
-    """
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written: {error.strerror or error}. Free some space or choose another root."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
@@ -128,16 +99,11 @@ def read_manifest(folder: Path, *, verify_checksums: bool = False) -> dict[str, 
     Raises:
         DataError: The manifest or a file is missing, or a file has another size or checksum.
     """
-    try:
-        metadata: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("files"), dict):
-            raise ValueError("it does not list its files")
-    except FileNotFoundError:
-        raise DataError(
-            f"{folder} has no {MANIFEST}: it was not written to the end. Delete it and make it again."
-        ) from None
-    except ValueError as error:
-        raise DataError(f"{folder / MANIFEST} is damaged: {error}.") from error
+    if not (folder / MANIFEST).exists():
+        raise DataError(f"{folder} has no {MANIFEST}: it was not written to the end. Delete it and make it again.")
+    metadata = read_json_object(folder / MANIFEST)
+    if not isinstance(metadata.get("files"), dict):
+        raise DataError(f"{folder / MANIFEST} is damaged: it does not list its files.")
     for name, expected in metadata["files"].items():
         path = folder / name
         found = path.stat().st_size if path.exists() else None

@@ -13,15 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.data.shards import (
-    ShardColumn,
-    atomic_folder,
-    read_column,
-    read_manifest,
-    write_column,
-    write_manifest,
-)
+from lightning_modules.data.shards import ShardColumn, read_column, read_manifest, write_column, write_manifest
 from modalities.errors import CheckpointError, DataError
+from modalities.storage.atomic import atomic_folder
 from networks.batch import PaddedTokens, Samples
 from networks.streams import Stream, StreamKind
 

@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from modalities.errors import DataError
 from modalities.metrics.text import text_metrics, word_f1
 from modalities.spec import Crop, Parsed, SequenceModality, Value
-from modalities.storage.atomic import write_file_atomic
+from modalities.storage.atomic import atomic_file
 from modalities.vocabulary import CODES_ON_AXIS_0, strip_control_tokens
 
 _COORDINATE = re.compile(r"v([0-3])=(0|[1-9]\d{0,2})")
@@ -224,9 +224,10 @@ def read_text_file(path: Path) -> str:
 
 
 def write_text_file(path: Path, text: str) -> None:
-    """Write a UTF-8 file that is there whole or not at all.
+    """Write a UTF-8 file atomically.
 
     Raises:
         DataError: The folder is missing or may not be written to, or the disk is full.
     """
-    write_file_atomic(path, lambda file: file.write(text.encode()))
+    with atomic_file(path) as file:
+        file.write(text.encode())

@@ -1,4 +1,4 @@
-"""Reading and writing of images and arrays, whole or not at all, and the resampling of what they hold."""
+"""Reading and atomic writing of images and arrays, and their cropping and resizing."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from modalities.errors import DataError
 from modalities.spec import Crop
-from modalities.storage.atomic import write_file_atomic
+from modalities.storage.atomic import atomic_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 """Image types that are read."""
@@ -22,10 +22,10 @@ _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.Decompressio
 
 
 def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
-    """The type of a file, in lower case.
+    """The suffix of a file's name, in lower case.
 
     Raises:
-        DataError: It is none of those known.
+        DataError: The suffix is not in ``allowed``.
     """
     suffix = path.suffix.lower()
     if suffix not in allowed:
@@ -34,12 +34,12 @@ def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """The colours of any image file, whatever its name, upright: cameras note in the file how they were held.
+    """Decode an image file of any type to RGB, rotated as its EXIF orientation says.
 
-    Of 16 bits of gray the upper 8 are taken.
+    16-bit grayscale is reduced to its high byte.
 
     Raises:
-        DataError: The file is missing, no image, damaged, or has numbers that are no 8 or 16 bits.
+        DataError: The file is missing, damaged, not an image, or not of 8 or 16 bits a channel.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES and path.exists() and not _is_image(path):
         check_suffix(path, IMAGE_SUFFIXES)
@@ -54,10 +54,10 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The levels of a lossless image as they are stored: (h, w) for gray and palettes, (h, w, 3) for colours.
+    """Decode a lossless image without scaling: (h, w) for gray and palette indices, (h, w, 3) for RGB.
 
     Raises:
-        DataError: The file is missing, no lossless image, or damaged.
+        DataError: The file is missing, damaged, or not a lossless image.
     """
     check_suffix(path, LOSSLESS_SUFFIXES)
     image = _open_image(path, apply_exif_orientation=False)
@@ -75,24 +75,26 @@ def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write gray levels (h, w) of 8 or 16 bits, or colours (h, w, 3), in the type that the name says.
+    """Write gray levels (h, w) of 8 or 16 bits, or RGB (h, w, 3), in the format of the suffix.
 
     Raises:
-        DataError: The type is unknown, or the file could not be written.
+        DataError: The type is unknown, or the file cannot be written.
     """
     suffix = check_suffix(path, IMAGE_SUFFIXES)
     kind = Image.registered_extensions()[suffix]
     image = Image.fromarray(np.ascontiguousarray(picture))
-    write_file_atomic(path, lambda file: image.save(file, format=kind))
+    with atomic_file(path) as file:
+        image.save(file, format=kind)
 
 
 def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
-    """The floating-point numbers of a .npy file.
+    """Read a .npy file of numbers as float32.
 
-    ``shape`` is what to expect, None where any length will do.
+    Args:
+        shape: Expected shape; None stands for any length.
 
     Raises:
-        DataError: The file is missing, not .npy, damaged, of another shape, or holds something else.
+        DataError: The file is missing, damaged, not .npy, of another shape, or not numeric.
     """
     check_suffix(path, (".npy",))
     try:
@@ -114,17 +116,18 @@ def write_array(path: Path, array: NDArray[np.float32]) -> None:
     """Write a .npy file.
 
     Raises:
-        DataError: The name ends otherwise, or the file could not be written.
+        DataError: The suffix is not .npy, or the file cannot be written.
     """
     check_suffix(path, (".npy",))
-    write_file_atomic(path, lambda file: np.save(file, array, allow_pickle=False))
+    with atomic_file(path) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
-    """Make sure that a file's array has the expected shape.
+    """Check that a file's array has the expected shape.
 
     Raises:
-        DataError: It has another; the message says both.
+        DataError: It has another shape; the message has both.
     """
     fits = len(found) == len(expected) and all(
         expected_dim in (None, found_dim) for found_dim, expected_dim in zip(found, expected, strict=True)
@@ -135,9 +138,9 @@ def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int | None, 
 
 
 def crop_and_resize(value: Shaped[np.ndarray, "h w *c"], crop: Crop, side: int, *, nearest: bool) -> NDArray[Any]:
-    """What ``view`` shows of an array, at ``side`` x ``side`` and in the same type.
+    """Cut ``crop`` out of an array and resize it to ``side`` x ``side``, keeping the dtype.
 
-    Either the nearest value, or bilinear with a wider filter where the array shrinks, as Pillow does it.
+    Resampling takes the nearest value, or is bilinear with Pillow's antialiasing filter.
     """
     height, width = value.shape[:2]
     if nearest:
@@ -169,7 +172,7 @@ def _crop_and_resize_bilinear(value: Shaped[np.ndarray, "h w *c"], crop: Crop, s
 
 
 def _is_image(path: Path) -> bool:
-    """True where a file begins as an image does, whatever its name."""
+    """True for a file whose header is an image's, whatever its suffix."""
     try:
         with Image.open(path):
             return True
@@ -189,5 +192,5 @@ def _open_image(path: Path, *, apply_exif_orientation: bool) -> Image.Image:
 
 
 def _one_line(error: BaseException) -> str:
-    """What an error says, in one line without a full stop."""
+    """The message of an error as one line without a full stop."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,4 +1,8 @@
-"""Frozen dataclasses to plain JSON values and back, with errors that name the field."""
+"""Conversion of frozen dataclasses to plain JSON values and back, with errors that name the field.
+
+A field whose type is a union of dataclasses needs to say in JSON which of them it holds: each declares
+``type_tag: ClassVar[str]``. The tag is a stable string, so that renaming a class changes neither files nor signatures.
+"""
 
 import types
 from collections.abc import Mapping
@@ -9,16 +13,17 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 T = TypeVar("T")
 
 TYPE_KEY = "type"
-"""Key that holds the class's name, for fields that can be of several classes."""
+"""Key of the class's tag, for fields that can be of several classes."""
 
 
 def to_plain(value: Any) -> Any:
-    """``value`` in terms of JSON: records become objects that name their class, enums their value, tuples lists."""
+    """Convert ``value`` to JSON types: dataclasses to objects (with their tag, if any), enums to values."""
     if isinstance(value, Enum):
         return value.value
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
+        tag = _type_tag(type(value))
         content = {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
-        return {TYPE_KEY: type(value).__name__, **content}
+        return content if tag is None else {TYPE_KEY: tag, **content}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -27,13 +32,18 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(cls: type[T], value: Any) -> T:
-    """The record of class ``kind`` that `to_plain` wrote.
+    """Build the value of type ``cls`` that `to_plain` converted. Missing fields take their defaults.
 
     Raises:
         ValueError: A field without a default is missing, a field is unknown, or its value is of another type; the
-            message names it. What an older version did not write yet has its default.
+            message names it.
     """
-    return cast(T, _parse_value(cls, value, cls.__name__))
+    return cast(T, _parse_value(cls, value, getattr(cls, "__name__", str(cls))))
+
+
+def _type_tag(cls: type) -> str | None:
+    """The tag that the class itself declares; a subclass is another class and needs its own."""
+    return cls.__dict__.get("type_tag")
 
 
 def _parse_value(hint: Any, value: Any, path: str) -> Any:
@@ -64,11 +74,13 @@ def _parse_value(hint: Any, value: Any, path: str) -> Any:
 def _parse_union(choices: tuple[Any, ...], value: Any, path: str) -> Any:
     if value is None and type(None) in choices:
         return None
-    if isinstance(value, dict) and TYPE_KEY in value:
-        for choice in choices:
-            if choice.__name__ == value[TYPE_KEY]:
-                return _parse_value(choice, value, path)
-        raise ValueError(f"{path} is a {value[TYPE_KEY]!r}, expected one of {[choice.__name__ for choice in choices]}")
+    records = [choice for choice in choices if is_dataclass(choice)]
+    if len(records) > 1 and isinstance(value, dict):
+        tags = {_type_tag(cast(type, choice)): choice for choice in records}
+        assert None not in tags, f"{path}: every class of {records} needs a type_tag of its own"
+        if value.get(TYPE_KEY) not in tags:
+            raise ValueError(f"{path} is a {value.get(TYPE_KEY)!r}, expected one of {list(tags)}")
+        return _parse_value(tags[value[TYPE_KEY]], value, path)
     return _parse_value(next(choice for choice in choices if choice is not type(None)), value, path)
 
 
@@ -76,7 +88,8 @@ def _parse_dataclass(cls: type, value: dict[str, Any], path: str) -> Any:
     hints = get_type_hints(cls)
     known = {item.name for item in fields(cls)}
     required = {item.name for item in fields(cls) if item.default is MISSING and item.default_factory is MISSING}
-    unknown, missing = set(value) - known - {TYPE_KEY}, required - set(value)
+    allowed = known | {TYPE_KEY} if _type_tag(cls) else known
+    unknown, missing = set(value) - allowed, required - set(value)
     if unknown or missing:
         problems = [f"unknown {sorted(unknown)}"] * bool(unknown) + [f"missing {sorted(missing)}"] * bool(missing)
         raise ValueError(f"{path}: {', '.join(problems)}")

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from lightning_modules.data import shards
 from lightning_modules.data.shards import (
     MANIFEST,
-    atomic_folder,
     read_column,
     read_manifest,
     write_column,
@@ -109,7 +108,13 @@ def test_a_shard_whose_manifest_is_damaged(content: bytes, sealed: Path) -> None
     (sealed / MANIFEST).write_bytes(content)
     with pytest.raises(DataError) as caught:
         read_manifest(sealed)
-    assert str(caught.value).startswith(f"{sealed / MANIFEST} is damaged: ")
+    assert str(caught.value).startswith(
+        (
+            f"{sealed / MANIFEST} is damaged: ",
+            f"{sealed / MANIFEST} cannot be read as JSON: ",
+            f"{sealed / MANIFEST} holds ",
+        )
+    )
     assert "\n" not in str(caught.value)
 
 
@@ -137,31 +142,3 @@ def test_checksums_go_on_over_blocks(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "x").write_bytes(content)
     assert shards.checksum(tmp_path / "x") == zlib.crc32(content)
-
-
-def test_a_folder_takes_its_place_when_all_went_well(tmp_path: Path) -> None:
-    folder = tmp_path / "deep" / "shard"
-    for content in ("first", "second"):
-        with atomic_folder(folder) as partial:
-            (partial / "x").write_text(content)
-            assert not (folder / "x").exists() or (folder / "x").read_text() == "first"
-        assert (folder / "x").read_text() == content
-    assert [path.name for path in folder.parent.iterdir()] == ["shard"]
-
-
-def test_a_folder_is_left_as_it_was_when_not(tmp_path: Path) -> None:
-    folder = tmp_path / "shard"
-    with atomic_folder(folder) as partial:
-        (partial / "x").write_text("first")
-    with pytest.raises(DataError), atomic_folder(folder) as partial:
-        (partial / "no" / "x").write_text("second")
-    assert (folder / "x").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
-
-
-def test_a_folder_below_a_file_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError) as caught, atomic_folder(tmp_path / "file" / "shard"):
-        pass
-    assert str(caught.value).startswith(f"{tmp_path / 'file' / 'shard'} cannot be written: ")
-    assert "\n" not in str(caught.value)

@@ -123,12 +123,12 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", no_space)
-    with pytest.raises(DataError, match=r"caption\.txt could not be written: No space left on device"):
+    with pytest.raises(DataError, match=r"caption\.txt cannot be written: No space left on device"):
         write_text_file(path, "new")
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["caption.txt"]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="could not be written: No such file or directory"):
+    with pytest.raises(DataError, match="cannot be written: No such file or directory"):
         write_text_file(tmp_path / "gone" / "caption.txt", "text")

@@ -1,5 +1,6 @@
 """Images and arrays in files: what is read, what is refused and how, and what a view shows of them."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from modalities.errors import DataError
 from modalities.spec import Crop
-from modalities.storage.atomic import write_file_atomic
+from modalities.storage.atomic import atomic_file
 from modalities.storage.files import (
     crop_and_resize,
     read_array,
@@ -141,27 +142,25 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -
     path = tmp_path / "a.npy"
     write_array(path, np.ones(3, dtype=np.float32))
 
-    def fill_the_disk(file: object) -> None:
-        file.write(b"half")  # type: ignore[attr-defined]
-        raise OSError(28, "No space left on device")
+    def fill_the_disk() -> None:
+        with atomic_file(path) as file:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(DataError, match=r"a\.npy could not be written: No space left on device"):
-        write_file_atomic(path, fill_the_disk)
+    with pytest.raises(DataError, match=r"a\.npy cannot be written: No space left on device"):
+        fill_the_disk()
     assert [item.name for item in tmp_path.iterdir()] == ["a.npy"]
     np.testing.assert_array_equal(read_array(path, (3,)), 1)
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
-    def interrupt(file: object) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "a.npy"):
         raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_file_atomic(tmp_path / "a.npy", interrupt)
     assert not list(tmp_path.iterdir())
 
 
 def test_writing_into_no_folder_is_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="could not be written: No such file or directory"):
+    with pytest.raises(DataError, match="cannot be written: No such file or directory"):
         write_image(tmp_path / "none" / "a.png", picture())
 
 

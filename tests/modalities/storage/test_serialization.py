@@ -1,13 +1,14 @@
 """Records to JSON and back."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar, get_args
 
 import pytest
 
-from modalities.layouts import Dense
+from modalities.layouts import Dense, Layout
 from modalities.storage.serialization import from_plain, to_plain
-from modalities.tokenizer_specs import ReconstructionLoss, TokenizerTask, ViTVQ
+from modalities.tokenizer_specs import ReconstructionLoss, TokenizerSpec, TokenizerTask, ViTVQ
 from networks.tokenizers.config import DecoderKind, TokenizerConfig
 
 TASK = TokenizerTask(
@@ -26,7 +27,7 @@ def test_records_survive_the_way_through_json() -> None:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("layout", {"type": "Text", "max_tokens": 3, "chunk": 1}, r"TokenizerTask.layout is a 'Text', expected one of"),
+        ("layout", {"type": "text", "max_tokens": 3}, r"layout is a 'text', expected one of \['dense', 'vector'\]"),
         ("name", 3, r"TokenizerTask.name is 3, expected str"),
         ("members", "a", r"TokenizerTask.members is 'a', expected list"),
     ],
@@ -44,3 +45,51 @@ def test_missing_and_unknown_fields_are_named() -> None:
     del plain["tokenizer"]["loss"]
     with pytest.raises(ValueError, match=r"tokenizer: missing \['loss'\]"):
         from_plain(TokenizerTask, plain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Circle:
+    type_tag: ClassVar[str] = "circle"
+
+    radius: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Square:
+    type_tag: ClassVar[str] = "square"
+
+    side: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Untagged:
+    side: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    of: _Circle | _Square
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unclear:
+    of: _Circle | _Untagged
+
+
+def test_alternatives_are_told_apart_by_tags_and_no_class_name_is_written() -> None:
+    plain = to_plain(_Shape(of=_Square(side=3)))
+    assert plain == {"of": {"type": "square", "side": 3}}
+    assert from_plain(_Shape, plain) == _Shape(of=_Square(side=3))
+    with pytest.raises(ValueError, match=r"^_Shape\.of is a None, expected one of \['circle', 'square'\]$"):
+        from_plain(_Shape, {"of": {"side": 3}})
+
+
+def test_an_alternative_without_a_tag_is_refused() -> None:
+    with pytest.raises(AssertionError, match="needs a type_tag of its own"):
+        from_plain(_Unclear, to_plain(_Unclear(of=_Untagged())))
+
+
+def test_every_layout_and_tokenizer_has_a_tag_of_its_own() -> None:
+    for union in (Layout, TokenizerSpec):
+        tags = [kind.__dict__["type_tag"] for kind in get_args(union)]
+        assert len(set(tags)) == len(tags) == 4
