@@ -1,17 +1,22 @@
 """Settings from YAML files and overrides."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from experiments.schema.describe import describe_settings
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.field_metadata import names_in, replaced_settings, settings_of_names
+from experiments.schema.unused import refuse_unused, warn_of_unused
 from modalities.errors import ConfigError, UnknownNameError
+from modalities.presets import PRESETS
 from modalities.registry import Registry
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.serialization import from_plain
@@ -25,13 +30,13 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
     """The experiment of a YAML file, with ``key=value`` overrides.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+        ConfigError: A key is unknown, a value is of the wrong type or out of range, or an override has no effect.
     """
     merged = OmegaConf.structured(ExperimentConfig)
     sources: list[tuple[str, Any]] = [(str(path), _read_yaml(path))] if path else []
     sources.append(("the command line", _parse_overrides(overrides)))
     for origin, values in sources:
-        for setting in _replaced_settings(ExperimentConfig):
+        for setting in replaced_settings(ExperimentConfig):
             if OmegaConf.select(values, setting) is not None:
                 section, _, key = setting.rpartition(".")
                 node = OmegaConf.select(merged, section) if section else merged
@@ -45,9 +50,18 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
             first = str(error).strip().splitlines()[0]
             raise ConfigError(f"{origin}: {error.full_key or 'value'}: {first}.") from None
     try:
-        return from_plain(ExperimentConfig, OmegaConf.to_container(merged, resolve=True, enum_to_str=True))
+        config = from_plain(ExperimentConfig, OmegaConf.to_container(merged, resolve=True, enum_to_str=True))
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(str(error).strip().splitlines()[0]) from None
+    *files, (_, overridden) = sources
+    refuse_unused(config, _plain(overridden))
+    for origin, values in files:
+        warn_of_unused(config, origin, _plain(values))
+    return config
+
+
+def _plain(values: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(values))
 
 
 def find_config(name: str) -> Path:
@@ -89,10 +103,11 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
     Raises:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
+    _check_reserved(config, registry)
     known = {*registry, *config.resolutions}
     streams = known | {name + PIXELS_SUFFIX for name in known}
-    for setting, kind, value in _settings_of_names(config):
-        _check_known(f"{kind} in {setting}", _names_in(value), {"modality": known}[kind])
+    for setting, kind, value in settings_of_names(config):
+        _check_known(f"{kind} in {setting}", names_in(value), {"modality": known}[kind])
     _check_known("modality in training.pictures_of", config.training.pictures_of, known)
     for mixture in config.masking.mixtures:
         for part in (mixture.input_overrides, mixture.target_overrides, mixture.keep_overrides):
@@ -105,36 +120,19 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
         )
 
 
-def _replaced_settings(cls: Any, prefix: str = "") -> Iterator[str]:
-    """Paths of the mappings that a user's replace, by the fields' metadata: ``{"merge": "replace"}``."""
-    for item in fields(cls):
-        if item.metadata.get("merge") == "replace":
-            yield prefix + item.name
-        elif isinstance(item.default_factory, type) and is_dataclass(item.default_factory):
-            yield from _replaced_settings(item.default_factory, f"{prefix}{item.name}.")
-
-
-def _settings_of_names(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Path, kind of name and value of every field whose metadata say that it holds names."""
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if "names" in item.metadata:
-            yield prefix + item.name, item.metadata["names"], value
-        elif is_dataclass(value):
-            yield from _settings_of_names(value, f"{prefix}{item.name}.")
-
-
-def _names_in(value: Any) -> Iterator[str]:
-    """Every text in a value: keys and values of mappings, items of lists."""
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for key, item in value.items():
-                yield from (key, *_names_in(item))
-        case list():
-            for item in value:
-                yield from _names_in(item)
+def _check_reserved(config: ExperimentConfig, registry: Registry) -> None:
+    """Refuse modalities whose names mean something else: a preset, or the pixels of another modality."""
+    for arm, entries in config.arms.items():
+        for name in entries:
+            if name in PRESETS and (name in registry or name in config.resolutions):
+                origin = registry.origin(name) if name in registry else f"resolutions.{name}"
+                raise ConfigError(f"arms.{arm}: {name!r} is a preset and a modality of {origin}; rename the modality.")
+    for name in config.all_modalities:
+        if name.endswith(PIXELS_SUFFIX):
+            stem = name.removesuffix(PIXELS_SUFFIX)
+            raise ConfigError(
+                f"{name!r} is no name for a modality: it is that of the pixel stream of {stem!r}; rename it."
+            )
 
 
 def _check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -155,11 +153,23 @@ def _read_yaml(path: Path) -> Any:
 def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
     for item in overrides:
         if "=" not in item:
-            raise ConfigError(f"Override {item!r} is not of the form key=value.")
+            raise ConfigError(f"Override {item!r} is not of the form key=value; quote a value that has spaces.")
+        try:
+            OmegaConf.from_dotlist([item])
+        except Exception as error:
+            raise ConfigError(f"Override {item!r} is not YAML behind its '='. {_yaml_hint(item)}") from error
+    return OmegaConf.from_dotlist(list(overrides))
+
+
+def _yaml_hint(override: str) -> str:
+    """What to write in place of an override whose value is not YAML."""
+    key, _, value = override.partition("=")
+    spaced = f"{key}={re.sub(r':(?! )', ': ', value)}"
     try:
-        return OmegaConf.from_dotlist(list(overrides))
-    except Exception as error:
-        raise ConfigError(f"The overrides cannot be read: {str(error).splitlines()[0]}.") from error
+        OmegaConf.from_dotlist([spaced])
+    except Exception:
+        return "Brackets and quotes come in pairs, as in 'arms={mine: [rgb, depth]}'."
+    return f"A colon is followed by a space: {shlex.quote(spaced)}."
 
 
 def _unknown_key(error: ConfigKeyError, origin: str) -> str:

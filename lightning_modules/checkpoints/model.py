@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.checkpoints.published import SafetensorsFile
-from lightning_modules.checkpoints.safetensors import write_safetensors
+from lightning_modules.checkpoints.safetensors import SafetensorsFile, write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
