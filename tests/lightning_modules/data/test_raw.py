@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torchmetrics import MetricCollection
 
 from lightning_modules.data.raw import RawStore, render_shard, write_raw
 from modalities.errors import DataError
 from modalities.layouts import Scale, Text
+from modalities.metrics.base import collect
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
-from modalities.spec import Crop, MetricInfo, Modality, Parsed, SequenceModality
+from modalities.spec import Crop, Modality, Parsed, SequenceModality
 from modalities.tokenizer_specs import WordPiece
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
@@ -168,8 +170,8 @@ class Tally(SequenceModality):
     def render(self, value: complex) -> str:
         return str(value)
 
-    def metrics(self) -> dict[str, MetricInfo]:
-        return {}
+    def metrics(self) -> MetricCollection:
+        return collect()
 
     def constant_baseline(self, values: Sequence[complex]) -> complex:
         return values[0]
