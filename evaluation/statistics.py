@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -153,10 +154,8 @@ def sample_interval(
     if first is None or second is None or first.shape[1] != second.shape[1] or first.shape[1] < 2:
         return None
     difference = second.mean(axis=0) - first.mean(axis=0)
-    rng = np.random.default_rng(seed)
     n = len(difference)
-    resample_counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    means = resample_counts @ difference / n
+    means = _resample_counts(n, resamples, seed) @ difference / n
     low, high = np.quantile(means, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return Interval(low=float(low), high=float(high))
 
@@ -167,6 +166,12 @@ def group_by_arm(scores: Iterable[Score]) -> Mapping[tuple[AnyRoute, str], dict[
     for score in sorted(scores, key=lambda item: (item.arm, -1 if item.seed is None else item.seed)):
         grouped.setdefault(score.key, {}).setdefault(score.arm, []).append(score)
     return grouped
+
+
+@lru_cache(maxsize=2)
+def _resample_counts(n: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """How often each bootstrap resample (resamples, n) holds each sample; drawn once, as all metrics share samples."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
 
 
 def _per_sample_scores(scores: Sequence[Score]) -> NDArray[np.float64] | None:

@@ -20,15 +20,16 @@ from evaluation.tasks.measure import measure_model
 from experiments.cli.options import add_model_options, print_lines
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import find_config, load_config
-from experiments.stages.context import inference_device
+from experiments.stages.inputs import inference_device
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.store import TokenStore, write_tokens
 from lightning_modules.data.tokenize import tokenize_shard
 from modalities.errors import ConfigError, DataError
 from modalities.layouts import Dense
 from modalities.registry import Registry, default_registry
+from modalities.sources.open import open_source
 from modalities.spec import Modality
 from networks.streams import PIXELS_SUFFIX, Stream
 from networks.tokenizers.codec import Codec
@@ -39,12 +40,18 @@ StatusCallback = Callable[[str], None]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the model, the settings and the split."""
     parser.add_argument(
-        "settings", nargs="*", metavar="config or key=value", help="as of `ablate`; all may be left out"
+        "settings",
+        nargs="*",
+        metavar="config or key=value",
+        help="config and settings, as for `fourm ablate`; all are optional",
     )
     add_model_options(parser)
     parser.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
     parser.add_argument(
-        "--split", choices=("test", "validation"), default="test", help="scenes of test, or those that arms compare by"
+        "--split",
+        choices=("test", "validation"),
+        default="test",
+        help="test scenes, which nothing else uses, or the validation scenes that arms are compared on",
     )
 
 
@@ -148,7 +155,14 @@ def evaluate_model(
     scores = [*reference_levels.scores, *measured.scores]
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out / "scores.json", scores)
-    report = _report(str(model), f"{config.data.validation} {split} scenes", config, measurable, model_ref, scores)
+    report = _report(
+        str(model),
+        f"{config.data.validation} {split} {open_source(rendered).description}",
+        config,
+        measurable,
+        model_ref,
+        scores,
+    )
     return EvaluationOutput(table=summary_table(build_tables(report)), scores=out / "scores.json", lines=lines)
 
 
@@ -214,9 +228,9 @@ def _build_split(
     codec: Codec,
     progress: StatusCallback,
 ) -> EvalSplit:
-    """Scenes of a split, rendered and turned into tokens below ``folder``."""
-    progress(f"{count} {split} scenes")
-    render_shard(folder / "raw", modalities, split, range(count))
+    """Samples of a split, read from the source and turned into tokens below ``folder``."""
+    progress(f"{count} {split} samples")
+    write_shard(folder / "raw", modalities, open_source(modalities), split, range(count))
     raw = RawStore.open([folder / "raw"], modalities)
     tokenizable = RawStore.open([folder / "raw"], codec.modalities)
     tokenize_shard(folder / "tokens", tokenizable, codec, loaded.fingerprints)

@@ -129,7 +129,7 @@ def _write_target_files(
 
 
 def _data_warning(loaded: LoadedModel, codec: Codec, targets: Sequence[str]) -> str:
-    data = loaded.card.get("data", "procedural scenes")
+    data = loaded.card.get("data", "data that its card does not name")
     warning = str(loaded.card.get("notice", f"This model was trained on {data}: what it makes of photographs is poor."))
     proxies = [name for name in targets if codec.modalities[name].provenance is Provenance.proxy]
     if proxies:

@@ -99,7 +99,7 @@ def predict_image(
     values = _predict_values(loaded, modalities, cropped_image, target_names)
     lines = _write_results(out, modalities, cropped_image, values)
     proxies = [name for name in target_names if modalities[name].provenance is Provenance.proxy]
-    data = loaded.card.get("data", "procedural scenes")
+    data = loaded.card.get("data", "data that its card does not name")
     warning = str(loaded.card.get("notice", f"This model was trained on {data}: its answers on photographs are poor."))
     if proxies:
         warning += f" {', '.join(proxies)} are proxies, not the features of the networks they are named after."

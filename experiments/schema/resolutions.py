@@ -1,4 +1,4 @@
-"""Modalities at several resolutions beside each other, each a stream of its own: what super-resolution needs."""
+"""Modalities at several resolutions in one model, each a stream of its own, as super-resolution needs."""
 
 from dataclasses import dataclass, replace
 
@@ -39,10 +39,15 @@ class ResolutionConfig:
         assert isinstance(scaled.tokenizer, ViTVQ)
         title = f"{base.title} {self.size} × {self.size}"
         return replace(
-            scaled, name=name, title=title, tokenizer=replace(scaled.tokenizer, name=name), has_pixel_stream=False
+            scaled,
+            name=name,
+            base=self.base,
+            title=title,
+            tokenizer=replace(scaled.tokenizer, name=name),
+            has_pixel_stream=False,
         )
 
 
 def resolution_variant(resolution: ResolutionConfig, modality: Modality) -> ModalityVariant:
-    """What a model's folder keeps of it."""
+    """The record of a resolution in a model's folder."""
     return ModalityVariant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)

@@ -23,7 +23,7 @@ def find_model(path: Path, arm: str | None = None, seed: int | None = None) -> P
         )
     try:
         models = {
-            str(name): Path(model_folder)
+            str(name): path / Path(model_folder)
             for name, model_folder in json.loads((path / RECORD_FILE).read_text())["models"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -112,7 +112,9 @@ class LoadedModel:
         variant = self.variants.get(name)
         if variant is None:
             return registry[name].scaled(self.scale)
-        return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
+        return replace(
+            registry[variant.base], name=name, base=variant.base, layout=variant.layout, tokenizer=variant.tokenizer
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from modalities.geometry.boxes import Corners
 
 Masks = Bool[np.ndarray, "_ _ _"]
 """One sample's masks, (things, height, width)."""
+MIN_BOX_AREA = 0.0005
+"""Instances whose box covers less of the image than this are left out."""
 
 
 def mask_boxes(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
@@ -104,3 +106,11 @@ def rle_to_mask(data: Any) -> Bool[np.ndarray, "h w"]:
         raise ValueError(f"runs of {counts.sum()} pixels, expected {height} x {width} = {height * width}")
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def largest_masks_first(masks: Bool[np.ndarray, "_ h w"]) -> Bool[np.ndarray, "_ h w"]:
+    """Masks by their count of pixels, without those whose box covers less of the image than `MIN_BOX_AREA`."""
+    boxes = mask_boxes(masks)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    kept = masks[areas >= MIN_BOX_AREA]
+    return np.asarray(kept[np.argsort(-kept.sum((1, 2)), kind="stable")])

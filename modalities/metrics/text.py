@@ -12,14 +12,25 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.text import BLEUScore
 
+from modalities.labels import BOX_CLASSES, COLOR_NAMES, SIZE_NAMES
 from modalities.metrics.base import FRACTION, SampleRatioOfSums, collect
 from modalities.rendering.colors import rgb_to_lab
-from modalities.scenes.world import COLORS, SIZES
-from modalities.vocabulary import CLASS_NAMES
 
 FACT_WORDS = frozenset(
     word
-    for name in (*CLASS_NAMES, *COLORS, *SIZES, "left", "right", "front", "behind", "no", "one", "two", "three")
+    for name in (
+        *BOX_CLASSES,
+        *COLOR_NAMES,
+        *SIZE_NAMES,
+        "left",
+        "right",
+        "front",
+        "behind",
+        "no",
+        "one",
+        "two",
+        "three",
+    )
     for word in name.split()
 )
 """Words of a caption that state a fact: classes, colours, sizes, places, counts."""

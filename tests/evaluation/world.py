@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,6 @@ from networks.streams import Stream, streams_of
 from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 LEVELS = 4
 WORDS = ("dark", "dim", "light", "bright")
@@ -66,10 +63,6 @@ class FractionCorrect(Metric):
 @dataclass(frozen=True, kw_only=True)
 class Shade(Modality):
     """Grey values 0..1 on a grid, (h, w) float32."""
-
-    def from_scene(self, scene: "Scene") -> Value:
-        """Not asked for here."""
-        raise NotImplementedError
 
     def read(self, path: Path) -> Value:
         """The array."""
@@ -129,10 +122,6 @@ class Picture(Shade):
 @dataclass(frozen=True, kw_only=True)
 class CaptionModality(FreeTextModality):
     """One word for each place, from left to right."""
-
-    def from_scene(self, scene: "Scene") -> str:
-        """Not asked for here."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,7 +98,7 @@ def test_training_starts_from_an_imported_model(imported: Path, tmp_path: Path) 
     }
     assert ablate(tmp_path, **{key.replace(".", "__"): value for key, value in changes.items()}) == 0
     told = json.loads((tmp_path / "mini" / "ablation.json").read_text())
-    trained = load_model(Path(told["models"]["small/0"]))
+    trained = load_model(tmp_path / "mini" / told["models"]["small/0"])
     start = load_model(imported)
     for name in (
         "encoder.0.attention.qkv.weight",

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.store import TokenStore
 from lightning_modules.data.tokenize import tokenize_shard
 from modalities.errors import DataError
 from modalities.layouts import Scale
 from modalities.registry import default_registry
+from modalities.sources.open import open_source
 from modalities.spec import tokenizer_tasks
 from networks.streams import streams_of
 from networks.tokenizers.build import build_tokenizer
@@ -43,7 +44,7 @@ def text() -> TextTokenizer:
 def raw(tmp_path_factory: pytest.TempPathFactory) -> RawStore:
     """Five scenes."""
     folder = tmp_path_factory.mktemp("raw") / "shard"
-    render_shard(folder, MODALITIES, "train", range(5))
+    write_shard(folder, MODALITIES, open_source(MODALITIES), "train", range(5))
     return RawStore.open([folder], MODALITIES)
 
 

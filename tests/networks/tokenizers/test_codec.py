@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from modalities.layouts import Scale, Text
 from modalities.registry import default_registry
+from modalities.sources.open import open_source
 from modalities.spec import SequenceModality, tokenizer_tasks
 from networks.tokenizers import codec as codec_module
 from networks.tokenizers.build import build_tokenizer
@@ -41,7 +42,7 @@ def text() -> TextTokenizer:
 def raw(tmp_path_factory: pytest.TempPathFactory) -> RawStore:
     """Five scenes."""
     folder = tmp_path_factory.mktemp("raw") / "shard"
-    render_shard(folder, MODALITIES, "train", range(5))
+    write_shard(folder, MODALITIES, open_source(MODALITIES), "train", range(5))
     return RawStore.open([folder], MODALITIES)
 
 
