@@ -21,6 +21,7 @@ from evaluation.report.formats import (
     format_number,
     format_percent,
     format_signed,
+    title_without_proxy,
     unit_suffix,
 )
 from evaluation.report.input import ReportInput
@@ -78,6 +79,7 @@ def render(report: ReportInput, tables: ReportTables) -> str:
         unit_and_arrow=_unit_and_arrow,
         seeds=_seed_tooltip,
         shell=shlex.join,
+        modality_title=title_without_proxy,
     )
     environment.tests["text"] = lambda rendering: isinstance(rendering, str)
     return environment.get_template("report.html").render(**_template_context(report, tables))
