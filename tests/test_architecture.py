@@ -20,7 +20,6 @@ MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_IMPORTS = 300, 50, 16, 14
 
 CIRCLE = {("networks.fourm.init", "networks.fourm.model")}
 MANY_IMPORTS = {
-    "evaluation/tasks/chains.py",
     "experiments/ablation.py",
     "experiments/cli/evaluate.py",
     "experiments/cli/predict.py",
