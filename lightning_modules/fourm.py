@@ -14,6 +14,7 @@ from modalities.storage.serialization import to_plain
 from networks.batch import TokenBatch
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM, FourMOutput
+from networks.kernels.row_table import retain_table_grads, zero_grads
 from networks.streams import Stream
 
 
@@ -51,11 +52,11 @@ class FourMModule(LightningModule):
     def on_fit_start(self) -> None:
         """On one CPU keep the gradients of the token tables; who gathers gradients wants them from autograd."""
         if self.trainer.world_size == 1 and self.device.type == "cpu":
-            self.model.retain_table_grads()
+            retain_table_grads(self.model)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         """Begin a new step."""
-        self.model.zero_table_grads()
+        zero_grads(self.model)
 
     def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
         """Forget what earlier steps have logged: a modality without targets in this one has no loss here."""

@@ -14,16 +14,16 @@ from modalities.spec import Modality
 from modalities.vocabulary import sentinel_token_id
 from networks.batch import PaddedTokens
 from networks.fourm.heads import class_indices
-from networks.streams import Stream, StreamKind
+from networks.streams import SequenceStream, Stream, TokenStream, token_stream
 
 END_SENTINEL = sentinel_token_id(2)
 """Id that closes a sequence that is hidden whole."""
 
 
-def fit_unigram(stream: Stream, split: EvalSplit, count: int) -> Unigram:
+def fit_unigram(stream: TokenStream, split: EvalSplit, count: int) -> Unigram:
     """The unigram of the first ``count`` samples, by grid position, or by position in the hidden sequence."""
     classes = len(stream.predictable) or stream.vocab_size
-    positions = stream.num_tokens + (stream.kind is StreamKind.sequence)
+    positions = stream.num_tokens + isinstance(stream, SequenceStream)
     counts = torch.zeros(positions * classes, dtype=torch.float64)
     for indices in index_batches(min(count, split.num_samples), 1024):
         column = split.tokens.read(indices, [stream.name])[stream.name]
@@ -36,7 +36,7 @@ def fit_unigram(stream: Stream, split: EvalSplit, count: int) -> Unigram:
 
 def fit_unigrams(split: EvalSplit, count: int) -> dict[str, Unigram]:
     """The positional unigram of every stream that can be predicted."""
-    return {stream.name: fit_unigram(stream, split, count) for stream in split.streams if stream.is_target}
+    return {item.name: fit_unigram(token_stream(item), split, count) for item in split.streams if item.is_target}
 
 
 def chance_metrics(
@@ -55,7 +55,7 @@ def chance_metrics(
 def _hidden_targets(column: PaddedTokens, stream: Stream) -> tuple[Int[Tensor, "b m"], Tensor]:
     """Target ids of samples that are hidden whole, closing sentinels included, and a mask of real targets (b, m)."""
     ids, lengths = column.values.cpu(), column.lengths.cpu()
-    if stream.kind is not StreamKind.sequence:
+    if not isinstance(stream, SequenceStream):
         ids = ids.flatten(1)
         return ids, (lengths > 0)[:, None].expand(ids.shape)
     padded = torch.nn.functional.pad(ids, (0, 1))

@@ -12,9 +12,9 @@ from evaluation.route import Route
 from evaluation.samples import EvalSplit
 from evaluation.tasks.base import input_stream, on_device
 from modalities.rendering.sheet import ContactSheet, Rendering, render_value
+from networks.device import module_device
 from networks.fourm.model import FourM
 from networks.generation.predict import predict_values
-from networks.kernels.cpu import module_device
 from networks.masking.masker import select
 from networks.tokenizers.codec import Codec
 

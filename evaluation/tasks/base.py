@@ -15,9 +15,9 @@ from evaluation.samples import EvalSplit
 from evaluation.scores import Score
 from evaluation.unigram import Unigram
 from networks.batch import Samples
+from networks.device import module_device
 from networks.fourm.model import FourM
-from networks.kernels.cpu import module_device
-from networks.streams import PIXELS_SUFFIX, Stream
+from networks.streams import Stream, input_stream_name
 from networks.tokenizers.codec import Codec
 
 
@@ -95,7 +95,7 @@ class Task(ABC):
 
 def input_stream(model: FourM, source: str) -> str:
     """The stream by which a whole modality enters the encoder: its pixels if the model has them, else its tokens."""
-    return source + PIXELS_SUFFIX if source + PIXELS_SUFFIX in model.index else source
+    return input_stream_name(source, model.streams)
 
 
 def on_device(samples: Samples, device: torch.device) -> Samples:

@@ -22,11 +22,11 @@ from evaluation.samples import index_batches
 from evaluation.scores import Score
 from evaluation.tasks.base import Task, TaskContext, TaskResult
 from evaluation.tasks.losses import LossAccumulator, token_losses
+from networks.device import module_device
 from networks.fourm.model import FourM
-from networks.kernels.cpu import module_device
 from networks.masking.masker import Masker
 from networks.masking.mixtures import MaskingConfig, Mixture
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+from networks.streams import GridStream, Stream
 
 MASK_CHUNK = 64
 """Samples whose masks are drawn together, whatever the batch size: the draw depends on their number."""
@@ -77,14 +77,15 @@ def masking_streams(model: FourM, target: str, common: Sequence[str]) -> tuple[S
 
     Another stream of the target's own modality is left out, as it would reveal the target.
     """
-    own_streams = {target, target + PIXELS_SUFFIX}
+    modality = model.streams[model.index[target]].modality
+    own_streams = {stream.name for stream in model.streams if stream.modality == modality}
     names = [name for name in sorted(common) if name not in own_streams]
     return tuple(model.streams[model.index[name]] for name in (*names, target))
 
 
 def masking_config(target: Stream, streams: Sequence[Stream], config: EvaluationConfig) -> MaskingConfig:
     """Budgets of visible and hidden tokens: one mixture at concentration 1 that hides tokens of the target alone."""
-    is_grid = target.kind is StreamKind.grid
+    is_grid = isinstance(target, GridStream)
     mixture = Mixture(
         input_alpha=1.0,
         input_overrides={} if is_grid or len(streams) == 1 else {target.name: 0.0},

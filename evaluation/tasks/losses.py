@@ -17,6 +17,7 @@ from evaluation.unigram import Unigram
 from networks.batch import IGNORE, TokenBatch
 from networks.fourm.heads import class_indices, predictable_ids
 from networks.fourm.model import Context, FourM
+from networks.streams import token_stream
 
 LOGIT_CHUNK = 4096
 """Tokens whose logits are in memory at a time."""
@@ -72,7 +73,7 @@ def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, u
 
     Target ids outside the head's vocabulary map to class 0, as in the model's training loss.
     """
-    stream = model.streams[model.index[name]]
+    stream = token_stream(model.streams[model.index[name]])
     decoded = model.decode(batch, context)
     target_mask = (batch.targets != IGNORE) & (batch.decoder_stream == model.index[name])
     rows, targets = decoded[target_mask], class_indices(batch.targets[target_mask], stream.predictable)

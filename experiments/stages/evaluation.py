@@ -22,7 +22,6 @@ from experiments.stages.inputs import (
 from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import load_model
 from modalities.rendering.sheet import write_renderings
-from networks.streams import PIXELS_SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +55,7 @@ class EvaluationStage(StageKind):
         codec = build_codec(context, names)
         all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
         shared_inputs = common_inputs(
-            {
-                name: [s for s in all_streams if s.name.removesuffix(PIXELS_SUFFIX) in config.arm_modalities(name)]
-                for name in config.arms
-            }
+            {name: [s for s in all_streams if s.modality in config.arm_modalities(name)] for name in config.arms}
         )
         measured = measure_model(
             TaskContext(

@@ -10,13 +10,14 @@ from evaluation.tasks.losses import token_losses
 from networks.batch import IGNORE
 from networks.fourm.heads import class_indices
 from networks.masking.masker import select
+from networks.streams import token_stream
 from tests.evaluation import world
 
 
 def test_ids_beyond_the_heads_classes_count_as_in_the_models_own_loss(
     held_out: EvalSplit, reference_levels: ReferenceLevels
 ) -> None:
-    stream = world.find_stream(held_out.streams, "caption")
+    stream = token_stream(world.find_stream(held_out.streams, "caption"))
     known = sorted(
         {int(token) for row in held_out.tokens.read(range(40), ["caption"])["caption"].values for token in row}
     )
