@@ -19,17 +19,10 @@ FACES = ("modalities", "fourm_lab")
 MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_IMPORTS = 300, 50, 16, 14
 
 MANY_IMPORTS = {
-    "experiments/ablation.py",
     "experiments/cli/evaluate.py",
-    "experiments/cli/predict.py",
-    "experiments/stages/model.py",
-    "experiments/stages/report.py",
-    "experiments/stages/tokenizer.py",
 }
 LONG_FUNCTIONS = {
     "experiments/cli/evaluate.py:evaluate_model",
-    "experiments/ablation.py:run_ablation",
-    "experiments/stages/tokenizer.py:run",
 }
 
 

@@ -26,14 +26,14 @@ STRATEGIES = ("auto", "ddp")
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """How much of the embedded world is rendered."""
+    """Samples that are taken from the data source."""
 
     train: int = 100_000
-    """Training scenes."""
+    """Training samples."""
     validation: int = 1_000
-    """Held-out scenes, on which everything is measured."""
+    """Held-out samples, on which everything is measured."""
     shard: int = 512
-    """Scenes in one shard: the unit of work and of resuming."""
+    """Samples in one shard: the unit of work and of resuming."""
 
     def __post_init__(self) -> None:
         _check_at_least(1, "data", self, "train", "validation", "shard")

@@ -1,4 +1,4 @@
-"""What modalities on a grid of pixels share: files, views, tensors, constant guesses. Pictures, class maps, edges.
+"""Base classes of modalities on a grid of pixels (pictures, class maps, edges): files, crops, tensors, baselines.
 
 A value is an array (side, side) or, with several channels, (side, side, channels), where side is `Dense.side`.
 """
@@ -17,15 +17,25 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
+from modalities.kinds.arrays import (
+    as_array,
+    channels_last,
+    class_indices,
+    edge_flags,
+    image_plane,
+    is_image,
+    require_finite,
+    require_floats,
+)
 from modalities.layouts import Dense
 from modalities.metrics.maps import class_map_metrics, edge_metrics
 from modalities.rendering.colors import render_class_map
 from modalities.spec import Crop, Modality
 from modalities.storage.files import (
-    check_shape,
     crop_and_resize,
+    grayscale_levels,
     read_array,
-    read_lossless_image,
+    read_grayscale,
     write_array,
     write_image,
 )
@@ -50,8 +60,18 @@ class DenseModality(Modality):
 class ImageModality(DenseModality):
     """Measured levels on pixels. Between pixels they are interpolated, so files may have any resolution."""
 
+    def coerce(self, value: Any) -> NDArray[Any]:
+        """Finite floats (h, w), or with several channels (h, w, c) or (c, h, w)."""
+        channels = self.dense_layout.channels
+        shapes = "(h, w)" if channels == 1 else f"(h, w, {channels}) or ({channels}, h, w)"
+        expected = f"an array of floats {shapes}"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        if channels == 1:
+            return require_finite(self.name, image_plane(self.name, array, expected), expected)
+        return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
+
     def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
-        """The part that the view shows, bilinear."""
+        """The part inside the crop, bilinear."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=False)
 
     def constant_baseline(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -63,7 +83,7 @@ class ImageModality(DenseModality):
 class ClassMap(DenseModality):
     """A class for each pixel, uint8. Files are gray images of class indices, which palettes may colour.
 
-    A level from `layout.channels` on is no class: it is kept in files and views, left out by metrics, and enters the
+    A level from `layout.channels` on is no class: it is kept in files and crops, left out by metrics, and enters the
     tokenizer as class 0.
     """
 
@@ -78,16 +98,29 @@ class ClassMap(DenseModality):
                 "both must be equal, 2 to 256."
             )
 
+    @property
+    def is_discrete(self) -> bool:
+        """True: there is no class between two classes."""
+        return True
+
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The class indices in a gray or palette image."""
         return read_grayscale(path)
+
+    def coerce(self, value: Any) -> UInt8[np.ndarray, "h w"]:
+        """Class indices (h, w), integers from 0 to 255, or an image as `read` takes."""
+        expected = "class indices as integers 0 to 255 (h, w), or a gray or palette image of 8 bits"
+        if is_image(value):
+            return grayscale_levels(value, self.name)
+        array = image_plane(self.name, as_array(self.name, value, expected), expected)
+        return class_indices(self.name, array, expected)
 
     def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write the class indices as a gray image."""
         write_image(path, value)
 
     def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
-        """The part that the view shows, by the nearest pixel."""
+        """The part inside the crop, by the nearest pixel."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -109,7 +142,7 @@ class ClassMap(DenseModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "class indices as they are, levels that are no class as 0"
 
     def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "1 h w"]:
@@ -131,16 +164,28 @@ class EdgeMap(DenseModality):
     threshold: float = 0.0
     """Reconstructed level, from -1 for none to 1 for an edge, above which a pixel is one."""
 
+    @property
+    def is_discrete(self) -> bool:
+        """True: there is no half of an edge."""
+        return True
+
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The edges in a gray image."""
         return (read_grayscale(path) >= 128).astype(np.uint8)
+
+    def coerce(self, value: Any) -> UInt8[np.ndarray, "h w"]:
+        """Edges (h, w) as 0 and 1, flags or the levels 0 and 255, or an image as `read` takes."""
+        expected = "edges (h, w) as 0 and 1 or as 0 and 255, or a gray image of 8 bits"
+        if is_image(value):
+            return (grayscale_levels(value, self.name) >= 128).astype(np.uint8)
+        return edge_flags(self.name, image_plane(self.name, as_array(self.name, value, expected), expected), expected)
 
     def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write edges white on black."""
         write_image(path, value * np.uint8(255))
 
     def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
-        """The part that the view shows, by the nearest pixel."""
+        """The part inside the crop, by the nearest pixel."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -166,7 +211,7 @@ class EdgeMap(DenseModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "edges as 1, all else as -1"
 
     def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "1 1 h w"]:
@@ -193,22 +238,21 @@ class ArrayModality(DenseModality):
         """The array in a .npy file."""
         return read_array(path, self.file_shape)
 
+    def coerce(self, value: Any) -> NDArray[np.float32]:
+        """Finite floats of `file_shape`."""
+        shape = ", ".join("any" if length is None else str(length) for length in self.file_shape)
+        expected = f"an array of floats ({shape})"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        fits = len(array.shape) == len(self.file_shape) and all(
+            length in (None, found) for found, length in zip(array.shape, self.file_shape, strict=True)
+        )
+        if not fits or not array.size:
+            raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
+        return require_finite(self.name, array, expected)
+
     def write(self, path: Path, value: NDArray[np.float32]) -> None:
         """Write a .npy file."""
         write_array(path, np.asarray(value, dtype=np.float32))
-
-
-def read_grayscale(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """The levels of a lossless gray or palette image of 8 bits.
-
-    Raises:
-        DataError: The file is missing, damaged, of another type, in colours or of 16 bits.
-    """
-    levels = read_lossless_image(path)
-    check_shape(path, levels.shape, (None, None))
-    if levels.dtype != np.uint8:
-        raise DataError(f"{path} has levels of 16 bits, expected 8.")
-    return levels.astype(np.uint8)
 
 
 def stack_arrays(values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:

@@ -1,4 +1,4 @@
-"""What feature modalities share: maps of vectors and single vectors, with a proxy in the embedded data set.
+"""Base classes of feature modalities: maps of vectors, and single vectors.
 
 A map's value is (side, side, channels) on the token grid, a vector's (channels,), float32. No vector, or one of length
 zero, is missing: metrics leave it out.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from modalities.kinds.arrays import as_array, channels_last, require_finite, require_floats
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.layouts import Dense, Vector
 from modalities.metrics.features import feature_vector_metrics
@@ -34,8 +35,15 @@ class FeatureMap(ArrayModality):
         """Any resolution, all channels."""
         return (None, None, self.dense_layout.channels)
 
+    def coerce(self, value: Any) -> Float32[np.ndarray, "h w c"]:
+        """Finite floats (h, w, c) or (c, h, w)."""
+        channels = self.dense_layout.channels
+        expected = f"floats of shape (h, w, {channels}) or ({channels}, h, w)"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
+
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
-        """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""
+        """The part inside the crop, bilinear. A network would give a mirrored image other features; ours stay."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
 
     def render(self, value: Float32[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -52,7 +60,7 @@ class FeatureMap(ArrayModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "feature vectors as they are, one for each patch"
 
     def preprocess(self, value: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "1 c h w"]:
@@ -99,7 +107,7 @@ class FeatureVector(ArrayModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "the feature vector as it is"
 
     def preprocess(self, value: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, "1 c"]:

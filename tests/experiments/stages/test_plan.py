@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from experiments.planning import build_stage_plan
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.data import plugin_file_hashes
-from experiments.stages.kinds import build_stage_plan
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, StagePlan
 from lightning_modules.checkpoints.find import find_model
 from modalities.errors import DataError
