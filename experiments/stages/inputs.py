@@ -97,8 +97,8 @@ def _fingerprints_of(context: StageContext, streams: Sequence[Stream]) -> dict[s
 def build_streams(context: StageContext, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
     """The streams of some modalities, their heads cut to what occurs in training where the config says so."""
     selected = {name: context.modalities[name] for name in names}
-    streams = streams_of(selected, text.vocab_size, shared_text=context.config.training.shared_text)
-    if not context.config.training.restrict_output_vocab:
+    streams = streams_of(selected, text.vocab_size, shared_text=context.config.model.shared_text)
+    if not context.config.model.restrict_output_vocab:
         return streams
     return tuple(
         _restrict_head(context, stream) if isinstance(stream, SequenceStream) else stream for stream in streams

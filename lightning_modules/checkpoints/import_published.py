@@ -28,7 +28,7 @@ from modalities.registry import Registry, default_registry
 from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations, learned_tokenizer
 from modalities.storage.atomic import atomic_folder
 from modalities.storage.serialization import from_plain
-from networks.pretrained.fourm_layout import is_fourm
+from networks.pretrained.adapters import FourMAdapter
 from networks.pretrained.fourm_weights import image_size
 from networks.streams import GridStream, PixelStream, SequenceStream, Stream
 from networks.tokenizers.text import TextTokenizer
@@ -59,7 +59,7 @@ def import_checkpoint(location: str, out: Path, options: ImportOptions, registry
         DataError: The text tokenizer cannot be read, or the folder cannot be written.
     """
     source = open_checkpoint(location)
-    if is_fourm(source.config):
+    if FourMAdapter.accepts(source.config):
         return _import_model(source, out, _with_exported_files(options, Path(location)), registry or default_registry())
     checkpoint = read_published_tokenizer(source, out.name)
     card = _tokenizer_card(source, UNSPECIFIED_NORMALIZATION)

@@ -11,7 +11,7 @@ from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError, DataError
 from modalities.storage.serialization import to_plain
 from modalities.tokenizer_specs import TokenizerTask
-from networks.pretrained.warm_start import adopt
+from networks.pretrained.warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def load_initial_weights(module: FourMModule, path: str) -> None:
     Raises:
         CheckpointError: None fits, or the folder is incomplete.
     """
-    weights = adopt(module.model, load_model(Path(path)).model)
+    weights = warm_start(module.model, load_model(Path(path)).model)
     if not weights.taken:
         raise CheckpointError(f"No weight of training.start_from={path} fits this run's model: set model.size to its.")
     if module.ema_model is not None:
