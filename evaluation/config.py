@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from modalities.errors import ConfigError
+from modalities.presets import ARGMAX_TARGETS, EVALUATION_CHAINS, EVALUATION_PROBES, EVALUATION_ROUTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,23 +21,21 @@ class EvaluationConfig:
     max_tokens: int | None = None
     """Longest generated sequence, in tokens; each modality's own limit where None."""
     routes: dict[str, list[str]] = field(
-        default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]},
+        default_factory=lambda: {source: list(targets) for source, targets in EVALUATION_ROUTES.items()},
         metadata={"names": "modality", "merge": "replace"},
     )
     """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
     chains: list[list[str]] = field(
-        default_factory=lambda: [["rgb", "depth", "normals", "semseg"], ["rgb", "semseg", "depth"]],
+        default_factory=lambda: [list(names) for names in EVALUATION_CHAINS],
         metadata={"names": "modality"},
     )
     """Source, modalities generated in between, and target; measured beside the direct route, and skipped where a model
     lacks one of them."""
     probes: dict[str, str] = field(
-        default_factory=lambda: {"t5_caption": "caption"}, metadata={"names": "modality", "merge": "replace"}
+        default_factory=lambda: dict(EVALUATION_PROBES), metadata={"names": "modality", "merge": "replace"}
     )
     """Target to predict from an input-only modality, by that modality, which shows what the input is worth."""
-    argmax: list[str] = field(
-        default_factory=lambda: ["semseg", "canny_edges", "sam_edges"], metadata={"names": "modality"}
-    )
+    argmax: list[str] = field(default_factory=lambda: list(ARGMAX_TARGETS), metadata={"names": "modality"})
     """Modalities decoded from their most likely codes, which keeps maps sharp. All others are decoded from the
     probability-weighted mean of the code vectors, which has a lower mean error."""
     masked_inputs: int = 64

@@ -22,10 +22,11 @@ from evaluation.samples import index_batches
 from evaluation.scores import Score
 from evaluation.tasks.base import Task, TaskContext, TaskResult
 from evaluation.tasks.losses import LossAccumulator, token_losses
+from modalities.mixtures import Mixture
 from networks.device import module_device
 from networks.fourm.model import FourM
 from networks.masking.masker import Masker
-from networks.masking.mixtures import MaskingConfig, Mixture
+from networks.masking.mixtures import MaskingConfig
 from networks.streams import GridStream, Stream
 
 MASK_CHUNK = 64
