@@ -30,7 +30,8 @@ from lightning_modules.checkpoints.model import TOKENIZERS_FOLDER
 from lightning_modules.checkpoints.tokenizer import QualityMetric, TokenizerCard, save_tokenizer
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.tokenize import encode_rows
-from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
+from lightning_modules.optim import TokenizerOptimConfig
+from lightning_modules.tokenizer import TokenizerModule
 from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import MetricInfo, Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
@@ -80,7 +81,7 @@ def run_tokenizer(context: StageContext) -> None:
     trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
     if not leave_process_group(trainer):
         return
-    tokenizer = module.inference_tokenizer.eval().to(inference_device(config))
+    tokenizer = module.tokenizer.eval().to(inference_device(config))
     usage = codebook_usage(torch.from_numpy(encode_rows(tokenizer, held_out.numpy())), task.tokenizer.vocab_size)
     if usage.is_collapsed:
         log.warning(

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER, WEIGHTS_FILE
-from lightning_modules.checkpoints.tokenizer import find_differences, load_tokenizer, tokenizer_fingerprint
+from lightning_modules.checkpoints.tokenizer import load_tokenizer, tokenizer_fingerprint
 from modalities.errors import CheckpointError, DataError
-from modalities.storage.serialization import to_plain
+from modalities.storage.serialization import find_differences, to_plain
 from modalities.tokenizer_specs import TokenizerTask
 
 
@@ -51,7 +51,7 @@ def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmSt
 
 def _is_same_task(folder: Path, task: TokenizerTask) -> bool:
     """True where the tokenizer is of the same values, codes and loss."""
-    return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task))
+    return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task), ignored=("members",))
 
 
 def _file_hash(path: Path) -> str:
