@@ -5,7 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP = $(VENV)/.installed-$(1)-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
-.PHONY: demo test check bench clean
+CODE := modalities networks lightning_modules evaluation experiments fourm_lab tests benchmarks
+
+.PHONY: demo test lint types check bench clean
 
 demo: $(call STAMP,run)
 	$(BIN)/fourm ablate experiments/configs/quickstart.yaml
@@ -13,11 +15,14 @@ demo: $(call STAMP,run)
 test: $(call STAMP,dev)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(call STAMP,dev)
+lint: $(call STAMP,dev)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy modalities networks lightning_modules evaluation experiments tests benchmarks
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+types: $(call STAMP,dev)
+	$(BIN)/mypy $(CODE)
+
+check: lint types test
 
 bench: $(call STAMP,run)
 	$(BIN)/python -m benchmarks.masking

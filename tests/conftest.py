@@ -15,5 +15,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 install_import_hook(
-    ["modalities", "networks", "lightning_modules", "evaluation", "experiments"], "tests.typechecker.check"
+    ["modalities", "networks", "lightning_modules", "evaluation", "experiments", "fourm_lab"], "tests.typechecker.check"
 )
