@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 HYPERPARAMETERS_KEY = "hyper_parameters"
 """Lightning's key of the hyperparameters in a checkpoint."""
+KIND_KEY = "kind"
+"""Key of `BaseModule.kind` in a checkpoint."""
 
 
 class BaseModule(LightningModule):
@@ -27,13 +29,13 @@ class BaseModule(LightningModule):
     """
 
     kind: ClassVar[str]
-    """Kind of the network, for error messages."""
+    """Kind of the network, with its article, for error messages."""
     optim: OptimConfig
 
     def __init__(self, **hyperparameters: Any) -> None:
         """Take the arguments of the subclass's ``__init__``."""
         super().__init__()
-        self.save_hyperparameters({**to_plain(hyperparameters), "kind": self.kind}, logger=False)
+        self.save_hyperparameters(to_plain(hyperparameters), logger=False)
 
     @property
     def network(self) -> nn.Module:
@@ -80,20 +82,28 @@ class BaseModule(LightningModule):
         """The weights whose gradient is clipped; their order decides the last digits of its norm."""
         return [weight for group in optimizer.param_groups for weight in group["params"]]
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the kind of the network to what Lightning saves."""
+        checkpoint[KIND_KEY] = self.kind
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is of such a network. The optimizer's settings may differ.
 
         Raises:
             CheckpointError: It is of another network; the message names the differences.
         """
-        saved = checkpoint.get(HYPERPARAMETERS_KEY, {})
-        if saved.get("kind") != self.kind:
-            raise CheckpointError(f"The checkpoint is of {saved.get('kind') or 'something else'}, not of {self.kind}.")
+        if checkpoint.get(KIND_KEY) != self.kind:
+            raise CheckpointError(
+                f"The checkpoint is of {checkpoint.get(KIND_KEY, 'something else')}, expected {self.kind}."
+            )
+        saved = checkpoint[HYPERPARAMETERS_KEY]
         expected = {name: value for name, value in self.hparams.items() if name != "optim"}
         differences = self.describe_differences(expected, {name: saved.get(name) for name in expected})
         if differences:
             more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
-            raise CheckpointError(f"The checkpoint is of another {self.kind}: {'; '.join(differences[:3])}{more}.")
+            raise CheckpointError(
+                f"The checkpoint is of {self.kind} with other settings: {'; '.join(differences[:3])}{more}."
+            )
 
     def describe_differences(self, expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
         """One sentence for each difference between this module's hyperparameters and a checkpoint's."""

@@ -29,7 +29,7 @@ class DivergedError(UserError):
 class FourMModule(BaseModule):
     """Trains one 4M model on masked batches."""
 
-    kind: ClassVar[str] = "4M model"
+    kind: ClassVar[str] = "a 4M model"
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class FourMModule(BaseModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the number of tokens seen."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[TOKENS_KEY] = self.tokens_seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -65,7 +65,9 @@ class OptimConfig:
             try:
                 re.compile(group.pattern)
             except re.error as error:
-                self._check(False, f"groups[{number}].pattern {group.pattern!r} is no regular expression: {error}")
+                raise ConfigError(
+                    f"{self.section}.groups[{number}].pattern {group.pattern!r} is no regular expression: {error}."
+                ) from error
 
     def _check(self, valid: bool, message: str) -> None:  # noqa: FBT001
         if not valid:

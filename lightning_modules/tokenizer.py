@@ -14,7 +14,7 @@ from modalities.storage.serialization import find_differences
 from modalities.tokenizer_specs import TokenizerTask
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
-from networks.tokenizers.tokenizer import CodebookUsage, Tokenizer, codebook_usage_from_counts
+from networks.tokenizers.tokenizer import CodebookUsage, codebook_usage_from_counts
 from networks.tokenizers.vq import Codebook
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class TokenizerModule(BaseModule):
     """Trains one tokenizer. A batch is a tensor as `Tokenizer` reads it, alone or first in a list."""
 
-    kind: ClassVar[str] = "tokenizer"
+    kind: ClassVar[str] = "a tokenizer"
 
     def __init__(
         self,

@@ -160,8 +160,6 @@ def _load_initial_weights(context: StageContext, module: FourMModule) -> None:
     loaded_weights = adopt(module.model, load_model(Path(path)).model)
     if not loaded_weights.taken:
         raise CheckpointError(f"No weight of training.start_from={path} fits this run's model: set model.size to its.")
-    if module.ema_model is not None:
-        module.ema_model.module.load_state_dict(module.model.state_dict())
     log.warning("%s starts from %s: %s.", context.stage.name, path, loaded_weights)
 
 
@@ -228,7 +226,7 @@ def _picture_callback(context: StageContext) -> Callable[[LightningModule, int],
         return None
 
     def draw_pictures(module: LightningModule, step: int) -> None:
-        model = cast(FourMModule, module).inference_model
+        model = cast(FourMModule, module).model
         picture = validation_sheet(model, codec, held_out, targets, context.config.evaluation, source).image()
         save_picture(context, picture, step)
 
@@ -251,7 +249,7 @@ def _save_model(
     }
     save_model(
         context.folder / "model",
-        module.inference_model.cpu(),
+        module.model.cpu(),
         modalities=names,
         scale=context.config.scale,
         text=text,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
@@ -41,7 +42,7 @@ class EMAWeights(WeightAveraging):
 @contextmanager
 def averaged_weights(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Exchange the module's weights for their average inside the block, if the Trainer averages weights."""
-    ema = next((callback for callback in trainer.callbacks if isinstance(callback, EMAWeights)), None)
+    ema = next((callback for callback in cast(Any, trainer).callbacks if isinstance(callback, EMAWeights)), None)
     if ema is None:
         yield
         return

@@ -8,7 +8,6 @@ card.md            the same for a person
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
