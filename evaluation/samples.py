@@ -8,6 +8,7 @@ import numpy as np
 
 from modalities.spec import ValueSequence
 from networks.batch import Samples
+from networks.streams import Stream
 
 
 @runtime_checkable
@@ -25,6 +26,8 @@ class EvalSplit:
 
     values: Mapping[str, ValueSequence]
     tokens: TokenReader
+    streams: tuple[Stream, ...]
+    """Of the tokens."""
     num_samples: int
 
     def first_values(self, name: str, count: int) -> list[Any]:

@@ -21,7 +21,7 @@ from experiments.engine.recorder import RunRecorder
 from experiments.engine.scheduler import run_plan
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, check_names, flatten_config
-from experiments.stages.context import StageContext, build_codecs, open_eval_split, open_raw_split
+from experiments.stages.context import StageContext, build_codec, open_eval_split, open_raw_split
 from experiments.stages.generation import load_galleries, write_galleries
 from experiments.stages.plan import Stage, StagePlan
 from experiments.stages.planning import build_stage_plan
@@ -30,6 +30,7 @@ from lightning_modules.checkpoints.find import RECORD_FILE
 from lightning_modules.checkpoints.tokenizer import load_tokenizer
 from modalities.registry import Registry, default_registry
 from modalities.rendering.sheet import read_renderings
+from modalities.sources.open import open_source
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.atomic import atomic_write_text
 from modalities.storage.serialization import to_plain
@@ -117,12 +118,12 @@ def _build_report(
         if arm not in predicted:
             predicted[arm] = read_renderings(plan.folder(stage.name) / "drawings.json")
     context = _read_only_context(config, plan, modalities)
-    codec = build_codecs(context, list(modalities))
+    codec = build_codec(context, list(modalities))
     return ReportInput(
         title=config.name,
         command=metadata["command"],
         data=(
-            f"{config.data.train} training and {config.data.validation} held-out procedural scenes "
+            f"{config.data.train} training and {config.data.validation} held-out {open_source(modalities).description} "
             f"of {config.scale.size} × {config.scale.size} pixels"
         ),
         arms={name: config.arm_modalities(name) for name in config.arms},
@@ -131,7 +132,9 @@ def _build_report(
         scores=scores,
         histories=histories,
         tokenizers=_tokenizer_summaries(plan, modalities),
-        sheets=comparison_sheets(codec, open_eval_split(context, "validation", codec), predicted, config.evaluation),
+        sheets=comparison_sheets(
+            codec, open_eval_split(context, "validation", list(modalities)), predicted, config.evaluation
+        ),
         generated=load_galleries(config, plan),
         stages=_stage_times(plan, reused),
         models=models,

@@ -18,12 +18,12 @@ class UnknownNameError(UserError):
         super().__init__(f"No {kind} named {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
 
 
-class DuplicateModalityError(UserError):
-    """Two packages brought a modality of the same name."""
+class DuplicateNameError(UserError):
+    """Two packages brought a modality, or a view of one, under the same name."""
 
 
 class BrokenPluginError(UserError):
-    """A modality's package could not be imported, or did not publish a `Modality`."""
+    """A package could not be imported, or did not publish what its entry point promises."""
 
 
 class ConfigError(UserError):

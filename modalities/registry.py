@@ -1,61 +1,71 @@
-"""From a name to a modality: built in, from an installed package, or added by hand; each imported on demand."""
+"""From a name to what packages publish: built in, installed, or added by hand; each imported on demand."""
 
+import abc
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import ClassVar, TypeVar
 
-from modalities.errors import BrokenPluginError, DuplicateModalityError, UnknownNameError
+from modalities.errors import BrokenPluginError, DuplicateNameError, UnknownNameError
 from modalities.spec import Modality
+
+T = TypeVar("T")
 
 ENTRY_POINT_GROUP = "fourm.modalities"
 """Entry-point group under which a package publishes its modalities."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModalityProvider:
-    """Where one modality comes from, and how to get it."""
+class PluginProvider:
+    """The origin of one published value, and the function that imports it."""
 
     name: str
     origin: str
-    """Who brought it, for messages: a module, or a package and its entry point."""
+    """The provider for messages: a module, or a package and its entry point."""
     load: Callable[[], object]
 
 
-class Registry(Mapping[str, Modality]):
-    """Names to modalities, loaded lazily; a broken provider is reported when asked for and leaves the others usable."""
+class PluginRegistry(Mapping[str, T], abc.ABC):
+    """Names to published values, loaded lazily.
 
-    def __init__(self, providers: Iterable[ModalityProvider] = ()) -> None:
+    A broken provider is reported when its name is looked up, and leaves the others usable.
+    """
+
+    kind: ClassVar[str]
+    """What is published, for messages."""
+
+    def __init__(self, providers: Iterable[PluginProvider] = ()) -> None:
         """Take the providers.
 
         Raises:
-            DuplicateModalityError: Two providers bring the same name.
+            DuplicateNameError: Two providers bring the same name.
         """
-        self._providers: dict[str, ModalityProvider] = {}
-        self._loaded: dict[str, Modality] = {}
+        self._providers: dict[str, PluginProvider] = {}
+        self._loaded: dict[str, T] = {}
         for provider in providers:
             self.add(provider)
 
-    def add(self, provider: ModalityProvider) -> None:
+    def add(self, provider: PluginProvider) -> None:
         """Add a provider by hand, in a notebook or a test.
 
         Raises:
-            DuplicateModalityError: The name is taken.
+            DuplicateNameError: The name is taken.
         """
         known = self._providers.get(provider.name)
         if known is not None:
-            raise DuplicateModalityError(
-                f"Modality {provider.name!r} is brought by both {known.origin} and {provider.origin}; "
+            raise DuplicateNameError(
+                f"{self.kind.capitalize()} {provider.name!r} is brought by both {known.origin} and {provider.origin}; "
                 "rename or uninstall one."
             )
         self._providers[provider.name] = provider
 
     def origin(self, name: str) -> str:
-        """Who brings the modality ``name``."""
+        """The module or package that brings ``name``."""
         return self._provider(name).origin
 
-    def __getitem__(self, name: str) -> Modality:
+    def __getitem__(self, name: str) -> T:
         if name not in self._loaded:
             self._loaded[name] = self._load(self._provider(name))
         return self._loaded[name]
@@ -69,18 +79,32 @@ class Registry(Mapping[str, Modality]):
     def __contains__(self, name: object) -> bool:
         return name in self._providers
 
-    def _provider(self, name: str) -> ModalityProvider:
+    def _provider(self, name: str) -> PluginProvider:
         if name not in self._providers:
-            raise UnknownNameError("modality", name, self._providers)
+            raise UnknownNameError(self.kind, name, self._providers)
         return self._providers[name]
 
-    def _load(self, provider: ModalityProvider) -> Modality:
+    def _load(self, provider: PluginProvider) -> T:
         try:
             value = provider.load()
         except Exception as error:
             raise BrokenPluginError(
-                f"Modality {provider.name!r} of {provider.origin} could not be loaded: {type(error).__name__}: {error}"
+                f"{self.kind.capitalize()} {provider.name!r} of {provider.origin} could not be loaded: "
+                f"{type(error).__name__}: {error}"
             ) from error
+        return self._check(provider, value)
+
+    @abc.abstractmethod
+    def _check(self, provider: PluginProvider, value: object) -> T:
+        """``value`` if it is what this registry holds, else `BrokenPluginError`."""
+
+
+class Registry(PluginRegistry[Modality]):
+    """Names to modalities."""
+
+    kind = "modality"
+
+    def _check(self, provider: PluginProvider, value: object) -> Modality:
         if not isinstance(value, Modality):
             raise BrokenPluginError(f"{provider.origin} published a {type(value).__name__}, expected a Modality.")
         if value.name != provider.name:
@@ -90,26 +114,26 @@ class Registry(Mapping[str, Modality]):
         return value
 
 
-def builtin_providers() -> list[ModalityProvider]:
+def builtin_providers() -> list[PluginProvider]:
     """One provider for every file in ``modalities/builtin``; nothing is imported yet."""
     package = importlib.import_module("modalities.builtin")
 
-    def provider(name: str) -> ModalityProvider:
+    def provider(name: str) -> PluginProvider:
         module = f"{package.__name__}.{name}"
-        return ModalityProvider(name=name, origin=module, load=lambda: importlib.import_module(module).MODALITY)
+        return PluginProvider(name=name, origin=module, load=lambda: importlib.import_module(module).MODALITY)
 
     return [provider(info.name) for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
 
 
-def installed_providers() -> list[ModalityProvider]:
-    """One provider for every entry point that installed packages publish."""
+def installed_providers(group: str = ENTRY_POINT_GROUP) -> list[PluginProvider]:
+    """One provider for every entry point that installed packages publish in a group."""
     return [
-        ModalityProvider(
+        PluginProvider(
             name=point.name,
             origin=f"{point.dist.name if point.dist else 'an unknown package'} ({point.value})",
             load=point.load,
         )
-        for point in entry_points(group=ENTRY_POINT_GROUP)
+        for point in entry_points(group=group)
     ]
 
 
@@ -117,6 +141,6 @@ def default_registry() -> Registry:
     """A fresh registry of everything built in and installed.
 
     Raises:
-        DuplicateModalityError: An installed package takes a name that is already there.
+        DuplicateNameError: An installed package takes a name that is already there.
     """
     return Registry([*builtin_providers(), *installed_providers()])

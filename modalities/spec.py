@@ -1,4 +1,4 @@
-"""What a modality is: its layout, its tokenizer, what it knows of files, scenes and people. No networks, no training.
+"""What a modality is: its layout, its tokenizer, what it does with files and values. No data source, no networks.
 
 Letters: b batch, n tokens, d width, c channels, h w grid, v vocabulary.
 """
@@ -27,8 +27,6 @@ from modalities.tokenizer_specs import (
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-    from modalities.scenes.scene import Scene
-
 
 M = TypeVar("M", bound="Modality")
 
@@ -43,7 +41,7 @@ class Provenance(Enum):
     """Where the labels of the embedded data set come from."""
 
     exact = "exact"
-    """Computed from the scene or the image without error."""
+    """Computed from the data set's ground truth or from the image without error."""
     expert = "expert"
     """Predicted by an expert network."""
     proxy = "proxy"
@@ -96,6 +94,8 @@ class Modality(abc.ABC):
     """The expert that labels real photographs, for the record."""
     license: str = "CC0-1.0"
     """Licence of the embedded data set's labels."""
+    base: str = ""
+    """Name of the modality that this one is a variant of, at another size; empty for a modality of its own."""
     suffix: str = ".npy"
     """Type of the files that `read` and `write` use."""
     has_pixel_stream: bool = False
@@ -138,10 +138,6 @@ class Modality(abc.ABC):
         return replace(
             self, layout=scaled_layout(self.layout, scale), tokenizer=scaled_tokenizer(self.tokenizer, scale)
         )
-
-    @abc.abstractmethod
-    def from_scene(self, scene: "Scene") -> Value:
-        """This modality's exact value in a scene that was made at `layout.size`."""
 
     @abc.abstractmethod
     def read(self, path: Path) -> Value:

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.scenes.world import THINGS
-
 PAD = "[PAD]"
 UNK = "[UNK]"
 SOS = "[SOS]"
@@ -28,7 +26,7 @@ COORDINATE_0_ID = SENTINEL_0_ID + NUM_SENTINELS
 """Id of ``v0=0``; ``v1=0`` follows `NUM_BINS` later, and so on."""
 
 CODES_ON_AXIS_0 = 512
-"""A learnt code below this is spelled on axis 0, and one from here on axis 1."""
+"""A learned code below this is spelled on axis 0, and one from here on axis 1."""
 
 NUM_SPELLED_CODES = CODES_ON_AXIS_0 + NUM_BINS
 """Size of the largest codebook whose codes can be spelled inside a text."""
@@ -117,11 +115,6 @@ COCO_CLASSES: tuple[str, ...] = (
 )
 """The 80 COCO classes in the order of their published ids, 4204 to 4283."""
 
-WORLD_CLASSES: tuple[str, ...] = tuple(sorted(THINGS.difference(COCO_CLASSES)))
-"""The countable classes of the embedded world that COCO does not have."""
-
-CLASS_NAMES = COCO_CLASSES + WORLD_CLASSES
-
 GRAMMAR_KEYWORDS: tuple[str, ...] = ("human", "pose", "global", "camera", "shape", "point", "polygon", "none")
 """Words of the grammars of poses and instances: one token each, whatever the texts that are trained on."""
 
@@ -129,32 +122,27 @@ _CONTROL_TOKEN = re.compile(r"\[(?:PAD|UNK|SOS|EOS|S_\d+)\]")
 
 
 def sentinel_token(index: int) -> str:
-    """Return the token that stands for the hidden span number ``index``."""
+    """The token that stands for the hidden span number ``index``."""
     return f"[S_{index}]"
 
 
 def sentinel_token_id(index: int) -> int:
-    """Return the id of ``sentinel(index)``."""
+    """The id of ``sentinel_token(index)``."""
     return SENTINEL_0_ID + index
 
 
 def coordinate_token(axis: int, value: int) -> str:
-    """Return the token of a number 0..999 on an axis 0..3, as in ``v0=12``."""
+    """The token of a number 0..999 on an axis 0..3, as in ``v0=12``."""
     return f"v{axis}={value}"
 
 
-def coordinate_token_id(axis: int, value: int) -> int:
-    """Return the id of ``coordinate(axis, value)``."""
-    return COORDINATE_0_ID + axis * NUM_BINS + value
-
-
 def coordinate_tokens(values: Iterable[int]) -> str:
-    """Return numbers on axes 0, 1, 2, ... in turn, as in ``v0=12 v1=5``."""
+    """Numbers on axes 0, 1, 2, ... in turn, as in ``v0=12 v1=5``."""
     return " ".join(coordinate_token(axis, value) for axis, value in enumerate(values))
 
 
 def code_tokens(codes: Iterable[int] | NDArray[np.int64]) -> str:
-    """Return learnt codes 0..1511 as tokens: ``v0=c`` below 512, and ``v1=c-512`` from there, as published."""
+    """Learned codes 0..1511 as tokens: ``v0=c`` below 512, and ``v1=c-512`` from there, as published."""
     return " ".join(
         coordinate_token(0, code) if code < CODES_ON_AXIS_0 else coordinate_token(1, code - CODES_ON_AXIS_0)
         for code in map(int, codes)
@@ -172,17 +160,17 @@ PUBLISHED_TOKENS: tuple[str, ...] = CONTROL_TOKENS + COORDINATE_TOKENS + COCO_CL
 """Tokens whose ids are those of the published tokenizer, in the order of their ids."""
 
 
-def special_tokens(class_names: Iterable[str] = WORLD_CLASSES) -> tuple[str, ...]:
-    """Return every token with a fixed id, in the order of ids: published, further class names, the grammars' words."""
+def special_tokens(class_names: Iterable[str]) -> tuple[str, ...]:
+    """Every token with a fixed id, in the order of ids: published, further class names, the grammars' words.
+
+    Args:
+        class_names: Classes of the data set; those that COCO has keep their published ids.
+    """
     known = set(PUBLISHED_TOKENS) | set(GRAMMAR_KEYWORDS)
     further = tuple(name for name in dict.fromkeys(name.lower() for name in class_names) if name not in known)
     return PUBLISHED_TOKENS + further + GRAMMAR_KEYWORDS
 
 
-SPECIAL_TOKENS = special_tokens()
-"""Tokens with a fixed id where the classes are COCO's and the embedded world's."""
-
-
 def strip_control_tokens(text: str) -> str:
-    """Return ``text`` without anything that reads as ``[EOS]``, ``[PAD]``, ``[UNK]``, ``[SOS]`` or a sentinel."""
+    """``text`` without anything that reads as ``[EOS]``, ``[PAD]``, ``[UNK]``, ``[SOS]`` or a sentinel."""
     return _CONTROL_TOKEN.sub(" ", text)

@@ -3,12 +3,14 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments.cli.main import parse_arguments
 from experiments.schema.load import find_config, load_config
 from modalities.conformance.check import assert_conforms
+from modalities.sources.scenes import scene_values
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -62,4 +64,6 @@ def test_the_plug_in_of_the_tutorial_conforms() -> None:
     # The entry point's module has a name, which a dataclass asks for.
     scope: dict[str, object] = {"__name__": "brightness_kit"}
     exec(compile(code, "adding_a_modality.md", "exec"), scope)
-    assert_conforms(scope["MODALITY"])  # type: ignore[arg-type]
+    modality: Any = scope["MODALITY"]
+    view: Any = scope["view"]
+    assert_conforms(modality, scene_values(modality, view))

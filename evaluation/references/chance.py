@@ -16,7 +16,6 @@ from modalities.vocabulary import sentinel_token_id
 from networks.batch import PaddedTokens
 from networks.fourm.heads import class_indices
 from networks.streams import Stream, StreamKind
-from networks.tokenizers.codec import Codec
 
 PRIOR_COUNTS = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0))
 """Weights of the plain unigram, in tokens, that the positional one is smoothed with; the data chooses."""
@@ -66,9 +65,9 @@ def fit_unigram(stream: Stream, split: EvalSplit, count: int) -> Unigram:
     return Unigram.from_counts(counts.view(positions, classes))
 
 
-def fit_unigrams(codec: Codec, split: EvalSplit, count: int) -> dict[str, Unigram]:
+def fit_unigrams(split: EvalSplit, count: int) -> dict[str, Unigram]:
     """The positional unigram of every stream that can be predicted."""
-    return {stream.name: fit_unigram(stream, split, count) for stream in codec.streams if stream.is_target}
+    return {stream.name: fit_unigram(stream, split, count) for stream in split.streams if stream.is_target}
 
 
 def chance_metrics(

@@ -14,7 +14,7 @@ from evaluation.samples import EvalSplit, index_batches
 from evaluation.scores import ROUND_TRIP_ROUTE, WELL_FORMED, Score, read_scores, write_scores
 from modalities.errors import DataError
 from modalities.storage.atomic import atomic_write_bytes
-from networks.tokenizers.codec import Codec, decode_dense, decode_sequences, is_dense
+from networks.tokenizers.codec import Codec
 
 SCORES_FILE, UNIGRAMS_FILE = "baselines.json", "unigrams.safetensors"
 
@@ -73,7 +73,7 @@ def measure_reference_levels(
     scores: list[Score] = []
     for name in codec.targets:
         scores += measure_round_trip(codec, name, training, held_out, config)
-    return ReferenceLevels(scores=tuple(scores), unigrams=fit_unigrams(codec, training, config.num_chance))
+    return ReferenceLevels(scores=tuple(scores), unigrams=fit_unigrams(training, config.num_chance))
 
 
 def measure_round_trip(
@@ -91,20 +91,21 @@ def measure_round_trip(
         column = held_out.tokens.read(indices, [name])[name]
         present_rows = [row for row, length in enumerate(column.lengths.tolist()) if length > 0]
         truth = [held_out.values[name][int(indices[row])] for row in present_rows]
-        if is_dense(codec, name):
-            values = decode_dense(codec, name, column.values[present_rows].flatten(1))
+        if codec.is_dense(name):
+            decoded = codec.decode(name, column.values[present_rows].flatten(1))
         else:
-            rows = [column.values[row, : int(column.lengths[row])].tolist() for row in present_rows]
-            decoded = decode_sequences(codec, name, rows)
-            values, well_formed = decoded.values, well_formed + sum(decoded.well_formed)
-        metric_set.update(values, truth)
+            decoded = codec.decode(
+                name, [column.values[row, : int(column.lengths[row])].tolist() for row in present_rows]
+            )
+        well_formed += sum(decoded.well_formed)
+        metric_set.update(decoded.values, truth)
     chance = chance_metrics(modality, training, measured_split, config.num_chance, config.batch_size)
     results = metric_set.compute()
     scores = [
         _round_trip_score(name, metric, metric_value, chance[metric].value, metric_set.num_samples)
         for metric, metric_value in results.items()
     ]
-    if not is_dense(codec, name):
+    if not codec.is_dense(name):
         well_formed_rate = MetricValue(
             value=well_formed / max(metric_set.num_samples, 1), unit="share", higher_is_better=True
         )
@@ -114,7 +115,7 @@ def measure_round_trip(
 
 def num_measured_samples(codec: Codec, name: str, held_out: EvalSplit, config: EvaluationConfig) -> int:
     """How many held-out samples of a modality are measured: fewer of sequences, which are slow to write."""
-    limit = config.num_samples if is_dense(codec, name) else min(config.num_samples, config.num_sequences)
+    limit = config.num_samples if codec.is_dense(name) else min(config.num_samples, config.num_sequences)
     return min(limit, held_out.num_samples)
 
 

@@ -10,12 +10,12 @@ from evaluation.config import EvaluationConfig
 from evaluation.report.tables import title_without_proxy
 from evaluation.samples import EvalSplit
 from evaluation.tasks.cross_entropy import input_stream, on_device
-from evaluation.tasks.routes import predict_values
+from evaluation.tasks.routes import predict_target
 from modalities.rendering.sheet import ContactSheet, Rendering, render_value
 from networks.fourm.model import FourM
 from networks.kernels.cpu import module_device
 from networks.masking.masker import select
-from networks.tokenizers.codec import Codec, decode_dense, decode_sequences, is_dense
+from networks.tokenizers.codec import Codec
 
 
 def render_predictions(codec: Codec, predictions: Mapping[str, Sequence[Any]]) -> dict[str, list[Rendering]]:
@@ -54,7 +54,7 @@ def validation_sheet(
     titles, columns = [codec.modalities[source].title], [_render_truth(codec, held_out, source, count)]
     for target in targets:
         modality = codec.modalities[target]
-        values, _ = predict_values(model, codec, context, target, config)
+        values = predict_target(model, codec, context, target, config).values
         titles += [modality.title, "predicted"]
         columns += [_render_truth(codec, held_out, target, count), [render_value(modality, value) for value in values]]
     model.train(was_training)
@@ -64,12 +64,12 @@ def validation_sheet(
 def render_round_trip(codec: Codec, held_out: EvalSplit, name: str, count: int) -> list[Rendering]:
     """The first samples as their own tokens tell them."""
     column = held_out.tokens.read(np.arange(count), [name])[name]
-    if is_dense(codec, name):
-        values = decode_dense(codec, name, column.values.flatten(1))
+    if codec.is_dense(name):
+        decoded = codec.decode(name, column.values.flatten(1))
     else:
         ids = [row[:length].tolist() for row, length in zip(column.values, column.lengths.tolist(), strict=True)]
-        values = decode_sequences(codec, name, ids).values
-    return [render_value(codec.modalities[name], value) for value in values]
+        decoded = codec.decode(name, ids)
+    return [render_value(codec.modalities[name], value) for value in decoded.values]
 
 
 def _route_sheet(

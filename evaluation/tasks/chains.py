@@ -15,7 +15,7 @@ from evaluation.report.tables import MetricRow
 from evaluation.samples import EvalSplit, index_batches
 from evaluation.scores import WELL_FORMED, chain_name, route_name
 from evaluation.tasks.cross_entropy import input_stream, on_device, token_losses
-from evaluation.tasks.routes import RouteEvaluator, predict_values, select_rows
+from evaluation.tasks.routes import RouteEvaluator, predict_target, select_rows
 from networks.batch import PaddedTokens
 from networks.fourm.model import Context, FourM
 from networks.generation.config import GenerationConfig
@@ -25,7 +25,7 @@ from networks.generation.predict import GREEDY
 from networks.generation.state import encoder_batch
 from networks.kernels.cpu import module_device
 from networks.masking.masker import select
-from networks.tokenizers.codec import Codec, is_dense
+from networks.tokenizers.codec import Codec
 
 GREEDY_PLAN = GenerationConfig(default=GREEDY, prompt_with_sentinel=False)
 
@@ -63,13 +63,13 @@ def _measure_chain(
         losses = token_losses(model, target_batch, context, target, reference_levels.unigrams[target])
         measured.loss_accumulator.add(losses, int(indices[0]))
         present = (samples[target].lengths > 0).cpu().numpy()
-        if not is_dense(codec, target):
+        if not codec.is_dense(target):
             present &= indices < config.num_sequences
         if present.any():
             row_mask = torch.from_numpy(present).to(device)
-            values, well_formed = predict_values(model, codec, select_rows(context, row_mask), target, config)
+            predicted = predict_target(model, codec, select_rows(context, row_mask), target, config)
             truth = [held_out.values[target][int(index)] for index in indices[present]]
-            measured.add(values, truth, well_formed)
+            measured.add(predicted, truth)
     return measured
 
 

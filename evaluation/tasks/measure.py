@@ -24,13 +24,13 @@ from evaluation.tasks.cross_entropy import (
     token_losses,
     whole_cross_entropy,
 )
-from evaluation.tasks.routes import RouteEvaluator, predict_values, select_rows
+from evaluation.tasks.routes import RouteEvaluator, predict_target, select_rows
 from networks.fourm.model import FourM
 from networks.kernels.cpu import module_device
 from networks.masking.masker import select
-from networks.tokenizers.codec import Codec, is_dense
+from networks.tokenizers.codec import Codec
 
-__all__ = ["ModelMeasurements", "ModelRef", "RouteEvaluator", "common_inputs", "measure_model", "predict_values"]
+__all__ = ["ModelMeasurements", "ModelRef", "RouteEvaluator", "common_inputs", "measure_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +108,13 @@ def measure_routes(
             losses = token_losses(model, target_batch, context, item.target, reference_levels.unigrams[item.target])
             item.loss_accumulator.add(losses, int(indices[0]))
             present = (column.lengths > 0).cpu().numpy()
-            if not is_dense(codec, item.target):
+            if not codec.is_dense(item.target):
                 present &= indices < config.num_sequences
             if present.any():
                 row_mask = torch.from_numpy(present).to(device)
-                values, well_formed = predict_values(model, codec, select_rows(context, row_mask), item.target, config)
+                predicted = predict_target(model, codec, select_rows(context, row_mask), item.target, config)
                 truth = [held_out.values[item.target][int(index)] for index in indices[present]]
-                item.add(values, truth, well_formed)
+                item.add(predicted, truth)
     return routes
 
 

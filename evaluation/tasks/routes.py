@@ -7,13 +7,12 @@ import torch
 
 from evaluation.config import EvaluationConfig
 from evaluation.metric_set import MetricSet
-from evaluation.references.chance import END_SENTINEL, START_SENTINEL
 from evaluation.references.round_trip import ReferenceLevels
 from evaluation.scores import WELL_FORMED, Score
 from evaluation.tasks.cross_entropy import LossAccumulator, ModelRef
 from networks.fourm.model import Context, FourM
-from networks.generation.predict import predict_grid, predict_sequence
-from networks.tokenizers.codec import Codec, decode_dense, decode_sequences, decode_soft, is_dense
+from networks.generation.predict import predict_values
+from networks.tokenizers.codec import Codec, DecodedValues
 
 
 class RouteEvaluator:
@@ -26,11 +25,11 @@ class RouteEvaluator:
         self.well_formed = 0
         self.example_predictions: list[Any] = []
 
-    def add(self, values: Sequence[Any], truth: Sequence[Any], well_formed: Sequence[bool]) -> None:
-        """Add predictions beside what is true."""
-        self.metric_set.update(values, truth)
-        self.well_formed += sum(well_formed)
-        self.example_predictions += values[: max(self.config.num_pictures - len(self.example_predictions), 0)]
+    def add(self, predicted: DecodedValues, truth: Sequence[Any]) -> None:
+        """Add a batch of predictions with their ground truth."""
+        self.metric_set.update(predicted.values, truth)
+        self.well_formed += sum(predicted.well_formed)
+        self.example_predictions += predicted.values[: max(self.config.num_pictures - len(self.example_predictions), 0)]
 
     def scores(self, model_ref: ModelRef, reference_levels: ReferenceLevels) -> list[Score]:
         """The target's metrics, how often the grammar was kept, and the cross-entropy."""
@@ -51,7 +50,7 @@ class RouteEvaluator:
             )
             for metric, metric_value in self.metric_set.compute().items()
         ]
-        if not is_dense(self.codec, self.target):
+        if not self.codec.is_dense(self.target):
             found.append(
                 Score(
                     arm=model_ref.arm,
@@ -69,24 +68,13 @@ class RouteEvaluator:
         return [*found, self.loss_accumulator.score(self.target, self.name, model_ref.arm, model_ref.seed)]
 
 
-def predict_values(
+def predict_target(
     model: FourM, codec: Codec, context: Context, target: str, config: EvaluationConfig
-) -> tuple[list[Any], list[bool]]:
-    """What the model says of ``target`` given what it has encoded, as values, and which of them are well-formed."""
-    if is_dense(codec, target):
-        prediction = predict_grid(model, context, target)
-        use_argmax = target in config.argmax
-        values = (
-            decode_dense(codec, target, prediction.ids)
-            if use_argmax
-            else decode_soft(codec, target, prediction.probabilities)
-        )
-        return values, [True] * len(values)
-    generated = predict_sequence(
-        model, context, target, start=START_SENTINEL, end=END_SENTINEL, max_tokens=config.max_tokens
+) -> DecodedValues:
+    """The model's prediction of ``target`` from an encoded context, decoded as the config says."""
+    return predict_values(
+        model, codec, context, target, use_argmax=target in config.argmax, max_tokens=config.max_tokens
     )
-    decoded = decode_sequences(codec, target, generated.ids)
-    return decoded.values, decoded.well_formed
 
 
 def select_rows(context: Context, row_mask: torch.Tensor) -> Context:

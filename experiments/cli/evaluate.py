@@ -22,12 +22,13 @@ from experiments.schema.load import find_config, load_config
 from experiments.stages.context import inference_device
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.store import TokenStore, write_tokens
 from lightning_modules.data.tokenize import tokenize_shard
 from modalities.errors import ConfigError, DataError
 from modalities.layouts import Dense
 from modalities.registry import Registry, default_registry
+from modalities.sources.open import open_source
 from modalities.spec import Modality
 from networks.streams import PIXELS_SUFFIX, Stream
 from networks.tokenizers.codec import Codec
@@ -108,19 +109,17 @@ def evaluate_model(
     loaded = load_model(folder)
     all_modalities = loaded.build_modalities(registry or default_registry())
     measurable, lines = _measurable_modalities(loaded, all_modalities, registry or default_registry())
-    codec = Codec(
-        modalities=measurable,
-        streams=tuple(stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable),
-        tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-        text_tokenizer=loaded.text_tokenizer,
-    )
+    codec = loaded.codec(registry or default_registry(), measurable)
     rendered = {
         name: item
         for name, item in all_modalities.items()
         if name in measurable or name + PIXELS_SUFFIX in loaded.model.index
     }
+    measurable_streams = tuple(
+        stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable
+    )
     input_streams = tuple(stream for stream in loaded.streams if stream.name.endswith(PIXELS_SUFFIX))
-    streams = tuple(dict.fromkeys((*codec.streams, *input_streams)))
+    streams = tuple(dict.fromkeys((*measurable_streams, *input_streams)))
     model_ref = ModelRef(arm=str(loaded.card.get("arm", "model")), seed=int(loaded.card.get("seed", 0)))
     device = inference_device(config)
     for item in codec.tokenizers.values():
@@ -146,7 +145,14 @@ def evaluate_model(
     scores = [*reference_levels.scores, *measured.scores]
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out / "scores.json", scores)
-    report = _report(str(model), f"{config.data.validation} {split} scenes", config, measurable, model_ref, scores)
+    report = _report(
+        str(model),
+        f"{config.data.validation} {split} {open_source(rendered).description}",
+        config,
+        measurable,
+        model_ref,
+        scores,
+    )
     return EvaluationOutput(table=summary_table(report), scores=out / "scores.json", lines=lines)
 
 
@@ -212,13 +218,13 @@ def _build_split(
     codec: Codec,
     progress: StatusCallback,
 ) -> EvalSplit:
-    """Scenes of a split, rendered and turned into tokens below ``folder``."""
-    progress(f"{count} {split} scenes")
-    render_shard(folder / "raw", modalities, split, range(count))
+    """Samples of a split, read from the source and turned into tokens below ``folder``."""
+    progress(f"{count} {split} samples")
+    write_shard(folder / "raw", modalities, open_source(modalities), split, range(count))
     raw = RawStore.open([folder / "raw"], modalities)
     tokenizable = RawStore.open([folder / "raw"], codec.modalities)
-    tokenize_shard(folder / "tokens", tokenizable, codec.tokenizers, loaded.text_tokenizer, loaded.fingerprints)
+    tokenize_shard(folder / "tokens", tokenizable, codec, loaded.fingerprints)
     for name in modalities:
         if name not in codec.modalities:
             write_tokens(folder / "tokens", name + PIXELS_SUFFIX, raw[name][:], "raw")
-    return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), num_samples=count)
+    return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), streams=streams, num_samples=count)

@@ -73,8 +73,8 @@ def generate_files(
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read or written.
     """
     loaded = load_model(find_model(model, arm, seed))
-    codec = _build_codecs(loaded, registry or default_registry())
-    targets = [resolve_target(name, codec) for name in request.targets]
+    codec = loaded.codec(registry or default_registry())
+    targets = [resolve_target(name, loaded.model, codec) for name in request.targets]
     for name in {*targets, *map(resolve_alias, request.sources)} & set(codec.modalities):
         loaded.require_tokenizers(codec.modalities[name])
     outcome = run_request(loaded.model, codec, request, progress)
@@ -109,15 +109,6 @@ def write_results(out: Path, codec: Codec, request: GenerationRequest, outcome: 
     return [*lines, f"{out / 'sheet.png'}"]
 
 
-def _build_codecs(loaded: LoadedModel, registry: Registry) -> Codec:
-    return Codec(
-        modalities=loaded.build_modalities(registry),
-        streams=loaded.streams,
-        tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-        text_tokenizer=loaded.text_tokenizer,
-    )
-
-
 def _write_target_files(
     out: Path, modality: Modality, values: Sequence[Any], drawings: Sequence[Rendering]
 ) -> list[dict[str, Any]]:
@@ -138,7 +129,7 @@ def _write_target_files(
 
 
 def _data_warning(loaded: LoadedModel, codec: Codec, targets: Sequence[str]) -> str:
-    data = loaded.card.get("data", "procedural scenes")
+    data = loaded.card.get("data", "data that its card does not name")
     warning = str(loaded.card.get("notice", f"This model was trained on {data}: what it makes of photographs is poor."))
     proxies = [name for name in targets if codec.modalities[name].provenance is Provenance.proxy]
     if proxies:

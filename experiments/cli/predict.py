@@ -12,8 +12,6 @@ import torch
 from rich.console import Console
 
 from evaluation.config import EvaluationConfig
-from evaluation.references.chance import START_SENTINEL
-from evaluation.tasks.routes import predict_values
 from experiments.cli.options import add_model_options, print_lines, split_names
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
@@ -24,6 +22,8 @@ from modalities.rendering.sheet import render_tile, render_value
 from modalities.spec import Modality, Provenance, SequenceModality, center_crop
 from modalities.storage.atomic import atomic_folder_update
 from networks.batch import PaddedTokens
+from networks.generation.predict import predict_values
+from networks.generation.state import FIRST_SENTINEL
 from networks.masking.masker import select
 from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
 from networks.tokenizers.codec import Codec
@@ -99,7 +99,7 @@ def predict_image(
     values = _predict_values(loaded, modalities, cropped_image, target_names)
     lines = _write_results(out, modalities, cropped_image, values)
     proxies = [name for name in target_names if modalities[name].provenance is Provenance.proxy]
-    data = loaded.card.get("data", "procedural scenes")
+    data = loaded.card.get("data", "data that its card does not name")
     warning = str(loaded.card.get("notice", f"This model was trained on {data}: its answers on photographs are poor."))
     if proxies:
         warning += f" {', '.join(proxies)} are proxies, not the features of the networks they are named after."
@@ -122,7 +122,6 @@ def _predict_values(
 ) -> dict[str, Any]:
     codec = Codec(
         modalities=modalities,
-        streams=loaded.streams,
         tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
         text_tokenizer=loaded.text_tokenizer,
     )
@@ -134,7 +133,9 @@ def _predict_values(
         for name in targets:
             inputs = {IMAGE_STREAM: pixels, **_sentinel_prompt(loaded.streams[loaded.model.index[name]])}
             context = loaded.model.encode(select(inputs, loaded.streams, inputs=list(inputs), targets=[]))
-            values[name] = predict_values(loaded.model, codec, context, name, EvaluationConfig())[0][0]
+            values[name] = predict_values(
+                loaded.model, codec, context, name, use_argmax=name in EvaluationConfig().argmax
+            ).values[0]
     return values
 
 
@@ -142,7 +143,7 @@ def _sentinel_prompt(target: Stream) -> dict[str, PaddedTokens]:
     """What published models are shown of a sequence that they are to write: the sentinel that it begins with."""
     if not target.published_name or target.kind is not StreamKind.sequence or not target.is_input:
         return {}
-    return {target.name: PaddedTokens(values=torch.tensor([[START_SENTINEL]]), lengths=torch.tensor([1]))}
+    return {target.name: PaddedTokens(values=torch.tensor([[FIRST_SENTINEL]]), lengths=torch.tensor([1]))}
 
 
 def _write_results(

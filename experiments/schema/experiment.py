@@ -57,6 +57,18 @@ class ExperimentConfig:
             if not values:
                 raise ConfigError(f"arms.{name} has no modality: name some, or a preset ({', '.join(PRESETS)}).")
 
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        unused = {
+            f"resolutions.{name}": f"no arm names {name}"
+            for name in self.resolutions
+            if name not in self.all_modalities
+        }
+        devices = max(self.executor.devices, self.tokenizer_training.devices)
+        if devices == 1 and self.executor.strategy != "auto":
+            unused["executor.strategy"] = "executor.devices=1 and tokenizer_training.devices=1 need no strategy"
+        return unused
+
     def arm_modalities(self, name: str) -> tuple[str, ...]:
         """The modalities of an arm, presets spelled out, each once."""
         names = [item for entry in self.arms[name] for item in PRESETS.get(entry, (entry,))]

@@ -1,17 +1,21 @@
 """Settings from YAML files and overrides."""
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from experiments.schema.describe import describe_settings
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.unused import refuse_unused, warn_of_unused
 from modalities.errors import ConfigError, UnknownNameError
+from modalities.presets import PRESETS
 from modalities.registry import Registry
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.serialization import from_plain
@@ -25,7 +29,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
     """The experiment of a YAML file, with ``key=value`` overrides.
 
     Raises:
-        ConfigError: A key is unknown, or a value is of the wrong type or out of range.
+        ConfigError: A key is unknown, a value is of the wrong type or out of range, or an override has no effect.
     """
     merged = OmegaConf.structured(ExperimentConfig)
     # Arms are replaced, not merged into the default ones.
@@ -45,9 +49,18 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
             first = str(error).strip().splitlines()[0]
             raise ConfigError(f"{origin}: {error.full_key or 'value'}: {first}.") from None
     try:
-        return from_plain(ExperimentConfig, OmegaConf.to_container(merged, resolve=True, enum_to_str=True))
+        config = from_plain(ExperimentConfig, OmegaConf.to_container(merged, resolve=True, enum_to_str=True))
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(str(error).strip().splitlines()[0]) from None
+    *files, (_, overridden) = sources
+    refuse_unused(config, _plain(overridden))
+    for origin, values in files:
+        warn_of_unused(config, origin, _plain(values))
+    return config
+
+
+def _plain(values: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(values))
 
 
 def find_config(name: str) -> Path:
@@ -87,6 +100,7 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
     Raises:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
+    _check_reserved(config, registry)
     known = {*registry, *config.resolutions}
     evaluation_config, streams = config.evaluation, known | {name + PIXELS_SUFFIX for name in known}
     _check_known("modality in evaluation.routes", evaluation_config.routes, known)
@@ -110,6 +124,21 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
         )
 
 
+def _check_reserved(config: ExperimentConfig, registry: Registry) -> None:
+    """Refuse modalities whose names mean something else: a preset, or the pixels of another modality."""
+    for arm, entries in config.arms.items():
+        for name in entries:
+            if name in PRESETS and (name in registry or name in config.resolutions):
+                origin = registry.origin(name) if name in registry else f"resolutions.{name}"
+                raise ConfigError(f"arms.{arm}: {name!r} is a preset and a modality of {origin}; rename the modality.")
+    for name in config.all_modalities:
+        if name.endswith(PIXELS_SUFFIX):
+            stem = name.removesuffix(PIXELS_SUFFIX)
+            raise ConfigError(
+                f"{name!r} is no name for a modality: it is that of the pixel stream of {stem!r}; rename it."
+            )
+
+
 def _check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
@@ -128,11 +157,23 @@ def _read_yaml(path: Path) -> Any:
 def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
     for item in overrides:
         if "=" not in item:
-            raise ConfigError(f"Override {item!r} is not of the form key=value.")
+            raise ConfigError(f"Override {item!r} is not of the form key=value; quote a value that has spaces.")
+        try:
+            OmegaConf.from_dotlist([item])
+        except Exception as error:
+            raise ConfigError(f"Override {item!r} is not YAML behind its '='. {_yaml_hint(item)}") from error
+    return OmegaConf.from_dotlist(list(overrides))
+
+
+def _yaml_hint(override: str) -> str:
+    """What to write in place of an override whose value is not YAML."""
+    key, _, value = override.partition("=")
+    spaced = f"{key}={re.sub(r':(?! )', ': ', value)}"
     try:
-        return OmegaConf.from_dotlist(list(overrides))
-    except Exception as error:
-        raise ConfigError(f"The overrides cannot be read: {str(error).splitlines()[0]}.") from error
+        OmegaConf.from_dotlist([spaced])
+    except Exception:
+        return "Brackets and quotes come in pairs, as in 'arms={mine: [rgb, depth]}'."
+    return f"A colon is followed by a space: {shlex.quote(spaced)}."
 
 
 def _unknown_key(error: ConfigKeyError, origin: str) -> str:

@@ -39,7 +39,12 @@ class ResolutionConfig:
         assert isinstance(scaled.tokenizer, ViTVQ)
         title = f"{base.title} {self.size} × {self.size}"
         return replace(
-            scaled, name=name, title=title, tokenizer=replace(scaled.tokenizer, name=name), has_pixel_stream=False
+            scaled,
+            name=name,
+            base=self.base,
+            title=title,
+            tokenizer=replace(scaled.tokenizer, name=name),
+            has_pixel_stream=False,
         )
 
 

@@ -17,6 +17,12 @@ PRECISIONS = (
 )
 """Lightning's names of the arithmetic."""
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+"""Lightning's names of devices."""
+
+STRATEGIES = ("auto", "ddp")
+"""Lightning's names of the strategies that stages can train with; auto is ddp on several devices."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -51,7 +57,7 @@ class TokenizerTrainingConfig:
 
     def __post_init__(self) -> None:
         _check_at_least(1, "tokenizer_training", self, "batch_size", "max_rows", "val_rows", "devices")
-        _check_precision("tokenizer_training", self.precision)
+        _check_choice("tokenizer_training.precision", self.precision, PRECISIONS)
         for name, steps in self.steps.items():
             if steps < 1:
                 raise ConfigError(f"tokenizer_training.steps.{name} must be at least 1, got {steps}.")
@@ -93,7 +99,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _check_at_least(1, "training", self, "batch_size", "accumulate", "val_every", "val_batches", "log_every")
         _check_at_least(0, "training", self, "pictures_every", "num_workers", "checkpoint_minutes")
-        _check_precision("training", self.precision)
+        _check_choice("training.precision", self.precision, PRECISIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +120,8 @@ class ExecutorConfig:
     def __post_init__(self) -> None:
         _check_at_least(1, "executor", self, "devices")
         _check_at_least(0, "executor", self, "workers", "threads")
+        _check_choice("executor.accelerator", self.accelerator, ACCELERATORS)
+        _check_choice("executor.strategy", self.strategy, STRATEGIES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +140,6 @@ def _check_at_least(minimum: int, section: str, config: Any, *names: str) -> Non
             raise ConfigError(f"{section}.{name} must be at least {minimum}, got {value}.")
 
 
-def _check_precision(section: str, value: str) -> None:
-    if value not in PRECISIONS:
-        raise ConfigError(f"{section}.precision must be one of {', '.join(PRECISIONS)}, got {value!r}.")
+def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{setting} must be one of {', '.join(choices)}, got {value!r}.")

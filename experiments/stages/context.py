@@ -144,24 +144,23 @@ UNK_ID = 1
 assert UNK == "[UNK]"
 
 
-def build_codecs(context: StageContext, names: Sequence[str]) -> Codec:
-    """All that turns tokens of some modalities into values and back."""
-    text = load_text_tokenizer(context)
+def build_codec(context: StageContext, names: Sequence[str]) -> Codec:
+    """Encoder and decoder of some modalities."""
     return Codec(
         modalities={name: context.modalities[name] for name in names},
-        streams=build_streams(context, names, text),
         tokenizers={name: item.tokenizer for name, item in load_tokenizers(context, names).items()},
-        text_tokenizer=text,
+        text_tokenizer=load_text_tokenizer(context),
     )
 
 
-def open_eval_split(context: StageContext, split: str, codec: Codec) -> EvalSplit:
-    """A split as evaluation reads it."""
-    values = open_raw_split(context, split, list(codec.modalities))
-    tokens = open_token_store(context, split, codec.streams)
+def open_eval_split(context: StageContext, split: str, names: Sequence[str]) -> EvalSplit:
+    """The values and tokens of some modalities in a split."""
+    values = open_raw_split(context, split, names)
+    streams = build_streams(context, names, load_text_tokenizer(context))
+    tokens = open_token_store(context, split, streams)
     if values.num_samples != len(tokens):
         raise DataError(f"The {split} split has {values.num_samples} raw samples but {len(tokens)} token samples.")
-    return EvalSplit(values=values, tokens=tokens, num_samples=len(tokens))
+    return EvalSplit(values=values, tokens=tokens, streams=streams, num_samples=len(tokens))
 
 
 def base_trainer_kwargs(config: ExperimentConfig) -> dict[str, Any]:

@@ -31,7 +31,6 @@ def run_generation(context: StageContext) -> None:
     gallery_data = GalleryData(
         codec=Codec(
             modalities={name: context.modalities[name] for name in loaded.modalities},
-            streams=loaded.streams,
             tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
             text_tokenizer=loaded.text_tokenizer,
         ),

@@ -1,7 +1,5 @@
 """The plan of an experiment: its stages, and what decides the result of each."""
 
-import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,8 @@ from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.plan import ModalityPart, Stage, StagePlan
 from experiments.stages.warm_start import WarmStart, load_warm_start
 from modalities.kinds.sequences import FreeTextModality
+from modalities.sources.base import module_digest, require_modalities
+from modalities.sources.open import open_source
 from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
 from modalities.storage.serialization import to_plain
 
@@ -20,8 +20,10 @@ def build_stage_plan(config: ExperimentConfig, modalities: Mapping[str, Modality
     Data and tokenizers cover the modalities of all arms and are made once; a model is made for each arm and seed. A
     modality more or less makes data and tokens anew, but no tokenizer and no model that has nothing to do with it.
     """
+    source = open_source(modalities)
+    require_modalities(source, modalities.values())
     params = {
-        name: [type(item).__qualname__, to_plain(item), *plugin_file_hashes(type(item))]
+        name: [type(item).__qualname__, to_plain(item), *plugin_file_hashes(type(item)), source.fingerprint(item)]
         for name, item in modalities.items()
     }
     start = load_warm_start(config.training.start_from, tokenizer_tasks(modalities))
@@ -189,14 +191,12 @@ def _tokenizer_stage_names(modalities: Mapping[str, Modality], names: Sequence[s
 
 
 def plugin_file_hashes(modality: type) -> list[str]:
-    """A digest of each file that a modality from elsewhere is written in, so that an edited one makes new results.
+    """A digest of each file in which classes of a modality from elsewhere are written: an edited one makes new results.
 
     Those of this package are told apart by `STAGE_VERSIONS`.
     """
-    modules = {kind.__module__ for kind in modality.__mro__} - {"builtins"}
-    own = {name for name in modules if name.partition(".")[0] not in ("modalities", *sys.stdlib_module_names)}
-    files = [getattr(sys.modules.get(name), "__file__", None) for name in sorted(own)]
-    return [hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in files if file and Path(file).is_file()]
+    modules = sorted({kind.__module__ for kind in modality.__mro__})
+    return [digest for digest in map(module_digest, modules) if digest]
 
 
 def required_tokenizers(modalities: Mapping[str, Modality], names: Sequence[str]) -> list[str]:

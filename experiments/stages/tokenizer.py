@@ -29,13 +29,13 @@ from lightning_modules.callbacks.progress import ProgressReporter
 from lightning_modules.checkpoints.model import TOKENIZERS_FOLDER
 from lightning_modules.checkpoints.tokenizer import QualityMetric, TokenizerCard, save_tokenizer
 from lightning_modules.data.loading import RowDataModule
-from lightning_modules.data.tokenize import encode_rows
 from lightning_modules.optim import TokenizerOptimConfig
 from lightning_modules.tokenizer import TokenizerModule
 from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import MetricInfo, Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
 from networks.kernels.cpu import module_device
+from networks.tokenizers.codec import encode_rows
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 
 log = logging.getLogger(__name__)

@@ -20,14 +20,13 @@ from experiments.stages.context import (
     TEXT_TOKENIZER_FILE,
     StageContext,
     base_trainer_kwargs,
-    build_codecs,
+    build_codec,
     build_run_logger,
     build_streams,
     inference_device,
     leave_process_group,
     lightning_strategy,
     load_text_tokenizer,
-    load_tokenizers,
     move_contents_up,
     open_eval_split,
     open_raw_split,
@@ -43,13 +42,14 @@ from lightning_modules.callbacks.pictures import PredictionImageCallback
 from lightning_modules.callbacks.progress import ProgressReporter
 from lightning_modules.checkpoints.model import load_model, save_model
 from lightning_modules.data.loading import FourMDataModule
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.tokenize import tokenize_shard
 from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense
 from modalities.rendering.sheet import write_renderings
+from modalities.sources.open import open_source
 from modalities.spec import Provenance
 from networks.masking.masker import Masker
 from networks.pretrained.warm_start import adopt
@@ -61,15 +61,16 @@ METADATA_FILE = "facts.json"
 
 
 def run_data(context: StageContext) -> None:
-    """Render one shard of scenes."""
+    """Write the raw values of one shard of samples."""
     run_args = context.stage.run_args
     sample_indices = range(run_args["first"], run_args["end"])
-    render_shard(
+    write_shard(
         context.folder / "raw",
         context.modalities,
+        open_source(context.modalities),
         run_args["split"],
         sample_indices,
-        lambda done: context.report_progress(done, 0.0, "scenes"),
+        lambda done: context.report_progress(done, 0.0, "samples"),
     )
     move_contents_up(context)
 
@@ -83,7 +84,9 @@ def run_text(context: StageContext) -> None:
     names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
     raw = open_raw_split(context, "train", names)
     texts = [text for name in names for text in raw[name][:] if text]
-    (context.folder / TEXT_TOKENIZER_FILE).write_text(TextTokenizer.train(texts).to_json())
+    (context.folder / TEXT_TOKENIZER_FILE).write_text(
+        TextTokenizer.train(texts, open_source(context.modalities).class_names).to_json()
+    )
 
 
 def run_tokens(context: StageContext) -> None:
@@ -91,14 +94,12 @@ def run_tokens(context: StageContext) -> None:
     raw = RawStore.open(
         [next(path for name, path in context.inputs.items() if name.startswith("data/"))], context.modalities
     )
-    text, trained_tokenizers = load_text_tokenizer(context), load_tokenizers(context, list(context.modalities))
-    fingerprints = stream_fingerprints(context, list(context.modalities))
+    names = list(context.modalities)
     tokenize_shard(
         context.folder,
         raw,
-        {name: item.tokenizer for name, item in trained_tokenizers.items()},
-        text,
-        fingerprints,
+        build_codec(context, names),
+        stream_fingerprints(context, names),
         first=context.stage.run_args["first"],
         progress=lambda done: context.report_progress(done, 0.0, "modalities"),
     )
@@ -165,8 +166,9 @@ def _load_initial_weights(context: StageContext, module: FourMModule) -> None:
 
 def run_baselines(context: StageContext) -> None:
     """Measure every bound and chance level."""
-    codec = build_codecs(context, list(context.modalities))
-    train, held_out = open_eval_split(context, "train", codec), open_eval_split(context, "validation", codec)
+    names = list(context.modalities)
+    codec = build_codec(context, names)
+    train, held_out = open_eval_split(context, "train", names), open_eval_split(context, "validation", names)
     measure_reference_levels(codec, train, held_out, context.config.evaluation).save(context.folder)
 
 
@@ -174,7 +176,8 @@ def run_evaluation(context: StageContext) -> None:
     """Measure one model."""
     config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
     loaded = load_model(context.inputs[f"model/{arm}/{seed}"])
-    codec = build_codecs(context, list(config.arm_modalities(arm)))
+    names = list(config.arm_modalities(arm))
+    codec = build_codec(context, names)
     all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
     shared_inputs = common_inputs(
         {
@@ -186,7 +189,7 @@ def run_evaluation(context: StageContext) -> None:
     measured = measure_model(
         model,
         codec,
-        open_eval_split(context, "validation", codec),
+        open_eval_split(context, "validation", names),
         ReferenceLevels.load(context.inputs["baselines"]),
         shared_inputs,
         ModelRef(arm=arm, seed=seed),
@@ -217,8 +220,9 @@ def _picture_callback(context: StageContext) -> Callable[[LightningModule, int],
 
     They are made from RGB, or in an arm without it from the first grid.
     """
-    codec = build_codecs(context, list(context.config.arm_modalities(context.stage.run_args["arm"])))
-    held_out = open_eval_split(context, "validation", codec)
+    names = list(context.config.arm_modalities(context.stage.run_args["arm"]))
+    codec = build_codec(context, names)
+    held_out = open_eval_split(context, "validation", names)
     grids = [name for name, item in codec.modalities.items() if isinstance(item.layout, Dense)]
     source = "rgb" if "rgb" in grids else next(iter(grids), None)
     targets = [name for name in context.config.training.pictures_of if name in codec.modalities and name != source]
@@ -237,6 +241,7 @@ def _save_model(
     context: StageContext, module: FourMModule, text: TextTokenizer, history: Any, previous_seconds: float
 ) -> None:
     names = context.config.arm_modalities(context.stage.run_args["arm"])
+    source = open_source(context.modalities)
     proxies = [name for name in names if context.modalities[name].provenance is Provenance.proxy]
     card = {
         "arm": context.stage.run_args["arm"],
@@ -244,7 +249,7 @@ def _save_model(
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "tokens_seen": module.tokens_seen,
         "steps": context.config.steps,
-        "data": f"{context.config.data.train} procedural scenes of {context.config.scale.size} pixels",
+        "data": f"{context.config.data.train} {source.description} of {context.config.scale.size} pixels",
         "proxies": proxies,
     }
     save_model(

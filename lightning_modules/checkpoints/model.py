@@ -5,13 +5,12 @@ A model that was imported may lack tokenizers; then what needs one says so.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.checkpoints.published import SafetensorsFile
-from lightning_modules.checkpoints.safetensors import write_safetensors
+from lightning_modules.checkpoints.safetensors import SafetensorsFile, write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
@@ -23,6 +22,7 @@ from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM
 from networks.streams import Stream
+from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 
 WEIGHTS_FILE, CONFIG_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, TOKENIZERS_FOLDER = (
@@ -70,6 +70,22 @@ class LoadedModel:
         """
         return {name: self._build_modality(name, registry) for name in self.modalities}
 
+    def codec(self, registry: Registry, names: Collection[str] | None = None) -> Codec:
+        """Encoder and decoder of the model's modalities.
+
+        Args:
+            names: Some of the modalities; None for all.
+
+        Raises:
+            UnknownNameError: A modality is not installed.
+        """
+        modalities = self.build_modalities(registry)
+        return Codec(
+            modalities={name: item for name, item in modalities.items() if names is None or name in names},
+            tokenizers={name: item.tokenizer for name, item in self.tokenizers.items()},
+            text_tokenizer=self.text_tokenizer,
+        )
+
     def missing_option(self, modality: Modality) -> str | None:
         """What is not in the folder and reading or writing the modality needs, as the option that would have it."""
         learned = learned_tokenizer(modality)
@@ -96,7 +112,9 @@ class LoadedModel:
         variant = self.variants.get(name)
         if variant is None:
             return registry[name].scaled(self.scale)
-        return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
+        return replace(
+            registry[variant.base], name=name, base=variant.base, layout=variant.layout, tokenizer=variant.tokenizer
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,12 @@ Only safetensors are read; nothing is ever unpickled.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
+from lightning_modules.checkpoints.safetensors import SafetensorsFile
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense
 from modalities.storage.serialization import from_plain
@@ -32,57 +30,6 @@ EXPORT_METADATA_KEY = "fourm_lab"
 """Key of a file's metadata under which an exported model says what the published config cannot."""
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
-
-
-MAX_MAPPED_BYTES = 1 << 28
-"""Bytes that are read through one mapping of a file; mapped pages count as memory until the mapping is gone."""
-
-
-class SafetensorsFile:
-    """The tensors of a safetensors file, each read when it is asked for."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the file.
-
-        Raises:
-            CheckpointError: It cannot be read.
-        """
-        self._path = path
-        self._mapped_bytes = 0
-        try:
-            self._file = self._open()
-            self._names = list(self._file.keys())
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from error
-
-    def _open(self) -> Any:
-        # The library has no types.
-        return safe_open(self._path, framework="pt")
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the file says beside its tensors."""
-        return dict(self._file.metadata() or {})
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in set(self._names)
-
-    def __getitem__(self, name: str) -> Tensor:
-        try:
-            if self._mapped_bytes > MAX_MAPPED_BYTES:
-                self._file, self._mapped_bytes = self._open(), 0
-            tensor: Tensor = self._file.get_tensor(name)
-            self._mapped_bytes += tensor.numel() * tensor.element_size()
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"The tensor {name!r} of {self._path} cannot be read: {error}.") from error
-        return tensor
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape, without reading it."""
-        return tuple(self._file.get_slice(name).get_shape())
 
 
 @dataclass(frozen=True, kw_only=True)

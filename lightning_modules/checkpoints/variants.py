@@ -77,7 +77,9 @@ def check_tokenizer_fits(task: TokenizerTask, stream: Stream) -> None:
 
 
 def _variant_modality(variant: ModalityVariant, name: str, registry: Registry) -> Modality:
-    return replace(registry[variant.base], name=name, layout=variant.layout, tokenizer=variant.tokenizer)
+    return replace(
+        registry[variant.base], name=name, base=variant.base, layout=variant.layout, tokenizer=variant.tokenizer
+    )
 
 
 def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVariant:

@@ -1,7 +1,7 @@
 """Raw values on disk: what tokenizers are trained on and what predictions are held against."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -10,36 +10,36 @@ import numpy as np
 
 from lightning_modules.data.shards import ShardColumn, read_column, read_manifest, write_column, write_manifest
 from modalities.errors import DataError
-from modalities.layouts import Dense
-from modalities.scenes.scene import Scene, make_scene
-from modalities.scenes.world import split_seed
+from modalities.sources.base import Source, require_modalities, select_keys
 from modalities.spec import Modality, SequenceModality
 from modalities.storage.atomic import atomic_folder
 
-DEFAULT_SCENE_SIZE = 224
-"""Side of scenes that no grid is taken from."""
 
-
-def render_shard(
-    folder: Path, modalities: Mapping[str, Modality], split: str, scene_numbers: Sequence[int], progress: Any = None
+def write_shard(
+    folder: Path,
+    modalities: Mapping[str, Modality],
+    source: Source,
+    split: str,
+    sample_indices: range,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Render scenes ``numbers`` of ``split`` and write the value of every modality, whole or not at all."""
-    size = next(
-        (item.layout.size for item in modalities.values() if isinstance(item.layout, Dense)), DEFAULT_SCENE_SIZE
-    )
+    """Read samples of a split from a source and write the value of every modality, atomically.
+
+    Args:
+        sample_indices: Which of the split's samples, counted in the order of `Source.keys`.
+        progress: Receives the fraction that is read, every 16 samples.
+
+    Raises:
+        DataError: The source lacks a modality or has fewer samples, or the folder cannot be written.
+    """
+    require_modalities(source, modalities.values())
     values: dict[str, list[Any]] = {name: [] for name in modalities}
-    for done, number in enumerate(scene_numbers):
-        scenes: dict[int, Scene] = {}
+    for done, key in enumerate(select_keys(source, split, sample_indices)):
         for name, modality in modalities.items():
-            side = modality.layout.size if isinstance(modality.layout, Dense) else size
-            if side not in scenes:
-                scenes[side] = make_scene(split_seed(split, number), size=side)
-            values[name].append(modality.from_scene(scenes[side]))
+            values[name].append(source.read(key, modality))
         if progress is not None and done % 16 == 0:
-            progress(done / len(scene_numbers))
-    write_raw(
-        folder, modalities, values, {"split": split, "numbers": [int(scene_numbers[0]), int(scene_numbers[-1]) + 1]}
-    )
+            progress(done / len(sample_indices))
+    write_raw(folder, modalities, values, {"split": split, "numbers": [sample_indices.start, sample_indices.stop]})
 
 
 def write_raw(

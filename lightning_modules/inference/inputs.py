@@ -10,17 +10,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lightning_modules.data.tokenize import encode_values
 from modalities.errors import DataError, UnknownNameError
 from modalities.layouts import Dense, Embeddings, Text
-from modalities.spec import Crop, Modality, SequenceModality, center_crop, learned_tokenizer
+from modalities.spec import Crop, Modality, SequenceModality, center_crop
 from modalities.vocabulary import EOS_ID
 from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.inputs import ConditionInput
 from networks.masking.spans import is_sentinel
 from networks.streams import PIXELS_SUFFIX, StreamKind
-from networks.tokenizers.codec import Codec, tokenizer_for
+from networks.tokenizers.codec import Codec
 
 MASK_THRESHOLD = 128
 """A mask's pixel from this level on is to be generated anew."""
@@ -79,8 +78,7 @@ def _sequence_ids(codec: Codec, modality: SequenceModality, source: UserInput, p
     if path.suffix == modality.suffix and path.is_file():
         value = modality.read(path)
         prepared.values[modality.name] = value
-        tokenizer = tokenizer_for(codec, modality.name) if learned_tokenizer(modality) else None
-        written = encode_values(modality, [value], tokenizer, codec.text_tokenizer, seed=0, first=0)[0]
+        written = codec.encode(modality.name, [value])[0]
         assert written is not None
         return [int(token) for token in written]
     prepared.texts[modality.name] = source.value
@@ -114,7 +112,7 @@ def _prepare_dense(
         vectors = np.asarray(value, dtype=np.float32)
         prepared.condition_inputs[name] = ConditionInput(tokens=_repeat(vectors, num, len(vectors)))
         return
-    ids = encode_values(modality, [value], tokenizer_for(codec, name), codec.text_tokenizer, seed=0, first=0)[0]
+    ids = codec.encode(name, [value])[0]
     assert ids is not None
     flat = np.asarray(ids, dtype=np.int64).ravel()
     prepared.condition_inputs[name] = ConditionInput(tokens=_repeat(flat, num, len(flat)), known=known)

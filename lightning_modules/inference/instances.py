@@ -19,7 +19,7 @@ from networks.generation.config import GenerationConfig
 from networks.generation.generate import generate
 from networks.generation.inputs import ConditionInput
 from networks.generation.state import FIRST_SENTINEL
-from networks.tokenizers.codec import Codec, decode_sequences
+from networks.tokenizers.codec import Codec
 
 INSTANCES = "sam_instances"
 SAME_INSTANCE_IOU = 0.7
@@ -48,7 +48,7 @@ def dense_instances(
     inputs = {name: repeat_sample(item, len(queries)) for name, item in conditions.items() if name != INSTANCES}
     inputs[INSTANCES] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
     written = generate(model, inputs, [INSTANCES], plan, generator)[INSTANCES].rows()
-    found = decode_sequences(codec, INSTANCES, written).values
+    found = codec.decode(INSTANCES, written).values
     return merge_instances(np.concatenate(found))
 
 

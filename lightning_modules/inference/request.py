@@ -18,7 +18,7 @@ from networks.generation.generate import generate_iter
 from networks.generation.inputs import ConditionInput
 from networks.generation.state import KnownTokens
 from networks.streams import PIXELS_SUFFIX, StreamKind
-from networks.tokenizers.codec import Codec, decode_dense, decode_sequences, is_dense
+from networks.tokenizers.codec import Codec
 
 ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
 """Short names that a request may use."""
@@ -77,7 +77,7 @@ def run_request(
     Raises:
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read.
     """
-    targets = [resolve_target(name, codec) for name in request.targets]
+    targets = [resolve_target(name, model, codec) for name in request.targets]
     targets = sort_targets(targets) if request.is_ordered else targets
     sources = {resolve_alias(name): source for name, source in request.sources.items()}
     if request.num < 1:
@@ -85,7 +85,7 @@ def run_request(
     prepared = prepare_user_inputs(model, codec, sources, targets, request.num)
     plan = build_generation_plan(
         request.settings,
-        codec.streams,
+        model.streams,
         targets,
         from_image=has_full_image(prepared.condition_inputs, model),
         resolve_stream=lambda name: _condition_stream(resolve_alias(name), prepared),
@@ -105,7 +105,7 @@ def resolve_alias(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-def resolve_target(name: str, codec: Codec) -> str:
+def resolve_target(name: str, model: FourM, codec: Codec) -> str:
     """The target that is meant by ``name``.
 
     Raises:
@@ -113,7 +113,7 @@ def resolve_target(name: str, codec: Codec) -> str:
         GenerationError: It is an input only.
     """
     full = resolve_alias(name)
-    targets = [stream.name for stream in codec.streams if stream.is_target]
+    targets = [stream.name for stream in model.streams if stream.is_target]
     if full in targets:
         return full
     if full in codec.modalities:
@@ -158,6 +158,4 @@ def _condition_stream(name: str, prepared: PreparedInputs) -> str:
 
 @torch.no_grad()
 def _decode_values(codec: Codec, name: str, part: KnownTokens) -> list[Any]:
-    if is_dense(codec, name):
-        return decode_dense(codec, name, part.ids)
-    return decode_sequences(codec, name, part.rows()).values
+    return codec.decode(name, part.ids if codec.is_dense(name) else part.rows()).values

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,14 @@ from modalities.geometry.boxes import (
     draw_box,
     is_valid_box,
     sort_by_upper_left,
-    visible_boxes,
 )
 from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.labels import BOX_CLASSES
 from modalities.layouts import Text
 from modalities.metrics.detection import bounding_box_metrics, box_f1
 from modalities.spec import Crop, MetricInfo, Parsed
 from modalities.tokenizer_specs import WordPiece
-from modalities.vocabulary import CLASS_NAMES, coordinate_tokens
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
+from modalities.vocabulary import coordinate_tokens
 
 _RENDER_SIZE = 224
 _BACKGROUND = (238, 238, 234)
@@ -39,12 +36,8 @@ class BoundingBoxes(RecordModality):
 
     min_score: float = 0.6
     """Boxes of which the detector is less sure are not spelled."""
-    class_names: tuple[str, ...] = CLASS_NAMES
+    class_names: tuple[str, ...] = BOX_CLASSES
     """Names that a text may use; empty for any."""
-
-    def from_scene(self, scene: "Scene") -> tuple[Box, ...]:
-        """The boxes of the scene's things and people of which enough can be seen."""
-        return visible_boxes(scene)
 
     def to_json(self, value: Sequence[Box]) -> Any:
         """A list of objects with box, class_name and score."""

@@ -1,26 +1,10 @@
 """Captions: what a person would say of the image."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Text
 from modalities.tokenizer_specs import WordPiece
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caption(FreeTextModality):
-    """A sentence about the image."""
-
-    def from_scene(self, scene: "Scene") -> str:
-        """The scene's caption."""
-        return scene.caption
-
-
-MODALITY = Caption(
+MODALITY = FreeTextModality(
     name="caption",
     title="Caption",
     layout=Text(max_tokens=256),

@@ -2,24 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modalities.kinds.sequences import RecordModality, TokenReader
-from modalities.labellers.palette import dominant_colors
+from modalities.labellers.palette import MAX_COLORS
 from modalities.layouts import KeepScheme, Text
 from modalities.metrics.text import palette_metrics
 from modalities.spec import Crop, MetricInfo, Parsed
 from modalities.tokenizer_specs import WordPiece
 from modalities.vocabulary import coordinate_token
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
-MAX_COLORS = 7
-"""Most colours of a palette."""
 
 Color = tuple[int, int, int]
 
@@ -29,10 +23,6 @@ _SWATCH_SIZE = 64
 @dataclass(frozen=True, kw_only=True)
 class ColorPalette(RecordModality):
     """Leading colours. A value is a tuple of one to seven (r, g, b), 0..255, the commonest first."""
-
-    def from_scene(self, scene: "Scene") -> tuple[Color, ...]:
-        """The seven leading colours of the scene's picture."""
-        return _to_colors(dominant_colors(scene.rgb, MAX_COLORS))
 
     def to_json(self, value: Sequence[Color]) -> Any:
         """A list of [r, g, b]."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -13,7 +12,6 @@ from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import depth_metrics
 from modalities.rendering.colors import sequential_colors
-from modalities.scenes.world import MAX_DEPTH
 from modalities.spec import Crop, MetricInfo
 from modalities.storage.files import (
     check_shape,
@@ -25,9 +23,6 @@ from modalities.storage.files import (
     write_image,
 )
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 Meters = Float32[np.ndarray, "h w"]
 
@@ -44,12 +39,8 @@ class Depth(ImageModality):
 
     near: float = 0.1
     """Metres that the tokenizer's range begins at; nearer is cut to it."""
-    far: float = MAX_DEPTH
+    far: float = 12.0
     """Metres that it ends at."""
-
-    def from_scene(self, scene: "Scene") -> Meters:
-        """The scene's depth."""
-        return scene.depth
 
     def read(self, path: Path) -> Meters:
         """The metres in a .npy file, or the millimetres in a 16-bit .png."""

@@ -3,5 +3,5 @@
 from modalities.kinds.features import feature_vector_modality
 
 MODALITY = feature_vector_modality(
-    "dinov2_global", "DINOv2 global (proxy)", "DINOv2 ViT-B/14, class token", channels=768, proxy="dinov2"
+    "dinov2_global", "DINOv2 global (proxy)", "DINOv2 ViT-B/14, class token", channels=768
 )

@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from modalities.geometry.boxes import bins_to_box, box_area, box_to_bins, draw_box, is_valid_box
+from modalities.geometry.boxes import bins_to_box, box_to_bins, draw_box, is_valid_box
 from modalities.geometry.poses import (
     BODY_POSE_SIZE,
     Pose,
     body_pose_rows,
-    camera_from_translation,
     crop_pose,
     nearest_rotations,
     rest_pose,
@@ -25,9 +24,6 @@ from modalities.metrics.poses import body_pose_reconstruction_metrics, human_pos
 from modalities.spec import Crop, MetricInfo, Parsed
 from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, ReconstructionLoss, WordPiece
 from modalities.vocabulary import code_tokens, coordinate_token, coordinate_tokens
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 PARAMETER_GROUPS = ("pose", "global", "camera", "shape")
 _GROUP_RANGES = {"global": (-1.0, 1.0, 9), "camera": (-1.0, 19.0, 3), "shape": (-3.0, 3.0, 10)}
@@ -41,20 +37,6 @@ _RENDER_SIZE = 224
 @dataclass(frozen=True, kw_only=True)
 class HumanPoses(RecordModality):
     """People. A value is a tuple of `Pose`, the largest first."""
-
-    def from_scene(self, scene: "Scene") -> tuple[Pose, ...]:
-        """The scene's visible people."""
-        people = [
-            Pose(
-                box=person.box,
-                global_orient=person.global_orient,
-                body_pose=person.body_pose,
-                betas=person.betas,
-                camera=camera_from_translation(person.translation),
-            )
-            for person in scene.people
-        ]
-        return tuple(sorted(people, key=lambda pose: -box_area(pose.box)))
 
     def to_json(self, value: Sequence[Pose]) -> Any:
         """A list of objects with box, global_orient, body_pose, betas and camera."""

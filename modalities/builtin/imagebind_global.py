@@ -7,5 +7,4 @@ MODALITY = feature_vector_modality(
     "ImageBind global (proxy)",
     "ImageBind-H/14, class token of the trunk",
     channels=1280,
-    proxy="imagebind",
 )

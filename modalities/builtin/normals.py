@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -23,9 +22,6 @@ from modalities.storage.files import (
 )
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
 Directions = Float32[np.ndarray, "h w 3"]
 
 
@@ -36,10 +32,6 @@ class Normals(ImageModality):
     Missing normals stay zero in views and in the tokenizer's input and are left out by metrics. Files are .npy, or
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
-
-    def from_scene(self, scene: "Scene") -> Directions:
-        """The scene's normals."""
-        return scene.normals
 
     def read(self, path: Path) -> Directions:
         """The vectors in a .npy file or a .png, made of unit length."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -15,9 +14,6 @@ from modalities.spec import MetricInfo
 from modalities.storage.files import read_rgb, write_image
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -26,10 +22,6 @@ class Rgb(ImageModality):
     """sRGB bytes (side, side, 3). Files are images of any type and resolution."""
 
     suffix: str = ".png"
-
-    def from_scene(self, scene: "Scene") -> Picture:
-        """The scene's picture."""
-        return scene.rgb
 
     def read(self, path: Path) -> Picture:
         """The picture in any image file, upright."""

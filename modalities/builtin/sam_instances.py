@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -12,6 +12,7 @@ from modalities.geometry.boxes import Corners
 from modalities.geometry.masks import (
     crop_mask,
     filled_box_mask,
+    largest_masks_first,
     mask_boxes,
     mask_to_rle,
     paste_mask,
@@ -26,14 +27,9 @@ from modalities.spec import Crop, MetricInfo, Parsed
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 from modalities.vocabulary import code_tokens, coordinate_tokens
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
 COORDINATE_UNITS = 224
 """Side of the image in the units that points and boxes are spelled with, whatever its resolution."""
 MASK_SIDE = 64
-MIN_BOX_AREA = 0.0005
-"""Instances whose box covers less of the image than this are left out."""
 
 Masks = Bool[np.ndarray, "_ _ _"]
 """One sample: (instances, size, size)."""
@@ -54,11 +50,6 @@ class SamInstances(RecordModality):
         """The same modality at another scale."""
         return replace(super().scaled(scale), size=scale.size)
 
-    def from_scene(self, scene: "Scene") -> Masks:
-        """The visible things and people of the scene, the largest first."""
-        instance_ids = [thing.instance for thing in scene.objects] + [person.instance for person in scene.people]
-        return _largest_first(scene.instances[None] == np.array(instance_ids, dtype=np.int32)[:, None, None])
-
     def to_json(self, value: Masks) -> Any:
         """COCO's uncompressed run lengths of each mask."""
         return {"size": list(value.shape[1:]), "instances": [mask_to_rle(mask) for mask in value]}
@@ -78,7 +69,7 @@ class SamInstances(RecordModality):
         rows = ((crop.top + steps * crop.height) * height).astype(int).clip(0, height - 1)
         across = 1 - steps if crop.flip else steps
         columns = ((crop.left + across * crop.width) * width).astype(int).clip(0, width - 1)
-        return _largest_first(value[:, rows[:, None], columns[None, :]])
+        return largest_masks_first(value[:, rows[:, None], columns[None, :]])
 
     @property
     def normalization(self) -> str:
@@ -217,14 +208,6 @@ def _code_row(codes: NDArray[np.int64] | None, index: int) -> Sequence[int]:
     assert codes is not None
     row: list[int] = codes[index].tolist()
     return row
-
-
-def _largest_first(masks: Masks) -> Masks:
-    """The masks by their count of pixels, without those whose box is too small."""
-    boxes = mask_boxes(masks)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
-    kept = masks[areas >= MIN_BOX_AREA]
-    return np.asarray(kept[np.argsort(-kept.sum((1, 2)), kind="stable")])
 
 
 def _instance_color(index: int) -> tuple[int, int, int]:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from modalities.labellers.features import text_embedding
 from modalities.layouts import Embeddings
 from modalities.metrics.base import RatioOfSums
 from modalities.metrics.features import cosine_terms
@@ -18,9 +16,6 @@ from modalities.rendering.colors import render_vector_rows
 from modalities.spec import Crop, MetricInfo, Modality, Provenance
 from modalities.storage.files import read_array, write_array
 from modalities.tokenizer_specs import NoTokenizer
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 EmbeddingRows = Float32[np.ndarray, "_ c"]
 
@@ -37,12 +32,6 @@ class T5Caption(Modality):
         """The layout, which is a sequence of vectors."""
         assert isinstance(self.layout, Embeddings)
         return self.layout
-
-    def from_scene(self, scene: "Scene") -> EmbeddingRows:
-        """The proxy's embedding of the scene's caption."""
-        return text_embedding(
-            scene.caption, channels=self.embedding_layout.channels, max_tokens=self.embedding_layout.max_tokens
-        )
 
     def read(self, path: Path) -> EmbeddingRows:
         """The vectors in a .npy file, cut to the longest that is kept."""

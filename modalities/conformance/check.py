@@ -1,4 +1,4 @@
-"""Runs the checks that concern a modality. Whatever a stranger's code raises is a failed check, not a crash."""
+"""Runs the checks that concern a modality. An exception of the modality's own code is a failed check."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,12 @@ from modalities.conformance.tokens import check_json, check_preprocess, check_te
 from modalities.conformance.values import (
     check_constant_baseline,
     check_files,
-    check_from_scene,
     check_metrics,
     check_render,
     check_transform,
+    check_values,
 )
-from modalities.layouts import Scale
-from modalities.spec import Modality, SequenceModality, learned_tokenizer
-
-DEFAULT_SEEDS = (5, 12, 29)
-"""Scenes that are looked at."""
-DEFAULT_SCALE = Scale(size=64, patch=8, max_channels=32, max_vocab=512)
-"""The scale that values are looked at in."""
+from modalities.spec import Modality, SequenceModality, Value, learned_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +27,20 @@ class CheckResult:
     """What was expected and found, where it failed."""
 
 
-def check_modality(
-    modality: Modality, seeds: Sequence[int] = DEFAULT_SEEDS, scale: Scale = DEFAULT_SCALE
-) -> list[CheckResult]:
-    """Every check of the contract that concerns ``modality``; one that raises has failed."""
-    try:
-        small = modality.scaled(scale)
-    except Exception as error:
-        return [CheckResult(name="scaling", passed=False, message=f"scaled(): {type(error).__name__}: {error}")]
-    subject = ModalityUnderTest(modality, small, tuple(seeds), scale)
-    return [_run_check(name, check, subject) for name, check in CHECKS.items() if _applies_to(check, small)]
+def check_modality(modality: Modality, values: Sequence[Value]) -> list[CheckResult]:
+    """Every check of the contract that concerns ``modality``; one that raises has failed.
+
+    Args:
+        values: Two or more legal values, of the shape that the modality's own layout says: `scene_values` of
+            `modalities.sources.scenes`, or a data set's.
+    """
+    subject = ModalityUnderTest(modality, tuple(values))
+    return [_run_check(name, check, subject) for name, check in CHECKS.items() if _applies_to(check, modality)]
 
 
-def assert_conforms(modality: Modality, seeds: Sequence[int] = DEFAULT_SEEDS, scale: Scale = DEFAULT_SCALE) -> None:
-    """Raise AssertionError with the failed checks, if there are any."""
-    failed = [result for result in check_modality(modality, seeds, scale) if not result.passed]
+def assert_conforms(modality: Modality, values: Sequence[Value]) -> None:
+    """Raise AssertionError with the failed checks, if there are any; see `check_modality`."""
+    failed = [result for result in check_modality(modality, values) if not result.passed]
     lines = "".join(f"\n  {result.name}: {result.message}" for result in failed)
     if failed:
         raise AssertionError(f"Modality {modality.name!r} does not keep its contract:{lines}")
@@ -67,8 +60,8 @@ CHECKS: dict[str, Callable[[ModalityUnderTest], None]] = {
     "name": check_name,
     "frozen": check_frozen,
     "consistency": check_consistency,
+    "values": check_values,
     "scaling": check_scaling,
-    "from_scene": check_from_scene,
     "files": check_files,
     "transform": check_transform,
     "preprocess": check_preprocess,

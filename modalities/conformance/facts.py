@@ -4,53 +4,56 @@ import dataclasses
 import keyword
 from dataclasses import replace
 
-from modalities.conformance.subject import ContractError, ModalityUnderTest, require
-from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.conformance.subject import FULL_CROP, ContractError, ModalityUnderTest, require, shape_problem
+from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
 from modalities.spec import SequenceModality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, NoTokenizer, ProductMLP, ReconstructionLoss, ViTVQ, WordPiece
 from modalities.vocabulary import NUM_SPELLED_CODES
 
+OTHER_SCALE = Scale(size=48, patch=8)
+"""Scale that values are resampled to, beside the modality's own."""
+
 
 def check_name(subject: ModalityUnderTest) -> None:
     """The name is an identifier in lower case, and there is a title."""
-    name = subject.full_size.name
+    name = subject.modality.name
     fits = name.isidentifier() and name == name.lower() and not keyword.iskeyword(name)
     require(fits, f"{name!r} is not a lower-case Python identifier")
-    require(subject.full_size.title.strip(), "the title is empty")
+    require(subject.modality.title.strip(), "the title is empty")
 
 
 def check_frozen(subject: ModalityUnderTest) -> None:
     """Facts cannot be changed after the fact, and equal facts are equal."""
     try:
-        setattr(subject.full_size, "name", subject.full_size.name)  # noqa: B010 - the point is to try
+        setattr(subject.modality, "name", subject.modality.name)  # noqa: B010 - the point is to try
     except dataclasses.FrozenInstanceError:
         pass
     else:
         raise ContractError("its fields can be set; decorate the class with @dataclass(frozen=True, kw_only=True)")
-    require(replace(subject.full_size) == subject.full_size, "a copy with the same fields is not equal")
-    hash(subject.full_size)
+    require(replace(subject.modality) == subject.modality, "a copy with the same fields is not equal")
+    hash(subject.modality)
 
 
 def check_consistency(subject: ModalityUnderTest) -> None:
-    """Layout, tokenizer and class fit each other, at both scales."""
-    for modality in (subject.full_size, subject.modality):
-        layout, tokenizer = modality.layout, modality.tokenizer
-        pairs = {Dense: ViTVQ, Vector: ProductMLP, Text: WordPiece, Embeddings: NoTokenizer}
-        expected_tokenizer = pairs[type(layout)]
-        require(
-            isinstance(tokenizer, expected_tokenizer),
-            f"a {type(layout).__name__} layout needs a {expected_tokenizer.__name__} tokenizer",
-        )
-        is_sequence = isinstance(modality, SequenceModality)
-        require(is_sequence == isinstance(layout, Text), "a Text layout and the class SequenceModality go together")
-        require(not modality.has_pixel_stream or isinstance(layout, Dense), "only a Dense layout can enter as pixels")
-        require(modality.num_tokens > 0, "it has no tokens")
-        codes = learned_tokenizer(modality)
-        if codes is not None:
-            _check_learned_tokenizer(codes)
-        if codes is not None and is_sequence:
-            fits = codes.tokenizer.vocab_size <= NUM_SPELLED_CODES
-            require(fits, f"{codes.tokenizer.vocab_size} codes inside a text, expected at most {NUM_SPELLED_CODES}")
+    """Layout, tokenizer and class fit each other."""
+    modality = subject.modality
+    layout, tokenizer = modality.layout, modality.tokenizer
+    pairs = {Dense: ViTVQ, Vector: ProductMLP, Text: WordPiece, Embeddings: NoTokenizer}
+    expected_tokenizer = pairs[type(layout)]
+    require(
+        isinstance(tokenizer, expected_tokenizer),
+        f"a {type(layout).__name__} layout needs a {expected_tokenizer.__name__} tokenizer",
+    )
+    is_sequence = isinstance(modality, SequenceModality)
+    require(is_sequence == isinstance(layout, Text), "a Text layout and the class SequenceModality go together")
+    require(not modality.has_pixel_stream or isinstance(layout, Dense), "only a Dense layout can enter as pixels")
+    require(modality.num_tokens > 0, "it has no tokens")
+    codes = learned_tokenizer(modality)
+    if codes is not None:
+        _check_learned_tokenizer(codes)
+    if codes is not None and is_sequence:
+        fits = codes.tokenizer.vocab_size <= NUM_SPELLED_CODES
+        require(fits, f"{codes.tokenizer.vocab_size} codes inside a text, expected at most {NUM_SPELLED_CODES}")
 
 
 def _check_learned_tokenizer(codes: EmbeddedCodes) -> None:
@@ -69,16 +72,17 @@ def _check_learned_tokenizer(codes: EmbeddedCodes) -> None:
 
 
 def check_scaling(subject: ModalityUnderTest) -> None:
-    """At another scale it is the same modality with another layout, within the scale's limits."""
-    small, scale = subject.modality, subject.scale
-    require(
-        type(small) is type(subject.full_size) and small.name == subject.full_size.name, "scaled() changed what it is"
-    )
+    """At another scale it is the same modality with another layout, which its values can be resampled to."""
+    full = subject.modality
+    small = full.scaled(OTHER_SCALE)
+    require(type(small) is type(full) and small.name == full.name, "scaled() changed what it is")
     if isinstance(small.layout, Dense):
-        require(
-            small.layout.size == scale.size, f"scaled() left the size at {small.layout.size}, expected {scale.size}"
-        )
-    short = subject.full_size.scaled(replace(scale, max_tokens=3, max_vocab=100))
+        size = small.layout.size
+        require(size == OTHER_SCALE.size, f"scaled() left the size at {size}, expected {OTHER_SCALE.size}")
+    for value in subject.values:
+        problem = shape_problem(small, small.transform(value, FULL_CROP))
+        require(not problem, f"at {OTHER_SCALE.size} pixels transform() gave {problem}")
+    short = full.scaled(replace(OTHER_SCALE, max_tokens=3, max_vocab=100))
     is_sequence = isinstance(small.layout, Text | Embeddings)
     require(not is_sequence or short.num_tokens <= 3, "scaled() ignored max_tokens")
     codes = learned_tokenizer(short)

@@ -1,21 +1,22 @@
-"""What is examined: a modality, the scenes that it looks at, and how its values are compared."""
+"""The subject of an examination: a modality with sample values, and the comparison of values."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
-from modalities.scenes.scene import Scene, make_scene
-from modalities.spec import Modality, Value, learned_tokenizer
+from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.spec import Crop, Modality, Value, learned_tokenizer
 
 TOLERANCE = 1e-3
-"""How far apart numbers may be that say the same, relative and absolute."""
+"""Largest difference of numbers that count as equal, relative and absolute."""
+
+FULL_CROP = Crop(left=0, top=0, width=1, height=1)
+"""The crop that shows an image whole."""
 
 
 class ContractError(Exception):
@@ -30,29 +31,14 @@ def require(holds: object, message: str) -> None:
 
 @dataclass(frozen=True)
 class ModalityUnderTest:
-    """A modality under examination, and what it sees."""
+    """A modality under examination, and values of it."""
 
-    full_size: Modality
-    """As published, at full size."""
     modality: Modality
-    """At the scale of the examination."""
-    seeds: tuple[int, ...]
-    scale: Scale
-
-    @cached_property
-    def scenes(self) -> list[Scene]:
-        """The scenes that the modality looks at."""
-        layout = self.modality.layout
-        size = layout.size if isinstance(layout, Dense) else self.scale.size
-        return [make_scene(seed, size=size) for seed in self.seeds]
-
-    @cached_property
-    def values(self) -> list[Value]:
-        """What it sees in them."""
-        return [self.modality.from_scene(scene) for scene in self.scenes]
+    values: tuple[Value, ...]
+    """Legal values, of the shape that the modality's own layout says."""
 
     def codes(self, value: Value) -> NDArray[np.int64] | None:
-        """Codes that a learnt tokenizer might give the value's parts, where there are any."""
+        """Codes that a learned tokenizer might give the value's parts, where there are any."""
         found = learned_tokenizer(self.modality)
         if found is None:
             return None
@@ -80,7 +66,7 @@ def values_equal(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
 
 
 def shape_problem(modality: Modality, value: Value) -> str:
-    """What is wrong with the shape of ``value`` by the layout; empty where nothing is."""
+    """The difference between the shape of ``value`` and that of the layout; empty where there is none."""
     match modality.layout:
         case Dense() as layout:
             side = layout.side

@@ -1,4 +1,4 @@
-"""Checks of what a modality does with values: look, read, write, augment, draw, measure, guess."""
+"""Checks of what a modality does with values: read, write, transform, render, metrics, constant baseline."""
 
 import copy
 import math
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from modalities.conformance.subject import (
+    FULL_CROP,
     TOLERANCE,
     ContractError,
     ModalityUnderTest,
@@ -18,25 +19,22 @@ from modalities.conformance.subject import (
     values_equal,
 )
 from modalities.errors import DataError
-from modalities.scenes.scene import make_scene
 from modalities.spec import Crop, Modality
 
-FULL_CROP = Crop(left=0, top=0, width=1, height=1)
 MIRRORED_CROP = Crop(left=0, top=0, width=1, height=1, flip=True)
 CORNER_CROP = Crop(left=0.25, top=0.5, width=0.5, height=0.5)
 
 
-def check_from_scene(subject: ModalityUnderTest) -> None:
-    """A scene gives a value of the documented shape, and the same one each time."""
-    for value, scene in zip(subject.values, subject.scenes, strict=True):
+def check_values(subject: ModalityUnderTest) -> None:
+    """There are two or more values, and each has the documented shape."""
+    require(len(subject.values) > 1, f"{len(subject.values)} sample values, expected two or more")
+    for value in subject.values:
         problem = shape_problem(subject.modality, value)
-        require(not problem, f"from_scene() gave {problem}")
-        again = subject.modality.from_scene(make_scene(scene.seed, size=scene.size))
-        require(values_equal(value, again, 0.0), f"from_scene() gave two values of scene {scene.seed}")
+        require(not problem, f"a sample value has {problem}")
 
 
 def check_files(subject: ModalityUnderTest) -> None:
-    """What is written is read back, and nothing else is left in the folder."""
+    """Files are read back as they were written, and nothing else is left in the folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"value{subject.modality.suffix}"
         for value in subject.values:
@@ -72,21 +70,21 @@ def _require_data_error(modality: Modality, path: Path, what: str) -> None:
 
 
 def check_transform(subject: ModalityUnderTest) -> None:
-    """A view gives a legal value; the whole changes nothing, and a mirror twice changes nothing."""
+    """A crop gives a legal value; the whole changes nothing, and a mirror twice changes nothing."""
     modality = subject.modality
     for value in subject.values:
         before = copy.deepcopy(value)
         cropped = modality.transform(value, CORNER_CROP)
         require(not shape_problem(modality, cropped), f"transform() gave {shape_problem(modality, cropped)}")
         whole = modality.transform(value, FULL_CROP)
-        require(values_equal(whole, value), "transform() changed a value that it was to show whole")
+        require(values_equal(whole, value), "transform() changed a value under the crop that shows it whole")
         twice = modality.transform(modality.transform(value, MIRRORED_CROP), MIRRORED_CROP)
-        require(values_equal(twice, whole), "mirroring twice is not what there was before")
+        require(values_equal(twice, whole), "mirroring twice does not give the value back")
         require(values_equal(value, before, 0.0), "transform() changed the value that it was given")
 
 
 def check_metrics(subject: ModalityUnderTest) -> None:
-    """Metrics are fresh each time, can be copied, and are best for what is right."""
+    """Metrics are fresh each time, can be copied, and are best for the truth."""
     modality, values = subject.modality, subject.values
     metrics, fresh = modality.metrics(), modality.metrics()
     require(metrics, "it has no metric")
@@ -111,7 +109,7 @@ def _metric_value(metric: Any, predictions: Any, targets: Any) -> float:
 
 
 def check_constant_baseline(subject: ModalityUnderTest) -> None:
-    """The constant guess is a legal value that the metrics take."""
+    """The constant baseline is a legal value that the metrics take."""
     modality, values = subject.modality, subject.values
     guess = modality.constant_baseline(values)
     require(not shape_problem(modality, guess), f"constant_baseline() gave {shape_problem(modality, guess)}")
@@ -122,7 +120,7 @@ def check_constant_baseline(subject: ModalityUnderTest) -> None:
 
 
 def check_render(subject: ModalityUnderTest) -> None:
-    """A person gets a picture or a text."""
+    """A value is rendered as a picture or a text."""
     for value in [*subject.values, subject.modality.constant_baseline(subject.values)]:
         rendered = subject.modality.render(value)
         if isinstance(rendered, str):

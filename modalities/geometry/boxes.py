@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -10,14 +10,8 @@ from PIL import ImageDraw
 
 from modalities.spec import Crop
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
 Corners = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax as shares of the image's width and height; y points down."""
-
-MIN_VISIBLE_FRACTION = 0.001
-"""Least share of the image's pixels that a thing of a scene must show for a detector to be sure of it."""
 
 MAX_BIN = 999
 """A share of 1 is spelled as this number, as published."""
@@ -40,15 +34,6 @@ class Box:
     def from_json(cls, data: Any) -> "Box":
         """The box that `to_json` wrote."""
         return cls(box=to_corners(data["box"]), class_name=str(data["class_name"]), score=float(data.get("score", 1.0)))
-
-
-def visible_boxes(scene: "Scene") -> tuple[Box, ...]:
-    """Return the boxes of a scene's things and people of which enough can be seen, from the upper left on."""
-    least = MIN_VISIBLE_FRACTION * scene.size**2
-    shown = [(thing.class_name, thing) for thing in scene.objects] + [("person", one) for one in scene.people]
-    return sort_by_upper_left(
-        [Box(box=to_corners(one.box), class_name=name) for name, one in shown if one.num_pixels >= least]
-    )
 
 
 def sort_by_upper_left(boxes: Sequence[Box]) -> tuple[Box, ...]:

@@ -8,6 +8,9 @@ from PIL import Image
 
 from modalities.geometry.boxes import Corners
 
+MIN_BOX_AREA = 0.0005
+"""Instances whose box covers less of the image than this are left out."""
+
 
 def mask_boxes(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
     """Return each mask's xmin, ymin, xmax, ymax as shares of the image, far edges exclusive; zeros for an empty one."""
@@ -101,3 +104,11 @@ def rle_to_mask(data: Any) -> Bool[np.ndarray, "h w"]:
         raise ValueError(f"runs of {counts.sum()} pixels, expected {height} x {width} = {height * width}")
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def largest_masks_first(masks: Bool[np.ndarray, "_ h w"]) -> Bool[np.ndarray, "_ h w"]:
+    """Masks by their count of pixels, without those whose box covers less of the image than `MIN_BOX_AREA`."""
+    boxes = mask_boxes(masks)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    kept = masks[areas >= MIN_BOX_AREA]
+    return np.asarray(kept[np.argsort(-kept.sum((1, 2)), kind="stable")])

@@ -6,7 +6,7 @@ zero, is missing: metrics leave it out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
-from modalities.labellers.features import feature_map, feature_vector
 from modalities.layouts import Dense, Vector
 from modalities.metrics.features import feature_vector_metrics
 from modalities.rendering.colors import render_feature_map, render_vector
@@ -22,26 +21,17 @@ from modalities.spec import Crop, MetricInfo, Provenance
 from modalities.storage.files import crop_and_resize
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, ViTVQ
 
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
-
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMap(ArrayModality):
     """A network's vector for each patch."""
 
-    proxy: str
-    """Which proxy stands in for the network: a name in `modalities.labellers.FLAVOURS`."""
     provenance: Provenance = Provenance.proxy
 
     @property
     def file_shape(self) -> tuple[int | None, ...]:
         """Any resolution, all channels."""
         return (None, None, self.dense_layout.channels)
-
-    def from_scene(self, scene: "Scene") -> Float32[np.ndarray, "h w c"]:
-        """The proxy's features of the scene."""
-        return feature_map(scene, grid=self.dense_layout.side, channels=self.dense_layout.channels, proxy=self.proxy)
 
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
         """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""
@@ -77,8 +67,6 @@ class FeatureMap(ArrayModality):
 class FeatureVector(ArrayModality):
     """A network's one vector for the whole image."""
 
-    proxy: str
-    """Which proxy stands in for the network: a name in `modalities.labellers.FLAVOURS`."""
     provenance: Provenance = Provenance.proxy
 
     @property
@@ -91,10 +79,6 @@ class FeatureVector(ArrayModality):
     def file_shape(self) -> tuple[int | None, ...]:
         """All channels."""
         return (self.channels,)
-
-    def from_scene(self, scene: "Scene") -> Float32[np.ndarray, " c"]:
-        """The proxy's feature of the scene."""
-        return feature_vector(scene, channels=self.channels, proxy=self.proxy)
 
     def transform(self, value: Float32[np.ndarray, " c"], crop: Crop) -> Float32[np.ndarray, " c"]:
         """The same vector: it is the whole image's."""
@@ -131,24 +115,22 @@ class FeatureVector(ArrayModality):
 
 
 def feature_map_modality(name: str, title: str, labeller: str, *, channels: int, patch: int) -> FeatureMap:
-    """A feature map with the published sizes: 8,192 codes, smooth L1. The proxy is the one called ``name``."""
+    """A feature map with the published sizes: 8,192 codes, smooth L1."""
     return FeatureMap(
         name=name,
         title=title,
         labeller=labeller,
-        proxy=name,
         layout=Dense(channels=channels, size=224, patch=patch, pixels_per_value=patch),
         tokenizer=ViTVQ(name=name, vocab_size=8192, loss=ReconstructionLoss.smooth_l1),
     )
 
 
-def feature_vector_modality(name: str, title: str, labeller: str, *, channels: int, proxy: str) -> FeatureVector:
+def feature_vector_modality(name: str, title: str, labeller: str, *, channels: int) -> FeatureVector:
     """A global feature with the published sizes: 16 codes out of 8,192 each, cosine."""
     return FeatureVector(
         name=name,
         title=title,
         labeller=labeller,
-        proxy=proxy,
         layout=Vector(channels=channels, num_tokens=16),
         tokenizer=ProductMLP(name=name, vocab_size=8192, loss=ReconstructionLoss.cosine),
     )

@@ -1,20 +1,17 @@
-"""Numbers about one image, its maps, its caption and its contents: what 4M-21 calls metadata.
+"""Metadata of 4M-21: numbers about one image, its maps, its caption and its contents.
 
 Source: Bachmann et al. 2024 (arXiv:2406.09406), section 2.1 and appendix D.1.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from numpy.typing import NDArray
 
-from modalities.scenes.world import CLASSES, THINGS, WALKABLE
+from modalities.labels import CLASSES, THINGS, WALKABLE
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_IS_THING = np.array([name in THINGS for name in CLASSES])
-_IS_WALKABLE = np.array([name in WALKABLE for name in CLASSES])
 OCCLUSION_THRESHOLD = 0.3
 """Sobel magnitude of depth, itself scaled to 0..1, from which a pixel counts as at an occlusion."""
 
@@ -47,13 +44,13 @@ def image_statistics(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
 
 
 def geometric_complexity(normals: Float32[np.ndarray, "h w 3"]) -> float:
-    """Return the spherical variance of unit normals: 0 for a plane, 1 where directions cancel out."""
+    """Spherical variance of unit normals: 0 for a plane, 1 where directions cancel out."""
     mean = normals.reshape(-1, 3).mean(axis=0, dtype=np.float64)
     return max(0.0, 1.0 - float(np.sqrt(mean @ mean)))
 
 
 def occlusion_score(depth: Float32[np.ndarray, "h w"]) -> float:
-    """Return the share of pixels at which depth jumps: Sobel magnitude above `OCCLUSION_THRESHOLD`.
+    """Fraction of pixels at which depth jumps: Sobel magnitude above `OCCLUSION_THRESHOLD`.
 
     Depth is scaled to 0..1 by its least and greatest value first, as the relative depth that 4M's labels come from is.
     """
@@ -67,23 +64,33 @@ def occlusion_score(depth: Float32[np.ndarray, "h w"]) -> float:
     return float((down * down + right * right > OCCLUSION_THRESHOLD**2).mean())
 
 
-def _class_counts(classes: UInt8[np.ndarray, "h w"]) -> NDArray[np.int64]:
-    return np.bincount(classes.ravel(), minlength=len(CLASSES))
+def walkability(
+    classes: UInt8[np.ndarray, "h w"],
+    *,
+    class_names: Sequence[str] = CLASSES,
+    walkable: Container[str] = WALKABLE,
+) -> float:
+    """Fraction of pixels whose class one can walk on."""
+    return _class_fraction(classes, class_names, walkable)
 
 
-def walkability(classes: UInt8[np.ndarray, "h w"]) -> float:
-    """Return the share of pixels whose class one can walk on."""
-    return float(_class_counts(classes)[_IS_WALKABLE].sum() / classes.size)
+def objectness(
+    classes: UInt8[np.ndarray, "h w"], *, class_names: Sequence[str] = CLASSES, things: Container[str] = THINGS
+) -> float:
+    """Fraction of pixels whose class is countable."""
+    return _class_fraction(classes, class_names, things)
 
 
-def objectness(classes: UInt8[np.ndarray, "h w"]) -> float:
-    """Return the share of pixels whose class is countable."""
-    return float(_class_counts(classes)[_IS_THING].sum() / classes.size)
+def _class_fraction(classes: UInt8[np.ndarray, "h w"], class_names: Sequence[str], chosen: Container[str]) -> float:
+    """Fraction of pixels of a class map whose class is among ``chosen``."""
+    counts = np.bincount(classes.ravel(), minlength=len(class_names))
+    is_chosen = np.array([name in chosen for name in class_names])
+    return float(counts[: len(class_names)][is_chosen].sum() / classes.size)
 
 
 def semantic_diversity(classes: UInt8[np.ndarray, "h w"]) -> int:
-    """Return the number of classes with at least one pixel."""
-    return int(np.count_nonzero(_class_counts(classes)))
+    """Number of classes with at least one pixel."""
+    return int(np.count_nonzero(np.bincount(classes.ravel())))
 
 
 def caption_counts(text: str) -> dict[str, int]:
@@ -92,7 +99,7 @@ def caption_counts(text: str) -> dict[str, int]:
     return {"characters": len(text), "words": len(text.split()), "sentences": len(sentences)}
 
 
-def instance_counts(class_names: Iterable[str]) -> dict[str, int]:
+def instance_counts(class_names: Iterable[str], *, things: Container[str] = THINGS) -> dict[str, int]:
     """Count the instances whose class names are given.
 
     Returns:
@@ -105,6 +112,6 @@ def instance_counts(class_names: Iterable[str]) -> dict[str, int]:
     return {
         "humans": names.count("person"),
         "instances": len(names),
-        "things": sum(name in THINGS and name != "person" for name in names),
+        "things": sum(name in things and name != "person" for name in names),
         "diversity": len(set(names)),
     }

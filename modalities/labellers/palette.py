@@ -4,11 +4,14 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
+MAX_COLORS = 7
+"""Most colors of a palette, as published."""
+
 _NUM_ITERATIONS = 4
 
 
 def dominant_colors(rgb: UInt8[np.ndarray, "h w 3"], k: int) -> UInt8[np.ndarray, "k 3"]:
-    """Return k dominant colours, those of the most pixels first.
+    """The k dominant colors, those of the most pixels first.
 
     k-means over a histogram of 16 levels a channel, started from the commonest colour and then, one by one, from the
     bin with the largest count times squared distance to what was chosen. Deterministic; an image of fewer than k
@@ -32,7 +35,7 @@ def dominant_colors(rgb: UInt8[np.ndarray, "h w 3"], k: int) -> UInt8[np.ndarray
 
 
 def _histogram(rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean colour and the pixel count of each occupied bin."""
+    """The mean color and the pixel count of each occupied bin."""
     channels = rgb.reshape(-1, 3).T
     high = (channels >> 4).astype(np.int64)
     bins = (high[0] << 8) | (high[1] << 4) | high[2]

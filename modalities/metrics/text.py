@@ -13,16 +13,27 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.text import BLEUScore
 
-from modalities.scenes.world import COLORS, SIZES
+from modalities.labels import BOX_CLASSES, COLOR_NAMES, SIZE_NAMES
 from modalities.spec import MetricInfo
-from modalities.vocabulary import CLASS_NAMES
 
 SampleTerms = Callable[[Any, Any], tuple[float, float]]
 """What one pair of prediction and target adds to a numerator and a denominator."""
 
 FACT_WORDS = frozenset(
     word
-    for name in (*CLASS_NAMES, *COLORS, *SIZES, "left", "right", "front", "behind", "no", "one", "two", "three")
+    for name in (
+        *BOX_CLASSES,
+        *COLOR_NAMES,
+        *SIZE_NAMES,
+        "left",
+        "right",
+        "front",
+        "behind",
+        "no",
+        "one",
+        "two",
+        "three",
+    )
     for word in name.split()
 )
 """Words of a caption that state a fact: classes, colours, sizes, places, counts."""

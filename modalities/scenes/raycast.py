@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.labels import CLASSES
 from modalities.scenes.camera import Camera
 from modalities.scenes.layout import SceneGeometry
 from modalities.scenes.primitives import Floats, Ints, PrimitiveParts, dot, intersect, surface_normals
 from modalities.scenes.room import Light, Room
-from modalities.scenes.world import CLASSES, MAX_DEPTH
+from modalities.scenes.world import MAX_DEPTH
 
 _SKY, _CEILING, _WALL, _RUG = (CLASSES.index(name) for name in ("sky", "ceiling", "wall", "rug"))
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, UInt8
 
 from modalities.geometry.body import forward_kinematics
+from modalities.labels import CLASSES, THINGS
 from modalities.scenes.camera import Camera
 from modalities.scenes.caption import make_caption
 from modalities.scenes.layout import SceneGeometry, sample_scene_geometry
@@ -16,7 +17,7 @@ from modalities.scenes.primitives import PrimitiveParts, split_into_parts
 from modalities.scenes.raycast import RayHits, cast_rays
 from modalities.scenes.shading import shade
 from modalities.scenes.web import make_web_text
-from modalities.scenes.world import CLASSES, MAX_DEPTH, THINGS, Vector3
+from modalities.scenes.world import MAX_DEPTH, Vector3
 
 _Array = TypeVar("_Array", bound=np.ndarray)
 BoxCorners = tuple[float, float, float, float]

@@ -1,4 +1,4 @@
-"""The facts of the world that scenes are made in: its classes, colours and limits. Knows nothing of any one scene.
+"""Constants and records of the procedural world: colors, limits, materials, solids, seeds of splits.
 
 World frame: the camera at the origin, x to its right, y up (gravity is -y), z towards the viewer, metres.
 Camera frame: the world frame turned by the camera's pitch, so z is still towards the viewer and depth is -z.
@@ -8,24 +8,6 @@ from typing import NamedTuple
 
 MAX_DEPTH = 12.0
 """Largest depth that a map holds, in metres; the sky has it everywhere."""
-
-CLASSES: tuple[str, ...] = (
-    "sky",
-    "ceiling",
-    "wall",
-    "floor",
-    "grass",
-    "rug",
-    "ball",
-    "box",
-    "can",
-    "log",
-    "lamp",
-    "table",
-    "person",
-)
-THINGS: frozenset[str] = frozenset({"ball", "box", "can", "log", "lamp", "table", "person"})
-WALKABLE: frozenset[str] = frozenset({"floor", "grass", "rug"})
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (214, 44, 40),
@@ -45,12 +27,11 @@ COLORS: dict[str, tuple[int, int, int]] = {
 
 Vector3 = tuple[float, float, float]
 
-SIZES: tuple[str, ...] = ("small", "large")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
 
 def split_seed(split: str, index: int) -> int:
-    """Return the seed of one scene of a split; no seed belongs to two splits.
+    """The seed of one scene of a split; no seed belongs to two splits.
 
     Raises:
         ValueError: The split is unknown, or ``index`` is negative.
@@ -63,7 +44,7 @@ def split_seed(split: str, index: int) -> int:
 
 
 class Material(NamedTuple):
-    """What a surface looks like: an albedo, darkened in the cells of a solid texture."""
+    """Surface appearance: an albedo, darkened in the cells of a solid texture."""
 
     rgb: Vector3
     """Albedo, 0..1."""
@@ -97,6 +78,6 @@ class Solid(NamedTuple):
 
 
 def albedo(color: str, shade: float = 1.0) -> Vector3:
-    """Return a named colour as albedo 0..1, scaled by ``shade``."""
+    """A named color as albedo 0..1, scaled by ``shade``."""
     r, g, b = COLORS[color]
     return (r * shade / 255, g * shade / 255, b * shade / 255)

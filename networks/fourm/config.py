@@ -106,6 +106,23 @@ class FourMConfig:
         if width % heads or width % 4:
             raise ConfigError(f"model.width must be a multiple of model.heads and of 4, got {width} and {heads}.")
 
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        unused: dict[str, str] = {}
+        if None not in (self.width, self.heads, self.encoder_depth, self.decoder_depth):
+            unused["size"] = "model.width, heads, encoder_depth and decoder_depth override all of it"
+        if self.biases is not None:
+            unused["bias"] = "model.biases says which parts have biases"
+        if self.learned_positions:
+            unused |= dict.fromkeys(
+                ("position_scale", "max_period"), "model.learned_positions=true replaces the fixed position codes"
+            )
+        else:
+            unused["shared_positions"] = "position codes are fixed and alike on both sides; see model.learned_positions"
+        if not self.shared_streams:
+            unused["shared_positions"] = "model.shared_streams=false keeps all position tables apart"
+        return unused
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Width, heads, encoder depth, decoder depth."""

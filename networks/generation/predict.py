@@ -12,6 +12,8 @@ from networks.generation.config import DecodingConfig
 from networks.generation.counter_rng import CounterRng
 from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
+from networks.generation.state import FIRST_SENTINEL
+from networks.tokenizers.codec import Codec, DecodedValues
 
 GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
 """The likeliest token each time."""
@@ -75,3 +77,33 @@ def predict_sequence(
     )
     ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
     return GeneratedSequence(ids=ids, log_probability=last.log_probability / last.lengths)
+
+
+@torch.no_grad()
+def predict_values(
+    model: FourM,
+    codec: Codec,
+    context: Context,
+    target: str,
+    *,
+    use_argmax: bool = False,
+    max_tokens: int | None = None,
+) -> DecodedValues:
+    """The values of ``target`` that the model predicts from an encoded context.
+
+    A dense modality is predicted in one step and decoded from the probability-weighted mean of the code vectors, a
+    sequence is written greedily.
+
+    Args:
+        context: From `FourM.encode`.
+        use_argmax: Decode a dense modality from its most likely codes instead, which keeps maps sharp.
+        max_tokens: Longest sequence; the stream's own limit where None.
+    """
+    if codec.is_dense(target):
+        prediction = predict_grid(model, context, target)
+        if use_argmax:
+            return codec.decode(target, prediction.ids)
+        return codec.decode_soft(target, prediction.probabilities)
+    start, end = FIRST_SENTINEL, FIRST_SENTINEL + 1
+    generated = predict_sequence(model, context, target, start=start, end=end, max_tokens=max_tokens)
+    return codec.decode(target, generated.ids)

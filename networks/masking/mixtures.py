@@ -114,6 +114,15 @@ class MaskingConfig:
         if self.mixtures and not sum(mixture.weight for mixture in self.mixtures) > 0:
             raise ConfigError("masking.mixtures must have a positive weight among them; all are 0.")
 
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        if self.mixtures:
+            reason = "masking.mixtures replaces the published mixtures; masking.mixtures=[] gives them back"
+            return {"recipe": reason, "alpha": reason}
+        if self.recipe is MaskingPreset.fourm_21:
+            return {"alpha": "masking.recipe=fourm_21 has concentrations of its own"}
+        return {}
+
     @property
     def components(self) -> tuple[Mixture, ...]:
         """The mixtures that samples are drawn from."""

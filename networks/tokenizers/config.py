@@ -85,6 +85,10 @@ class DiffusionConfig:
         if not 1 <= self.sampling_steps <= self.steps:
             raise ConfigError(f"diffusion.sampling_steps must lie in 1..{self.steps}, got {self.sampling_steps}")
 
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        return {"limit": "diffusion.threshold=0 turns thresholding off"} if not self.threshold else {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
@@ -146,6 +150,19 @@ class TokenizerConfig:
             raise ConfigError(f"tokenizer.revive_below must lie in 0..1, 1 excluded, got {self.revive_below}")
         if self.temperature <= 0:
             raise ConfigError(f"tokenizer.temperature must be positive, got {self.temperature}")
+
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        unused: dict[str, str] = {}
+        match self.encoder:
+            case EncoderKind.patch_mlp:
+                reason = "tokenizer.encoder=patch_mlp has no transformer blocks"
+                unused |= {"encoder_depth": reason, "encoder_positions": reason}
+            case EncoderKind.vit:
+                unused["patch_hidden"] = "tokenizer.encoder=vit has no patch MLP"
+        if self.decoder is DecoderKind.plain:
+            unused["diffusion"] = "tokenizer.decoder=plain has no denoiser"
+        return unused
 
     @classmethod
     def nano(cls) -> "TokenizerConfig":

@@ -18,7 +18,6 @@ from modalities.vocabulary import (
     SOS_ID,
     UNK,
     UNK_ID,
-    WORLD_CLASSES,
     sentinel_token_id,
     special_tokens,
 )
@@ -47,14 +46,12 @@ class TextTokenizer:
         self._tokens = [tokenizer.id_to_token(index) or UNK for index in range(tokenizer.get_vocab_size())]
 
     @classmethod
-    def train(
-        cls, texts: Iterable[str], class_names: Sequence[str] = WORLD_CLASSES, vocab_size: int = 30_000
-    ) -> "TextTokenizer":
+    def train(cls, texts: Iterable[str], class_names: Sequence[str] = (), vocab_size: int = 30_000) -> "TextTokenizer":
         """Learn word pieces from ``texts``.
 
         Args:
             texts: Captions and whatever else is written in words.
-            class_names: Classes that get one token each, next to COCO's.
+            class_names: Classes of the data set, which get one token each, next to COCO's.
             vocab_size: Most tokens, special ones included; small sets of texts need fewer.
 
         Raises:

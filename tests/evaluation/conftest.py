@@ -53,6 +53,6 @@ def reference_levels(
 @pytest.fixture(scope="session")
 def learned(codec: Codec, training: EvalSplit) -> FourM:
     """A model that has learnt the world."""
-    model = world.make_model(codec.streams)
+    model = world.make_model(training.streams)
     world.train_model(model, training, steps=400)
     return model.eval()

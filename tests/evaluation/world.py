@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +24,6 @@ from networks.streams import Stream, streams_of
 from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
-
-if TYPE_CHECKING:
-    from modalities.scenes.scene import Scene
 
 LEVELS = 4
 WORDS = ("dark", "dim", "light", "bright")
@@ -57,10 +54,6 @@ class FractionCorrect(Metric):
 @dataclass(frozen=True, kw_only=True)
 class Shade(Modality):
     """Grey values 0..1 on a grid, (h, w) float32."""
-
-    def from_scene(self, scene: "Scene") -> Value:
-        """Not asked for here."""
-        raise NotImplementedError
 
     def read(self, path: Path) -> Value:
         """The array."""
@@ -123,10 +116,6 @@ class Picture(Shade):
 @dataclass(frozen=True, kw_only=True)
 class CaptionModality(FreeTextModality):
     """One word for each place, from left to right."""
-
-    def from_scene(self, scene: "Scene") -> str:
-        """Not asked for here."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +209,16 @@ def random_levels(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def codec() -> Codec:
-    """The world's tokenizers and streams."""
+    """The world's modalities and tokenizers."""
     text = TextTokenizer.train([" ".join(WORDS)] * 4, vocab_size=5000)
-    known = modalities()
-    learnt = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
+    learned = {name: LevelTokenizer(layout()) for name in ("rgb", "shade")}
+    return Codec(modalities=modalities(), tokenizers=learned, text_tokenizer=text)
+
+
+def make_streams(codec: Codec) -> tuple[Stream, ...]:
+    """The streams of the world's tokens; the head of captions knows the words of the world alone."""
+    text = codec.text_tokenizer
+    assert text is not None
     ids = (
         text.unk_id,
         text.eos_id,
@@ -231,11 +226,10 @@ def codec() -> Codec:
         text.sentinel_token_id(2),
         *text.encode(" ".join(WORDS)),
     )
-    streams = tuple(
+    return tuple(
         replace(stream, predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
-        for stream in streams_of(known, text.vocab_size)
+        for stream in streams_of(codec.modalities, text.vocab_size)
     )
-    return Codec(modalities=known, streams=streams, tokenizers=learnt, text_tokenizer=text)
 
 
 def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> EvalSplit:
@@ -267,13 +261,19 @@ def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> Eval
         "caption": notes,
         "t5_caption": vectors,
     }
-    kinds = {stream.name: stream.kind.value for stream in codecs.streams}
-    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), num_samples=count)
+    streams = make_streams(codecs)
+    kinds = {stream.name: stream.kind.value for stream in streams}
+    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), streams=streams, num_samples=count)
 
 
-def streams_without(codecs: Codec, *names: str) -> tuple[Stream, ...]:
-    """The world's streams but these."""
-    return tuple(stream for stream in codecs.streams if stream.name not in names)
+def find_stream(streams: Sequence[Stream], name: str) -> Stream:
+    """The stream of a name."""
+    return next(stream for stream in streams if stream.name == name)
+
+
+def streams_without(streams: Sequence[Stream], *names: str) -> tuple[Stream, ...]:
+    """The streams but these."""
+    return tuple(stream for stream in streams if stream.name not in names)
 
 
 def make_model(streams: Sequence[Stream], seed: int = 0) -> FourM:

@@ -12,19 +12,13 @@ from tests.modalities.test_registry import SALIENCY, install
 MOOD = '''
 """How a scene feels, in words: a plug-in for a test."""
 
-from dataclasses import dataclass
+from modalities import FreeTextModality, Text, WordPiece
 
-from modalities import Text, WordPiece
-from modalities.builtin.caption import MODALITY as CAPTION
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mood(type(CAPTION)):
-    def look(self, scene):
-        return "bright and calm" if scene.rgb.mean() > 120 else "dark and quiet"
+MODALITY = FreeTextModality(name="mood", title="Mood", layout=Text(max_tokens=12), tokenizer=WordPiece())
 
 
-MODALITY = Mood(name="mood", title="Mood", layout=Text(max_tokens=12), tokenizer=WordPiece())
+def view(scene, modality):
+    return "bright and calm" if scene.rgb.mean() > 120 else "dark and quiet"
 '''
 
 
@@ -34,8 +28,9 @@ def test_plug_ins_take_the_same_road(
     packages = tmp_path / "packages"
     packages.mkdir()
     monkeypatch.setenv("COLUMNS", "300")
-    install(packages, monkeypatch, "saliency_kit", SALIENCY, "saliency = saliency_kit:MODALITY")
-    install(packages, monkeypatch, "mood_kit", MOOD, "mood = mood_kit:MODALITY")
+    for name, source in (("saliency", SALIENCY), ("mood", MOOD)):
+        points = (f"{name} = {name}_kit:MODALITY",)
+        install(packages, monkeypatch, f"{name}_kit", source, *points, views=(f"{name} = {name}_kit:view",))
     assert main(["modalities"]) == 0
     listed = capsys.readouterr().out
     assert "saliency_kit (saliency_kit:MODALITY)" in listed
@@ -50,6 +45,16 @@ def test_plug_ins_take_the_same_road(
     history = json.loads((model / "history.json").read_text())
     assert len(history["train/saliency/loss"]) >= 1
     assert len(history["train/mood/loss"]) >= 1
+
+
+def test_a_plug_in_without_a_view_is_refused_by_an_arm_and_told_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(tmp_path, monkeypatch, "mood_kit", MOOD, "mood = mood_kit:MODALITY")
+    assert ablate(tmp_path / "runs", arms__mine="[rgb,mood]") == 1
+    message = capsys.readouterr().err
+    assert "Scenes do not show 'mood': publish a function (scene, modality) -> value as its view under" in message
+    assert not (tmp_path / "runs" / "stages").exists()
 
 
 def test_a_broken_plug_in_is_named_and_harms_no_other(

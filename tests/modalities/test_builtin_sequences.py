@@ -10,9 +10,10 @@ from modalities.geometry.masks import mask_boxes, mask_to_rle, rle_to_mask
 from modalities.geometry.poses import rest_pose
 from modalities.metrics.detection import panoptic_quality
 from modalities.registry import default_registry
+from modalities.sources.scenes import ScenesSource
 from modalities.spec import Crop, learned_tokenizer
-from modalities.vocabulary import COCO_CLASSES, WORLD_CLASSES
 from networks.tokenizers.text import TextTokenizer
+from tests.modalities.scene_cases import view_of
 from tests.modalities.sequence_cases import NAMES, modality_of, random_codes, scenes
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "serialisation.json"
@@ -25,7 +26,8 @@ BOXES, POSES, INSTANCES = (modality_of(name) for name in ("bounding_boxes", "hum
 
 @pytest.fixture(scope="module")
 def tokenizer() -> TextTokenizer:
-    return TextTokenizer.train([scene.caption for scene in scenes()] + [scene.web_text for scene in scenes()])
+    texts = [scene.caption for scene in scenes()] + [scene.web_text for scene in scenes()]
+    return TextTokenizer.train(texts, ScenesSource.class_names)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,7 +35,7 @@ def test_text_follows_its_own_grammar_and_fits(name: str, tokenizer: TextTokeniz
     modality = modality_of(name)
     rng = np.random.default_rng(0)
     for scene in scenes():
-        value = modality.from_scene(scene)
+        value = view_of(modality, scene)
         ids = tokenizer.encode(modality.serialize(value, rng, random_codes(modality, value, rng)))
         assert len(ids) < modality.num_tokens
         parsed = modality.parse(tokenizer.decode(ids))
@@ -46,7 +48,7 @@ def test_text_follows_its_own_grammar_and_fits(name: str, tokenizer: TextTokeniz
 def test_spelling_what_was_read_gives_the_same_text(name: str, tokenizer: TextTokenizer) -> None:
     modality = modality_of(name)
     for scene in scenes():
-        value = modality.from_scene(scene)
+        value = view_of(modality, scene)
         codes = random_codes(modality, value, np.random.default_rng(1))
         text = modality.serialize(value, np.random.default_rng(0), codes)
         parsed = modality.parse(text)
@@ -67,7 +69,7 @@ def test_spelling_what_was_read_gives_the_same_text(name: str, tokenizer: TextTo
 def test_files_bring_the_value_back(name: str, tmp_path: Path) -> None:
     modality = modality_of(name)
     for index, scene in enumerate(scenes()):
-        value = modality.from_scene(scene)
+        value = view_of(modality, scene)
         path = tmp_path / f"{index}{modality.suffix}"
         modality.write(path, value)
         again = modality.read(path)
@@ -82,7 +84,7 @@ def test_files_bring_the_value_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_are_perfect_on_the_truth_and_worse_on_a_constant(name: str) -> None:
     modality = modality_of(name)
-    values = [modality.from_scene(scene) for scene in scenes()]
+    values = [view_of(modality, scene) for scene in scenes()]
     guess = modality.constant_baseline(values)
     for info in modality.metrics().values():
         info.metric.update(modality.collate(values), modality.collate(values))
@@ -98,7 +100,7 @@ def test_metrics_are_perfect_on_the_truth_and_worse_on_a_constant(name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_can_be_drawn(name: str) -> None:
     modality = modality_of(name)
-    for value in [modality.from_scene(scenes()[0]), modality.constant_baseline([]), modality.parse("").value]:
+    for value in [view_of(modality, scenes()[0]), modality.constant_baseline([]), modality.parse("").value]:
         picture = modality.render(value)
         assert isinstance(picture, str) or (picture.dtype == np.uint8 and picture.shape[2] == 3)
 
@@ -106,7 +108,7 @@ def test_everything_can_be_drawn(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unchanged_view_changes_nothing_and_two_mirrors_neither(name: str) -> None:
     modality = modality_of(name)
-    value = modality.from_scene(scenes()[3])
+    value = view_of(modality, scenes()[3])
     for again in (
         modality.transform(value, WHOLE),
         modality.transform(modality.transform(value, MIRROR), MIRROR),
@@ -132,7 +134,7 @@ def test_codes_of_another_count_are_refused() -> None:
 
 def test_masks_come_back_through_their_crops() -> None:
     for scene in scenes():
-        masks = INSTANCES.from_scene(scene)
+        masks = view_of(INSTANCES, scene)
         crops = INSTANCES.preprocess(masks)
         assert crops.min() >= 0
         assert crops.max() <= 1
@@ -147,7 +149,7 @@ def test_masks_come_back_through_their_crops() -> None:
 def test_instances_that_are_hit_come_back_in_place() -> None:
     rng = np.random.default_rng(0)
     for scene in scenes():
-        masks = INSTANCES.from_scene(scene)
+        masks = view_of(INSTANCES, scene)
         codes = np.arange(len(masks))[:, None].repeat(16, 1)
         parsed = INSTANCES.parse(INSTANCES.serialize(masks, rng, codes))
         assert parsed.codes is not None
@@ -171,7 +173,7 @@ def test_run_lengths_are_cocos() -> None:
 def test_a_crop_cuts_boxes_and_masks_alike() -> None:
     crop = Crop(left=0.25, top=0.125, width=0.5, height=0.5, flip=True)
     for scene in scenes():
-        whole = INSTANCES.from_scene(scene)
+        whole = view_of(INSTANCES, scene)
         value = [Box(box=tuple(box), class_name="x") for box in mask_boxes(whole).tolist()]
         boxes = np.array([box.box for box in BOXES.transform(value, crop)]).reshape(-1, 4)
         # An instance's part need not reach all edges of its box's part, as the box is that of the whole.
@@ -181,7 +183,7 @@ def test_a_crop_cuts_boxes_and_masks_alike() -> None:
 
 
 def test_a_mirrored_person_has_mirrored_joints() -> None:
-    people = [pose for scene in scenes() for pose in POSES.from_scene(scene)]
+    people = [pose for scene in scenes() for pose in view_of(POSES, scene)]
     assert people
     left_and_right = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
     for pose in people:
@@ -196,7 +198,7 @@ def test_a_mirrored_person_has_mirrored_joints() -> None:
 def test_the_scenes_people_are_where_the_scene_says() -> None:
     for scene in scenes():
         for person in scene.people:
-            (pose,) = [pose for pose in POSES.from_scene(scene) if pose.box == person.box]
+            (pose,) = [pose for pose in view_of(POSES, scene) if pose.box == person.box]
             assert np.allclose(pose.joints() + pose.translation, person.joints, atol=1e-4)
 
 
@@ -220,4 +222,3 @@ def test_declared_facts_are_the_published_ones() -> None:
         (8, 1024),
         (16, 1024),
     ]
-    assert set(WORLD_CLASSES).isdisjoint(COCO_CLASSES)

@@ -11,34 +11,28 @@ from numpy.typing import NDArray
 
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
-from modalities.builtin.semseg import Semseg
 from modalities.conformance.check import CHECKS, assert_conforms, check_modality
 from modalities.conformance.subject import values_equal
-from modalities.layouts import Dense, Scale, Vector
+from modalities.kinds.dense import ClassMap
+from modalities.kinds.sequences import FreeTextModality
+from modalities.labels import CLASSES
+from modalities.layouts import Dense, Scale, Text, Vector
 from modalities.registry import default_registry
+from modalities.sources.scenes import scene_values
 from modalities.spec import Crop, MetricInfo, Modality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 
 REGISTRY = default_registry()
-DEPTH, BOXES = REGISTRY["depth"], REGISTRY["bounding_boxes"]
-SEMSEG, INSTANCES = REGISTRY["semseg"], REGISTRY["sam_instances"]
+SCALE = Scale(size=64, patch=8, max_channels=32, max_vocab=512)
+DEPTH, BOXES, SEMSEG, INSTANCES = (
+    REGISTRY[name].scaled(SCALE) for name in ("depth", "bounding_boxes", "semseg", "sam_instances")
+)
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_modality_keeps_its_contract(name: str) -> None:
-    assert_conforms(REGISTRY[name])
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrongShape(Depth):
-    def from_scene(self, scene: Any) -> Any:
-        return super().from_scene(scene)[None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restless(Depth):
-    def from_scene(self, scene: Any) -> Any:
-        return super().from_scene(scene) + np.float32(np.random.default_rng().random())
+    modality = REGISTRY[name].scaled(SCALE)
+    assert_conforms(modality, scene_values(modality))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +120,12 @@ class FixedSize(Depth):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cropping(Depth):
+    def transform(self, value: Any, crop: Crop) -> Any:
+        return made(Depth).transform(value, crop)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unmade(Depth):
     def scaled(self, scale: Scale) -> Any:
         raise RuntimeError("not yet")
@@ -161,7 +161,7 @@ class BeyondBins(BoundingBoxes):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeyondClasses(Semseg):
+class BeyondClasses(ClassMap):
     def preprocess(self, value: Any) -> NDArray[Any]:
         return super().preprocess(value) + 9
 
@@ -182,7 +182,7 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (replace(DEPTH, name="class"), "name", "not a lower-case"),
     (replace(DEPTH, title=" "), "name", "title is empty"),
     (replace(DEPTH, layout=Vector(channels=4, num_tokens=2)), "consistency", "needs a ProductMLP"),
-    (replace(DEPTH, layout=Dense(channels=1, size=224, patch=15)), "consistency", "do not divide"),
+    (replace(DEPTH, layout=Dense(channels=1, size=64, patch=15)), "consistency", "do not divide"),
     (
         replace(DEPTH, tokenizer=ViTVQ(name="d", vocab_size=9, loss=ReconstructionLoss.cross_entropy)),
         "consistency",
@@ -193,10 +193,10 @@ BREACHES: list[tuple[Modality, str, str]] = [
         "consistency",
         "codebook of 1",
     ),
-    (made(FixedSize), "scaling", "left the size at 224, expected 64"),
+    (made(FixedSize), "scaling", "left the size at 64, expected 48"),
+    (made(Cropping), "scaling", "at 48 pixels transform() gave shape (64, 64), expected (48, 48)"),
     (made(Unmade), "scaling", "RuntimeError: not yet"),
-    (made(WrongShape), "from_scene", r"shape (1, 64, 64), expected (64, 64)"),
-    (made(Restless), "from_scene", "two values of scene"),
+    (replace(DEPTH, layout=Dense(channels=1, size=32, patch=8)), "values", "shape (64, 64), expected (32, 32)"),
     (made(Forgetful), "files", "does not give back"),
     (made(Careless), "files", "DataError"),
     (made(Littering), "files", "value.old"),
@@ -213,7 +213,7 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (made(Fickle, BOXES), "text", "not well-formed"),
     (made(Unmarked, BOXES), "json", "from_json() does not give back"),
     (made(BeyondBins, BOXES), "text", "which the text vocabulary does not have"),
-    (made(BeyondClasses, SEMSEG), "preprocess", "expected 0 to 12"),
+    (made(BeyondClasses, SEMSEG, classes=CLASSES), "preprocess", "expected 0 to 12"),
     (
         replace(INSTANCES, tokenizer=WordPiece(codes=with_vocab(INSTANCES, 1513))),
         "consistency",
@@ -227,22 +227,40 @@ BREACHES: list[tuple[Modality, str, str]] = [
 ]
 
 
+def values_of(modality: Modality) -> list[Any]:
+    """Values in scenes of 64 pixels, whatever the modality makes of itself."""
+    like = next((item for item in (BOXES, INSTANCES, SEMSEG) if isinstance(modality, type(item))), DEPTH)
+    return scene_values(like)
+
+
 @pytest.mark.parametrize(("modality", "check", "message"), BREACHES, ids=lambda item: type(item).__name__)
 def test_a_breach_fails_the_check_that_is_about_it(modality: Modality, check: str, message: str) -> None:
-    failed = {result.name: result.message for result in check_modality(modality) if not result.passed}
+    failed = {
+        result.name: result.message for result in check_modality(modality, values_of(modality)) if not result.passed
+    }
     assert check in failed
     if message != "DataError":
         assert message in failed[check]
     with pytest.raises(AssertionError, match=rf"does not keep its contract:(.|\n)*{check}: "):
-        assert_conforms(modality)
+        assert_conforms(modality, values_of(modality))
 
 
 def test_checks_are_named_and_those_that_do_not_concern_are_left_out() -> None:
-    names = [result.name for result in check_modality(REGISTRY["caption"])]
+    names = [result.name for result in check_modality(REGISTRY["caption"], ["a red ball", "a blue box"])]
     assert names == [name for name in CHECKS if name != "preprocess"]
-    assert [result.name for result in check_modality(DEPTH)] == [
+    assert [result.name for result in check_modality(DEPTH, values_of(DEPTH))] == [
         name for name in CHECKS if name not in ("json", "text")
     ]
+
+
+def test_values_of_a_data_set_do_where_no_scene_shows_the_modality() -> None:
+    modality = FreeTextModality(name="recipe", title="Recipe", layout=Text(max_tokens=40), tokenizer=WordPiece())
+    assert_conforms(modality, ["whisk two eggs", "boil the water on the left"])
+
+
+def test_one_value_is_too_few() -> None:
+    failed = [result for result in check_modality(DEPTH, values_of(DEPTH)[:1]) if not result.passed]
+    assert [(result.name, result.message) for result in failed] == [("values", "1 sample values, expected two or more")]
 
 
 @dataclass(frozen=True)

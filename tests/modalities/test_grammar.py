@@ -19,6 +19,7 @@ from modalities.kinds.metadata import fact_tokens as spell_fact
 from modalities.scenes.scene import make_scene
 from modalities.spec import learned_tokenizer
 from modalities.vocabulary import GRAMMAR_KEYWORDS
+from tests.modalities.scene_cases import view_of
 from tests.modalities.sequence_cases import NAMES, modality_of, random_codes
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "serialisation.json"
@@ -161,7 +162,7 @@ def test_a_text_that_is_cut_or_garbled_is_read_as_far_as_it_goes(
 ) -> None:
     modality = modality_of(name)
     rng = np.random.default_rng(seed)
-    value = modality.from_scene(make_scene(seed, size=16))
+    value = view_of(modality, make_scene(seed, size=16))
     if name == "sam_instances":
         value = value.repeat(4, 1).repeat(4, 2)
     words = modality.serialize(value, rng, random_codes(modality, value, rng)).split()

@@ -80,7 +80,7 @@ def _make_item(model: FourM, gallery_data: GalleryData, preset: GalleryPreset) -
     settings = [
         f"{label}: {words}" if label else words
         for label, outcome in outcomes.items()
-        for words in [describe_plan(outcome.plan, codec.streams, outcome.targets)]
+        for words in [describe_plan(outcome.plan, model.streams, outcome.targets)]
     ]
     # Files are named by where they will lie, not by where they are written.
     folder_name = str(gallery_data.folder.parent)

@@ -38,7 +38,7 @@ class GalleryData:
     @property
     def targets(self) -> list[str]:
         """The modalities that the arm's model can predict, in their order."""
-        return [stream.name for stream in self.codec.streams if stream.is_target]
+        return list(self.codec.targets)
 
     @property
     def dense_targets(self) -> list[str]:

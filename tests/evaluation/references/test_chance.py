@@ -66,8 +66,8 @@ def test_a_position_never_seen_has_the_plain_unigram() -> None:
     assert table.losses(torch.tensor([1]), torch.tensor([7])) == pytest.approx(np.log(2), rel=1e-5)
 
 
-def test_a_grid_is_counted_by_place(codec: Codec, training: EvalSplit) -> None:
-    table = fit_unigram(codec.stream("shade"), training, 200).log_probability.exp()
+def test_a_grid_is_counted_by_place(training: EvalSplit) -> None:
+    table = fit_unigram(world.find_stream(training.streams, "shade"), training, 200).log_probability.exp()
     assert table.shape == (5, world.LEVELS)
     levels = world.random_levels(200, 0)
     shares = np.stack([np.bincount(column, minlength=world.LEVELS) for column in levels.T]) / 200
@@ -75,16 +75,16 @@ def test_a_grid_is_counted_by_place(codec: Codec, training: EvalSplit) -> None:
     assert table[0, -1] > 0.6
 
 
-def test_a_hidden_sequence_ends_with_the_sentinel_that_closes_it(codec: Codec, training: EvalSplit) -> None:
-    stream = codec.stream("caption")
+def test_a_hidden_sequence_ends_with_the_sentinel_that_closes_it(training: EvalSplit) -> None:
+    stream = world.find_stream(training.streams, "caption")
     table = fit_unigram(stream, training, 200).log_probability
     assert stream.predictable[int(table[4].argmax())] == EOS_ID
     assert stream.predictable[int(table[5].argmax())] == END_SENTINEL
     assert table[5].max().exp() > 0.95
 
 
-def test_ids_that_the_head_does_not_choose_among_count_as_its_first(codec: Codec) -> None:
-    stream = replace(codec.stream("caption"), predictable=(2, 5, 9))
+def test_ids_that_the_head_does_not_choose_among_count_as_its_first(training: EvalSplit) -> None:
+    stream = replace(world.find_stream(training.streams, "caption"), predictable=(2, 5, 9))
     assert class_indices(torch.tensor([[2, 5], [9, 7], [0, 11]]), stream.predictable).tolist() == [
         [0, 1],
         [2, 0],

@@ -30,7 +30,6 @@ WHO = ModelRef(arm="all", seed=0)
 
 @pytest.mark.parametrize("target", ["shade", "caption", "rgb"])
 def test_the_loss_of_all_tokens_is_the_models_own(
-    codec: Codec,
     held_out: EvalSplit,
     reference_levels: ReferenceLevels,
     config: EvaluationConfig,
@@ -65,10 +64,10 @@ def test_a_model_that_has_learnt_the_world_is_far_below_chance(
         assert score.value < 0.5 * score.chance, target
 
 
-def test_every_arm_is_asked_the_same(codec: Codec, held_out: EvalSplit, config: EvaluationConfig) -> None:
+def test_every_arm_is_asked_the_same(held_out: EvalSplit, config: EvaluationConfig) -> None:
     """The batches that two arms get for one question say the same, stream by stream."""
-    small = world.streams_without(codec, "glow", "t5_caption")
-    large = tuple(reversed(codec.streams))
+    small = world.streams_without(held_out.streams, "glow", "t5_caption")
+    large = tuple(reversed(held_out.streams))
     common = common_inputs({"small": small, "large": large})
     assert common == ("caption", "rgb", "rgb_pixels", "shade")
     for target in ("shade", "caption", "rgb"):
@@ -86,11 +85,9 @@ def test_every_arm_is_asked_the_same(codec: Codec, held_out: EvalSplit, config: 
         assert torch.equal(one.position, other.position)
 
 
-def test_the_masked_question_shows_none_of_what_it_asks(
-    codec: Codec, held_out: EvalSplit, config: EvaluationConfig
-) -> None:
-    model = world.make_model(codec.streams)
-    common = common_inputs({"all": codec.streams})
+def test_the_masked_question_shows_none_of_what_it_asks(held_out: EvalSplit, config: EvaluationConfig) -> None:
+    model = world.make_model(held_out.streams)
+    common = common_inputs({"all": held_out.streams})
     asked = question_streams(model, "rgb", common)
     assert [stream.name for stream in asked] == ["caption", "glow", "shade", "t5_caption", "rgb"]
     masker = Masker(asked, question_masking(asked[-1], asked, config))
@@ -104,9 +101,9 @@ def test_the_masked_question_shows_none_of_what_it_asks(
     assert (batch.decoder_stream[batch.targets != IGNORE] == 4).all()
 
 
-def test_a_sequence_is_hidden_whole(codec: Codec, held_out: EvalSplit, config: EvaluationConfig) -> None:
-    model = world.make_model(codec.streams)
-    asked = question_streams(model, "caption", common_inputs({"all": codec.streams}))
+def test_a_sequence_is_hidden_whole(held_out: EvalSplit, config: EvaluationConfig) -> None:
+    model = world.make_model(held_out.streams)
+    asked = question_streams(model, "caption", common_inputs({"all": held_out.streams}))
     masker = Masker(asked, question_masking(asked[-1], asked, config))
     samples = held_out.tokens.read(range(16), [stream.name for stream in asked])
     batch = masker(samples, torch.Generator().manual_seed(0))
@@ -119,11 +116,11 @@ def test_a_sequence_is_hidden_whole(codec: Codec, held_out: EvalSplit, config: E
 
 
 def test_the_masked_question_does_not_depend_on_what_else_an_arm_knows(
-    codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
+    held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
 ) -> None:
     """Two models of equal weights, one with one stream more, give equal losses."""
-    large = world.make_model(codec.streams)
-    small = world.make_model(world.streams_without(codec, "t5_caption"))
+    large = world.make_model(held_out.streams)
+    small = world.make_model(world.streams_without(held_out.streams, "t5_caption"))
     _copy(large, small)
     common = common_inputs({"large": large.streams, "small": small.streams})
     for target in ("shade", "caption"):
@@ -157,7 +154,13 @@ def test_the_batch_size_changes_neither_masks_nor_figures(
     def ask(size: int) -> Score:
         given = replace(config, num_samples=count, batch_size=size)
         return masked_cross_entropy(
-            learned, held_out, target, reference_levels.unigrams[target], common_inputs({"": codec.streams}), WHO, given
+            learned,
+            held_out,
+            target,
+            reference_levels.unigrams[target],
+            common_inputs({"": held_out.streams}),
+            WHO,
+            given,
         )
 
     whole = ask(MASK_CHUNK)
@@ -178,14 +181,14 @@ def test_an_arm_that_shares_nothing_is_asked_all_the_same(
 
 
 def test_ids_beyond_the_heads_classes_count_as_in_the_models_own_loss(
-    codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels
+    held_out: EvalSplit, reference_levels: ReferenceLevels
 ) -> None:
-    stream = codec.stream("caption")
+    stream = world.find_stream(held_out.streams, "caption")
     known = sorted(
         {int(token) for row in held_out.tokens.read(range(40), ["caption"])["caption"].values for token in row}
     )
     fewer = replace(stream, predictable=tuple(known[1:]))
-    model = world.make_model([fewer if item.name == "caption" else item for item in codec.streams])
+    model = world.make_model([fewer if item.name == "caption" else item for item in held_out.streams])
     samples = held_out.tokens.read(range(40), ["rgb_pixels", "caption"])
     batch = select(samples, model.streams, inputs=["rgb_pixels"], targets=["caption"])
     table = torch.zeros(9, len(fewer.predictable)).log_softmax(-1)

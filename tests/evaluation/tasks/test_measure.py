@@ -20,7 +20,9 @@ WHO = ModelRef(arm="all", seed=3)
 def measured(
     codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig, learned: FourM
 ) -> ModelMeasurements:
-    return measure_model(learned, codec, held_out, reference_levels, common_inputs({"all": codec.streams}), WHO, config)
+    return measure_model(
+        learned, codec, held_out, reference_levels, common_inputs({"all": held_out.streams}), WHO, config
+    )
 
 
 def find(measured: ModelMeasurements, name: str, target: str, metric: str) -> Score:
@@ -110,7 +112,9 @@ def test_the_batch_size_changes_no_figure(
     measured: ModelMeasurements,
 ) -> None:
     other = replace(config, batch_size=40)
-    again = measure_model(learned, codec, held_out, reference_levels, common_inputs({"all": codec.streams}), WHO, other)
+    again = measure_model(
+        learned, codec, held_out, reference_levels, common_inputs({"all": held_out.streams}), WHO, other
+    )
     for one, two in zip(measured.scores, again.scores, strict=True):
         assert one.key == two.key
         assert one.value == pytest.approx(two.value, rel=1e-3, abs=1e-4), one.key
@@ -122,7 +126,7 @@ def test_the_batch_size_changes_no_figure(
 def test_a_route_whose_source_an_arm_lacks_is_not_asked(
     codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
 ) -> None:
-    model = world.make_model(world.streams_without(codec, "caption", "t5_caption"))
+    model = world.make_model(world.streams_without(held_out.streams, "caption", "t5_caption"))
     found = measure_model(model, codec, held_out, reference_levels, ("rgb_pixels",), WHO, config)
     assert {score.route for score in found.scores} == {"rgb->rgb", "rgb->shade", "rgb->glow", MASKED_ROUTE}
 
@@ -130,7 +134,7 @@ def test_a_route_whose_source_an_arm_lacks_is_not_asked(
 def test_measuring_leaves_the_model_as_it_was(
     codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig
 ) -> None:
-    model = world.make_model(codec.streams)
+    model = world.make_model(held_out.streams)
     model.train()
     measure_model(model, codec, held_out, reference_levels, (), WHO, replace(config, num_samples=4, routes={}))
     assert model.training

@@ -7,9 +7,10 @@ import pytest
 from experiments.schema.describe import describe_settings
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import CONFIG_FOLDER, build_modalities, check_names, find_config, load_config
+from experiments.schema.resolutions import ResolutionConfig
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.presets import FOURM_7, FOURM_21
-from modalities.registry import default_registry
+from modalities.registry import ModalityProvider, default_registry
 from networks.fourm.config import Size
 
 
@@ -54,7 +55,11 @@ def test_arms_are_replaced_and_presets_spelled_out() -> None:
         ("optim.total_tokens=0", "optim.total_tokens must be positive, got 0"),
         ("training.checkpoint_minutes=-1", "training.checkpoint_minutes must be at least 0, got -1"),
         ("seeds=[1,1]", "seeds must differ"),
-        ("nonsense", "not of the form key=value"),
+        ("executor.strategy=fsdp", "executor.strategy must be one of auto, ddp, got 'fsdp'"),
+        ("executor.accelerator=cpus", "executor.accelerator must be one of auto, cpu, .*, got 'cpus'"),
+        ("nonsense", "not of the form key=value; quote a value that has spaces"),
+        ("arms={with:[rgb]}", r"Override 'arms=.*' is not YAML .* colon .* a space: 'arms=\{with: \[rgb\]\}'\."),
+        ("arms={with: [rgb}", "is not YAML behind its '='. Brackets and quotes come in pairs"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_wrong(override: str, words: str) -> None:
@@ -94,6 +99,19 @@ def test_a_setting_that_names_what_does_not_exist_is_a_mistake(override: str) ->
 @pytest.mark.parametrize("name", ["quickstart", "lab", "fourm_7", "fourm_21", "superres"])
 def test_shipped_settings_name_what_exists(name: str) -> None:
     check_names(load_config(find_config(name)), default_registry())
+
+
+def test_a_modality_whose_name_means_something_else_is_refused() -> None:
+    registry = default_registry()
+    for name in ("fourm_7", "rgb_pixels"):
+        registry.add(ModalityProvider(name=name, origin="a_kit", load=lambda: None))
+    with pytest.raises(ConfigError, match=r"arms.a: 'fourm_7' is a preset and a modality of a_kit; rename"):
+        check_names(load_config(None, ["arms.a=[fourm_7]"]), registry)
+    with pytest.raises(ConfigError, match=r"'rgb_pixels' is no name for a modality: .* pixel stream of 'rgb'"):
+        check_names(load_config(None, ["arms.a=[rgb,rgb_pixels]"]), registry)
+    config = ExperimentConfig(arms={"a": ["fourm_21"]}, resolutions={"fourm_21": ResolutionConfig()})
+    with pytest.raises(ConfigError, match=r"'fourm_21' is a preset and a modality of resolutions\.fourm_21"):
+        check_names(config, default_registry())
 
 
 def test_an_unknown_modality_is_named_with_the_nearest() -> None:

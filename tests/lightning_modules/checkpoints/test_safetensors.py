@@ -7,9 +7,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from lightning_modules.checkpoints import published
-from lightning_modules.checkpoints.published import SafetensorsFile
-from lightning_modules.checkpoints.safetensors import write_safetensors
+from lightning_modules.checkpoints import safetensors
+from lightning_modules.checkpoints.safetensors import SafetensorsFile, write_safetensors
 
 
 def test_what_is_written_is_read_by_the_formats_own_reader(tmp_path: Path) -> None:
@@ -35,7 +34,7 @@ def test_what_is_written_is_read_by_the_formats_own_reader(tmp_path: Path) -> No
 def test_tensors_outlive_the_mapping_they_were_read_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = {str(number): torch.full((1000,), float(number)) for number in range(8)}
     write_safetensors(tmp_path / "file", tensors)
-    monkeypatch.setattr(published, "MAX_MAPPED_BYTES", 5000)
+    monkeypatch.setattr(safetensors, "MAX_MAPPED_BYTES", 5000)
     source = SafetensorsFile(tmp_path / "file")
     read = {name: source[name] for name in source}
     assert all(torch.equal(value, tensors[name]) for name, value in read.items())

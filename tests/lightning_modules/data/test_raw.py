@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lightning_modules.data.raw import RawStore, render_shard, write_raw
+from lightning_modules.data.raw import RawStore, write_raw, write_shard
 from modalities.errors import DataError
 from modalities.layouts import Scale, Text
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
+from modalities.sources.open import open_source
 from modalities.spec import Crop, MetricInfo, Modality, Parsed, SequenceModality
 from modalities.tokenizer_specs import WordPiece
+from tests.modalities.scene_cases import view_of
 
 SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 
@@ -79,14 +81,14 @@ def test_a_shard_without_a_single_value_of_a_modality(tmp_path: Path) -> None:
 def test_rendered_scenes_are_what_the_modalities_see(tmp_path: Path) -> None:
     modalities = chosen("rgb", "depth", "caption", "bounding_boxes", "sam_instances")
     told: list[float] = []
-    render_shard(tmp_path / "shard", modalities, "train", range(3, 6), told.append)
+    write_shard(tmp_path / "shard", modalities, open_source(modalities), "train", range(3, 6), told.append)
     store = RawStore.open([tmp_path / "shard"], modalities)
     assert store.num_samples == 3
     assert told == [0.0]
     for number in range(3):
         scene = make_scene(split_seed("train", 3 + number), size=32)
         for name, modality in modalities.items():
-            assert same(store[name][number], modality.from_scene(scene)), name
+            assert same(store[name][number], view_of(modality, scene)), name
     facts = json.loads((tmp_path / "shard" / "manifest.json").read_text())
     assert facts["split"] == "train"
     assert facts["numbers"] == [3, 6]
@@ -152,9 +154,6 @@ class Tally(SequenceModality):
     """A count, directly below `SequenceModality` as a plug-in's may be. A value is a complex number."""
 
     suffix: str = ".txt"
-
-    def from_scene(self, scene: Any) -> complex:
-        return 0j
 
     def read(self, path: Path) -> complex:
         return complex(path.read_text())

@@ -12,14 +12,16 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from modalities.builtin.normals import normalize_vectors
-from modalities.builtin.semseg import Semseg
 from modalities.errors import DataError
-from modalities.labellers.features import feature_map, text_embedding
+from modalities.kinds.dense import ClassMap
+from modalities.labels import CLASSES
 from modalities.layouts import Dense, Scale
 from modalities.registry import default_registry
+from modalities.scenes.proxies import feature_map, text_embedding
 from modalities.scenes.scene import make_scene
-from modalities.scenes.world import CLASSES, MAX_DEPTH
+from modalities.scenes.world import MAX_DEPTH
 from modalities.spec import Crop, Modality, Provenance
+from tests.modalities.scene_cases import view_of
 
 SCALE = Scale(size=64, patch=8, max_channels=32)
 WHOLE = Crop(left=0, top=0, width=1, height=1)
@@ -50,7 +52,7 @@ LAYERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_modality_looks_at_its_own_layer(name: str) -> None:
-    np.testing.assert_array_equal(modality_of(name).from_scene(SCENES[0]), LAYERS[name](SCENES[0]))
+    np.testing.assert_array_equal(view_of(modality_of(name), SCENES[0]), LAYERS[name](SCENES[0]))
 
 
 def test_what_stands_in_for_a_network_says_so() -> None:
@@ -62,12 +64,12 @@ def test_what_stands_in_for_a_network_says_so() -> None:
 
 def test_sam_edges_leave_textures_alone_and_canny_edges_do_not() -> None:
     scene = SCENES[1]
-    borders = modality_of("sam_edges").from_scene(scene).astype(bool)
+    borders = view_of(modality_of("sam_edges"), scene).astype(bool)
     inside = np.zeros_like(borders)
     inside[:, :-1] |= scene.instances[:, 1:] != scene.instances[:, :-1]
     inside[:-1] |= scene.instances[1:] != scene.instances[:-1]
     np.testing.assert_array_equal(borders, inside)
-    assert (CANNY.from_scene(scene).astype(bool) & ~borders).sum() > 20
+    assert (view_of(CANNY, scene).astype(bool) & ~borders).sum() > 20
 
 
 # Views
@@ -113,8 +115,8 @@ def test_missing_normals_stay_missing() -> None:
 @pytest.mark.parametrize("name", ["rgb", "depth", "normals", "semseg", "canny_edges", "clip"])
 def test_a_larger_value_is_brought_to_the_layout(name: str) -> None:
     modality = modality_of(name)
-    large = REGISTRY[name].scaled(Scale(size=128, patch=8, max_channels=32)).from_scene(make_scene(1, size=128))
-    assert modality.transform(large, CORNER).shape == modality.from_scene(SCENES[0]).shape
+    large = view_of(REGISTRY[name].scaled(Scale(size=128, patch=8, max_channels=32)), make_scene(1, size=128))
+    assert modality.transform(large, CORNER).shape == view_of(modality, SCENES[0]).shape
     assert modality.transform(large, CORNER).dtype == large.dtype
 
 
@@ -299,9 +301,10 @@ def test_nothing_is_typical_of_no_values(name: str) -> None:
 
 def test_a_class_list_and_its_layout_must_agree() -> None:
     with pytest.raises(ValueError, match="has 13 classes and a layout for 5"):
-        Semseg(
+        ClassMap(
             name="semseg",
             title="x",
+            classes=CLASSES,
             layout=Dense(channels=5, size=64, patch=8, categorical=True),
             tokenizer=SEMSEG.tokenizer,
         )

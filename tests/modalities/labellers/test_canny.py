@@ -5,8 +5,7 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.feature import canny as reference
 
-from modalities.labellers import canny
-from modalities.labellers.canny import instance_edges
+from modalities.labellers.canny import canny, instance_edges
 from modalities.scenes.scene import make_scene
 
 

@@ -16,8 +16,8 @@ from modalities.labellers.metadata import (
     semantic_diversity,
     walkability,
 )
+from modalities.labels import CLASSES
 from modalities.scenes.scene import make_scene
-from modalities.scenes.world import CLASSES
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -16,6 +16,7 @@ from modalities.rendering.colors import (
     sequential_colors,
 )
 from modalities.scenes.scene import make_scene
+from tests.modalities.scene_cases import view_of
 
 SCALE = Scale(size=64, patch=8, max_channels=32)
 REGISTRY = default_registry()
@@ -50,7 +51,7 @@ def test_classes_have_colours_of_their_own_that_do_not_depend_on_their_number() 
 @pytest.mark.parametrize("name", ["rgb", "depth", "normals", "semseg", "canny_edges", "clip", "dinov2"])
 def test_a_picture_is_at_least_as_large_as_the_image(name: str) -> None:
     modality = REGISTRY[name].scaled(SCALE)
-    drawn = modality.render(modality.from_scene(make_scene(0, size=64)))
+    drawn = modality.render(view_of(modality, make_scene(0, size=64)))
     assert isinstance(drawn, np.ndarray)
     assert drawn.shape == (64, 64, 3)
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from modalities.builtin.metadata import FIELDS
 from modalities.builtin.metadata import MODALITY as METADATA
-from modalities.labellers import canny
-from modalities.labellers.canny import instance_edges
+from modalities.labellers.canny import canny, instance_edges
 from modalities.labellers.palette import dominant_colors
 from modalities.scenes.scene import Scene
+from tests.modalities.scene_cases import view_of
 
 SIDE = 4
 """Blocks along each side of a map."""
@@ -60,13 +60,13 @@ def measured_values(scene: Scene) -> Iterator[tuple[str, NDArray[np.float64]]]:
     # Counts of edge pixels in each block.
     area = (scene.size // SIDE) ** 2
     yield "edges", _flat(*(area * block_means(edges) for edges in (canny(scene.rgb), instance_edges(scene.instances))))
-    metadata = METADATA.from_scene(scene)
+    metadata = view_of(METADATA, scene)
     yield "metadata", _flat([metadata[field.name] / field.max_value for field in FIELDS if field.max_value is not None])
 
 
 def exact_values(scene: Scene) -> list[object]:
     """What is the same to the bit everywhere: texts, names, counts, boxes in pixels."""
-    metadata = METADATA.from_scene(scene)
+    metadata = view_of(METADATA, scene)
     return [
         [(item.class_name, item.color, item.size_name, pixels(item.box, scene.size)) for item in scene.objects],
         [(person.action, person.color, pixels(person.box, scene.size)) for person in scene.people],

@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
+from modalities.labels import CLASSES, THINGS
 from modalities.scenes.scene import Scene, make_scene
-from modalities.scenes.world import CLASSES, COLORS, THINGS
+from modalities.scenes.world import COLORS
 
 NUM = 500
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}

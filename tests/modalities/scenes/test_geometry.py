@@ -6,9 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
+from modalities.labels import CLASSES
 from modalities.scenes.layout import sample_scene_geometry
 from modalities.scenes.scene import make_scene
-from modalities.scenes.world import CLASSES, MAX_DEPTH
+from modalities.scenes.world import MAX_DEPTH
 from tests.modalities.scenes.mjcf import cast_rays, load_model
 
 SEEDS = range(0, 160, 4)

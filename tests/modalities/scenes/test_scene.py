@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modalities.geometry.body import forward_kinematics
+from modalities.labels import CLASSES, THINGS, WALKABLE
 from modalities.scenes.layout import sample_scene_geometry
 from modalities.scenes.primitives import split_into_parts
 from modalities.scenes.raycast import cast_rays
 from modalities.scenes.scene import Person, Scene, SceneObject, make_scene
 from modalities.scenes.shading import shade
-from modalities.scenes.world import CLASSES, COLORS, MAX_DEPTH, THINGS, WALKABLE, split_seed
+from modalities.scenes.world import COLORS, MAX_DEPTH, split_seed
 from tests.modalities.scenes.golden import MAPS, STEPS, block_means, quantize_values, scene_digest, step_margins
 
 GOLDEN = {
@@ -224,5 +225,5 @@ def test_scenes_vary_in_depth_and_every_class_occurs() -> None:
 
 
 def test_importing_scenes_loads_no_torch() -> None:
-    code = "import sys, modalities.scene, modalities.labellers; sys.exit('torch' in sys.modules)"
+    code = "import sys, modalities.scenes.scene, modalities.labellers.metadata; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

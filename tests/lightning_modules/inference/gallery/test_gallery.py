@@ -14,7 +14,7 @@ from PIL import Image
 from evaluation.report.input import ReportInput
 from evaluation.report.page import render
 from lightning_modules.checkpoints.model import load_model
-from lightning_modules.data.raw import RawStore, render_shard
+from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.inference.gallery.gallery import (
     FOLDER_PLACEHOLDER,
     GalleryItem,
@@ -26,9 +26,9 @@ from lightning_modules.inference.gallery.presets import GALLERY_PRESETS, Gallery
 from lightning_modules.inference.request import GenerationResult, run_request
 from modalities.errors import DataError
 from modalities.registry import default_registry
+from modalities.sources.open import open_source
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
-from networks.tokenizers.codec import Codec
 from tests.experiments.small_folder import make_model_folder
 
 NUM = 3
@@ -61,16 +61,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("exhibits")
     loaded = load_model(make_model_folder(root / "model"))
     chosen = loaded.build_modalities(default_registry())
-    render_shard(root / "raw", chosen, "validation", range(5))
+    write_shard(root / "raw", chosen, open_source(chosen), "validation", range(5))
     folder = root / "sheets"
     (folder / "given").mkdir(parents=True)
     gallery_data = GalleryData(
-        codec=Codec(
-            modalities=chosen,
-            streams=loaded.streams,
-            tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-            text_tokenizer=loaded.text_tokenizer,
-        ),
+        codec=loaded.codec(default_registry()),
         values=RawStore.open([root / "raw"], chosen),
         num_samples=5,
         folder=folder / "given",
@@ -212,10 +207,10 @@ def test_the_report_shows_every_sheet_with_its_words_and_commands(world: World) 
 def test_an_arm_without_captions_skips_what_needs_them_and_says_so(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    streams = tuple(stream for stream in world.gallery_data.codec.streams if stream.name != "caption")
+    streams = tuple(stream for stream in world.model.streams if stream.name != "caption")
     model = FourM(streams, FourMConfig(size=Size.nano, encoder_depth=1, decoder_depth=1))
     known = {name: item for name, item in world.gallery_data.codec.modalities.items() if name != "caption"}
-    codec = replace(world.gallery_data.codec, streams=streams, modalities=known)
+    codec = replace(world.gallery_data.codec, modalities=known)
     found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1))
     assert [item.name for item in found] == ["from_image", "in_painting", "from_nothing"]
     assert found[0].sheet.columns == ("RGB, given", "Depth", "Semantic segmentation", "Bounding boxes")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modalities.labellers.features import PROXY_NAMES, feature_map, feature_vector, text_embedding
+from modalities.scenes.proxies import PROXY_NAMES, feature_map, feature_vector, text_embedding
 from modalities.scenes.scene import make_scene
 
 
@@ -21,7 +21,7 @@ def test_maps_and_vectors_have_the_asked_shape_and_scale(proxy: str, size: int, 
     assert (features == feature_map(make_scene(2, size=size), grid=grid, channels=channels, proxy=proxy)).all()
 
 
-def test_flavours_differ() -> None:
+def test_proxys_differ() -> None:
     scene = make_scene(2)
     maps = [feature_map(scene, grid=8, channels=16, proxy=proxy) for proxy in PROXY_NAMES]
     assert np.abs(maps[0] - maps[1]).mean() > 0.1
@@ -49,8 +49,8 @@ def test_a_scene_at_two_sizes_has_similar_features(proxy: str) -> None:
     assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.9
 
 
-def test_an_unknown_flavour_is_refused() -> None:
-    with pytest.raises(ValueError, match="No feature flavour named 'dino'"):
+def test_an_unknown_proxy_is_refused() -> None:
+    with pytest.raises(ValueError, match="No feature proxy named 'dino'"):
         feature_map(make_scene(1), grid=8, channels=8, proxy="dino")
 
 

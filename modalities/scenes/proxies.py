@@ -1,4 +1,4 @@
-"""PROXIES for feature extractors: deterministic stand-ins for CLIP, DINOv2, ImageBind and T5, where no weights exist.
+"""PROXIES: deterministic stand-ins for the features of CLIP, DINOv2, ImageBind and T5, whose weights are not used here.
 
 They are fixed random projections, with a mild nonlinearity, of statistics of a scene's exact maps. A model that
 predicts them well has understood the scene; no figure about them says anything about the networks they are named after.
@@ -12,15 +12,16 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from modalities.labels import CLASSES
 from modalities.scenes.scene import Scene
-from modalities.scenes.world import CLASSES, MAX_DEPTH
+from modalities.scenes.world import MAX_DEPTH
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ProxyWeights:
-    """How strongly a flavour looks at each group of statistics."""
+    """Weight of each group of statistics in one proxy."""
 
     semantics: float
     color: float
@@ -43,7 +44,7 @@ _GAIN = np.array([1.5] * len(CLASSES) + [4.0] * 3 + [1.5, 1.5, 2.0, 4.0] + [3.0,
 
 @functools.lru_cache(maxsize=16)
 def _pooling_matrix(size: int, grid: int) -> Floats:
-    """Return the (grid, size) matrix that averages an axis into cells, with partial weights where they cut pixels."""
+    """The (grid, size) matrix that averages an axis into cells, with partial weights where they cut pixels."""
     edges = np.linspace(0.0, size, grid + 1)
     low, high = np.maximum(edges[:-1, None], np.arange(size)), np.minimum(edges[1:, None], np.arange(1, size + 1))
     pool: Floats = (np.maximum(high - low, 0) * grid / size).astype(np.float32)
@@ -52,7 +53,7 @@ def _pooling_matrix(size: int, grid: int) -> Floats:
 
 @functools.lru_cache(maxsize=2)
 def _cell_statistics(scene: Scene, grid: int) -> Float32[np.ndarray, "n f"]:
-    """Return class shares, mean colour, normal, depth and border shares of each cell, centred and scaled."""
+    """Class fractions, mean color, normal, depth and border fractions of each cell, centered and scaled."""
     size, num = scene.size, len(CLASSES)
     maps = np.empty((size, len(_COLUMN_GROUPS), size), np.float32)
     maps[:, :num] = scene.classes[:, None, :] == np.arange(num, dtype=np.uint8)[:, None]
@@ -74,7 +75,7 @@ def _cell_statistics(scene: Scene, grid: int) -> Float32[np.ndarray, "n f"]:
 
 @functools.lru_cache(maxsize=32)
 def _projection(proxy: str, channels: int, salt: str) -> Floats:
-    """Return the fixed random matrix of a flavour, its rows weighted by what the flavour looks at."""
+    """The fixed random matrix of a proxy, its rows weighted by the proxy's `_ProxyWeights`."""
     weights = np.array([getattr(_PROXY_WEIGHTS[proxy], group) for group in _COLUMN_GROUPS])
     rng = np.random.RandomState(zlib.crc32(f"{proxy}/{salt}/{channels}".encode()))
     matrix: NDArray[np.float64] = rng.standard_normal((len(_COLUMN_GROUPS), channels)) * weights[:, None]
@@ -84,33 +85,33 @@ def _projection(proxy: str, channels: int, salt: str) -> Floats:
 
 def _proxy_weights(proxy: str) -> _ProxyWeights:
     if proxy not in _PROXY_WEIGHTS:
-        raise ValueError(f"No feature flavour named {proxy!r}. Known: {', '.join(PROXY_NAMES)}.")
+        raise ValueError(f"No feature proxy named {proxy!r}. Known: {', '.join(PROXY_NAMES)}.")
     return _PROXY_WEIGHTS[proxy]
 
 
 def feature_map(scene: Scene, *, grid: int, channels: int, proxy: str) -> Float32[np.ndarray, "h w c"]:
-    """Return a PROXY for a network's patch features: (grid, grid, channels), within -1..1.
+    """A PROXY for a network's patch features: (grid, grid, channels), within -1..1.
 
-    ``flavour`` is "clip" (mostly classes and colours), "dinov2" (geometry, borders, classes) or "imagebind" (a mixture
+    ``proxy`` is "clip" (mostly classes and colours), "dinov2" (geometry, borders, classes) or "imagebind" (a mixture
     with wider context).
 
     Raises:
-        ValueError: The flavour is unknown.
+        ValueError: The proxy is unknown.
     """
     weights = _proxy_weights(proxy)
     vectors = _cell_statistics(scene, grid).reshape(grid, grid, -1)
     padded = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), mode="edge")
     neighbors = (padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]) * np.float32(0.25)
-    splitmix64 = vectors + (neighbors - vectors) * np.float32(weights.context)
-    features: Floats = np.tanh(splitmix64 @ _projection(proxy, channels, "map"))
+    mixed = vectors + (neighbors - vectors) * np.float32(weights.context)
+    features: Floats = np.tanh(mixed @ _projection(proxy, channels, "map"))
     return features
 
 
 def feature_vector(scene: Scene, *, channels: int, proxy: str) -> Float32[np.ndarray, " c"]:
-    """Return a PROXY for a network's global feature: of the whole image, its upper and its lower half.
+    """A PROXY for a network's global feature: of the whole image, its upper and its lower half.
 
     Raises:
-        ValueError: The flavour is unknown.
+        ValueError: The proxy is unknown.
     """
     _proxy_weights(proxy)
     cells = _cell_statistics(scene, 2)
@@ -128,7 +129,7 @@ def _word_vector(word: str, channels: int) -> Floats:
 
 
 def text_embedding(text: str, *, channels: int, max_tokens: int) -> Float32[np.ndarray, "n c"]:
-    """Return a PROXY for a text encoder's output: one vector of unit variance per word, at most ``max_tokens`` of them.
+    """A PROXY for a text encoder's output: one vector of unit variance per word, at most ``max_tokens`` of them.
 
     A word's vector is drawn from its hash and mixed with those of the words beside it.
     """
@@ -136,7 +137,7 @@ def text_embedding(text: str, *, channels: int, max_tokens: int) -> Float32[np.n
     if not words:
         return np.zeros((0, channels), np.float32)
     vectors = np.stack([_word_vector(word, channels) for word in words])
-    splitmix64 = np.float32(0.9) * vectors
-    splitmix64[1:] += np.float32(0.3) * vectors[:-1]
-    splitmix64[:-1] += np.float32(0.3) * vectors[1:]
-    return splitmix64
+    mixed = np.float32(0.9) * vectors
+    mixed[1:] += np.float32(0.3) * vectors[:-1]
+    mixed[:-1] += np.float32(0.3) * vectors[1:]
+    return mixed

@@ -1,0 +1,1 @@
+"""Where samples come from. Nothing else of `modalities` imports this package."""
