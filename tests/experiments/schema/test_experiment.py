@@ -10,7 +10,7 @@ from experiments.schema.load import CONFIG_FOLDER, build_modalities, check_names
 from experiments.schema.resolutions import ResolutionConfig
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.presets import FOURM_7, FOURM_21
-from modalities.registry import ModalityProvider, default_registry
+from modalities.registry import PluginProvider, default_registry
 from networks.fourm.config import Size
 
 
@@ -104,7 +104,7 @@ def test_shipped_settings_name_what_exists(name: str) -> None:
 def test_a_modality_whose_name_means_something_else_is_refused() -> None:
     registry = default_registry()
     for name in ("fourm_7", "rgb_pixels"):
-        registry.add(ModalityProvider(name=name, origin="a_kit", load=lambda: None))
+        registry.add(PluginProvider(name=name, origin="a_kit", load=lambda: None))
     with pytest.raises(ConfigError, match=r"arms.a: 'fourm_7' is a preset and a modality of a_kit; rename"):
         check_names(load_config(None, ["arms.a=[fourm_7]"]), registry)
     with pytest.raises(ConfigError, match=r"'rgb_pixels' is no name for a modality: .* pixel stream of 'rgb'"):
