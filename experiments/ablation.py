@@ -19,6 +19,7 @@ from experiments.engine.display import ProgressDisplay
 from experiments.engine.manifest import PeakMemoryMonitor, git_diff, run_manifest
 from experiments.engine.recorder import RunRecorder
 from experiments.engine.scheduler import run_plan
+from experiments.engine.task import user_log
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, check_names, flatten_config
 from experiments.stages.context import StageContext, build_codec, open_eval_split, open_raw_split
@@ -26,7 +27,8 @@ from experiments.stages.generation import load_galleries, write_galleries
 from experiments.stages.plan import Stage, StagePlan
 from experiments.stages.planning import build_stage_plan
 from experiments.tracking import Tracker, open_tracker, tracking_uri
-from lightning_modules.checkpoints.find import RECORD_FILE
+from lightning_modules.checkpoints.export_published import export_limits
+from lightning_modules.checkpoints.find import RECORD_FILE, record_models
 from lightning_modules.checkpoints.tokenizer import load_tokenizer
 from modalities.registry import Registry, default_registry
 from modalities.rendering.sheet import read_renderings
@@ -61,6 +63,8 @@ def run_ablation(
     modalities = build_modalities(config, registry)
     plan = build_stage_plan(config, modalities)
     folder = plan.root / config.name
+    for limit in export_limits(config.model):
+        user_log.warning("%s", limit)
     uri = tracking_uri(plan.root, config.tracking.uri)
     tracker = open_tracker(uri, plan.root, config.tracking.experiment)
     reused = [name for name in plan.stages if plan.is_done(name)]
@@ -218,14 +222,12 @@ def _write_record(
     elapsed: float,
 ) -> None:
     """What other commands need to find the models, and a script to read the results."""
-    models = {
-        f"{s.run_args['arm']}/{s.run_args['seed']}": str(plan.folder(s.name)) for s in plan.stages_of_kind("model")
-    }
+    models = {f"{s.run_args['arm']}/{s.run_args['seed']}": plan.folder(s.name) for s in plan.stages_of_kind("model")}
     times = [to_plain(item) for item in report.stages]
     content = {
         "name": config.name,
         "config": to_plain(config),
-        "models": models,
+        "models": record_models(folder, models),
         "stages": times,
         "manifest": dict(metadata),
         "wall_seconds": elapsed,

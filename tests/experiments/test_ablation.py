@@ -81,7 +81,8 @@ def test_the_record_says_where_the_models_are(finished: Path) -> None:
     told = json.loads((finished / "mini" / "ablation.json").read_text())
     assert list(told["models"]) == ["fourm_7/0", "fourm_21/0"]
     for folder in told["models"].values():
-        assert (Path(folder) / "model.safetensors").stat().st_size > 100_000
+        assert not Path(folder).is_absolute()
+        assert (finished / "mini" / folder / "model.safetensors").stat().st_size > 100_000
     assert {"torch", "lightning", "processor", "cores", "peak memory", "command", "training data"} <= set(
         told["manifest"]
     )

@@ -81,7 +81,7 @@ def test_one_step_of_a_shipped_config(name: str, tmp_path: Path) -> None:
     assert process.returncode == 0, said
     told = json.loads((tmp_path / name / "ablation.json").read_text())
     for folder in told["models"].values():
-        card = json.loads((Path(folder) / "card.json").read_text())
+        card = json.loads((tmp_path / name / folder / "card.json").read_text())
         assert card["steps"] == 1
         if name.startswith("fourm_"):
             assert card["parameters"] > 198_000_000
