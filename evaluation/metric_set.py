@@ -1,4 +1,4 @@
-"""A modality's metrics over batches of values, as plain figures."""
+"""A modality's metrics over batches of values, as plain numbers."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from modalities.spec import Modality
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """One metric's result."""
+    """One metric's result, and how a table shows it."""
 
     value: float
+    title: str
     unit: str
     higher_is_better: bool
 
 
 class MetricSet:
-    """Collects predictions and what is true, and answers the modality's metrics."""
+    """A modality's `MetricCollection`, fed with lists of values."""
 
     def __init__(self, modality: Modality) -> None:
         self.modality = modality
@@ -29,21 +30,21 @@ class MetricSet:
         """Add pairs of values."""
         if not predictions:
             return
-        predicted, truth = self.modality.collate(predictions), self.modality.collate(targets)
-        for info in self.metrics.values():
-            info.metric.update(predicted, truth)
+        self.metrics.update(self.modality.collate(predictions), self.modality.collate(targets))
         self.num_samples += len(predictions)
 
     def compute(self) -> dict[str, MetricValue]:
-        """Every metric by name; NaN where there was nothing to compute it from."""
+        """Every metric by name; nan where there was nothing to compute it from."""
         with warnings.catch_warnings():
-            # A metric that saw no sample says so in a warning; here that is a NaN, which the report shows as a dash.
+            # A metric that saw no sample says so in a warning; here that is a nan, which the report shows as a dash.
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-            return {
-                name: MetricValue(
-                    value=float(info.metric.compute()),
-                    unit=info.unit,
-                    higher_is_better=info.higher_is_better,
-                )
-                for name, info in self.metrics.items()
-            }
+            values = self.metrics.compute()
+        return {
+            name: MetricValue(
+                value=float(values[name]),
+                title=str(metric.title),
+                unit=str(metric.unit),
+                higher_is_better=bool(metric.higher_is_better),
+            )
+            for name, metric in self.metrics.items()
+        }

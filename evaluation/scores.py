@@ -14,8 +14,8 @@ ROUND_TRIP_ROUTE = "tokenizer"
 """Route of a tokenizer's round trip, from values to tokens and back."""
 MASKED_ROUTE = "masked"
 """Route of the masked-token question: a random part of everything in, the hidden tokens out."""
-CROSS_ENTROPY = "cross_entropy"
-WELL_FORMED = "well_formed"
+CROSS_ENTROPY, CROSS_ENTROPY_TITLE = "cross_entropy", "cross entropy"
+WELL_FORMED, WELL_FORMED_TITLE = "well_formed", "well formed"
 
 
 def route_name(source: str, target: str) -> str:
@@ -41,6 +41,8 @@ class Score:
     target: str
     """Modality that was predicted."""
     metric: str
+    metric_title: str
+    """What a table calls the metric."""
     value: float
     unit: str
     higher_is_better: bool

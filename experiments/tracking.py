@@ -1,4 +1,7 @@
-"""The ledger: every stage is a run in MLflow. The only file that knows MLflow, which it imports when it is needed."""
+"""Tracking with MLflow, and the choice of a tracker by its URI.
+
+The only file that imports MLflow, which it does when it is needed.
+"""
 
 import fcntl
 import math
@@ -7,22 +10,25 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from experiments.processes import child_environment
+from experiments.tracker import NullTracker, Tracker
 from modalities.errors import DataError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 NO_TRACKING = "none"
-"""The tracking URI that stands for no ledger."""
+"""The tracking URI that stands for no tracker."""
+MODEL_ARTIFACTS = "model"
+"""Folder of a model's run that holds the model's whole folder."""
 _MAX_PARAM_LENGTH = 6000
 """Characters of a parameter that MLflow stores."""
 _INVALID_CHARACTERS = re.compile(r"[^A-Za-z0-9_/.\-]")
@@ -33,16 +39,20 @@ def tracking_uri(root: Path, uri: str | None) -> str:
     return uri or f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
-def open_tracker(uri: str, root: Path, experiment: str) -> "Tracker":
-    """Open the tracker at a URI, create its store and experiment if missing; `NullTracker` for `NO_TRACKING`.
+def open_tracker(uri: str, root: Path, experiment: str) -> Tracker:
+    """Open the tracker at a URI; create its store and experiment if they are missing.
 
     Raises:
         DataError: The store cannot be made or does not answer.
     """
-    if uri == NO_TRACKING:
-        return NullTracker()
-    create_experiment_store(uri, root, experiment)
-    return Tracker(uri, experiment)
+    if uri != NO_TRACKING:
+        create_experiment_store(uri, root, experiment)
+    return connect_tracker(uri, experiment)
+
+
+def connect_tracker(uri: str, experiment: str = "") -> Tracker:
+    """Connect to a tracker whose store exists; a further tracker is another case here."""
+    return NullTracker(uri) if uri == NO_TRACKING else MLflowTracker(uri, experiment)
 
 
 def create_experiment_store(uri: str, root: Path, experiment: str) -> None:
@@ -66,23 +76,25 @@ class _MlflowClient:
         from mlflow import MlflowClient
 
         self._uri = uri
-        self._client = self._translate_errors(MlflowClient)(tracking_uri=uri)
+        self._client = _translate_errors(uri, MlflowClient)(tracking_uri=uri)
 
     def __getattr__(self, name: str) -> Any:
-        return self._translate_errors(getattr(self._client, name))
+        return _translate_errors(self._uri, getattr(self._client, name))
 
-    def _translate_errors(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return call(*args, **kwargs)
-            except (MlflowException, SQLAlchemyError, OSError) as error:
-                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise DataError(f"The tracking store {self._uri} cannot be used: {first.rstrip('.')}.") from error
+def _translate_errors(uri: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a call of MLflow so that its troubles with the store become one line."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-        return wrapper
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise DataError(f"The tracking store {uri} cannot be used: {first.rstrip('.')}.") from error
+
+    return wrapper
 
 
 def _check_server(uri: str) -> None:
@@ -98,8 +110,8 @@ def _check_server(uri: str) -> None:
         ) from error
 
 
-class Tracker:
-    """Runs, with their parameters, metrics and files."""
+class MLflowTracker(Tracker):
+    """Keeps runs in an MLflow store."""
 
     def __init__(self, uri: str, experiment: str = "") -> None:
         """Take the tracking URI, and the experiment that new runs belong to."""
@@ -135,16 +147,12 @@ class Tracker:
             self._client.log_batch(run_id, params=rows[start : start + 100])
         return run_id
 
-    def finish_run(self, run_id: str, *, failed: bool = False) -> None:
+    def finish_run(self, run_id: str | None, *, failed: bool = False) -> None:
         """Close a run."""
         self._client.set_terminated(run_id, status="FAILED" if failed else "FINISHED")
 
-    def log_metrics(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
-        """Store metrics; those that are not finite are counted, not stored."""
-        self.log_points(run_id, [(name, value, step) for name, value in values.items()])
-
-    def log_points(self, run_id: str, points: list[tuple[str, float, int]]) -> None:
-        """Store many metrics at once, as (name, value, step)."""
+    def log_points(self, run_id: str | None, points: Sequence[tuple[str, float, int]]) -> None:
+        """Store metrics as (name, value, step); those that are not finite are counted, not stored."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -155,116 +163,58 @@ class Tracker:
         for start in range(0, len(rows), 500):
             self._client.log_batch(run_id, metrics=rows[start : start + 500])
 
-    def log_text(self, run_id: str, name: str, content: str) -> None:
+    def log_text(self, run_id: str | None, name: str, content: str) -> None:
         """Store a text as a file."""
         self._client.log_text(run_id, content, name)
 
-    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Store a copy of a file."""
-        self._client.log_artifact(run_id, str(path), folder or None)
+    def log_file(self, run_id: str | None, path: Path, folder: str = "") -> None:
+        """Store a copy of a file, or of a folder with all that is in it, below ``folder`` of the run."""
+        if path.is_dir():
+            self._client.log_artifacts(run_id, str(path), str(PurePosixPath(folder) / path.name))
+        else:
+            self._client.log_artifact(run_id, str(path), folder or None)
 
-    def log_image(self, run_id: str, name: str, image: Image.Image, step: int) -> None:
+    def log_image(self, run_id: str | None, name: str, image: Image.Image, step: int) -> None:
         """Store a picture of a step."""
         self._client.log_image(run_id, image, key=name, step=step)
 
-    def metric_history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
-        """A metric's values by step."""
-        return [(item.step, item.value) for item in self._client.get_metric_history(run_id, metric)]
 
+def download_artifacts(uri: str, folder: Path | None = None, *, store: str | None = None) -> Path:
+    """Download files of a run, ``runs:/RUN_ID[/path]``, or of a registered model, ``models:/NAME/VERSION``.
 
-class NullTracker(Tracker):
-    """Keeps nothing, and needs no MLflow: what there is then is the report and the files on disk."""
+    Args:
+        uri: Without a path, a run's URI means its model's folder.
+        folder: Where to put them; a new temporary folder if None.
+        store: The tracking URI; if None, the environment's ``MLFLOW_TRACKING_URI``, else the database below ``runs``.
 
-    def __init__(self) -> None:
-        self.uri = NO_TRACKING
+    Raises:
+        DataError: The URI is of another form, or nothing lies there.
+    """
+    from mlflow.artifacts import download_artifacts as download
 
-    def start_run(self, name: str, **_: Any) -> str:
-        """No run."""
-        return ""
-
-    def finish_run(self, run_id: str, *, failed: bool = False) -> None:
-        """Nothing to close."""
-
-    def log_points(self, run_id: str, points: list[tuple[str, float, int]]) -> None:
-        """Nothing is stored."""
-
-    def log_text(self, run_id: str, name: str, content: str) -> None:
-        """Nothing is stored."""
-
-    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Nothing is stored."""
-
-    def log_image(self, run_id: str, name: str, image: Image.Image, step: int) -> None:
-        """Nothing is stored."""
-
-    def metric_history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
-        """Nothing."""
-        return []
-
-
-class RunLogger(Logger):
-    """Writes a Trainer's metrics into one run, a few dozen at a time, and keeps them."""
-
-    def __init__(self, uri: str | None, run_id: str | None) -> None:
-        super().__init__()
-        self.history: dict[str, list[tuple[int, float]]] = {}
-        self._buffer: list[tuple[str, float, int]] = []
-        self._run_id, self._uri, self._tracker = run_id, uri, None
-        self._last_write = time.monotonic()
-
-    @property
-    def name(self) -> str:
-        """The logger's name."""
-        return "fourm"
-
-    @property
-    def version(self) -> str:
-        """The run."""
-        return self._run_id or "none"
-
-    @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the launcher has stored the config."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Keep metrics, and write them when there are many or some are old."""
-        for name, value in metrics.items():
-            if name != "epoch":
-                self.history.setdefault(name, []).append((step or 0, float(value)))
-                self._buffer.append((name, float(value), step or 0))
-        if len(self._buffer) > 400 or time.monotonic() - self._last_write > 10:
-            self._write()
-
-    @rank_zero_only
-    def restore(self, history: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-        """Take over the metrics of a training before its interruption, whose run in the tracker was another."""
-        self.history = {name: list(points) for name, points in history.items()}
-        self._buffer = [(name, value, step) for name, points in self.history.items() for step, value in points]
-
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """Write what is left."""
-        self._write()
-
-    def _write(self) -> None:
-        if self._uri is not None and self._run_id is not None and self._buffer:
-            Tracker(self._uri).log_points(self._run_id, self._buffer)
-        self._buffer, self._last_write = [], time.monotonic()
+    if not re.fullmatch(r"(runs|models):/+[^/]+(/.*)?", uri):
+        raise DataError(f"{uri!r} is no artifact: write runs:/RUN_ID, runs:/RUN_ID/path or models:/NAME/VERSION.")
+    if re.fullmatch(r"runs:/+[^/]+/?", uri):
+        uri = f"{uri.rstrip('/')}/{MODEL_ARTIFACTS}"
+    store = store or os.environ.get("MLFLOW_TRACKING_URI") or tracking_uri(Path("runs"), None)
+    target = folder or Path(tempfile.mkdtemp(prefix="fourm-"))
+    target.mkdir(parents=True, exist_ok=True)
+    fetch = _translate_errors(store, download)
+    return Path(fetch(artifact_uri=uri, dst_path=str(target), tracking_uri=store, registry_uri=store))
 
 
 def serve_ui(uri: str, host: str, port: int) -> None:
     """Run MLflow's own pages until Ctrl-C.
 
     Raises:
-        DataError: There is no such ledger, or the port is taken.
+        DataError: There is no such store, or the port is taken.
     """
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:") and not database.is_file():
         raise DataError(f"There is no tracking store {database}: give the folder of a run by --root.")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
     # Its helpers for jobs, which are not used here, would take a gigabyte.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**child_environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen([*command, "--workers", "1"], env=environment, start_new_session=True)
     try:
         status = process.wait()

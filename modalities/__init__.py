@@ -21,7 +21,6 @@ from modalities.presets import FOURM_7, FOURM_21, PRESETS
 from modalities.registry import ENTRY_POINT_GROUP, PluginProvider, Registry, default_registry
 from modalities.spec import (
     Crop,
-    MetricInfo,
     Modality,
     Parsed,
     Provenance,
@@ -91,7 +90,6 @@ __all__ = [
     "Layout",
     "Metadata",
     "MetadataField",
-    "MetricInfo",
     "Modality",
     "NoTokenizer",
     "Parsed",

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import ClassVar, TypeVar
 
@@ -61,6 +62,14 @@ class PluginRegistry(Mapping[str, T], abc.ABC):
             )
         self._providers[provider.name] = provider
 
+    def providers(self) -> tuple[PluginProvider, ...]:
+        """Every provider; nothing is imported."""
+        return tuple(self._providers.values())
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process imports the values itself.
+        return {"_providers": self._providers, "_loaded": {}}
+
     def origin(self, name: str) -> str:
         """The module or package that brings ``name``."""
         return self._provider(name).origin
@@ -114,13 +123,17 @@ class Registry(PluginRegistry[Modality]):
         return value
 
 
+def _load_builtin(module: str) -> object:
+    return importlib.import_module(module).MODALITY
+
+
 def builtin_providers() -> list[PluginProvider]:
     """One provider for every file in ``modalities/builtin``; nothing is imported yet."""
     package = importlib.import_module("modalities.builtin")
 
     def provider(name: str) -> PluginProvider:
         module = f"{package.__name__}.{name}"
-        return PluginProvider(name=name, origin=module, load=lambda: importlib.import_module(module).MODALITY)
+        return PluginProvider(name=name, origin=module, load=partial(_load_builtin, module))
 
     return [provider(info.name) for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
 

@@ -25,7 +25,7 @@ from modalities.tokenizer_specs import (
 )
 
 if TYPE_CHECKING:
-    from torchmetrics import Metric
+    import torchmetrics
 
 
 M = TypeVar("M", bound="Modality")
@@ -66,16 +66,6 @@ def center_crop(height: int, width: int) -> Crop:
     """The largest centred square of an image of ``height`` x ``width`` pixels."""
     side = min(height, width)
     return Crop(left=(1 - side / width) / 2, top=(1 - side / height) / 2, width=side / width, height=side / height)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricInfo:
-    """A metric as a modality declares it: what is computed, in which unit, and which way is better."""
-
-    metric: "Metric"
-    """A fresh torchmetrics object, updated with ``(prediction, target)`` in the form of `Modality.batch`."""
-    unit: str
-    higher_is_better: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +146,12 @@ class Modality(abc.ABC):
         """A picture (h, w, 3) for a person, or a text where a picture would say less."""
 
     @abc.abstractmethod
-    def metrics(self) -> dict[str, MetricInfo]:
-        """Fresh metrics, by name; the first is the one that a table shows."""
+    def metrics(self) -> "torchmetrics.MetricCollection":
+        """Fresh metrics, by name; the first is the one that a table shows (`modalities.metrics.base.collect`).
+
+        They are updated with ``(prediction, target)`` in the form of `collate`. The class of each has a ``title`` (what
+        a table shows), a ``unit`` and torchmetrics' ``higher_is_better``.
+        """
 
     @abc.abstractmethod
     def constant_baseline(self, values: Sequence[Value]) -> Value:
@@ -212,12 +206,12 @@ class SequenceModality(Modality):
     def from_json(self, data: Any) -> Value:
         """The value that `to_json` wrote. Raises KeyError, TypeError or ValueError for other data."""
 
-    def reconstruction_metrics(self) -> "dict[str, MetricInfo]":
-        """Fresh metrics of the learnt tokenizer's own rows, by name; where there are none, the mean absolute error is.
+    def reconstruction_metrics(self) -> "torchmetrics.MetricCollection | None":
+        """Fresh metrics of the learned tokenizer's own rows, by name; None stands for the mean absolute error.
 
-        They are updated with what the tokenizer decodes (rows, ...) and what `prepare` gave, as float tensors.
+        They are updated with what the tokenizer decodes (rows, ...) and what `preprocess` gave, as float tensors.
         """
-        return {}
+        return None
 
     def with_decoded_parts(self, value: Value, rows: NDArray[np.float32]) -> Value:
         """``value`` with its coded parts replaced by the tokenizer's reconstructions (parts, ...)."""

@@ -24,12 +24,14 @@ MANY_IMPORTS = {
     "experiments/ablation.py",
     "experiments/cli/evaluate.py",
     "experiments/cli/predict.py",
-    "experiments/stages/work.py",
+    "experiments/stages/model.py",
+    "experiments/stages/report.py",
+    "experiments/stages/tokenizer.py",
 }
 LONG_FUNCTIONS = {
     "experiments/cli/evaluate.py:evaluate_model",
-    "experiments/stages/planning.py:_model_stages",
-    "experiments/stages/tokenizer.py:run_tokenizer",
+    "experiments/ablation.py:run_ablation",
+    "experiments/stages/tokenizer.py:run",
     "networks/generation/autoregressive.py:generate_sequence_tokens",
 }
 

@@ -11,8 +11,9 @@ from evaluation.config import EvaluationConfig
 from evaluation.metric_set import MetricSet, MetricValue
 from evaluation.references.chance import Unigram, chance_metrics, fit_unigrams
 from evaluation.samples import EvalSplit, index_batches
-from evaluation.scores import ROUND_TRIP_ROUTE, WELL_FORMED, Score, read_scores, write_scores
+from evaluation.scores import ROUND_TRIP_ROUTE, WELL_FORMED, WELL_FORMED_TITLE, Score, read_scores, write_scores
 from modalities.errors import DataError
+from modalities.metrics.base import FRACTION
 from modalities.storage.atomic import atomic_write_bytes
 from networks.tokenizers.codec import Codec
 
@@ -107,7 +108,10 @@ def measure_round_trip(
     ]
     if not codec.is_dense(name):
         well_formed_rate = MetricValue(
-            value=well_formed / max(metric_set.num_samples, 1), unit="share", higher_is_better=True
+            value=well_formed / max(metric_set.num_samples, 1),
+            title=WELL_FORMED_TITLE,
+            unit=FRACTION,
+            higher_is_better=True,
         )
         scores.append(_round_trip_score(name, WELL_FORMED, well_formed_rate, None, metric_set.num_samples))
     return scores
@@ -124,6 +128,7 @@ def _round_trip_score(name: str, metric: str, metric_value: MetricValue, chance:
         route=ROUND_TRIP_ROUTE,
         target=name,
         metric=metric,
+        metric_title=metric_value.title,
         value=metric_value.value,
         unit=metric_value.unit,
         higher_is_better=metric_value.higher_is_better,

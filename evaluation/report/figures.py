@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from evaluation.report.input import ReportInput, StageDuration
 from evaluation.report.plots import Curve, DotRow, TimeBar, dot_plot, downsample, line_plot, timeline_plot
-from evaluation.report.tables import MetricRow, format_number, metric_title
+from evaluation.report.tables import MetricRow, format_number
 from evaluation.scores import CROSS_ENTROPY, MASKED_ROUTE, route_name
 
 
@@ -14,7 +14,7 @@ def normalized_score_plot(rows: Sequence[MetricRow], arms: Sequence[str]) -> str
     lines = [
         DotRow(
             label=row.title + (" (proxy)" if row.is_proxy else ""),
-            note=metric_title(row.metric),
+            note=row.metric_title,
             arms=tuple(tuple(_none_to_nan(share) for share in row.seed_normalized_scores[arm]) for arm in arms),
         )
         for row in rows

@@ -21,7 +21,6 @@ from evaluation.report.tables import (
     format_signed,
     headline_rows,
     metric_rows,
-    metric_title,
     modality_rows,
     unit_suffix,
 )
@@ -71,7 +70,6 @@ def render(report: ReportInput) -> str:
         arrow=_arrow,
         spaced=unit_suffix,
         seeds=_seed_tooltip,
-        metric=metric_title,
         shell=shlex.join,
     )
     return environment.get_template("report.html").render(**_template_context(report))

@@ -1,20 +1,14 @@
 """The tables of a report as plain rows, and how numbers are told, for the page and for the terminal alike."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.scores import CROSS_ENTROPY, MASKED_ROUTE, ROUND_TRIP_ROUTE, WELL_FORMED, Score, route_name
 from evaluation.statistics import Difference, SeedSummary, compare_arms, group_by_arm
 from modalities.layouts import Dense, Vector
+from modalities.metrics.base import FRACTION
 from modalities.spec import Modality, Provenance, learned_tokenizer
-
-ACRONYMS = {
-    name.lower(): name
-    for name in ("PSNR", "SSIM", "FID", "RMSE", "mIoU", "AP", "AP50", "PQ", "F1", "BLEU", "PCK", "MAE")
-}
-"""Metric names that are not written in lower case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +21,7 @@ class MetricRow:
     """What a person reads: the target modality's title."""
     is_proxy: bool
     metric: str
+    metric_title: str
     unit: str
     higher_is_better: bool
     chance: float | None
@@ -140,7 +135,7 @@ def format_number(value: float | None, unit: str = "") -> str:
     """A figure for a person: three significant digits, a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    if unit == "share":
+    if unit == FRACTION:
         return f"{100 * value:.1f} %"
     if value == 0 or 0.001 <= abs(value) < 10000:
         digits = 2 - math.floor(math.log10(abs(value))) if value else 0
@@ -160,23 +155,13 @@ def format_signed(value: float, unit: str = "") -> str:
     """A difference with its sign; differences of shares in percent points."""
     if not math.isfinite(value):
         return "–"
-    text = f"{100 * abs(value):.1f} pp" if unit == "share" else format_number(abs(value))
+    text = f"{100 * abs(value):.1f} pp" if unit == FRACTION else format_number(abs(value))
     return f"{'+' if value >= 0 else '−'}{text}"
 
 
-def metric_title(metric: str) -> str:
-    """A metric's name for a person, as in ``under 11.25`` or ``word F1``."""
-    words = re.sub(r"(?<=\d)_(?=\d)", ".", metric).split("_")
-    return " ".join(ACRONYMS.get(word, word) for word in words)
-
-
 def unit_suffix(row: MetricRow | Score) -> str:
-    """The unit behind a space; nothing where the number or the metric's name says it already."""
-    return (
-        ""
-        if row.unit in ("share", "", row.metric) or row.unit.lower() == row.metric.replace("_", " ")
-        else f" {row.unit}"
-    )
+    """The unit behind a space; nothing where the number or the metric's title says it already."""
+    return "" if row.unit in (FRACTION, "") or row.unit.lower() == row.metric_title.lower() else f" {row.unit}"
 
 
 def direction_arrow(*, higher_is_better: bool) -> str:
@@ -195,6 +180,7 @@ def _metric_row(found: Mapping[str, list[Score]], modalities: Mapping[str, Modal
         title=title_without_proxy(modality),
         is_proxy=modality.provenance is Provenance.proxy,
         metric=score.metric,
+        metric_title=score.metric_title,
         unit=score.unit,
         higher_is_better=score.higher_is_better,
         chance=score.chance,

@@ -13,7 +13,6 @@ from evaluation.report.tables import (
     format_number,
     format_percent,
     format_signed,
-    metric_title,
     unit_suffix,
 )
 from evaluation.scores import CROSS_ENTROPY, MASKED_ROUTE, WELL_FORMED
@@ -49,7 +48,7 @@ def _shared_table(rows: Sequence[MetricRow], arms: Sequence[str]) -> Table:
             continue
         table.add_row(
             row.route.replace("->", " → ") + (" (proxy)" if row.is_proxy else "") if is_first else "",
-            f"{metric_title(row.metric)}{unit_suffix(row)} {direction_arrow(higher_is_better=row.higher_is_better)}",
+            f"{row.metric_title}{unit_suffix(row)} {direction_arrow(higher_is_better=row.higher_is_better)}",
             format_number(row.chance, row.unit),
             *(_values(row, arm) for arm in arms),
             format_number(row.ceiling, row.unit),
@@ -71,9 +70,7 @@ def _modality_table(rows: Sequence[ModalityRow], arms: Sequence[str]) -> Table:
     for row in rows:
         trip = row.round_trip
         shown = (
-            f"{metric_title(trip.metric)} {format_number(trip.value, trip.unit)}{unit_suffix(trip)}"
-            if trip
-            else "input only"
+            f"{trip.metric_title} {format_number(trip.value, trip.unit)}{unit_suffix(trip)}" if trip else "input only"
         )
         question = row.masked or row.probe
         chance = format_number(question.chance) if question else "–"

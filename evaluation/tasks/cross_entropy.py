@@ -30,7 +30,7 @@ from torch import Tensor
 from evaluation.config import EvaluationConfig
 from evaluation.references.chance import Unigram
 from evaluation.samples import EvalSplit, index_batches
-from evaluation.scores import CROSS_ENTROPY, MASKED_ROUTE, Score, route_name
+from evaluation.scores import CROSS_ENTROPY, CROSS_ENTROPY_TITLE, MASKED_ROUTE, Score, route_name
 from networks.batch import IGNORE, Samples, TokenBatch
 from networks.fourm.heads import class_indices, predictable_ids
 from networks.fourm.model import Context, FourM
@@ -81,6 +81,7 @@ class LossAccumulator:
             route=name,
             target=target,
             metric=CROSS_ENTROPY,
+            metric_title=CROSS_ENTROPY_TITLE,
             value=float(parts.mean()),
             unit="nats",
             higher_is_better=False,

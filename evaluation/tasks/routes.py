@@ -8,8 +8,9 @@ import torch
 from evaluation.config import EvaluationConfig
 from evaluation.metric_set import MetricSet
 from evaluation.references.round_trip import ReferenceLevels
-from evaluation.scores import WELL_FORMED, Score
+from evaluation.scores import WELL_FORMED, WELL_FORMED_TITLE, Score
 from evaluation.tasks.cross_entropy import LossAccumulator, ModelRef
+from modalities.metrics.base import FRACTION
 from networks.fourm.model import Context, FourM
 from networks.generation.predict import predict_values
 from networks.tokenizers.codec import Codec, DecodedValues
@@ -41,6 +42,7 @@ class RouteEvaluator:
                 route=self.name,
                 target=self.target,
                 metric=metric,
+                metric_title=metric_value.title,
                 value=metric_value.value,
                 unit=metric_value.unit,
                 higher_is_better=metric_value.higher_is_better,
@@ -58,8 +60,9 @@ class RouteEvaluator:
                     route=self.name,
                     target=self.target,
                     metric=WELL_FORMED,
+                    metric_title=WELL_FORMED_TITLE,
                     value=self.well_formed / max(count, 1),
-                    unit="share",
+                    unit=FRACTION,
                     higher_is_better=True,
                     ceiling=reference_levels.ceiling(self.target, WELL_FORMED),
                     num_samples=count,

@@ -25,13 +25,27 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """
     config = load_config(find_config(arguments.config), arguments.overrides)
     # A mistake in the config is reported before the seconds that these imports take.
+    from evaluation.report.input import ReportInput
+    from evaluation.report.page import summary_table
     from evaluation.report.plots import duration
     from experiments.ablation import run_ablation
+    from experiments.engine.display import ProgressDisplay
     from experiments.tracking import NO_TRACKING
 
     command = shell_command("fourm", "ablate", arguments.config, *arguments.overrides)
-    result = run_ablation(config, console, command)
-    console.print(result.table)
+    with ProgressDisplay(console) as display:
+        result = run_ablation(config, observer=display, command=command)
+    tables = ReportInput(
+        title=config.name,
+        command=command,
+        data="",
+        arms={arm: config.arm_modalities(arm) for arm in config.arms},
+        seeds=config.seeds,
+        modalities=result.modalities,
+        scores=result.scores,
+        resamples=config.evaluation.resamples,
+    )
+    console.print(summary_table(tables))
     tracker = (
         f"none (tracking.uri={NO_TRACKING})"
         if result.uri == NO_TRACKING

@@ -19,7 +19,7 @@ from evaluation.tasks.measure import measure_model
 from experiments.cli.options import add_model_options, print_lines
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import find_config, load_config
-from experiments.stages.context import inference_device
+from experiments.stages.inputs import inference_device
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from lightning_modules.data.raw import RawStore, write_shard
@@ -39,12 +39,18 @@ StatusCallback = Callable[[str], None]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the model, the settings and the split."""
     parser.add_argument(
-        "settings", nargs="*", metavar="config or key=value", help="as of `ablate`; all may be left out"
+        "settings",
+        nargs="*",
+        metavar="config or key=value",
+        help="config and settings, as for `fourm ablate`; all are optional",
     )
     add_model_options(parser)
     parser.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
     parser.add_argument(
-        "--split", choices=("test", "validation"), default="test", help="scenes of test, or those that arms compare by"
+        "--split",
+        choices=("test", "validation"),
+        default="test",
+        help="test scenes, which nothing else uses, or the validation scenes that arms are compared on",
     )
 
 

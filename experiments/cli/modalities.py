@@ -40,7 +40,7 @@ def modality_table(registry: Registry) -> tuple[Table, list[str]]:
                 describe_tokenizer(item),
                 describe_vocabulary(item),
                 describe_tokens(item),
-                ", ".join(item.metrics()),
+                ", ".join(map(str, item.metrics())),
                 item.provenance.value,
                 registry.origin(name),
             )

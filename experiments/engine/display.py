@@ -1,7 +1,7 @@
-"""What a person sees on the terminal while stages run: a live table, or plain lines where there is no terminal."""
+"""Shows a run on the terminal: a live table, or plain lines if the output is no terminal."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.report.plots import duration
-from experiments.engine.scheduler import StageProgress
+from experiments.engine.observer import StageProgress
 from experiments.stages.plan import Stage, StagePlan
 
 _BAR_WIDTH = 24
@@ -19,9 +19,9 @@ _BAR_WIDTH = 24
 class ProgressDisplay:
     """Shows the running stages with their rate and time left, and how much of the whole is done."""
 
-    def __init__(self, console: Console, plan: StagePlan) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._cost = {name: stage.cost for name, stage in plan.stages.items()}
+        self._cost: dict[str, float] = {}
         self._started_at = time.time()
         self._done_cost = 0.0
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
@@ -38,21 +38,20 @@ class ProgressDisplay:
         if self._live is not None:
             self._live.stop()
 
-    def show_reused(self, names: Collection[str]) -> None:
-        """Say how much is there already; it takes no time."""
-        if names:
-            self._console.print(f"{len(names)} of {len(self._cost)} stages are done already and are not run again.")
-        for name in names:
-            self._cost[name] = 0.0
+    def on_plan(self, plan: StagePlan, reused: Sequence[str]) -> None:
+        """Say how many stages are done already; they take no time."""
+        self._cost = {name: 0.0 if name in reused else stage.cost for name, stage in plan.stages.items()}
+        if reused:
+            self._console.print(f"{len(reused)} of {len(self._cost)} stages are done already and are not run again.")
 
-    def show_stage_end(self, stage: Stage, seconds: float, error: str | None) -> None:
+    def on_stage_end(self, stage: Stage, seconds: float, error: str | None) -> None:
         """Leave a line for a stage that has ended."""
         self._done_cost += self._cost[stage.name]
         mark = Text("✗ ", style="red") if error else Text("✓ ", style="green")
         self._console.print(mark + Text(f"{stage.name}  {duration(seconds)}"))
 
-    def show_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
-        """Show where the running stages are."""
+    def on_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
+        """Show the running stages."""
         if self._live is not None:
             self._live.update(self._table(running, done, total))
         elif time.time() - self._last_printed > 30 and running:

@@ -1,4 +1,4 @@
-"""One stage, run from its task to its folder, which appears whole or not at all."""
+"""Runs one stage; its result folder appears atomically."""
 
 import json
 import logging
@@ -6,13 +6,14 @@ import shutil
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from experiments.engine.task import ProgressCallback, StageTask, failure_log_path
+from experiments.engine.task import failure_log_path
+from experiments.stages.context import StageContext
+from experiments.stages.kinds import STAGE_KINDS
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, PICTURES_FOLDER, partial_folder
 from modalities.errors import DataError, UserError
-from modalities.spec import Modality
 
 LOG_FILE = "log.txt"
 """File in a stage's folder with its warnings."""
@@ -27,22 +28,26 @@ IGNORED_WARNINGS = (
 """Warnings of Lightning's about what is meant to be so."""
 
 
-def run_stage(task: StageTask, report_progress: ProgressCallback, modalities: Mapping[str, Modality]) -> None:
-    """Run one stage, and put its folder in place when it has ended well."""
+def run_stage(task: StageContext) -> None:
+    """Run one stage, and put its folder in place when it has ended well.
+
+    Raises:
+        DataError: Something cannot be written.
+    """
     partial = partial_folder(task.folder)
     _clean_partial_folder(partial)
     start_time = time.time()
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with _WarningLog(partial):
-            _call_stage_function(task, partial, report_progress, modalities)
+            _run_kind(replace(task, folder=partial))
         metadata = {
             "stage": task.stage.name,
             "kind": task.stage.kind,
             "started": start_time,
             "seconds": time.time() - start_time,
         }
-        run_id = task.tracking[1] if task.tracking else None
+        run_id = task.tracked_run.run_id if task.tracked_run else None
         (partial / DONE_FILE).write_text(json.dumps({**metadata, "run": run_id}))
         partial.rename(task.folder)
         (task.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -52,13 +57,13 @@ def run_stage(task: StageTask, report_progress: ProgressCallback, modalities: Ma
         _clean_partial_folder(partial)
 
 
-def run_other_rank(task: StageTask, modalities: Mapping[str, Modality]) -> None:
-    """Do the part in a stage of a process that is not its first: train along, and write nothing."""
-    _call_stage_function(task, partial_folder(task.folder), lambda *_: None, modalities)
+def run_other_rank(task: StageContext) -> None:
+    """Do the part of a process that is not the stage's first: train along, and write nothing."""
+    _run_kind(replace(task, folder=partial_folder(task.folder)))
 
 
-def describe_failure(task: StageTask, error: Exception) -> tuple[str, str]:
-    """What to tell of an error: a mistake is told as it is, of a failure the whole story goes to a file."""
+def describe_failure(task: StageContext, error: Exception) -> tuple[str, str]:
+    """Message kind and text of an error; the traceback of one that is no mistake of the user's goes to a file."""
     if isinstance(error, UserError):
         return "user_error", str(error)
     path = failure_log_path(task.folder)
@@ -69,7 +74,7 @@ def describe_failure(task: StageTask, error: Exception) -> tuple[str, str]:
 
 
 def _clean_partial_folder(partial: Path) -> None:
-    """Remove a stage's working folder, or, where there is a checkpoint in it, all that the next start makes again."""
+    """Remove a stage's temporary folder, or if it holds a checkpoint, everything that the next start makes again."""
     if not (partial / CHECKPOINT_FILE).is_file():
         shutil.rmtree(partial, ignore_errors=True)
         return
@@ -80,38 +85,23 @@ def _clean_partial_folder(partial: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _call_stage_function(
-    task: StageTask, folder: Path, report_progress: ProgressCallback, modalities: Mapping[str, Modality]
-) -> None:
-    # Torch and Lightning are a worker's to import, not the launcher's.
-    from experiments.stages.context import StageContext
-    from experiments.stages.work import STAGE_RUNNERS
-
+def _run_kind(context: StageContext) -> None:
     # Lightning tells which devices there are and where to sign up, once for every Trainer.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    context = StageContext(
-        config=task.config,
-        stage=task.stage,
-        modalities=modalities,
-        inputs=task.inputs,
-        folder=folder,
-        report_progress=report_progress,
-        tracking=task.tracking,
-    )
     with warnings.catch_warnings():
         for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         try:
-            STAGE_RUNNERS[task.stage.kind](context)
+            STAGE_KINDS[context.stage.kind].run(context)
         except SystemExit as error:
-            # Lightning makes an exit of Ctrl-C, which says no more why.
+            # Lightning makes an exit of Ctrl-C, which no longer says why.
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from error
             raise
 
 
 class _WarningLog:
-    """Warnings and worse of one stage go to a file in its folder."""
+    """Writes warnings and errors of one stage to a file in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self._handler = logging.FileHandler(folder / LOG_FILE, delay=True)

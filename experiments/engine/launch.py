@@ -1,39 +1,41 @@
-"""Runs a task where it belongs: in this process, or in processes of its own where it trains on several devices."""
+"""Runs a stage in this process, or in processes of its own if it trains on several devices."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from experiments.engine.execution import run_stage
-from experiments.engine.task import ProgressCallback, StageError, StageTask, failure_log_path, user_log, write_task
+from experiments.engine.task import StageError, failure_log_path, num_devices, write_task
+from experiments.processes import child_environment
+from experiments.stages.context import StageContext, ignore_progress, user_log
 from modalities.errors import UserError
-from modalities.spec import Modality
 
 SHUTDOWN_TIMEOUT = 10.0
 """Seconds that processes get to put things away before they are killed."""
 
 
-def run_task(task: StageTask, report_progress: ProgressCallback, modalities: Mapping[str, Modality]) -> None:
-    """Run a task to its end.
+def run_task(task: StageContext) -> None:
+    """Run a stage to its end.
 
     Raises:
-        UserError: What was asked for cannot be done; StageError where it failed otherwise.
+        UserError: The settings cannot be carried out.
+        StageError: The stage failed otherwise.
     """
-    if task.devices == 1:
-        run_stage(task, report_progress, modalities)
+    if num_devices(task) == 1:
+        run_stage(task)
     else:
-        _run_multi_device(task, report_progress)
+        _run_multi_device(task)
 
 
-def _run_multi_device(task: StageTask, report_progress: ProgressCallback) -> None:
-    """Lightning starts the processes of the other devices by the command of the first, which needs its own."""
-    path = task.folder.parent.parent / "tasks" / f"{task.folder.name}.json"
-    write_task(path, task)
+def _run_multi_device(task: StageContext) -> None:
+    """Start the first process; Lightning starts those of the other devices by the same command."""
+    path = task.folder.parent.parent / "tasks" / f"{task.folder.name}.pickle"
+    write_task(path, replace(task, report_progress=ignore_progress))
     process = _start_processes(path)
     outcome: tuple[str, Any] | None = None
     try:
@@ -41,7 +43,7 @@ def _run_multi_device(task: StageTask, report_progress: ProgressCallback) -> Non
         for line in process.stdout:
             kind, content = _parse_message(line)
             if kind == "progress":
-                report_progress(*content)
+                task.report_progress(*content)
             elif kind == "user_log":
                 user_log.warning("%s", content)
             elif kind:
@@ -57,12 +59,11 @@ def _run_multi_device(task: StageTask, report_progress: ProgressCallback) -> Non
         case ("failed", content):
             raise StageError(f"{content} Its traceback is in {failure_log_path(task.folder)}.")
         case _:
-            raise StageError(f"The processes of {task.devices} devices ended with exit status {status}.")
+            raise StageError(f"The processes of {num_devices(task)} devices ended with exit status {status}.")
 
 
 def _start_processes(task_file: Path) -> subprocess.Popen[str]:
-    # Plug-ins and this package are found by the same paths as here.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = child_environment()
     # Torch warns when every weight of a batch had its gradient, which is the good case.
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     return subprocess.Popen(
@@ -75,7 +76,7 @@ def _start_processes(task_file: Path) -> subprocess.Popen[str]:
 
 
 def _parse_message(line: str) -> tuple[str, Any]:
-    """What a line of the first process says; nothing, where it is somebody else's."""
+    """Kind and content of a line of the first process; empty for a line that some library printed."""
     try:
         kind, content = json.loads(line)
     except ValueError:
@@ -84,7 +85,7 @@ def _parse_message(line: str) -> tuple[str, Any]:
 
 
 def _stop_processes(process: subprocess.Popen[str]) -> None:
-    """Make sure that none of the processes is left, whatever ended this one."""
+    """End all processes of the group that are left."""
     for signum in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, signum)

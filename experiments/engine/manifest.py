@@ -1,4 +1,4 @@
-"""What a run ran on: versions, commit, hardware, memory."""
+"""The manifest of a run: versions, commit, hardware, memory."""
 
 import os
 import platform
@@ -12,10 +12,8 @@ from types import TracebackType
 
 import psutil
 
+from experiments.processes import CODE_ROOT
 from networks.kernels.cpu import cpu_name
-
-CODE_ROOT = Path(__file__).resolve().parents[2]
-"""Where this package's code lies."""
 
 PACKAGES = (
     "fourm-lab",
@@ -51,7 +49,7 @@ def git_commit(root: Path = CODE_ROOT) -> str:
 
     A repository that an installed package merely lies in, as an environment's, is not the code's own.
     """
-    if not _git(root, "ls-files", "--", "experiments/engine/manifest.py"):
+    if not _git(root, "ls-files", "--", Path(__file__).resolve().relative_to(CODE_ROOT).as_posix()):
         return ""
     return _git(root, "rev-parse", "HEAD") + (
         " with uncommitted changes" if _git(root, "status", "--porcelain") else ""

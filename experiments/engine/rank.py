@@ -1,20 +1,20 @@
-"""One process of a stage that trains on several devices: ``python -m experiments.rank TASK.json``.
+"""One process of a stage that trains on several devices: ``python -m experiments.engine.rank TASK``.
 
 Lightning starts the other processes of its machine by the same command; torchrun and srun start all of them. The first
-process makes the stage's folder and tells on its standard output, one JSON list a line, how far it is and how it ended.
+process writes the stage's folder, and reports progress and outcome on its standard output, one JSON list a line.
 """
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.engine.execution import describe_failure, run_other_rank, run_stage
-from experiments.engine.task import ForwardHandler, read_task, user_log
-from experiments.schema.load import build_modalities
-from modalities.registry import default_registry
+from experiments.engine.task import ForwardHandler, read_task
+from experiments.stages.context import user_log
 
 
 def main(task_file: Path) -> int:
@@ -24,11 +24,10 @@ def main(task_file: Path) -> int:
     if is_first:
         user_log.addHandler(ForwardHandler(lambda text: _send_message("user_log", text)))
     try:
-        modalities = build_modalities(task.config, default_registry())
         if is_first:
-            run_stage(task, lambda *progress: _send_message("progress", progress), modalities)
+            run_stage(replace(task, report_progress=lambda *progress: _send_message("progress", progress)))
         else:
-            run_other_rank(task, modalities)
+            run_other_rank(task)
     except Exception as error:
         if is_first:
             _send_message(*describe_failure(task, error))

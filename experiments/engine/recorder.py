@@ -1,78 +1,63 @@
-"""Keeps the tracker and the display while stages run: each stage is a run, with what it has made for people to read."""
+"""Records a run while its stages run: each stage is a run of the tracker; the observer is told of everything."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from evaluation.scores import read_scores
-from experiments.engine.display import ProgressDisplay
-from experiments.engine.scheduler import StageProgress
+from experiments.engine.observer import RunObserver, StageProgress
+from experiments.stages.kinds import STAGE_KINDS
 from experiments.stages.plan import Stage, StagePlan
-from experiments.tracking import Tracker
+from experiments.tracker import Tracker
 
 
 @dataclass(kw_only=True)
 class RunRecorder:
-    """Keeps the tracker and the display while stages run."""
+    """Listener of the scheduler that writes to the tracker and passes events on to the observer."""
 
     tracker: Tracker
-    parent_run: str
+    parent_run: str | None
     plan: StagePlan
-    display: ProgressDisplay
+    observer: RunObserver
     start_times: dict[str, float] = field(default_factory=dict)
 
     def on_stage_start(self, stage: Stage) -> str | None:
         """Open the stage's run."""
         self.start_times[stage.name] = time.time()
-        tags = {"fourm.signature": self.plan.signatures[stage.name], "fourm.stage": stage.kind}
-        return (
-            self.tracker.start_run(
-                stage.name, parent_run=self.parent_run, tags=tags, params=_scalar_args(stage.run_args)
-            )
-            or None
+        return self.tracker.start_run(
+            stage.name,
+            parent_run=self.parent_run,
+            tags={"fourm.signature": self.plan.signatures[stage.name], "fourm.stage": stage.kind},
+            params={name: value for name, value in stage.run_args.items() if not isinstance(value, Mapping)},
         )
 
     def on_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
-        """Show it."""
-        self.display.show_progress(running, done, total)
+        """Pass progress on."""
+        self.observer.on_progress(running, done, total)
 
     def on_stage_end(self, stage: Stage, folder: Path, run_id: str | None, error: str | None) -> None:
-        """Close the stage's run, with what it has made that a person reads."""
+        """Close the stage's run, with the artifacts of its kind."""
         seconds = time.time() - self.start_times[stage.name]
-        self.display.show_stage_end(stage, seconds, error)
+        self.observer.on_stage_end(stage, seconds, error)
         if run_id is None:
             return
         if error is None:
-            _log_artifacts(self.tracker, run_id, stage, folder, seconds)
+            self.tracker.log_metrics(run_id, {"seconds": seconds})
+            log_result(self.tracker, run_id, stage, folder)
         self.tracker.finish_run(run_id, failed=error is not None)
 
 
-def _log_artifacts(tracker: Tracker, run_id: str, stage: Stage, folder: Path, seconds: float) -> None:
-    tracker.log_metrics(run_id, {"seconds": seconds})
-    match stage.kind:
-        case "tokenizer":
-            for name in ("card.json", "card.md", "config.json"):
-                tracker.log_file(run_id, folder / name)
-        case "model":
-            for name in ("config.json", "model.safetensors", "card.json"):
-                tracker.log_file(run_id, folder / name)
-        case "evaluation":
-            tracker.log_file(run_id, folder / "scores.json")
-            scores = read_scores(folder / "scores.json")
-            tracker.log_metrics(
-                run_id, {f"{s.route}/{s.target}/{s.metric}".replace("->", "-to-"): s.value for s in scores}
-            )
-        case "generation":
-            for path in sorted(folder.glob("*.png")):
-                with Image.open(path) as picture:
-                    tracker.log_image(run_id, path.stem, picture, step=0)
-        case "baselines":
-            tracker.log_file(run_id, folder / "baselines.json")
-
-
-def _scalar_args(run_args: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in run_args.items() if not isinstance(value, Mapping)}
+def log_result(tracker: Tracker, run_id: str, stage: Stage, folder: Path) -> None:
+    """Store everything of a finished stage that its kind wants the tracker to keep."""
+    kind = STAGE_KINDS[stage.kind]
+    for name in kind.artifacts:
+        # A model without learned tokenizers has no folder of them.
+        if (folder / name).exists():
+            tracker.log_file(run_id, folder / name, kind.artifact_folder)
+    if values := kind.metrics(folder):
+        tracker.log_metrics(run_id, values)
+    for path in kind.pictures(folder):
+        with Image.open(path) as picture:
+            tracker.log_image(run_id, path.stem, picture, step=0)

@@ -1,289 +1,162 @@
-"""Runs the stages of a plan: those that are not there yet, several at once, each when its inputs are done.
+"""Runs the stages of a plan that are not done yet: several at once, each when its inputs are done.
 
-Worker processes live as long as the run, so that each imports torch once. A stage writes to a temporary folder, which
-takes its place when the stage has ended well: whatever interrupts a run, the next one goes on from whole results,
-and with a model in training from its checkpoint.
+A stage writes to a temporary folder, which takes its final place when the stage has ended well: after an interruption,
+the next run resumes from complete results, and a training from its checkpoint.
 """
 
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from experiments.engine.execution import describe_failure
 from experiments.engine.launch import run_task
-from experiments.engine.task import ForwardHandler, StageError, StageTask, failure_log_path, user_log
-from experiments.schema.experiment import ExperimentConfig
-from experiments.schema.load import build_modalities
+from experiments.engine.observer import StageProgress
+from experiments.engine.task import StageError, failure_log_path
+from experiments.engine.workers import Worker, poll_workers, start_workers, stop_workers
+from experiments.schema.sections import ExecutorConfig
+from experiments.stages.context import StageContext, user_log
 from experiments.stages.plan import Stage, StagePlan
 from modalities.errors import UserError
-from modalities.registry import default_registry
-from modalities.spec import Modality
 
-SHUTDOWN_TIMEOUT = 30.0
-"""Seconds that workers get to put things away, of which a model's checkpoint takes the longest."""
-
-
-@dataclass(kw_only=True)
-class StageProgress:
-    """How far one running stage is."""
-
-    stage: Stage
-    started_at: float
-    fraction: float = 0.0
-    rate: float = 0.0
-    unit: str = ""
+TaskFactory = Callable[[Stage, str | None], StageContext]
+"""Makes the record of a stage to run, given the stage and its run in the tracker."""
 
 
 @runtime_checkable
-class RunCallback(Protocol):
-    """Who wants to know how a run goes."""
+class RunListener(Protocol):
+    """Receives the scheduler's events, and opens a run of the tracker for each stage."""
 
     def on_stage_start(self, stage: Stage) -> str | None:
-        """A stage starts; answers with the tracker run that it writes to, if there is one."""
+        """Called when a stage starts; answers with its run in the tracker, if there is one."""
         ...
 
     def on_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
-        """Something went on."""
+        """Called on any progress."""
         ...
 
     def on_stage_end(self, stage: Stage, folder: Path, run_id: str | None, error: str | None) -> None:
-        """A stage has ended, well where there is no error."""
+        """Called when a stage has ended; ``error`` says why it failed or was stopped."""
         ...
 
 
 @dataclass(kw_only=True)
-class _Worker:
-    process: multiprocessing.process.BaseProcess
-    pipe: multiprocessing.connection.Connection
-    task: StageTask | None = None
-    run_id: str | None = None
+class _Scheduler:
+    """The stages that are done, running and waiting, and everyone who is told of them."""
 
-
-@dataclass(kw_only=True)
-class _SchedulerState:
-    """What is done, running and waiting."""
-
+    plan: StagePlan
+    make_task: TaskFactory
+    listener: RunListener
     pending: dict[str, Stage]
     done: set[str]
-    total: int
     running: dict[str, StageProgress] = field(default_factory=dict)
+    run_ids: dict[str, str | None] = field(default_factory=dict)
 
     def next_ready(self) -> Stage | None:
-        """The longest of the stages whose inputs are done."""
+        """The stage of the highest cost among those whose inputs are done."""
         stages = [stage for stage in self.pending.values() if self.done.issuperset(stage.inputs)]
         return max(stages, key=lambda stage: stage.cost, default=None)
 
+    def start(self, stage: Stage) -> StageContext:
+        """Take a stage from the waiting ones, and make its task."""
+        del self.pending[stage.name]
+        run_id = self.run_ids[stage.name] = self.listener.on_stage_start(stage)
+        self.running[stage.name] = StageProgress(stage=stage, started_at=time.time())
+        return self.make_task(stage, run_id)
 
-def run_plan(config: ExperimentConfig, plan: StagePlan, callback: RunCallback, tracking_uri: str | None = None) -> None:
-    """Run what is not done yet.
+    def progress(self, stage: Stage, fraction: float, rate: float, unit: str) -> None:
+        """Note the progress of a running stage."""
+        item = self.running[stage.name]
+        item.fraction, item.rate, item.unit = fraction, rate, unit
+
+    def notify(self) -> None:
+        """Tell the listener how far the run is."""
+        self.listener.on_progress(self.running, len(self.done), len(self.plan.stages))
+
+    def end(self, stage: Stage, error: str | None = None) -> None:
+        """Note the end of a stage."""
+        self.running.pop(stage.name, None)
+        if error is None:
+            self.done.add(stage.name)
+        self.listener.on_stage_end(stage, self.plan.folder(stage.name), self.run_ids[stage.name], error)
+
+
+def run_plan(plan: StagePlan, make_task: TaskFactory, listener: RunListener, executor: ExecutorConfig) -> None:
+    """Run the stages that are not done yet.
 
     Raises:
         UserError: A stage failed; the others are stopped, and what they had not finished is made anew next time.
     """
     plan.remove_incomplete()
-    done_before = {name for name in plan.stages if plan.is_done(name)}
-    state = _SchedulerState(
-        pending={name: stage for name, stage in plan.stages.items() if name not in done_before},
-        done=done_before,
-        total=len(plan.stages),
-    )
-    callback.on_progress(state.running, len(state.done), state.total)
-    if not state.pending:
+    done = {name for name in plan.stages if plan.is_done(name)}
+    pending = {name: stage for name, stage in plan.stages.items() if name not in done}
+    scheduler = _Scheduler(plan=plan, make_task=make_task, listener=listener, pending=pending, done=done)
+    scheduler.notify()
+    if not pending:
         return
-    if config.executor.workers == 0:
-        _run_in_process(config, plan, state, callback, tracking_uri)
+    if executor.workers == 0:
+        _run_in_process(scheduler)
         return
-    workers = _start_workers(min(config.executor.workers, len(state.pending)), _threads_per_worker(config))
+    workers = start_workers(min(executor.workers, len(pending)), threads_per_worker(executor))
     try:
-        while state.pending or state.running:
-            for worker in workers:
-                stage = state.next_ready() if worker.task is None else None
-                if stage is not None:
-                    _assign_task(worker, config, plan, state, callback, stage, tracking_uri)
-            _poll_workers(workers, plan, state, callback)
+        _run_in_workers(scheduler, workers)
     finally:
-        _stop_workers(workers)
+        stop_workers(workers)
         for worker in workers:
             if worker.task is not None:
-                stage = worker.task.stage
-                callback.on_stage_end(stage, plan.folder(stage.name), worker.run_id, "stopped before its end")
+                scheduler.end(worker.task.stage, "stopped before its end")
 
 
-def _threads_per_worker(config: ExperimentConfig) -> int:
+def threads_per_worker(executor: ExecutorConfig) -> int:
+    """Threads of each worker: the setting, or an equal share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.executor.threads or max(1, cores // max(1, config.executor.workers))
+    return executor.threads or max(1, cores // max(1, executor.workers))
 
 
-def _make_task(
-    config: ExperimentConfig, plan: StagePlan, stage: Stage, run_id: str | None, tracking_uri: str | None
-) -> StageTask:
-    tracking = (tracking_uri, run_id) if tracking_uri is not None and run_id is not None else None
-    inputs = {name: plan.folder(name) for name in stage.inputs}
-    return StageTask(config=config, stage=stage, inputs=inputs, folder=plan.folder(stage.name), tracking=tracking)
+def _run_in_process(scheduler: _Scheduler) -> None:
+    while (stage := scheduler.next_ready()) is not None:
 
-
-def _run_in_process(
-    config: ExperimentConfig, plan: StagePlan, state: _SchedulerState, callback: RunCallback, tracking_uri: str | None
-) -> None:
-    while (stage := state.next_ready()) is not None:
-        run_id = callback.on_stage_start(stage)
-        del state.pending[stage.name]
-        progress = state.running[stage.name] = StageProgress(stage=stage, started_at=time.time())
-
-        def report_progress(fraction: float, rate: float, unit: str, progress: StageProgress = progress) -> None:
-            progress.fraction, progress.rate, progress.unit = fraction, rate, unit
-            callback.on_progress(state.running, len(state.done), state.total)
+        def report_progress(fraction: float, rate: float, unit: str, stage: Stage = stage) -> None:
+            scheduler.progress(stage, fraction, rate, unit)
+            scheduler.notify()
 
         try:
-            run_task(
-                _make_task(config, plan, stage, run_id, tracking_uri),
-                report_progress,
-                build_modalities(config, default_registry()),
-            )
+            run_task(replace(scheduler.start(stage), report_progress=report_progress))
         except BaseException as error:
-            callback.on_stage_end(stage, plan.folder(stage.name), run_id, str(error))
+            scheduler.end(stage, str(error))
             raise
-        del state.running[stage.name]
-        state.done.add(stage.name)
-        callback.on_stage_end(stage, plan.folder(stage.name), run_id, None)
-        callback.on_progress(state.running, len(state.done), state.total)
+        scheduler.end(stage)
+        scheduler.notify()
 
 
-def _assign_task(
-    worker: _Worker,
-    config: ExperimentConfig,
-    plan: StagePlan,
-    state: _SchedulerState,
-    callback: RunCallback,
-    stage: Stage,
-    tracking_uri: str | None,
-) -> None:
-    worker.run_id = callback.on_stage_start(stage)
-    worker.task = _make_task(config, plan, stage, worker.run_id, tracking_uri)
-    worker.pipe.send(worker.task)
-    del state.pending[stage.name]
-    state.running[stage.name] = StageProgress(stage=stage, started_at=time.time())
+def _run_in_workers(scheduler: _Scheduler, workers: list[Worker]) -> None:
+    while scheduler.pending or scheduler.running:
+        for worker in workers:
+            stage = scheduler.next_ready() if worker.task is None else None
+            if stage is not None:
+                worker.assign(scheduler.start(stage))
+        for worker, kind, content in poll_workers(workers):
+            _handle_message(scheduler, worker, kind, content)
+        scheduler.notify()
 
 
-def _poll_workers(workers: list[_Worker], plan: StagePlan, state: _SchedulerState, callback: RunCallback) -> None:
-    """Take in what workers have to say, for at most half a second."""
-    handles = [item for worker in workers if worker.task for item in (worker.pipe, worker.process.sentinel)]
-    ready_handles = multiprocessing.connection.wait(handles, timeout=0.5)
-    for worker in workers:
-        if worker.task is None:
-            continue
-        stage = worker.task.stage
-        if worker.pipe in ready_handles:
-            _handle_message(worker, worker.pipe, stage, plan, state, callback)
-        elif worker.process.sentinel in ready_handles:
-            raise StageError(
-                f"Stage {stage.name} ended with its process (exit status {worker.process.exitcode}). "
-                "It may have run out of memory: try fewer executor.workers."
-            )
-    callback.on_progress(state.running, len(state.done), state.total)
-
-
-def _handle_message(
-    worker: _Worker, pipe: Any, stage: Stage, plan: StagePlan, state: _SchedulerState, callback: RunCallback
-) -> None:
-    try:
-        kind, content = pipe.recv()
-    except (EOFError, ConnectionResetError):
-        raise StageError(f"Stage {stage.name} ended with its process. It may have run out of memory.") from None
-    if kind == "progress":
-        progress = state.running[stage.name]
-        progress.fraction, progress.rate, progress.unit = content
-        return
-    if kind == "user_log":
-        user_log.warning("%s", content)
-        return
-    del state.running[stage.name]
-    callback.on_stage_end(stage, plan.folder(stage.name), worker.run_id, None if kind == "done" else str(content))
-    worker.task, worker.run_id = None, None
-    if kind == "user_error":
-        raise UserError(f"{stage.name}: {content}")
-    if kind == "failed":
-        raise StageError(
-            f"Stage {stage.name} failed: {content} Its traceback is in {failure_log_path(plan.folder(stage.name))}."
-        )
-    state.done.add(stage.name)
-
-
-def _start_workers(count: int, threads: int) -> list[_Worker]:
-    # Torch cannot be forked once it has run, so workers start afresh; they take their threads from the environment.
-    context = multiprocessing.get_context("spawn")
-    saved_environment = {
-        name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    }
-    os.environ.update(dict.fromkeys(saved_environment, str(threads)))
-    # Ctrl-C is the launcher's to handle: workers are born deaf to it.
-    previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    workers = []
-    try:
-        for _ in range(count):
-            parent_end, worker_end = context.Pipe()
-            process = context.Process(target=_worker_main, args=(worker_end, threads), daemon=False)
-            process.start()
-            worker_end.close()
-            workers.append(_Worker(process=process, pipe=parent_end))
-    finally:
-        signal.signal(signal.SIGINT, previous_handler)
-        for name, value in saved_environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-    return workers
-
-
-def _stop_workers(workers: list[_Worker]) -> None:
-    for worker in workers:
-        if worker.task is None and worker.process.is_alive():
-            worker.pipe.send(None)
-        else:
-            worker.process.terminate()
-    for worker in workers:
-        worker.process.join(timeout=SHUTDOWN_TIMEOUT)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.pipe.close()
-
-
-def _worker_main(pipe: Any, threads: int) -> None:
-    """What a worker process does: one task after the other, until there is none."""
-    import torch
-
-    torch.set_num_threads(threads)
-    user_log.addHandler(ForwardHandler(lambda text: pipe.send(("user_log", text))))
-    modalities: dict[str, Modality] | None = None
-    while (task := _receive_task(pipe)) is not None:
-        last_sent = 0.0
-
-        def report_progress(fraction: float, rate: float, unit: str) -> None:
-            nonlocal last_sent
-            if time.monotonic() - last_sent > 0.3:
-                last_sent = time.monotonic()
-                pipe.send(("progress", (fraction, rate, unit)))
-
-        try:
-            modalities = modalities or build_modalities(task.config, default_registry())
-            run_task(task, report_progress, modalities)
-        except Exception as error:
-            pipe.send(describe_failure(task, error))
-        else:
-            pipe.send(("done", None))
-
-
-def _receive_task(pipe: Any) -> StageTask | None:
-    try:
-        task: StageTask | None = pipe.recv()
-    except EOFError:
-        return None
-    return task
+def _handle_message(scheduler: _Scheduler, worker: Worker, kind: str, content: object) -> None:
+    assert worker.task is not None
+    stage = worker.task.stage
+    match kind:
+        case "progress":
+            assert isinstance(content, tuple)
+            scheduler.progress(stage, *content)
+            return
+        case "user_log":
+            user_log.warning("%s", content)
+            return
+    worker.task = None
+    scheduler.end(stage, None if kind == "done" else str(content))
+    match kind:
+        case "user_error":
+            raise UserError(f"{stage.name}: {content}")
+        case "failed":
+            log_file = failure_log_path(scheduler.plan.folder(stage.name))
+            raise StageError(f"Stage {stage.name} failed: {content} Its traceback is in {log_file}.")

@@ -22,18 +22,19 @@ from networks.tokenizers.config import TokenizerConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
-    """Which sets of modalities are compared, on what, how."""
+    """The sets of modalities that are compared, the data, and how models are trained and measured."""
 
     name: str = "experiment"
+    """Name of the experiment, and of its folder below `root`."""
     root: str = "runs"
-    """Folder of everything that is made."""
+    """Folder of all results."""
     arms: dict[str, list[str]] = field(default_factory=lambda: {"fourm_7": ["fourm_7"], "fourm_21": ["fourm_21"]})
     """Lists of modalities to compare; a preset's name stands for its modalities."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """Seeds of each arm: initialisation, sample order, masks."""
     scale: Scale = field(default_factory=Scale)
     resolutions: dict[str, ResolutionConfig] = field(default_factory=dict)
-    """Modalities at other resolutions, for arms to name, as ``{rgb_32: {base: rgb, size: 32}}``."""
+    """Modalities at other resolutions, which arms can name: ``{rgb_32: {base: rgb, size: 32}}``."""
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     tokenizer_optim: TokenizerOptimConfig = field(default_factory=TokenizerOptimConfig)
@@ -70,7 +71,7 @@ class ExperimentConfig:
         return unused
 
     def arm_modalities(self, name: str) -> tuple[str, ...]:
-        """The modalities of an arm, presets spelled out, each once."""
+        """The modalities of an arm, with presets expanded, each once."""
         names = [item for entry in self.arms[name] for item in PRESETS.get(entry, (entry,))]
         return tuple(dict.fromkeys(names))
 

@@ -26,7 +26,7 @@ CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """The experiment of a YAML file, with ``key=value`` overrides.
+    """Load an experiment from a YAML file and ``key=value`` overrides.
 
     Raises:
         ConfigError: A key is unknown, a value is of the wrong type or out of range, or an override has no effect.
@@ -64,7 +64,7 @@ def _plain(values: DictConfig) -> dict[str, Any]:
 
 
 def find_config(name: str) -> Path:
-    """The file that ``name`` means: a path, or the name of a shipped config.
+    """Find a config by its path, or by the name of a shipped one.
 
     Raises:
         ConfigError: There is none.

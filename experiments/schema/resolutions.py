@@ -1,4 +1,4 @@
-"""Modalities at several resolutions beside each other, each a stream of its own: what super-resolution needs."""
+"""Modalities at several resolutions in one model, each a stream of its own, as super-resolution needs."""
 
 from dataclasses import dataclass, replace
 
@@ -49,5 +49,5 @@ class ResolutionConfig:
 
 
 def resolution_variant(resolution: ResolutionConfig, modality: Modality) -> ModalityVariant:
-    """What a model's folder keeps of it."""
+    """The record of a resolution in a model's folder."""
     return ModalityVariant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)

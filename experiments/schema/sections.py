@@ -15,7 +15,7 @@ PRECISIONS = (
     "transformer-engine",
     "transformer-engine-float16",
 )
-"""Lightning's names of the arithmetic."""
+"""Precisions, as Lightning names them."""
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 """Lightning's names of devices."""
@@ -44,16 +44,17 @@ class TokenizerTrainingConfig:
     """How each tokenizer is trained."""
 
     batch_size: int = 256
+    """Values per process and step."""
     max_rows: int = 100_000
-    """Most training values a tokenizer keeps in memory."""
+    """Training values that a tokenizer keeps in memory, at most."""
     val_rows: int = 1_000
-    """Held-out values that its codebook's use is measured on."""
+    """Held-out values on which the use of its codebook is measured, at most."""
     devices: int = 1
     """Devices that one tokenizer trains on."""
     steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps of single tokenizers, by name, in place of `tokenizer_optim.steps`."""
     precision: str = "32-true"
-    """Lightning's name of the arithmetic."""
+    """Precision, as Lightning names it: bf16-mixed on GPUs."""
 
     def __post_init__(self) -> None:
         _check_at_least(1, "tokenizer_training", self, "batch_size", "max_rows", "val_rows", "devices")
@@ -80,21 +81,21 @@ class TrainingConfig:
     pictures_every: int = 0
     """Steps between pictures of validation predictions; 0 for none but the last."""
     pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
-    """What those pictures show, where the arm has it."""
+    """Modalities that those pictures show; those that an arm lacks are left out."""
     restrict_output_vocab: bool = True
     """Heads of sequences choose among the ids that occur in their training data only."""
     start_from: str | None = None
-    """Folder of a model whose weights, text tokenizer and fitting tokenizers are where training begins."""
+    """Folder of a model to start from: its weights, its text tokenizer and its tokenizers of equal tasks."""
     shared_text: bool = True
     """One table of tokens for all sequences; false gives each its own, as published models have."""
     precision: str = "32-true"
-    """Lightning's name of the arithmetic: bf16-mixed on GPUs."""
+    """Precision, as Lightning names it: bf16-mixed on GPUs."""
     compile: bool = False
     """Compile the transformer blocks with torch.compile; pays on GPUs only."""
     num_workers: int = 0
     """Loader processes."""
     checkpoint_minutes: float = 10.0
-    """Minutes between checkpoints that an interrupted training, a tokenizer's too, resumes from; 0 writes none."""
+    """Minutes between checkpoints, from which an interrupted training of a model or tokenizer resumes; 0 for none."""
 
     def __post_init__(self) -> None:
         _check_at_least(1, "training", self, "batch_size", "accumulate", "val_every", "val_batches", "log_every")
@@ -104,18 +105,18 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorConfig:
-    """Where stages run."""
+    """Processes, threads and devices that stages run on."""
 
     workers: int = 1
-    """Stages at once, each in a process of its own; 0 runs them in this process."""
+    """Stages that run at once, each in a process of its own; 0 runs them in this process."""
     threads: int = 0
-    """Threads of each; 0 shares the cores out evenly."""
+    """Threads of each; 0 divides the cores evenly."""
     accelerator: str = "auto"
-    """Lightning's name of the device: cpu, gpu, auto."""
+    """Kind of device, as Lightning names it: auto, cpu, gpu."""
     devices: int = 1
     """Devices that one model trains on."""
     strategy: str = "auto"
-    """Lightning's name of the strategy: auto, ddp."""
+    """Strategy on several devices, as Lightning names it: auto, ddp."""
 
     def __post_init__(self) -> None:
         _check_at_least(1, "executor", self, "devices")
@@ -131,6 +132,7 @@ class TrackingConfig:
     uri: str | None = None
     """MLflow's tracking URI; None is a database below `root`, and `none` disables tracking: MLflow is not needed."""
     experiment: str = "fourm-lab"
+    """MLflow's name of the experiment that holds the runs."""
 
 
 def _check_at_least(minimum: int, section: str, config: Any, *names: str) -> None:

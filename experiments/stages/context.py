@@ -1,206 +1,73 @@
-"""What the stages have in common: opening each other's results."""
+"""The record of one stage to run: the settings, the folders that it may read, and the folder that it writes."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import torch
-from lightning import Trainer
+from lightning import Callback
 
-from evaluation.samples import EvalSplit
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.load import build_modalities
 from experiments.stages.plan import Stage
-from experiments.stages.planning import required_tokenizers
-from experiments.tracking import RunLogger
-from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer, tokenizer_fingerprint
-from lightning_modules.data.raw import RawStore
-from lightning_modules.data.store import TokenStore
-from modalities.errors import DataError
-from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
-from modalities.vocabulary import SENTINEL_0_ID, UNK
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind, streams_of
-from networks.tokenizers.codec import Codec
-from networks.tokenizers.text import TextTokenizer
+from experiments.tracker import TrackedRun
+from modalities.registry import Registry, default_registry
+from modalities.spec import Modality
 
-log = logging.getLogger(__name__)
+ProgressCallback = Callable[[float, float, str], None]
+"""Takes the fraction done, the rate per second, and the rate's unit."""
 
-TEXT_TOKENIZER_FILE, HISTORY_FILE = "text_tokenizer.json", "history.json"
+user_log = logging.getLogger("fourm.user")
+"""Events that a person at the terminal should hear of, in whichever process they happen."""
+
+
+def ignore_progress(fraction: float, rate: float, unit: str) -> None:
+    """A progress callback that does nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """The run that a stage belongs to, as the report shows it; it decides no result."""
+
+    started_at: float = 0.0
+    """Time when the run started, in seconds since the epoch."""
+    reused: tuple[str, ...] = ()
+    """Names of the stages whose results were there already."""
+    manifest: Mapping[str, str] = field(default_factory=dict)
+    """Command, versions, commit, hardware and memory, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageContext:
-    """One stage to be run, with all that it may read."""
+    """One stage to run, with all that it may read; picklable, so that any process can run it."""
 
     config: ExperimentConfig
     stage: Stage
-    modalities: Mapping[str, Modality]
-    """Of all arms, at the run's scale."""
     inputs: Mapping[str, Path]
     """Folders of its inputs, by stage name."""
     folder: Path
-    """Where to write; the scheduler makes it appear when all is done."""
-    report_progress: Callable[[float, float, str], None]
-    """Takes the share done, the rate per second, and the rate's unit."""
-    tracking: tuple[str, str] | None = None
-    """The tracking URI and the stage's run."""
+    """Where to write. The engine gives a temporary folder, which takes its final place when all is done."""
+    registry: Registry = field(default_factory=default_registry)
+    """Where modalities come from, those added by hand included."""
+    tracked_run: TrackedRun | None = None
+    callbacks: Sequence[Callback] = ()
+    """Lightning callbacks of the person who started the run, for the Trainers of models."""
+    run: RunInfo = field(default_factory=RunInfo)
+    report_progress: ProgressCallback = ignore_progress
+
+    @cached_property
+    def modalities(self) -> dict[str, Modality]:
+        """Modalities of all arms, at the run's scale."""
+        return build_modalities(self.config, self.registry)
 
     def input_folders(self, kind: str) -> list[Path]:
         """Folders of the inputs whose names start with ``kind``, in order."""
         return [path for name, path in self.inputs.items() if name == kind or name.startswith(f"{kind}/")]
 
 
-def open_raw_split(context: StageContext, split: str, names: Sequence[str] | None = None) -> RawStore:
-    """The raw values of a split."""
-    selected = {name: context.modalities[name] for name in (names or context.modalities)}
-    return RawStore.open(context.input_folders(f"data/{split}"), selected)
-
-
-def load_text_tokenizer(context: StageContext) -> TextTokenizer:
-    """The text tokenizer."""
-    return TextTokenizer.from_json((context.inputs["text"] / TEXT_TOKENIZER_FILE).read_text())
-
-
-def load_tokenizers(context: StageContext, names: Sequence[str]) -> dict[str, TrainedTokenizer]:
-    """The learnt tokenizers that some modalities need, by task, where the run computes."""
-    tasks, device = tokenizer_tasks(context.modalities), inference_device(context.config)
-    loaded = {
-        name: load_tokenizer(context.inputs[f"tokenizer/{name}"], tasks[name])
-        for name in required_tokenizers(context.modalities, names)
-    }
-    for item in loaded.values():
-        item.tokenizer.to(device)
-    return loaded
-
-
-def inference_device(config: ExperimentConfig) -> torch.device:
-    """Where a run computes what no Trainer does: tokens, round trips, answers."""
-    return torch.device("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
-
-
-def stream_fingerprints(context: StageContext, names: Sequence[str]) -> dict[str, str]:
-    """What the tokens of each stream depend on: its tokenizer's fingerprint, the text tokenizer's, or both.
-
-    Raises:
-        CheckpointError: A tokenizer's folder is not whole.
-    """
-    tokenizer_prints = {
-        task: tokenizer_fingerprint(context.inputs[f"tokenizer/{task}"])
-        for task in required_tokenizers(context.modalities, names)
-    }
-    fingerprints: dict[str, str] = {}
-    for name in names:
-        modality = context.modalities[name]
-        codes = learned_tokenizer(modality)
-        sources = [tokenizer_prints[codes.tokenizer.name]] if codes else []
-        if isinstance(modality, SequenceModality):
-            sources.append(context.inputs["text"].name)
-        fingerprints[name] = "+".join(sources) or "raw"
-        if modality.has_pixel_stream:
-            fingerprints[name + PIXELS_SUFFIX] = "raw"
-    return fingerprints
-
-
-def open_token_store(context: StageContext, split: str, streams: Sequence[Stream]) -> TokenStore:
-    """The tokens of a split, which must be of the job's own tokenizers.
-
-    Raises:
-        CheckpointError: They are of others.
-        DataError: A file is missing or damaged.
-    """
-    return TokenStore(
-        context.input_folders(f"tokens/{split}"), streams, fingerprints=_fingerprints_of(context, streams)
-    )
-
-
-def _fingerprints_of(context: StageContext, streams: Sequence[Stream]) -> dict[str, str]:
-    return stream_fingerprints(
-        context, list(dict.fromkeys(stream.name.removesuffix(PIXELS_SUFFIX) for stream in streams))
-    )
-
-
-def build_streams(context: StageContext, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
-    """The streams of some modalities, their heads cut to what occurs in training where the config says so."""
-    selected = {name: context.modalities[name] for name in names}
-    streams = streams_of(selected, text.vocab_size, shared_text=context.config.training.shared_text)
-    if not context.config.training.restrict_output_vocab:
-        return streams
-    return tuple(
-        _restrict_head(context, stream) if stream.kind is StreamKind.sequence else stream for stream in streams
-    )
-
-
-def _restrict_head(context: StageContext, stream: Stream) -> Stream:
-    """A sequence's stream whose head knows what occurs, the unknown token, and every sentinel that masking can set."""
-    shards, fingerprints = context.input_folders("tokens/train"), _fingerprints_of(context, [stream])
-    used = TokenStore(shards, [stream], fingerprints=fingerprints, in_memory=False).used_ids(stream.name)
-    sentinels = range(SENTINEL_0_ID + 1, SENTINEL_0_ID + 3 + (stream.num_tokens + 1) // 2)
-    return replace(stream, predictable=tuple(sorted({UNK_ID, *sentinels, *used})))
-
-
-UNK_ID = 1
-"""Id of `UNK`, to which ids that never occurred in training are counted."""
-assert UNK == "[UNK]"
-
-
-def build_codec(context: StageContext, names: Sequence[str]) -> Codec:
-    """Encoder and decoder of some modalities."""
-    return Codec(
-        modalities={name: context.modalities[name] for name in names},
-        tokenizers={name: item.tokenizer for name, item in load_tokenizers(context, names).items()},
-        text_tokenizer=load_text_tokenizer(context),
-    )
-
-
-def open_eval_split(context: StageContext, split: str, names: Sequence[str]) -> EvalSplit:
-    """The values and tokens of some modalities in a split."""
-    values = open_raw_split(context, split, names)
-    streams = build_streams(context, names, load_text_tokenizer(context))
-    tokens = open_token_store(context, split, streams)
-    if values.num_samples != len(tokens):
-        raise DataError(f"The {split} split has {values.num_samples} raw samples but {len(tokens)} token samples.")
-    return EvalSplit(values=values, tokens=tokens, streams=streams, num_samples=len(tokens))
-
-
-def base_trainer_kwargs(config: ExperimentConfig) -> dict[str, Any]:
-    """What every Trainer here has in common: nothing on the terminal, no files of its own."""
-    return {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "num_sanity_val_steps": 0,
-        "accelerator": config.executor.accelerator,
-    }
-
-
-def build_run_logger(context: StageContext) -> RunLogger:
-    """The stage's metrics, kept and written to its run in the tracker."""
-    uri, run_id = context.tracking or (None, None)
-    return RunLogger(uri, run_id)
-
-
-def move_contents_up(context: StageContext, inner: str = "raw") -> None:
-    """Move what a writer of whole folders has made up into the stage's own folder."""
+def move_contents_up(context: StageContext, inner: str) -> None:
+    """Move the contents of the folder ``inner``, which a writer of whole folders has made, into the stage's own."""
     for path in (context.folder / inner).iterdir():
         path.rename(context.folder / path.name)
     (context.folder / inner).rmdir()
-
-
-def lightning_strategy(config: ExperimentConfig, devices: int) -> str:
-    """Lightning's name of the strategy for so many devices.
-
-    Batches need not have targets of every modality, so plain DDP, which waits for every weight's gradient, would hang.
-    """
-    if devices == 1:
-        return "auto"
-    name = "ddp" if config.executor.strategy == "auto" else config.executor.strategy
-    return "ddp_find_unused_parameters_true" if name == "ddp" else name
-
-
-def leave_process_group(trainer: Trainer) -> bool:
-    """Leave the group of processes that have trained together; True in the one that goes on by itself."""
-    # Metrics would otherwise wait for processes that have ended.
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    return trainer.is_global_zero

@@ -1,85 +1,96 @@
-"""The generation sheets of an ablation: the stage that makes an arm's, and where people find them."""
+"""Stage kind ``generation``: contact sheets of what one arm's model generates."""
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
-
-from experiments.schema.experiment import ExperimentConfig
-from experiments.stages.context import StageContext, open_raw_split
-from experiments.stages.plan import StagePlan
+from experiments.stages.base import PlanContext, StageKind
+from experiments.stages.context import StageContext
+from experiments.stages.inputs import inference_device, open_raw_split
+from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.inference.gallery.gallery import GalleryItem, make_gallery, read_gallery, write_gallery
 from lightning_modules.inference.gallery.presets import GalleryData
-from modalities.errors import DataError
 from modalities.storage.atomic import atomic_write_text
-from networks.tokenizers.codec import Codec
 
 GALLERY_FOLDER, INPUTS_FOLDER = "generated", "given"
-"""Folder of the sheets in an ablation's, and of the files of their inputs beside each arm's sheets."""
+"""Folder of all sheets in the report's result, and folder of their input files beside each arm's sheets."""
 
 
-def run_generation(context: StageContext) -> None:
-    """Make one arm's sheets, by the model of its first seed."""
-    config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
-    loaded = load_model(context.inputs[f"model/{arm}/{seed}"])
-    values = open_raw_split(context, "validation", list(loaded.modalities))
-    inputs_folder = context.folder / INPUTS_FOLDER
-    inputs_folder.mkdir()
-    gallery_data = GalleryData(
-        codec=Codec(
-            modalities={name: context.modalities[name] for name in loaded.modalities},
-            tokenizers={name: item.tokenizer for name, item in loaded.tokenizers.items()},
-            text_tokenizer=loaded.text_tokenizer,
-        ),
-        values=values,
-        num_samples=values.num_samples,
-        folder=inputs_folder,
-        num=config.evaluation.num_generated,
-    )
-    model = loaded.model.to("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
-    write_gallery(
-        context.folder, make_gallery(model, gallery_data, lambda share: context.report_progress(share, 0.0, "sheets"))
-    )
+class GenerationStage(StageKind):
+    """Makes the sheets of one arm with the model of its first seed."""
+
+    kind = "generation"
+
+    def plan(self, context: PlanContext) -> Iterator[Stage]:
+        """Plan one stage for each arm, unless no samples are asked for."""
+        config, seed = context.config, context.config.seeds[0]
+        for arm in config.arms if config.evaluation.num_generated else ():
+            yield self.stage(
+                f"generation/{arm}",
+                {"num": config.evaluation.num_generated},
+                inputs=(f"model/{arm}/{seed}", *context.names("data/validation")),
+                read_modalities=tuple(config.arm_modalities(arm)),
+                run_args={"arm": arm, "seed": seed},
+                cost=60.0,
+            )
+
+    def run(self, context: StageContext) -> None:
+        """Make the sheets and write them."""
+        config, arm, seed = context.config, context.stage.run_args["arm"], context.stage.run_args["seed"]
+        loaded = load_model(context.inputs[f"model/{arm}/{seed}"])
+        values = open_raw_split(context, "validation", list(loaded.modalities))
+        inputs_folder = context.folder / INPUTS_FOLDER
+        inputs_folder.mkdir()
+        gallery_data = GalleryData(
+            codec=loaded.codec(context.registry),
+            values=values,
+            num_samples=values.num_samples,
+            folder=inputs_folder,
+            num=config.evaluation.num_generated,
+        )
+        model = loaded.model.to(inference_device(config))
+        write_gallery(
+            context.folder,
+            make_gallery(model, gallery_data, lambda share: context.report_progress(share, 0.0, "sheets")),
+        )
+
+    def pictures(self, folder: Path) -> Sequence[Path]:
+        """Every sheet."""
+        return sorted(folder.glob("*.png"))
 
 
-def load_galleries(config: ExperimentConfig, plan: StagePlan) -> dict[str, list[GalleryItem]]:
-    """Each arm's sheets, with the commands that make them again."""
-    run_folder = Path(config.root) / config.name
+def load_galleries(context: StageContext) -> dict[str, list[GalleryItem]]:
+    """Read each arm's sheets, with the commands that make them again from the ablation's folder."""
+    run_folder = Path(context.config.root) / context.config.name
     galleries: dict[str, list[GalleryItem]] = {}
-    for stage in plan.stages_of_kind("generation"):
-        arm, seed = stage.run_args["arm"], stage.run_args["seed"]
-        model = ("fourm", "generate", "--model", str(run_folder), "--arm", arm, "--model-seed", str(seed))
-        exhibits = [
-            item.with_folder(str(run_folder / GALLERY_FOLDER / arm)) for item in read_gallery(plan.folder(stage.name))
-        ]
-        galleries[arm] = [item.with_prefix(model) for item in exhibits]
+    for arm, folder in _gallery_folders(context).items():
+        seed = str(context.config.seeds[0])
+        model = ("fourm", "generate", "--model", str(run_folder), "--arm", arm, "--model-seed", seed)
+        items = [item.with_folder(str(run_folder / GALLERY_FOLDER / arm)) for item in read_gallery(folder)]
+        galleries[arm] = [item.with_prefix(model) for item in items]
     return galleries
 
 
-def write_galleries(plan: StagePlan, folder: Path, exhibits: Mapping[str, Sequence[GalleryItem]]) -> None:
-    """Put every arm's sheets into an ablation's folder, in place of those that an earlier run has left.
+def write_galleries(context: StageContext, target: Path, galleries: Mapping[str, Sequence[GalleryItem]]) -> None:
+    """Copy every arm's sheets and their inputs below ``target``, each arm with a page that explains them."""
+    for arm, folder in _gallery_folders(context).items():
+        copy = target / GALLERY_FOLDER / arm
+        shutil.copytree(folder / INPUTS_FOLDER, copy / INPUTS_FOLDER)
+        for item in galleries[arm]:
+            shutil.copy(folder / f"{item.name}.png", copy)
+        atomic_write_text(copy / "README.md", _gallery_readme(arm, galleries[arm]))
 
-    Raises:
-        DataError: They cannot be written.
-    """
-    gallery_folder = folder / GALLERY_FOLDER
-    try:
-        shutil.rmtree(gallery_folder, ignore_errors=True)
-        for stage in plan.stages_of_kind("generation"):
-            arm = stage.run_args["arm"]
-            shutil.copytree(plan.folder(stage.name) / INPUTS_FOLDER, gallery_folder / arm / INPUTS_FOLDER)
-            for item in exhibits[arm]:
-                shutil.copy(plan.folder(stage.name) / f"{item.name}.png", gallery_folder / arm)
-            atomic_write_text(gallery_folder / arm / "README.md", _gallery_readme(arm, exhibits[arm]))
-    except OSError as error:
-        raise DataError(f"{gallery_folder} cannot be written: {error.strerror or error}.") from error
+
+def _gallery_folders(context: StageContext) -> dict[str, Path]:
+    """Folders of the generation stages among a stage's inputs, by arm."""
+    names = {arm: f"generation/{arm}" for arm in context.config.arms}
+    return {arm: context.inputs[name] for arm, name in names.items() if name in context.inputs}
 
 
 def _gallery_readme(arm: str, exhibits: Sequence[GalleryItem]) -> str:
-    """The sheets with all that is told of them, for whoever looks into the folder."""
+    """A page of one arm's sheets with their descriptions and commands."""
     sections = [f"# What {arm} generates\n"]
     for item in exhibits:
         commands = "\n".join(map(shlex.join, item.commands))

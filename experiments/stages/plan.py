@@ -1,4 +1,4 @@
-"""Stages: what is made from what, by which signature, and whether it is there already. No running, no arithmetic."""
+"""Stages, the signatures that decide their results, and which results are there already. Nothing runs here."""
 
 import hashlib
 import json
@@ -14,53 +14,43 @@ DONE_FILE = "done.json"
 """File whose presence says that a stage's folder is complete."""
 
 CHECKPOINT_FILE, PICTURES_FOLDER = "checkpoint.ckpt", "pictures"
-"""What a stage in the making leaves for the next start when it is interrupted: where it was, and what it had drawn."""
-
-STAGE_VERSIONS = {
-    "data": 1,
-    "text": 1,
-    "tokenizer": 1,
-    "tokens": 1,
-    "model": 1,
-    "baselines": 1,
-    "evaluation": 2,
-    "generation": 1,
-}
-"""Raised when the code of a kind of stage changes what it makes, so that old results are not taken for new ones."""
+"""Files that an interrupted stage leaves for the next start: its training state, and the pictures until then."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModalityPart:
-    """One modality's part of a result: made in one go with the others, for the scene's sake, but of its own facts."""
+    """One modality's part of a result, which is computed with the others' but depends on its own settings alone."""
 
     params: Any = None
-    """What decides it beside the stage's own facts, in terms of JSON."""
+    """Settings that decide it beside the stage's own, in terms of JSON."""
     inputs: tuple[str, ...] = ()
-    """Which of the stage's inputs it is made with, beside those that have columns themselves."""
+    """The stage's inputs that it is made with, beside those that have parts themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One piece of work, whose result depends on its facts and on the results of its inputs alone."""
+    """One piece of work. Its result depends on its params and on the results of its inputs alone."""
 
     kind: str
     name: str
     params: Mapping[str, Any]
     """Settings that decide the result, in terms of JSON."""
+    version: int = 1
+    """Version of the kind's code."""
     inputs: tuple[str, ...] = ()
     """Names of the stages whose results it reads."""
     parts: Mapping[str, ModalityPart] = field(default_factory=dict)
-    """What it makes of each modality apart from the others; empty where its result is one."""
+    """Its result by modality; empty if the result is one."""
     read_modalities: tuple[str, ...] | None = None
-    """The modalities whose columns of its inputs it reads; None for all. Others do not change its result."""
+    """The modalities whose parts of its inputs it reads; None for all. Others do not change its result."""
     run_args: Mapping[str, Any] = field(default_factory=dict)
-    """What the work needs to know beside; decides nothing."""
+    """Arguments of the run, which follow from the params and the name; they decide nothing."""
     cost: float = 1.0
-    """How long it takes, in any unit: long ones start first."""
+    """Expected duration: long stages start first, and the time left is estimated from it."""
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where a stage's result is made, before it takes its place."""
+    """The temporary folder in which a stage's result is made."""
     return folder.with_name(f".{folder.name}.partial")
 
 
@@ -75,19 +65,19 @@ class StagePlan:
             self.signatures[stage.name] = self._signature(stage, stage.read_modalities)
 
     def folder(self, name: str) -> Path:
-        """Where a stage's result is, or will be."""
+        """The folder of a stage's result, whether it is there or not."""
         stage = self.stages[name]
         return self.root / "stages" / f"{stage.name.replace('/', '-')}-{self.signatures[name]}"
 
     def is_done(self, name: str) -> bool:
-        """True where the result is there, whole."""
+        """True if the result is there and complete."""
         try:
             return isinstance(json.loads((self.folder(name) / DONE_FILE).read_text()), dict)
         except (OSError, ValueError):
             return False
 
     def metadata(self, name: str) -> dict[str, Any]:
-        """What was noted when the stage ended: its seconds, its tracking run."""
+        """The record of the stage's end: its start, its seconds, its tracking run."""
         metadata: dict[str, Any] = json.loads((self.folder(name) / DONE_FILE).read_text())
         return metadata
 
@@ -96,7 +86,7 @@ class StagePlan:
         return [stage for stage in self.stages.values() if stage.kind == kind]
 
     def remove_incomplete(self) -> None:
-        """Remove what interrupted runs have left half-written, but for what a stage can go on from."""
+        """Remove incomplete results of interrupted runs, except those that a stage can resume from."""
         for path in (self.root / "stages").glob(".*.partial"):
             if not (path / CHECKPOINT_FILE).is_file():
                 shutil.rmtree(path, ignore_errors=True)
@@ -105,7 +95,7 @@ class StagePlan:
                 shutil.rmtree(self.folder(name), ignore_errors=True)
 
     def _signature(self, stage: Stage, read_modalities: Sequence[str] | None) -> str:
-        """The signature of a result, or, where it has columns, of those of the modalities ``reads``."""
+        """Hash everything that decides a result, or only its parts of the modalities ``read_modalities``."""
         parts = {name: item for name, item in stage.parts.items() if read_modalities is None or name in read_modalities}
         used_inputs = {name for item in parts.values() for name in item.inputs}
         inputs = [
@@ -115,9 +105,9 @@ class StagePlan:
         ]
         content = {
             "kind": stage.kind,
-            "version": STAGE_VERSIONS[stage.kind],
-            "facts": to_plain(stage.params),
-            "columns": {name: to_plain(item.params) for name, item in sorted(parts.items())},
+            "version": stage.version,
+            "params": to_plain(stage.params),
+            "parts": {name: to_plain(item.params) for name, item in sorted(parts.items())},
             "inputs": inputs,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

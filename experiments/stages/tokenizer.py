@@ -1,8 +1,9 @@
-"""The stage that trains one tokenizer, measures it on held-out values, and writes its folder."""
+"""Stage kind ``tokenizer``: one learned tokenizer, trained and measured on held-out values."""
 
 import json
 import logging
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,28 +12,38 @@ import numpy as np
 import torch
 from lightning import Trainer, seed_everything
 from torch import Tensor
+from torchmetrics import MetricCollection
 
-from experiments.stages.context import (
+from experiments.schema.experiment import ExperimentConfig
+from experiments.stages.base import PlanContext, StageKind
+from experiments.stages.context import StageContext, move_contents_up
+from experiments.stages.inputs import inference_device, open_raw_split
+from experiments.stages.plan import Stage
+from experiments.stages.training import (
     HISTORY_FILE,
-    StageContext,
     base_trainer_kwargs,
     build_run_logger,
-    inference_device,
     leave_process_group,
     lightning_strategy,
-    move_contents_up,
-    open_raw_split,
+    prepare_resume,
 )
-from experiments.stages.resume import prepare_resume
-from experiments.stages.warm_start import load_warm_start
 from lightning_modules.callbacks.progress import ProgressReporter
 from lightning_modules.checkpoints.model import TOKENIZERS_FOLDER
-from lightning_modules.checkpoints.tokenizer import QualityMetric, TokenizerCard, save_tokenizer
+from lightning_modules.checkpoints.tokenizer import (
+    CARD_FILE,
+    CARD_MARKDOWN_FILE,
+    CONFIG_FILE,
+    QualityMetric,
+    TokenizerCard,
+    save_tokenizer,
+)
+from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.optim import TokenizerOptimConfig
 from lightning_modules.tokenizer import TokenizerModule
 from modalities.metrics.reconstruction import default_reconstruction_metrics
-from modalities.spec import MetricInfo, Modality, SequenceModality, describe_normalizations, tokenizer_tasks
+from modalities.spec import Modality, SequenceModality, describe_normalizations, tokenizer_tasks
+from modalities.storage.serialization import to_plain
 from modalities.tokenizer_specs import TokenizerTask
 from networks.kernels.cpu import module_device
 from networks.tokenizers.codec import encode_rows
@@ -44,62 +55,95 @@ ROUND_TRIP_BATCH = 64
 """Rows in one round trip."""
 
 
-def run_tokenizer(context: StageContext) -> None:
-    """Train one tokenizer, measure it on held-out values, and write its folder."""
-    config, name = context.config, context.stage.run_args["task"]
-    task = tokenizer_tasks(context.modalities)[name]
-    start = load_warm_start(config.training.start_from, {name: task})
-    if start and name in start.tokenizer_fingerprints:
-        _copy_tokenizer(context, start.folder / TOKENIZERS_FOLDER / name)
-        return
-    seed_everything(config.tokenizer_optim.seed, verbose=False)
-    training = config.tokenizer_training
-    rows, held_out = (
-        _load_rows(context, task, "train", training.max_rows),
-        _load_rows(context, task, "validation", training.val_rows),
-    )
-    optim = config.tokenizer_optim
-    if name in training.steps:
-        optim = _with_steps(context, training.steps[name])
-    module = TokenizerModule(task, config.tokenizer, optim)
-    logger = build_run_logger(context)
-    resume_state = prepare_resume(context, module, logger)
-    trainer = Trainer(
-        **base_trainer_kwargs(config),
-        devices=training.devices,
-        strategy=lightning_strategy(config, training.devices),
-        max_steps=optim.steps,
-        logger=logger,
-        log_every_n_steps=max(1, optim.steps // 40),
-        callbacks=[resume_state.callback, ProgressReporter(context.report_progress, "images", training.batch_size)],
-        plugins=resume_state.plugin,
-        precision=cast(Any, training.precision),
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-    )
-    data = RowDataModule(rows, training.batch_size, world_size=trainer.world_size, seed=optim.seed)
-    trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
-    if not leave_process_group(trainer):
-        return
-    tokenizer = module.tokenizer.eval().to(inference_device(config))
-    usage = codebook_usage(torch.from_numpy(encode_rows(tokenizer, held_out.numpy())), task.tokenizer.vocab_size)
-    if usage.is_collapsed:
-        log.warning(
-            "Tokenizer %s uses %.1f %% of its codes: its codebook has collapsed or is too large.",
-            name,
-            100 * usage.used,
+class TokenizerStage(StageKind):
+    """Trains one tokenizer."""
+
+    kind = "tokenizer"
+    artifacts = (CARD_FILE, CARD_MARKDOWN_FILE, CONFIG_FILE)
+
+    def plan(self, context: PlanContext) -> Iterator[Stage]:
+        """Plan one training for each tokenizer that the modalities need."""
+        config, start = context.config, context.warm_start
+        for name, task in tokenizer_tasks(context.modalities).items():
+            steps = config.tokenizer_training.steps.get(name, config.tokenizer_optim.steps)
+            params = {
+                "task": to_plain(task),
+                "config": to_plain(config.tokenizer),
+                "optim": to_plain(config.tokenizer_optim),
+                # The steps of other tokenizers do not decide this one.
+                "training": {**to_plain(config.tokenizer_training), "steps": steps},
+            }
+            if start and name in start.tokenizer_fingerprints:
+                params = {"start": start.tokenizer_fingerprints[name]}
+            yield self.stage(
+                f"tokenizer/{name}",
+                params,
+                inputs=context.names("data"),
+                read_modalities=task.members,
+                run_args={"task": name},
+                cost=20.0,
+            )
+
+    def run(self, context: StageContext) -> None:
+        """Train the tokenizer, or copy the warm start's, and write its folder."""
+        config, name = context.config, context.stage.run_args["task"]
+        task = tokenizer_tasks(context.modalities)[name]
+        start = load_warm_start(config.training.start_from, {name: task})
+        if start and name in start.tokenizer_fingerprints:
+            _copy_tokenizer(context, start.folder / TOKENIZERS_FOLDER / name)
+            return
+        seed_everything(config.tokenizer_optim.seed, verbose=False)
+        training = config.tokenizer_training
+        rows, held_out = (
+            _load_rows(context, task, "train", training.max_rows),
+            _load_rows(context, task, "validation", training.val_rows),
         )
-    card = TokenizerCard(
-        normalization=describe_normalizations({member: context.modalities[member] for member in task.members}),
-        quality=_reconstruction_quality(context, task, tokenizer),
-        usage=usage,
-        data_fingerprint=open_raw_split(context, "train", list(task.members)).fingerprint,
-        provenance=", ".join(f"{item} {context.modalities[item].provenance.value}" for item in task.members),
-        steps=optim.steps,
-    )
-    save_tokenizer(context.folder / "tokenizer", tokenizer, task, config.tokenizer, card)
-    move_contents_up(context, "tokenizer")
-    (context.folder / HISTORY_FILE).write_text(json.dumps(logger.history))
+        optim = config.tokenizer_optim
+        if name in training.steps:
+            optim = _with_steps(context, training.steps[name])
+        module = TokenizerModule(task, config.tokenizer, optim)
+        logger = build_run_logger(context)
+        resume_state = prepare_resume(context, module, logger)
+        trainer = Trainer(
+            **base_trainer_kwargs(config),
+            devices=training.devices,
+            strategy=lightning_strategy(config, training.devices),
+            max_steps=optim.steps,
+            logger=logger,
+            log_every_n_steps=max(1, optim.steps // 40),
+            callbacks=[resume_state.callback, ProgressReporter(context.report_progress, "images", training.batch_size)],
+            plugins=resume_state.plugin,
+            precision=cast(Any, training.precision),
+            limit_val_batches=0,
+            use_distributed_sampler=False,
+        )
+        data = RowDataModule(rows, training.batch_size, world_size=trainer.world_size, seed=optim.seed)
+        trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
+        if not leave_process_group(trainer):
+            return
+        tokenizer = module.tokenizer.eval().to(inference_device(config))
+        usage = codebook_usage(torch.from_numpy(encode_rows(tokenizer, held_out.numpy())), task.tokenizer.vocab_size)
+        if usage.is_collapsed:
+            log.warning(
+                "Tokenizer %s uses %.1f %% of its codes: its codebook has collapsed or is too large.",
+                name,
+                100 * usage.used,
+            )
+        card = TokenizerCard(
+            normalization=describe_normalizations({member: context.modalities[member] for member in task.members}),
+            quality=_reconstruction_quality(context, task, tokenizer),
+            usage=usage,
+            data_fingerprint=open_raw_split(context, "train", list(task.members)).fingerprint,
+            provenance=", ".join(f"{item} {context.modalities[item].provenance.value}" for item in task.members),
+            steps=optim.steps,
+        )
+        save_tokenizer(context.folder / "tokenizer", tokenizer, task, config.tokenizer, card)
+        move_contents_up(context, "tokenizer")
+        (context.folder / HISTORY_FILE).write_text(json.dumps(logger.history))
+
+    def devices(self, config: ExperimentConfig) -> int:
+        """``tokenizer_training.devices``."""
+        return config.tokenizer_training.devices
 
 
 def _copy_tokenizer(context: StageContext, folder: Path) -> None:
@@ -152,15 +196,14 @@ def _reconstruction_quality(
             metrics = _row_metrics(context, modality, tokenizer)
         else:
             metrics = _value_metrics(context, modality, tokenizer)
-        for key, info in metrics.items():
-            value = float(info.metric.compute())
+        for key, metric in metrics.items() if metrics is not None else ():
             quality[f"{name}/{key}"] = QualityMetric(
-                value=value, unit=info.unit, higher_is_better=info.higher_is_better
+                value=float(metric.compute()), unit=str(metric.unit), higher_is_better=bool(metric.higher_is_better)
             )
     return quality
 
 
-def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokenizer) -> dict[str, MetricInfo]:
+def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokenizer) -> MetricCollection:
     """The modality's metrics, fed with whole values."""
     raw = open_raw_split(context, "validation", [modality.name])
     values = [value for value in raw[modality.name][: context.config.evaluation.num_samples] if value is not None]
@@ -169,21 +212,19 @@ def _value_metrics(context: StageContext, modality: Modality, tokenizer: Tokeniz
         targets = values[start : start + ROUND_TRIP_BATCH]
         reconstruction = _round_trip(tokenizer, _to_tensor([modality.preprocess(value) for value in targets])).numpy()
         predictions = modality.collate([modality.postprocess(row) for row in reconstruction])
-        for info in metrics.values():
-            info.metric.update(predictions, modality.collate(targets))
+        metrics.update(predictions, modality.collate(targets))
     return metrics
 
 
-def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> dict[str, MetricInfo]:
+def _row_metrics(context: StageContext, modality: SequenceModality, tokenizer: Tokenizer) -> MetricCollection | None:
     """The modality's metrics of rows, fed with the parts of its values; none where no held-out value has any."""
     parts = _preprocessed_rows(context, modality.name, "validation", context.config.tokenizer_training.val_rows)
     if not any(len(part) for part in parts):
-        return {}
+        return None
     metrics = modality.reconstruction_metrics() or default_reconstruction_metrics()
     for rows in _to_tensor(parts).split(ROUND_TRIP_BATCH):
         reconstruction = _round_trip(tokenizer, rows)
-        for info in metrics.values():
-            info.metric.update(reconstruction, rows.float())
+        metrics.update(reconstruction, rows.float())
     return metrics
 
 

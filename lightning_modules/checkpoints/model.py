@@ -3,6 +3,7 @@
 An imported model may lack tokenizers; operations that need one say so.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -210,6 +211,19 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
         fingerprints=config.fingerprints,
         card=card,
     )
+
+
+def file_fingerprint(path: Path) -> str:
+    """First 16 hex digits of the SHA-256 of a file's content.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
 
 
 def _load_tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, TrainedTokenizer]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torchmetrics import MetricCollection
 
 from modalities.geometry.boxes import (
     Box,
@@ -22,7 +23,7 @@ from modalities.kinds.sequences import RecordModality, TokenReader, medoid
 from modalities.labels import BOX_CLASSES
 from modalities.layouts import Text
 from modalities.metrics.detection import bounding_box_metrics, box_f1
-from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.spec import Crop, Parsed
 from modalities.tokenizer_specs import WordPiece
 from modalities.vocabulary import coordinate_tokens
 
@@ -85,7 +86,7 @@ class BoundingBoxes(RecordModality):
             draw_box(canvas, box.box, box.class_name, color_for_name(box.class_name), _RENDER_SIZE)
         return np.array(image)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Average precision as COCO has it, and F1 at an overlap of .5."""
         return bounding_box_metrics()
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torchmetrics import MetricCollection
 
 from modalities.kinds.sequences import RecordModality, TokenReader
 from modalities.labellers.palette import MAX_COLORS
 from modalities.layouts import KeepScheme, Text
 from modalities.metrics.text import palette_metrics
-from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.spec import Crop, Parsed
 from modalities.tokenizer_specs import WordPiece
 from modalities.vocabulary import coordinate_token
 
@@ -68,7 +69,7 @@ class ColorPalette(RecordModality):
         row = np.array(value or [(255, 255, 255)], dtype=np.uint8)[None]
         return np.repeat(np.repeat(row, _SWATCH_SIZE, axis=0), _SWATCH_SIZE, axis=1)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean colour difference."""
         return palette_metrics()
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import depth_metrics
 from modalities.rendering.colors import sequential_colors
-from modalities.spec import Crop, MetricInfo
+from modalities.spec import Crop
 from modalities.storage.files import (
     check_shape,
     check_suffix,
@@ -81,7 +82,7 @@ class Depth(ImageModality):
         share = (np.log1p(np.where(valid, value, 0)) - begin) / (end - begin)
         return sequential_colors(np.where(valid, share, np.nan))
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """RMSE in metres, AbsRel, delta1."""
         return depth_metrics()
 

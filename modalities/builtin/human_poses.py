@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torchmetrics import MetricCollection
 
 from modalities.geometry.boxes import bins_to_box, box_to_bins, draw_box, is_valid_box
 from modalities.geometry.poses import (
@@ -21,7 +22,7 @@ from modalities.geometry.poses import (
 from modalities.kinds.sequences import RecordModality, TokenReader, medoid
 from modalities.layouts import Text, Vector
 from modalities.metrics.poses import body_pose_reconstruction_metrics, human_pose_metrics, pck
-from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.spec import Crop, Parsed
 from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, ReconstructionLoss, WordPiece
 from modalities.vocabulary import code_tokens, coordinate_token, coordinate_tokens
 
@@ -106,11 +107,11 @@ class HumanPoses(RecordModality):
                 canvas.line([points[joint] for joint in limb], fill=color, width=4, joint="curve")
         return np.array(image)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Share of right joints, mean joint error, and F1 of people."""
         return human_pose_metrics()
 
-    def reconstruction_metrics(self) -> dict[str, MetricInfo]:
+    def reconstruction_metrics(self) -> MetricCollection:
         """Errors of the body pose: of joints, and of the matrices' entries."""
         return body_pose_reconstruction_metrics()
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+from torchmetrics import MetricCollection
 
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import surface_normal_metrics
-from modalities.spec import Crop, MetricInfo
+from modalities.spec import Crop
 from modalities.storage.files import (
     check_shape,
     check_suffix,
@@ -63,7 +64,7 @@ class Normals(ImageModality):
         levels = np.rint((np.clip(value, -1, 1) + 1) * 127.5).astype(np.uint8)
         return np.where(_is_valid_normal(value)[..., None], levels, np.uint8(128))
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean angle, shares of pixels under 11.25, 22.5 and 30 degrees."""
         return surface_normal_metrics()
 

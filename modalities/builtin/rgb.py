@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from torchmetrics import MetricCollection
 
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
-from modalities.spec import MetricInfo
 from modalities.storage.files import read_rgb, write_image
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
@@ -35,7 +35,7 @@ class Rgb(ImageModality):
         """The picture."""
         return value
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """PSNR, SSIM, and a Frechet distance of our own."""
         return rgb_metrics()
 

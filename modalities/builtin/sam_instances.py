@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 from numpy.typing import NDArray
+from torchmetrics import MetricCollection
 
 from modalities.geometry.boxes import Corners
 from modalities.geometry.masks import (
+    Masks,
     crop_mask,
     filled_box_mask,
     largest_masks_first,
@@ -23,7 +24,7 @@ from modalities.kinds.sequences import RecordModality, TokenReader, medoid
 from modalities.layouts import Dense, Scale, Text
 from modalities.metrics.detection import instance_mask_metrics, panoptic_quality
 from modalities.metrics.reconstruction import mask_reconstruction_metrics
-from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.spec import Crop, Parsed
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 from modalities.vocabulary import code_tokens, coordinate_tokens
 
@@ -31,8 +32,6 @@ COORDINATE_UNITS = 224
 """Side of the image in the units that points and boxes are spelled with, whatever its resolution."""
 MASK_SIDE = 64
 
-Masks = Bool[np.ndarray, "_ _ _"]
-"""One sample: (instances, size, size)."""
 InstanceTokens = tuple[tuple[int, int, int, int], Sequence[int]]
 """xmin, ymin, xmax, ymax in units, and the mask's codes."""
 
@@ -138,11 +137,11 @@ class SamInstances(RecordModality):
             picture[value[index]] = _instance_color(index)
         return picture
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Average precision and panoptic quality, without classes."""
         return instance_mask_metrics()
 
-    def reconstruction_metrics(self) -> dict[str, MetricInfo]:
+    def reconstruction_metrics(self) -> MetricCollection:
         """Intersection over union of masks inside their boxes."""
         return mask_reconstruction_metrics()
 

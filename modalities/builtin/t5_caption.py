@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from modalities.layouts import Embeddings
-from modalities.metrics.base import RatioOfSums
+from modalities.metrics.base import RatioOfSums, collect
 from modalities.metrics.features import cosine_terms
 from modalities.rendering.colors import render_vector_rows
-from modalities.spec import Crop, MetricInfo, Modality, Provenance
+from modalities.spec import Crop, Modality, Provenance
 from modalities.storage.files import read_array, write_array
 from modalities.tokenizer_specs import NoTokenizer
 
@@ -49,10 +50,9 @@ class T5Caption(Modality):
         """A heat map, one line for each token."""
         return render_vector_rows(value)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean cosine of the vectors at the same places, as far as both sequences go."""
-        metric = RatioOfSums("cosine", aligned_cosine_terms)
-        return {"cosine": MetricInfo(metric=metric, unit="cosine", higher_is_better=True)}
+        return collect(cosine=AlignedCosineSimilarity())
 
     def constant_baseline(self, values: Sequence[EmbeddingRows]) -> EmbeddingRows:
         """The mean vector of each place over the sequences that reach it, as long as the median sequence."""
@@ -66,18 +66,22 @@ class T5Caption(Modality):
         return guess
 
 
-def aligned_cosine_terms(
-    predictions: Sequence[EmbeddingRows], targets: Sequence[EmbeddingRows]
-) -> tuple[Tensor, Tensor]:
-    """Cosines of vectors at the same places of two lists of sequences."""
-    total, count = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.long)
-    for prediction, target in zip(predictions, targets, strict=True):
-        common = min(len(prediction), len(target))
-        numerator, denominator = cosine_terms(
-            *(torch.from_numpy(rows[:common].copy()) for rows in (prediction, target))
-        )
-        total, count = total + numerator, count + denominator
-    return total, count
+class AlignedCosineSimilarity(RatioOfSums):
+    """Mean cosine of the vectors at the same places of two lists of sequences."""
+
+    higher_is_better = True
+    title = unit = "cosine"
+
+    def terms(
+        self, prediction: Sequence[EmbeddingRows], target: Sequence[EmbeddingRows]
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Sum and number of the cosines."""
+        total, count = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.long)
+        for one, other in zip(prediction, target, strict=True):
+            common = min(len(one), len(other))
+            numerator, denominator = cosine_terms(*(torch.from_numpy(rows[:common].copy()) for rows in (one, other)))
+            total, count = total + numerator, count + denominator
+        return total, count
 
 
 MODALITY = T5Caption(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torchmetrics import MetricCollection
 
 from modalities.conformance.subject import (
     FULL_CROP,
@@ -19,6 +20,7 @@ from modalities.conformance.subject import (
     values_equal,
 )
 from modalities.errors import DataError
+from modalities.metrics.base import FRACTION
 from modalities.spec import Crop, Modality
 
 MIRRORED_CROP = Crop(left=0, top=0, width=1, height=1, flip=True)
@@ -87,19 +89,23 @@ def check_metrics(subject: ModalityUnderTest) -> None:
     """Metrics are fresh each time, can be copied, and are best for the truth."""
     modality, values = subject.modality, subject.values
     metrics, fresh = modality.metrics(), modality.metrics()
+    require(isinstance(metrics, MetricCollection), f"metrics() gave {type(metrics).__name__}, not a MetricCollection")
     require(metrics, "it has no metric")
     right = modality.collate(values)
     wrong = modality.collate([*values[1:], values[0]])
-    for name, info in metrics.items():
+    for name, metric in metrics.items():
         require(name.isidentifier(), f"metric {name!r} is not an identifier")
-        require(info.metric is not fresh[name].metric, f"metrics() gave the same {name} twice")
-        require(info.unit, f"metric {name} has no unit")
-        best = _metric_value(copy.deepcopy(info.metric), right, right)
-        worse = _metric_value(pickle.loads(pickle.dumps(info.metric)), wrong, right)
+        require(metric is not fresh[name], f"metrics() gave the same {name} twice")
+        for fact in ("title", "unit"):
+            require(isinstance(getattr(metric, fact, None), str), f"the class of metric {name} has no {fact}")
+        is_higher_better = metric.higher_is_better
+        require(isinstance(is_higher_better, bool), f"the class of metric {name} has no higher_is_better")
+        best = _metric_value(copy.deepcopy(metric), right, right)
+        worse = _metric_value(pickle.loads(pickle.dumps(metric)), wrong, right)
         require(math.isfinite(best), f"{name} of what is right is {best}")
-        require(not worse > best if info.higher_is_better else not worse < best, f"{name}: {worse} beats {best}")
-        if info.unit == "share":
-            ideal = 1.0 if info.higher_is_better else 0.0
+        require(not worse > best if is_higher_better else not worse < best, f"{name}: {worse} beats {best}")
+        if metric.unit == FRACTION:
+            ideal = 1.0 if is_higher_better else 0.0
             require(abs(best - ideal) < TOLERANCE, f"{name} of what is right is {best}, expected {ideal}")
 
 
@@ -115,8 +121,8 @@ def check_constant_baseline(subject: ModalityUnderTest) -> None:
     require(not shape_problem(modality, guess), f"constant_baseline() gave {shape_problem(modality, guess)}")
     kinds = [getattr(value, "dtype", type(value)) for value in (guess, values[0])]
     require(kinds[0] == kinds[1], f"constant_baseline() gave {kinds[0]}, expected {kinds[1]}")
-    for info in modality.metrics().values():
-        _metric_value(info.metric, modality.collate([guess] * len(values)), modality.collate(values))
+    for metric in modality.metrics().values():
+        _metric_value(metric, modality.collate([guess] * len(values)), modality.collate(values))
 
 
 def check_render(subject: ModalityUnderTest) -> None:

@@ -8,6 +8,8 @@ from PIL import Image
 
 from modalities.geometry.boxes import Corners
 
+Masks = Bool[np.ndarray, "_ _ _"]
+"""One sample's masks, (things, height, width)."""
 MIN_BOX_AREA = 0.0005
 """Instances whose box covers less of the image than this are left out."""
 

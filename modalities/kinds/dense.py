@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float32, Int64, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
 from modalities.layouts import Dense
 from modalities.metrics.maps import class_map_metrics, edge_metrics
 from modalities.rendering.colors import render_class_map
-from modalities.spec import Crop, MetricInfo, Modality
+from modalities.spec import Crop, Modality
 from modalities.storage.files import (
     check_shape,
     crop_and_resize,
@@ -93,7 +94,7 @@ class ClassMap(DenseModality):
         """A fixed colour for each class."""
         return render_class_map(value, len(self.classes))
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean intersection over union, share of right pixels."""
         return class_map_metrics(len(self.classes))
 
@@ -146,7 +147,7 @@ class EdgeMap(DenseModality):
         """White edges on black."""
         return np.repeat(value[..., None] * np.uint8(255), 3, axis=-1)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """F1 of pixels, and F1 where one pixel off is near enough."""
         return edge_metrics()
 

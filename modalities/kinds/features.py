@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.layouts import Dense, Vector
 from modalities.metrics.features import feature_vector_metrics
 from modalities.rendering.colors import render_feature_map, render_vector
-from modalities.spec import Crop, MetricInfo, Provenance
+from modalities.spec import Crop, Provenance
 from modalities.storage.files import crop_and_resize
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, ViTVQ
 
@@ -41,7 +42,7 @@ class FeatureMap(ArrayModality):
         """Three fixed random projections as a colour, one square for each patch."""
         return render_feature_map(value, self.dense_layout.pixels_per_value)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean cosine, nearest-neighbour accuracy."""
         return feature_vector_metrics()
 
@@ -88,7 +89,7 @@ class FeatureVector(ArrayModality):
         """Bars for some of the channels."""
         return render_vector(value)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Mean cosine, nearest-neighbour accuracy."""
         return feature_vector_metrics()
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torchmetrics import MetricCollection
 
 from modalities.kinds.sequences import RecordModality, TokenReader
 from modalities.metrics.text import binned_field_metrics
-from modalities.spec import Crop, MetricInfo, Parsed
+from modalities.spec import Crop, Parsed
 from modalities.vocabulary import NUM_BINS, coordinate_token
 
 NUM_FRACTION_BINS = 50
@@ -147,7 +148,7 @@ class Metadata(RecordModality):
         """One line for each fact."""
         return "\n".join(f"{name.replace('_', ' ')}: {number:.4g}" for name, number in value.items())
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """Share of right bins, and mean distance in bins."""
         return binned_field_metrics(self.to_bins, [field.name for field in self.fields])
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
 from modalities.metrics.text import text_metrics, word_f1
-from modalities.spec import Crop, MetricInfo, Parsed, SequenceModality, Value
+from modalities.spec import Crop, Parsed, SequenceModality, Value
 from modalities.storage.atomic import atomic_file
 from modalities.vocabulary import CODES_ON_AXIS_0, strip_control_tokens
 
@@ -162,7 +163,7 @@ class FreeTextModality(SequenceModality):
         value = attach_punctuation(strip_control_tokens(text))
         return Parsed(value=value, well_formed=bool(value) and strip_control_tokens(text) == text)
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """BLEU, F1 of words and of words that state a fact, and the share of texts that are right throughout."""
         return text_metrics()
 

@@ -11,23 +11,22 @@ from faster_coco_eval.core import mask as coco_masks
 from jaxtyping import Bool, Float64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
 from modalities.geometry.boxes import Box, box_iou, boxes_to_array
-from modalities.geometry.masks import mask_iou, resize_masks
-from modalities.metrics.text import SampleRatioOfSums
-from modalities.spec import MetricInfo
+from modalities.geometry.masks import Masks, mask_iou, resize_masks
+from modalities.metrics.base import FRACTION, SampleRatioOfSums, collect
 
 IOU_THRESHOLD = 0.5
 """Least intersection over union at which two boxes, or two masks, are the same thing."""
 
-Masks = Bool[np.ndarray, "_ _ _"]
-"""One sample's masks, (things, height, width)."""
-
 
 def match_by_iou(overlap: Float64[np.ndarray, "n m"]) -> tuple[list[int], list[int]]:
-    """Return rows and columns of the one-to-one match with most pairs at `OVERLAP` or above; of those, most overlap."""
+    """Rows and columns of the one-to-one match with the most pairs at `IOU_THRESHOLD` or above.
+
+    Among matches with equally many pairs it has the greatest overlap.
+    """
     enough = overlap >= IOU_THRESHOLD
     rows, columns = linear_sum_assignment(np.where(enough, 1 + overlap / (1 + overlap.size), 0), maximize=True)
     pairs = [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if enough[row, column]]
@@ -35,7 +34,7 @@ def match_by_iou(overlap: Float64[np.ndarray, "n m"]) -> tuple[list[int], list[i
 
 
 def same_class_box_iou(prediction: Sequence[Box], target: Sequence[Box]) -> Float64[np.ndarray, "n m"]:
-    """Return the intersection over union of boxes of the same class, 0 for others."""
+    """The intersection over union of boxes of the same class, 0 for others."""
     overlap = box_iou(boxes_to_array([box.box for box in prediction]), boxes_to_array([box.box for box in target]))
     names = [np.array([box.class_name for box in boxes], dtype=object) for boxes in (prediction, target)]
     same: Bool[np.ndarray, "n m"] = names[0][:, None] == names[1][None, :]
@@ -43,19 +42,19 @@ def same_class_box_iou(prediction: Sequence[Box], target: Sequence[Box]) -> Floa
 
 
 def box_f1_terms(prediction: Sequence[Box], target: Sequence[Box]) -> tuple[float, float]:
-    """Return twice the boxes that agree in place and class, and the count of boxes on both sides."""
+    """Twice the count of boxes that agree in place and class, and the count of boxes on both sides."""
     rows, _ = match_by_iou(same_class_box_iou(prediction, target))
     return 2.0 * len(rows), float(len(prediction) + len(target))
 
 
 def box_f1(prediction: Sequence[Box], target: Sequence[Box]) -> float:
-    """Return the F1 of two sets of boxes at an overlap of .5; 1 where both are empty."""
+    """The F1 of two sets of boxes at an overlap of .5; 1 where both are empty."""
     numerator, denominator = box_f1_terms(prediction, target)
     return numerator / denominator if denominator else 1.0
 
 
 def panoptic_terms(prediction: Masks, target: Masks) -> tuple[float, float]:
-    """Return the overlap of matched masks, and their count plus half of the unmatched (Kirillov et al. 2019, eq. 1)."""
+    """The overlap of matched masks, and their count plus half of the unmatched (Kirillov et al. 2019, eq. 1)."""
     overlap = mask_iou(prediction, target)
     rows, columns = match_by_iou(overlap)
     unmatched = len(prediction) + len(target) - 2 * len(rows)
@@ -63,7 +62,7 @@ def panoptic_terms(prediction: Masks, target: Masks) -> tuple[float, float]:
 
 
 def panoptic_quality(prediction: Masks, target: Masks) -> float:
-    """Return the panoptic quality of one sample without classes; 1 where both sides are empty."""
+    """The panoptic quality of one sample without classes; 1 where both sides are empty."""
     numerator, denominator = panoptic_terms(prediction, target)
     return numerator / denominator if denominator else 1.0
 
@@ -76,12 +75,13 @@ class AveragePrecision(Metric):
 
     full_state_update = False
     higher_is_better = True
+    title, unit = "AP", FRACTION
+    only_ap50 = False
 
-    def __init__(self, iou_type: Literal["bbox", "segm"], *, only_ap50: bool, **kwargs: Any) -> None:
-        """Choose boxes or masks, and the overlaps."""
+    def __init__(self, iou_type: Literal["bbox", "segm"], **kwargs: Any) -> None:
+        """Choose boxes or masks."""
         super().__init__(**kwargs)
         self.iou_type = iou_type
-        self.only_ap50 = only_ap50
         for name in ("counts", "predicted", "target", "predicted_bits", "target_bits"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
@@ -142,6 +142,13 @@ class AveragePrecision(Metric):
         return records
 
 
+class AveragePrecision50(AveragePrecision):
+    """COCO's average precision at an overlap of .5."""
+
+    title = "AP50"
+    only_ap50 = True
+
+
 def _boxes_to_tensor(boxes: Sequence[Box]) -> Tensor:
     """Boxes as rows of corners, class and score. A class is its name's checksum: the same number on every rank."""
     rows = [(*box.box, zlib.crc32(box.class_name.encode()), box.score) for box in boxes]
@@ -166,20 +173,35 @@ def _coco_average_precision(
     return float(evaluation.stats[1 if only_ap50 else 0])
 
 
-def bounding_box_metrics() -> dict[str, MetricInfo]:
-    """Return fresh metrics of boxes with classes: AP over .5 to .95, AP at .5, and F1 at .5."""
-    f1 = SampleRatioOfSums(box_f1_terms, empty=1.0)
-    return _average_precision_metrics("bbox") | {"f1": MetricInfo(metric=f1, unit="share", higher_is_better=True)}
+class BoxF1(SampleRatioOfSums):
+    """F1 of boxes at an overlap of .5; 1 where there are none on both sides."""
+
+    higher_is_better = True
+    title, unit = "F1", FRACTION
+    value_if_empty = 1.0
+
+    def terms(self, prediction: Sequence[Box], target: Sequence[Box]) -> tuple[float, float]:
+        """One sample's terms."""
+        return box_f1_terms(prediction, target)
 
 
-def instance_mask_metrics() -> dict[str, MetricInfo]:
-    """Return fresh metrics of masks without classes: AP over .5 to .95, AP at .5, and panoptic quality."""
-    quality = SampleRatioOfSums(panoptic_terms, empty=1.0)
-    return _average_precision_metrics("segm") | {"pq": MetricInfo(metric=quality, unit="share", higher_is_better=True)}
+class PanopticQuality(SampleRatioOfSums):
+    """Panoptic quality of masks without classes; 1 where there are none on both sides."""
+
+    higher_is_better = True
+    title, unit = "PQ", FRACTION
+    value_if_empty = 1.0
+
+    def terms(self, prediction: Masks, target: Masks) -> tuple[float, float]:
+        """One sample's terms."""
+        return panoptic_terms(prediction, target)
 
 
-def _average_precision_metrics(iou_type: Literal["bbox", "segm"]) -> dict[str, MetricInfo]:
-    return {
-        name: MetricInfo(metric=AveragePrecision(iou_type, only_ap50=half), unit="share", higher_is_better=True)
-        for name, half in (("ap", False), ("ap50", True))
-    }
+def bounding_box_metrics() -> MetricCollection:
+    """Fresh metrics of boxes with classes: AP over .5 to .95, AP at .5, and F1 at .5."""
+    return collect(ap=AveragePrecision("bbox"), ap50=AveragePrecision50("bbox"), f1=BoxF1())
+
+
+def instance_mask_metrics() -> MetricCollection:
+    """Fresh metrics of masks without classes: AP over .5 to .95, AP at .5, and panoptic quality."""
+    return collect(ap=AveragePrecision("segm"), ap50=AveragePrecision50("segm"), pq=PanopticQuality())

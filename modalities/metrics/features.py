@@ -1,15 +1,15 @@
 """Metrics of feature maps and vectors in stacked tensors: cosine, and whether a prediction finds its own target."""
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
-from modalities.metrics.base import EMPTY_MEAN, RatioOfSums
-from modalities.spec import MetricInfo
+from modalities.metrics.base import FRACTION, RatioOfSums, collect
 
 MAX_ROWS = 2048
 """Most rows that nearest neighbours are looked for among: 2,048 squared is 4 million cosines."""
@@ -45,12 +45,14 @@ def sample_cell_indices(cells: int) -> Int[Tensor, " n"]:
 class NearestNeighborAccuracy(Metric):
     """Share of predicted vectors whose nearest target, of all in the evaluated set, is their own.
 
-    The set is the first `MOST_ROWS` rows on each process, `ROWS_PER_SAMPLE` cells of a feature map at most, cut evenly
-    to `MOST_ROWS` over all processes. A larger set is harder, so compare only results over equally many samples. Every
+    The set is the first `max_rows` rows on each process, `ROWS_PER_SAMPLE` cells of a feature map at most, cut evenly
+    to `max_rows` over all processes. A larger set is harder, so compare only results over equally many samples. Every
     process must have added a batch before any asks for the result, as with all that torchmetrics concatenates.
     """
 
     full_state_update = False
+    higher_is_better = True
+    title, unit = "nearest", FRACTION
     predictions: Any
     targets: Any
 
@@ -77,7 +79,7 @@ class NearestNeighborAccuracy(Metric):
     def compute(self) -> Float[Tensor, ""]:
         """The share; nan where nothing was added."""
         if not len(self.targets):
-            return torch.tensor(EMPTY_MEAN)
+            return torch.tensor(math.nan)
         one, other = (
             rows if isinstance(rows, Tensor) else torch.cat(rows) for rows in (self.predictions, self.targets)
         )
@@ -86,9 +88,17 @@ class NearestNeighborAccuracy(Metric):
         return is_nearest_to_own_target(one[kept], other[kept]).float().mean()
 
 
-def feature_vector_metrics() -> dict[str, MetricInfo]:
+class CosineSimilarity(RatioOfSums):
+    """Mean cosine of predicted and true vectors, where there is a true one."""
+
+    higher_is_better = True
+    title = unit = "cosine"
+
+    def terms(self, prediction: Float[Tensor, "b ... c"], target: Float[Tensor, "b ... c"]) -> tuple[Tensor, Tensor]:
+        """Sum and number of the cosines."""
+        return cosine_terms(prediction, target)
+
+
+def feature_vector_metrics() -> MetricCollection:
     """Fresh metrics of features: mean cosine, and nearest-neighbour accuracy."""
-    return {
-        "cosine": MetricInfo(metric=RatioOfSums("cosine", cosine_terms), unit="cosine", higher_is_better=True),
-        "nearest": MetricInfo(metric=NearestNeighborAccuracy(), unit="share", higher_is_better=True),
-    }
+    return collect(cosine=CosineSimilarity(), nearest=NearestNeighborAccuracy())

@@ -1,15 +1,15 @@
 """Metrics of pictures (b, h, w, 3) of bytes: PSNR, SSIM, and a Frechet distance with a feature extractor of our own."""
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
-from modalities.metrics.base import EMPTY_MEAN, RatioOfSums
-from modalities.spec import MetricInfo
+from modalities.metrics.base import FRACTION, RatioOfSums, collect
 
 MAX_PSNR = 100.0
 """What equal pictures count as, in dB: just above the best that two different ones of 224 x 224 pixels can have."""
@@ -18,18 +18,46 @@ MAX_PSNR = 100.0
 _SSIM_WINDOW = 11
 
 
-def psnr_terms(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
-    """Peak signal-to-noise ratio of each picture in dB, `BEST_PSNR` at most."""
-    error = (prediction.double() - target.double()).square().flatten(1).mean(1) / 255**2
-    ratios = -10 * torch.log10(error.clamp(min=10 ** (-MAX_PSNR / 10)))
-    return ratios.sum(), torch.tensor(len(ratios), device=ratios.device)
+class PSNR(RatioOfSums):
+    """Peak signal-to-noise ratio in dB, `MAX_PSNR` at most, averaged over pictures."""
+
+    higher_is_better = True
+    title, unit = "PSNR", "dB"
+
+    def terms(
+        self, prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]
+    ) -> tuple[Float[Tensor, ""], int]:
+        """Sum and number of the pictures' ratios."""
+        error = (prediction.double() - target.double()).square().flatten(1).mean(1) / 255**2
+        ratios = -10 * torch.log10(error.clamp(min=10 ** (-MAX_PSNR / 10)))
+        return ratios.sum(), len(ratios)
 
 
-def ssim_terms(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
-    """Structural similarity of each picture, over all places at which a window of 11 pixels fits.
+class SSIM(RatioOfSums):
+    """Structural similarity, over all places at which a window of 11 pixels fits, averaged over pictures.
 
     Source: Wang et al. 2004 (doi:10.1109/TIP.2003.819861), eq. 13, with a Gaussian window of 1.5 pixels, channel by
     channel. torchmetrics' own also counts windows that reach over the border, into mirrored pixels.
+    """
+
+    higher_is_better = True
+    title, unit = "SSIM", FRACTION
+
+    def terms(
+        self, prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]
+    ) -> tuple[Float[Tensor, ""], int]:
+        """Sum and number of the pictures' similarities."""
+        scores = structural_similarity(prediction, target)
+        return scores.sum(), len(scores)
+
+
+def structural_similarity(
+    prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h w 3"]
+) -> Float[Tensor, " b"]:
+    """The structural similarity of each pair of pictures.
+
+    Raises:
+        ValueError: The pictures are smaller than the window.
     """
     one, other = (pictures.movedim(-1, 1).float() / 255 for pictures in (prediction, target))
     mean, other_mean = _gaussian_window_mean(one), _gaussian_window_mean(other)
@@ -38,8 +66,7 @@ def ssim_terms(prediction: UInt8[Tensor, "b h w 3"], target: UInt8[Tensor, "b h 
     common = _gaussian_window_mean(one * other) - mean * other_mean
     luminance = (2 * mean * other_mean + 0.01**2) / (mean * mean + other_mean * other_mean + 0.01**2)
     shape = (2 * common + 0.03**2) / (spread + other_spread + 0.03**2)
-    scores = (luminance * shape).flatten(1).double().mean(1)
-    return scores.sum(), torch.tensor(len(scores), device=scores.device)
+    return (luminance * shape).flatten(1).double().mean(1)
 
 
 def _gaussian_window_mean(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
@@ -109,12 +136,14 @@ def _matrix_sqrt(matrix: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
 
 
 class RandomFeatureFrechetDistance(Metric):
-    """Frechet distance between predicted and true pictures in the space of `RandomFeatures`.
+    """Frechet distance between predicted and true pictures in the space of `RandomConvFeatures`.
 
     A scale of its own: called FID for what it computes, never to be set beside a published FID.
     """
 
     full_state_update = False
+    higher_is_better = False
+    title, unit = "FID", "own scale"
     num_pictures: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
@@ -138,7 +167,7 @@ class RandomFeatureFrechetDistance(Metric):
     def compute(self) -> Float[Tensor, ""]:
         """The distance; nan where nothing was added."""
         if self.num_pictures == 0:
-            return torch.tensor(EMPTY_MEAN, device=self.num_pictures.device)
+            return torch.tensor(math.nan, device=self.num_pictures.device)
         return frechet_distance(self._moments("predicted"), self._moments("true")).float()
 
     def _moments(self, side: str) -> tuple[Float[Tensor, " c"], Float[Tensor, "c c"]]:
@@ -147,10 +176,6 @@ class RandomFeatureFrechetDistance(Metric):
         return mean, products / (self.num_pictures - 1).clamp(min=1)
 
 
-def rgb_metrics() -> dict[str, MetricInfo]:
+def rgb_metrics() -> MetricCollection:
     """Fresh metrics of pictures: PSNR and SSIM averaged over pictures, and the Frechet distance of all together."""
-    return {
-        "psnr": MetricInfo(metric=RatioOfSums("psnr", psnr_terms), unit="dB", higher_is_better=True),
-        "ssim": MetricInfo(metric=RatioOfSums("ssim", ssim_terms), unit="share", higher_is_better=True),
-        "fid": MetricInfo(metric=RandomFeatureFrechetDistance(), unit="own scale", higher_is_better=False),
-    }
+    return collect(psnr=PSNR(), ssim=SSIM(), fid=RandomFeatureFrechetDistance())

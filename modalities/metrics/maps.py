@@ -1,20 +1,16 @@
-"""Metrics of values in stacked tensors: depth, normals, classes, edges. Pure functions under thin classes.
+"""Metrics of values in stacked tensors: depth, normals, classes, edges.
 
-Each state is a sum over samples, so batches and processes only have to be added. State names differ from metric to
-metric: `torchmetrics.MetricCollection` takes metrics whose equally named states happen to agree after the first batch
-for one and the same, and from then on updates only one of them.
+Each state is a sum over samples, so batches and processes only have to be added.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Integer, Num
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
-from modalities.metrics.base import RatioOfSums
-from modalities.spec import MetricInfo
+from modalities.metrics.base import FRACTION, RatioOfSums, collect
 
 
 def _sum_and_count(values: Float[Tensor, "..."], valid: Bool[Tensor, "..."]) -> tuple[Tensor, Tensor]:
@@ -28,30 +24,50 @@ def is_valid_depth(depth: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
     return depth.isfinite() & (depth > 0)
 
 
-def squared_error_terms(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
-    """Squared differences of depth, where the target has one."""
-    return _sum_and_count((prediction - target) ** 2, is_valid_depth(target))
+class DepthRMSE(RatioOfSums):
+    """Root of the mean squared difference of depth, in metres, where the target has one."""
+
+    higher_is_better = False
+    title, unit = "RMSE", "m"
+
+    def terms(self, prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
+        """Sum of squared differences, number of places."""
+        return _sum_and_count((prediction - target) ** 2, is_valid_depth(target))
+
+    def compute(self) -> Float[Tensor, ""]:
+        """The root of the mean."""
+        return super().compute().sqrt()
 
 
-def abs_rel_terms(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
-    """Differences of depth as shares of the target's (AbsRel), where it has one."""
-    return _sum_and_count((prediction - target).abs() / target, is_valid_depth(target))
+class DepthAbsRel(RatioOfSums):
+    """Mean difference of depth as a fraction of the target's (AbsRel), where it has one."""
+
+    higher_is_better = False
+    title, unit = "abs rel", FRACTION
+
+    def terms(self, prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
+        """Sum of relative differences, number of places."""
+        return _sum_and_count((prediction - target).abs() / target, is_valid_depth(target))
 
 
-def delta1_terms(prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
-    """Places at which neither depth is 1.25 times the other (delta1), where the target has one. 0 or less is wrong."""
-    is_right = (prediction < 1.25 * target) & (target < 1.25 * prediction)
-    return _sum_and_count(is_right.double(), is_valid_depth(target))
+class DepthDelta1(RatioOfSums):
+    """Fraction of places at which neither depth is 1.25 times the other (delta1), where the target has one.
+
+    A prediction of 0 or less is wrong.
+    """
+
+    higher_is_better = True
+    title, unit = "delta1", FRACTION
+
+    def terms(self, prediction: Float[Tensor, "b h w"], target: Float[Tensor, "b h w"]) -> tuple[Tensor, Tensor]:
+        """Number of right places, number of places."""
+        is_right = (prediction < 1.25 * target) & (target < 1.25 * prediction)
+        return _sum_and_count(is_right.double(), is_valid_depth(target))
 
 
-def depth_metrics() -> dict[str, MetricInfo]:
+def depth_metrics() -> MetricCollection:
     """Fresh metrics of depth, over all places of all samples together: RMSE, AbsRel, delta1."""
-    rmse = RatioOfSums("rmse", squared_error_terms, take_sqrt=True)
-    return {
-        "rmse": MetricInfo(metric=rmse, unit="m", higher_is_better=False),
-        "abs_rel": MetricInfo(metric=RatioOfSums("abs_rel", abs_rel_terms), unit="share", higher_is_better=False),
-        "delta1": MetricInfo(metric=RatioOfSums("delta1", delta1_terms), unit="share", higher_is_better=True),
-    }
+    return collect(rmse=DepthRMSE(), abs_rel=DepthAbsRel(), delta1=DepthDelta1())
 
 
 def angles_in_degrees(one: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
@@ -64,27 +80,58 @@ def angles_in_degrees(one: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) 
     return torch.where(is_zero, torch.full_like(found, 90.0), found)
 
 
-class AngleTerms:
-    """Terms of the mean angle, or of the share of places under a limit. A class, so that metrics can be pickled."""
+class MeanAngle(RatioOfSums):
+    """Mean angle between predicted and true directions, where there is a true one."""
 
-    def __init__(self, limit: float | None = None) -> None:
-        self.limit = limit
+    higher_is_better = False
+    title, unit = "mean angle", "deg"
 
-    def __call__(self, prediction: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
-        """Angles in degrees, or whether they are under the limit, where the target has a direction."""
-        valid = target.isfinite().all(-1) & (target != 0).any(-1)
-        found = angles_in_degrees(prediction, target)
-        return _sum_and_count(found if self.limit is None else (found < self.limit).double(), valid)
+    def terms(self, prediction: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
+        """Sum of angles, number of places."""
+        return _sum_and_count(angles_in_degrees(prediction, target), is_direction(target))
 
 
-def surface_normal_metrics() -> dict[str, MetricInfo]:
-    """Fresh metrics of normals, over all places together: mean angle, and shares under 11.25, 22.5 and 30 degrees."""
-    metrics = {
-        "mean_angle": MetricInfo(metric=RatioOfSums("mean_angle", AngleTerms()), unit="deg", higher_is_better=False)
-    }
-    for name, limit in (("under_11_25", 11.25), ("under_22_5", 22.5), ("under_30", 30.0)):
-        metrics[name] = MetricInfo(metric=RatioOfSums(name, AngleTerms(limit)), unit="share", higher_is_better=True)
-    return metrics
+class AngleAccuracy(RatioOfSums):
+    """Fraction of places whose angle is under a limit, where the target has a direction."""
+
+    higher_is_better = True
+    unit = FRACTION
+    limit: ClassVar[float]
+    """In degrees."""
+
+    def terms(self, prediction: Float[Tensor, "b h w 3"], target: Float[Tensor, "b h w 3"]) -> tuple[Tensor, Tensor]:
+        """Number of places under the limit, number of places."""
+        return _sum_and_count((angles_in_degrees(prediction, target) < self.limit).double(), is_direction(target))
+
+
+class AngleUnder11(AngleAccuracy):
+    """Fraction of places under 11.25 degrees."""
+
+    title, limit = "under 11.25", 11.25
+
+
+class AngleUnder22(AngleAccuracy):
+    """Fraction of places under 22.5 degrees."""
+
+    title, limit = "under 22.5", 22.5
+
+
+class AngleUnder30(AngleAccuracy):
+    """Fraction of places under 30 degrees."""
+
+    title, limit = "under 30", 30.0
+
+
+def is_direction(vectors: Float[Tensor, "... 3"]) -> Bool[Tensor, "..."]:
+    """True where there is a direction: finite and not zero."""
+    return vectors.isfinite().all(-1) & (vectors != 0).any(-1)
+
+
+def surface_normal_metrics() -> MetricCollection:
+    """Fresh metrics of normals, over all places together: mean angle, fractions under 11.25, 22.5 and 30 degrees."""
+    return collect(
+        mean_angle=MeanAngle(), under_11_25=AngleUnder11(), under_22_5=AngleUnder22(), under_30=AngleUnder30()
+    )
 
 
 def confusion(
@@ -121,61 +168,77 @@ def pixel_accuracy(counts: Num[Tensor, "classes others"]) -> Float[Tensor, ""]:
 
 
 class ConfusionMatrixMetric(Metric):
-    """A figure of the confusion matrix of all places together."""
+    """A statistic of the confusion matrix of all places together."""
 
     full_state_update = False
+    higher_is_better = True
+    unit = FRACTION
     confusion: Tensor
 
-    def __init__(self, statistic: Callable[[Tensor], Tensor], classes: int, **kwargs: Any) -> None:
-        """Take the figure and the number of classes."""
+    def __init__(self, classes: int, **kwargs: Any) -> None:
+        """Take the number of classes."""
         super().__init__(**kwargs)
-        self.statistic, self.classes = statistic, classes
+        self.classes = classes
         self.add_state("confusion", torch.zeros(classes, classes + 1, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
         """Add a batch of class maps."""
         self.confusion = self.confusion + confusion(prediction, target, self.classes)
 
+
+class MeanIoU(ConfusionMatrixMetric):
+    """Mean intersection over union of the classes that occur in the targets; nan where nothing was added."""
+
+    title = "mIoU"
+
     def compute(self) -> Float[Tensor, ""]:
-        """The figure; nan where nothing was added."""
-        return self.statistic(self.confusion)
+        """The mean."""
+        return mean_iou(self.confusion)
 
 
-def class_map_metrics(classes: int) -> dict[str, MetricInfo]:
-    """Fresh metrics of class maps: mean intersection over union, share of places that are right."""
-    return {
-        "miou": MetricInfo(metric=ConfusionMatrixMetric(mean_iou, classes), unit="share", higher_is_better=True),
-        "accuracy": MetricInfo(
-            metric=ConfusionMatrixMetric(pixel_accuracy, classes), unit="share", higher_is_better=True
-        ),
-    }
+class PixelAccuracy(ConfusionMatrixMetric):
+    """Fraction of places whose class is right; nan where nothing was added."""
+
+    title = "accuracy"
+
+    def compute(self) -> Float[Tensor, ""]:
+        """The fraction."""
+        return pixel_accuracy(self.confusion)
+
+
+def class_map_metrics(classes: int) -> MetricCollection:
+    """Fresh metrics of class maps: mean intersection over union, fraction of places that are right."""
+    return collect(miou=MeanIoU(classes), accuracy=PixelAccuracy(classes))
 
 
 class EdgeF1(Metric):
-    """F1 of edge pixels over all samples together; with ``reach`` above 0 an edge counts as found that far off.
+    """F1 of edge pixels over all samples together.
 
     Precision is the share of predicted edges near a true one, recall the share of true edges near a predicted one.
     """
 
     full_state_update = False
+    higher_is_better = True
+    title, unit = "F1", FRACTION
+    tolerance: ClassVar[int] = 0
+    """How many pixels off, diagonals included, is near."""
+    counts: Tensor
 
-    def __init__(self, name: str, tolerance: int = 0, **kwargs: Any) -> None:
-        """Take the name that its states are called by, and how many pixels off, diagonals included, is near."""
+    def __init__(self, **kwargs: Any) -> None:
+        """Set the counts to 0."""
         super().__init__(**kwargs)
-        self.name, self.tolerance = name, tolerance
-        self.add_state(f"{name}_counts", torch.zeros(4, dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(4, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
         """Add a batch of maps of 0 and 1."""
         one, other = prediction > 0, target > 0
         matched_predictions, found = one & self._dilate(other), other & self._dilate(one)
         counts = torch.stack([matched_predictions.sum(), one.sum(), found.sum(), other.sum()])
-        state = f"{self.name}_counts"
-        setattr(self, state, getattr(self, state) + counts)
+        self.counts = self.counts + counts
 
     def compute(self) -> Float[Tensor, ""]:
         """F1; 1 where there was nothing to find and nothing was claimed."""
-        matched_predictions, num_predicted, found, there = getattr(self, f"{self.name}_counts").double()
+        matched_predictions, num_predicted, found, there = self.counts.double()
         if num_predicted + there == 0:
             return torch.ones_like(matched_predictions).float()
         precision, recall = matched_predictions / num_predicted.clamp(min=1), found / there.clamp(min=1)
@@ -191,9 +254,13 @@ class EdgeF1(Metric):
         return near
 
 
-def edge_metrics() -> dict[str, MetricInfo]:
+class EdgeF1Near(EdgeF1):
+    """F1 of edge pixels where one pixel off is near enough."""
+
+    title = "F1 near"
+    tolerance = 1
+
+
+def edge_metrics() -> MetricCollection:
     """Fresh metrics of edges: F1 pixel by pixel, and F1 where one pixel off is near enough."""
-    return {
-        "f1": MetricInfo(metric=EdgeF1("f1"), unit="share", higher_is_better=True),
-        "f1_near": MetricInfo(metric=EdgeF1("f1_near", tolerance=1), unit="share", higher_is_better=True),
-    }
+    return collect(f1=EdgeF1(), f1_near=EdgeF1Near())

@@ -7,15 +7,14 @@ import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from modalities.geometry.body import JOINT_NAMES, forward_kinematics
 from modalities.geometry.boxes import box_iou, boxes_to_array
 from modalities.geometry.poses import Pose, nearest_rotations, rest_pose
-from modalities.metrics.base import RatioOfSums
+from modalities.metrics.base import FRACTION, RatioOfSums, SampleRatioOfSums, collect
 from modalities.metrics.detection import match_by_iou
-from modalities.metrics.reconstruction import absolute_error_terms
-from modalities.metrics.text import SampleRatioOfSums
-from modalities.spec import MetricInfo
+from modalities.metrics.reconstruction import ReconstructionError
 
 PCK_TORSO_FRACTION = 0.2
 """A joint is right within this share of the target's torso, from pelvis to thorax."""
@@ -27,12 +26,12 @@ People = Sequence[Pose]
 
 
 def people_box_iou(prediction: People, target: People) -> Float[np.ndarray, "n m"]:
-    """Return the intersection over union of the people's boxes."""
+    """The intersection over union of the people's boxes."""
     return box_iou(boxes_to_array([pose.box for pose in prediction]), boxes_to_array([pose.box for pose in target]))
 
 
 def match_people(prediction: People, target: People) -> list[tuple[Pose | None, Pose]]:
-    """Return each target person with the predicted one whose box fits best, one to one; None where none overlaps."""
+    """Each target person with the predicted one whose box fits best, one to one; None where none overlaps."""
     shared = people_box_iou(prediction, target)
     partner = {
         int(column): prediction[int(row)]
@@ -43,13 +42,13 @@ def match_people(prediction: People, target: People) -> list[tuple[Pose | None, 
 
 
 def joint_distances(prediction: Pose, target: Pose) -> Float[np.ndarray, "17"]:
-    """Return how far each joint is off, in metres, with the pelvises laid on each other."""
+    """The distance of each joint from its target, in metres, with the pelvises laid on each other."""
     one, other = (joints - joints[_PELVIS] for joints in (prediction.joints(), target.joints()))
     return np.asarray(np.linalg.norm(one - other, axis=-1))
 
 
 def pck_terms(prediction: People, target: People) -> tuple[float, float]:
-    """Return the joints within `TORSO_SHARE` of the torso, pelvis aside, and all; those of missed people are wrong.
+    """The joints within `PCK_TORSO_FRACTION` of the torso, pelvis aside, and all; those of missed people are wrong.
 
     People that are not there are not held against a prediction here: `people_f1` does that.
     """
@@ -63,7 +62,7 @@ def pck_terms(prediction: People, target: People) -> tuple[float, float]:
 
 
 def joint_error_terms(prediction: People, target: People) -> tuple[float, float]:
-    """Return the sum of joint errors in millimetres and the count of joints, for MPJPE (Ionescu et al. 2014).
+    """The sum of joint errors in millimetres and the count of joints, for MPJPE (Ionescu et al. 2014).
 
     A missed person counts as if a T pose facing the camera had been predicted, so that leaving people out never pays.
     """
@@ -75,32 +74,72 @@ def joint_error_terms(prediction: People, target: People) -> tuple[float, float]
 
 
 def people_f1_terms(prediction: People, target: People) -> tuple[float, float]:
-    """Return twice the people whose boxes overlap by half or more, and the count of people on both sides."""
+    """Twice the count of people whose boxes overlap by half or more, and the count of people on both sides."""
     rows, _ = match_by_iou(people_box_iou(prediction, target))
     return 2.0 * len(rows), float(len(prediction) + len(target))
 
 
 def pck(prediction: People, target: People) -> float:
-    """Return the share of right joints in one sample; 0 where nobody is there to be found."""
+    """The share of right joints in one sample; 0 where nobody is there to be found."""
     numerator, denominator = pck_terms(prediction, target)
     return numerator / denominator if denominator else 0.0
 
 
-def human_pose_metrics() -> dict[str, MetricInfo]:
-    """Return fresh metrics of people: PCK, mean joint error, F1 of people. The first two are NaN where nobody is."""
-    return {
-        "pck": MetricInfo(metric=SampleRatioOfSums(pck_terms), unit="share", higher_is_better=True),
-        "joint_error": MetricInfo(metric=SampleRatioOfSums(joint_error_terms), unit="mm", higher_is_better=False),
-        "people_f1": MetricInfo(
-            metric=SampleRatioOfSums(people_f1_terms, empty=1.0), unit="share", higher_is_better=True
-        ),
-    }
+class PCK(SampleRatioOfSums):
+    """Fraction of right joints (percentage of correct keypoints); nan where there are no people."""
+
+    higher_is_better = True
+    title, unit = "PCK", FRACTION
+
+    def terms(self, prediction: People, target: People) -> tuple[float, float]:
+        """One sample's terms."""
+        return pck_terms(prediction, target)
 
 
-def body_joint_error_terms(decoded: Float[Tensor, "k 207"], prepared: Float[Tensor, "k 207"]) -> tuple[Tensor, Tensor]:
-    """Return the sum of joint errors in millimetres, and the count of joints, of body poses on a body of mean shape."""
-    one, other = (_pelvis_centered_joints(rows) for rows in (decoded, prepared))
-    return torch.from_numpy(1000 * np.linalg.norm(one - other, axis=-1)).sum(), torch.tensor(one.size // 3)
+class MeanJointError(SampleRatioOfSums):
+    """Mean joint error (MPJPE) in millimetres; nan where there are no people."""
+
+    higher_is_better = False
+    title, unit = "joint error", "mm"
+
+    def terms(self, prediction: People, target: People) -> tuple[float, float]:
+        """One sample's terms."""
+        return joint_error_terms(prediction, target)
+
+
+class PeopleF1(SampleRatioOfSums):
+    """F1 of people by their boxes; 1 where there are none on both sides."""
+
+    higher_is_better = True
+    title, unit = "people F1", FRACTION
+    value_if_empty = 1.0
+
+    def terms(self, prediction: People, target: People) -> tuple[float, float]:
+        """One sample's terms."""
+        return people_f1_terms(prediction, target)
+
+
+def human_pose_metrics() -> MetricCollection:
+    """Fresh metrics of people: PCK, mean joint error, F1 of people. The first two are nan where there are none."""
+    return collect(pck=PCK(), joint_error=MeanJointError(), people_f1=PeopleF1())
+
+
+class BodyJointError(RatioOfSums):
+    """Mean joint error in millimetres of body poses (k, 207) on a body of mean shape."""
+
+    higher_is_better = False
+    title, unit = "joint error", "mm"
+
+    def terms(self, prediction: Float[Tensor, "k 207"], target: Float[Tensor, "k 207"]) -> tuple[Tensor, int]:
+        """Sum and number of the joints' errors."""
+        one, other = (_pelvis_centered_joints(rows) for rows in (prediction, target))
+        return torch.from_numpy(1000 * np.linalg.norm(one - other, axis=-1)).sum(), one.size // 3
+
+
+class RotationEntryError(ReconstructionError):
+    """Mean absolute error of the entries of rotation matrices."""
+
+    unit = "rotation matrix entries"
 
 
 def _pelvis_centered_joints(rows: Float[Tensor, "k 207"]) -> Float[np.ndarray, "k 17 3"]:
@@ -111,15 +150,6 @@ def _pelvis_centered_joints(rows: Float[Tensor, "k 207"]) -> Float[np.ndarray, "
     return np.asarray(joints - joints[:, _PELVIS : _PELVIS + 1])
 
 
-def body_pose_reconstruction_metrics() -> dict[str, MetricInfo]:
-    """Return fresh metrics of body poses as rows: mean joint error, mean absolute error of the matrices' entries."""
-    return {
-        "joint_error": MetricInfo(
-            metric=RatioOfSums("joint_error", body_joint_error_terms), unit="mm", higher_is_better=False
-        ),
-        "entry_error": MetricInfo(
-            metric=RatioOfSums("entry_error", absolute_error_terms),
-            unit="rotation matrix entries",
-            higher_is_better=False,
-        ),
-    }
+def body_pose_reconstruction_metrics() -> MetricCollection:
+    """Fresh metrics of body poses as rows: mean joint error, mean absolute error of the matrices' entries."""
+    return collect(joint_error=BodyJointError(), entry_error=RotationEntryError())

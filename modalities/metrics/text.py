@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.text import BLEUScore
 
 from modalities.labels import BOX_CLASSES, COLOR_NAMES, SIZE_NAMES
-from modalities.spec import MetricInfo
-
-SampleTerms = Callable[[Any, Any], tuple[float, float]]
-"""What one pair of prediction and target adds to a numerator and a denominator."""
+from modalities.metrics.base import FRACTION, SampleRatioOfSums, collect
+from modalities.rendering.colors import rgb_to_lab
 
 FACT_WORDS = frozenset(
     word
@@ -42,37 +39,8 @@ MAX_DELTA_E = 100.0
 """Distance from black to white in CIELAB: what a missing palette counts as."""
 
 
-class SampleRatioOfSums(Metric):
-    """A sum over samples divided by another: means, F1, panoptic quality and their kind."""
-
-    full_state_update = False
-    numerator: Tensor
-    denominator: Tensor
-
-    def __init__(self, terms: SampleTerms, *, empty: float = float("nan"), **kwargs: Any) -> None:
-        """Take what a pair of values adds, and the result where the denominator stays 0."""
-        super().__init__(**kwargs)
-        self.terms = terms
-        self.empty = empty
-        for name in ("numerator", "denominator"):
-            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
-
-    def update(self, predictions: Sequence[Any], targets: Sequence[Any]) -> None:
-        """Add pairs of values."""
-        for prediction, target in zip(predictions, targets, strict=True):
-            numerator, denominator = self.terms(prediction, target)
-            self.numerator += numerator
-            self.denominator += denominator
-
-    def compute(self) -> Tensor:
-        """The ratio of the sums."""
-        if self.denominator == 0:
-            return torch.full_like(self.numerator, self.empty)
-        return self.numerator / self.denominator
-
-
 def split_words(text: str) -> list[str]:
-    """Return the words and punctuation marks of a text in lower case."""
+    """The words and punctuation marks of a text in lower case."""
     return re.findall(r"\w+|[^\w\s]", text.lower())
 
 
@@ -81,6 +49,8 @@ class Bleu(BLEUScore):
 
     Without smoothing: 0 for a corpus of which no four words in a row are right.
     """
+
+    title, unit = "BLEU", FRACTION
 
     def __init__(self, **kwargs: Any) -> None:
         """Set up the counts."""
@@ -94,73 +64,74 @@ class Bleu(BLEUScore):
 
 
 def bag_of_words_f1(prediction: Iterable[str], target: Iterable[str]) -> float:
-    """Return the F1 of two bags of words; 1 where both are empty."""
+    """The F1 of two bags of words; 1 where both are empty."""
     one, other = Counter(prediction), Counter(target)
     size = one.total() + other.total()
     return 2 * (one & other).total() / size if size else 1.0
 
 
 def word_f1(prediction: str, target: str) -> float:
-    """Return the F1 of two texts' words, each counted as often as it occurs."""
+    """The F1 of two texts' words, each counted as often as it occurs."""
     return bag_of_words_f1(split_words(prediction), split_words(target))
 
 
 def field_f1(prediction: str, target: str) -> float:
-    """Return the F1 of the words of two texts that state a fact (`FIELD_WORDS`)."""
+    """The F1 of the words of two texts that state a fact (`FACT_WORDS`)."""
     one, other = ([word for word in split_words(text) if word in FACT_WORDS] for text in (prediction, target))
     return bag_of_words_f1(one, other)
 
 
-class _MeanTerms:
-    """Terms of a mean over samples. A class, so that metrics can be copied and sent to other processes."""
-
-    def __init__(self, score: Callable[[Any, Any], float]) -> None:
-        self.score = score
-
-    def __call__(self, prediction: Any, target: Any) -> tuple[float, float]:
-        """One sample's score and the count of one."""
-        return self.score(prediction, target), 1.0
-
-
 def exact_match(prediction: str, target: str) -> float:
-    """Return 1 where two texts have the same words in the same order, else 0."""
+    """1 where two texts have the same words in the same order, else 0."""
     return float(split_words(prediction) == split_words(target))
 
 
-def text_metrics() -> dict[str, MetricInfo]:
-    """Return fresh metrics of texts: BLEU, word F1, F1 of words that state a fact, share that is right throughout."""
-    return {
-        "bleu": MetricInfo(metric=Bleu(), unit="share", higher_is_better=True),
-        "word_f1": mean_score_metric(word_f1),
-        "field_f1": mean_score_metric(field_f1),
-        "exact": mean_score_metric(exact_match),
-    }
+class WordF1(SampleRatioOfSums):
+    """Mean over samples of the F1 of words."""
+
+    higher_is_better = True
+    title, unit = "word F1", FRACTION
+
+    def terms(self, prediction: str, target: str) -> tuple[float, float]:
+        """One sample's F1, counted once."""
+        return word_f1(prediction, target), 1.0
 
 
-def mean_score_metric(score: Callable[[Any, Any], float]) -> MetricInfo:
-    """Return the mean over samples of a score 0..1 of which more is better."""
-    return MetricInfo(metric=SampleRatioOfSums(_MeanTerms(score)), unit="share", higher_is_better=True)
+class FieldF1(SampleRatioOfSums):
+    """Mean over samples of the F1 of words that state a fact."""
+
+    higher_is_better = True
+    title, unit = "field F1", FRACTION
+
+    def terms(self, prediction: str, target: str) -> tuple[float, float]:
+        """One sample's F1, counted once."""
+        return field_f1(prediction, target), 1.0
 
 
-def rgb_to_lab(colors: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
-    """Return sRGB colours 0..255 in CIELAB (D65, 2 degrees), by IEC 61966-2-1 and CIE 15."""
-    linear = colors / 255
-    linear = np.where(linear > 0.04045, ((linear + 0.055) / 1.055) ** 2.4, linear / 12.92)
-    to_xyz = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
-    xyz = linear @ to_xyz.T / np.array([0.95047, 1.0, 1.08883])
-    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    x, y, z = root.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+class ExactMatch(SampleRatioOfSums):
+    """Fraction of texts that are right throughout."""
+
+    higher_is_better = True
+    title, unit = "exact", FRACTION
+
+    def terms(self, prediction: str, target: str) -> tuple[float, float]:
+        """1 or 0, counted once."""
+        return exact_match(prediction, target), 1.0
+
+
+def text_metrics() -> MetricCollection:
+    """Fresh metrics of texts: BLEU, F1 of words, F1 of words that state a fact, fraction that is right throughout."""
+    return collect(bleu=Bleu(), word_f1=WordF1(), field_f1=FieldF1(), exact=ExactMatch())
 
 
 Palette = Sequence[tuple[int, int, int]]
 
 
 def palette_delta_e(prediction: Palette, target: Palette) -> float:
-    """Return the mean colour difference (CIE 1976 delta E) of the best one-to-one match of the leading colours.
+    """The mean colour difference (CIE 1976 delta E) of the best one-to-one match of the leading colours.
 
     Palettes of different lengths are compared over as many leading colours as both have; one that is empty beside one
-    that is not counts as `LARGEST_DELTA_E`.
+    that is not counts as `MAX_DELTA_E`.
     """
     common = min(len(prediction), len(target))
     if common == 0:
@@ -170,10 +141,20 @@ def palette_delta_e(prediction: Palette, target: Palette) -> float:
     return float(distances[linear_sum_assignment(distances)].mean())
 
 
-def palette_metrics() -> dict[str, MetricInfo]:
-    """Return fresh metrics of palettes."""
-    metric = SampleRatioOfSums(_MeanTerms(palette_delta_e))
-    return {"delta_e": MetricInfo(metric=metric, unit="delta E", higher_is_better=False)}
+class PaletteDeltaE(SampleRatioOfSums):
+    """Mean over samples of the colour difference of palettes."""
+
+    higher_is_better = False
+    title = unit = "delta E"
+
+    def terms(self, prediction: Palette, target: Palette) -> tuple[float, float]:
+        """One sample's difference, counted once."""
+        return palette_delta_e(prediction, target), 1.0
+
+
+def palette_metrics() -> MetricCollection:
+    """Fresh metrics of palettes."""
+    return collect(delta_e=PaletteDeltaE())
 
 
 class BinnedFieldMetric(Metric):
@@ -183,19 +164,17 @@ class BinnedFieldMetric(Metric):
     totals: Tensor
     counts: Tensor
 
-    def __init__(
-        self, to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str], *, is_accuracy: bool, **kwargs: Any
-    ) -> None:
-        """Take the function from a value to its bins, and whether equality is scored or the distance.
-
-        A field that the prediction lacks is wrong, and as far off as bin 0 is.
-        """
+    def __init__(self, to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str], **kwargs: Any) -> None:
+        """Take the function from a value to its bins, and the fields that can occur."""
         super().__init__(**kwargs)
         self.to_bins = to_bins
         self.fields = tuple(fields)
-        self.is_accuracy = is_accuracy
         for name in ("totals", "counts"):
             self.add_state(name, torch.zeros(len(self.fields)), dist_reduce_fx="sum")
+
+    def score(self, guess: int | None, truth: int) -> float:
+        """The score of one predicted bin, None where the prediction lacks the field."""
+        raise NotImplementedError
 
     def update(self, predictions: Sequence[Any], targets: Sequence[Any]) -> None:
         """Add pairs of values."""
@@ -203,10 +182,7 @@ class BinnedFieldMetric(Metric):
             guess, truth = self.to_bins(prediction), self.to_bins(target)
             for index, name in enumerate(self.fields):
                 if name in truth:
-                    distance = abs(guess.get(name, 0) - truth[name])
-                    self.totals[index] += (
-                        float(name in guess and distance == 0) if self.is_accuracy else float(distance)
-                    )
+                    self.totals[index] += self.score(guess.get(name), truth[name])
                     self.counts[index] += 1
 
     def compute(self) -> Tensor:
@@ -215,13 +191,28 @@ class BinnedFieldMetric(Metric):
         return (self.totals[occurred] / self.counts[occurred]).mean()
 
 
-def binned_field_metrics(to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str]) -> dict[str, MetricInfo]:
-    """Return fresh metrics of numbers in bins: share of right bins, and distance in bins."""
-    return {
-        "accuracy": MetricInfo(
-            metric=BinnedFieldMetric(to_bins, fields, is_accuracy=True), unit="share", higher_is_better=True
-        ),
-        "mae": MetricInfo(
-            metric=BinnedFieldMetric(to_bins, fields, is_accuracy=False), unit="bins", higher_is_better=False
-        ),
-    }
+class BinAccuracy(BinnedFieldMetric):
+    """Fraction of right bins. A missing field is wrong."""
+
+    higher_is_better = True
+    title, unit = "accuracy", FRACTION
+
+    def score(self, guess: int | None, truth: int) -> float:
+        """1 where the bin is right."""
+        return float(guess == truth)
+
+
+class BinDistance(BinnedFieldMetric):
+    """Mean distance in bins. A missing field is as far off as bin 0."""
+
+    higher_is_better = False
+    title, unit = "MAE", "bins"
+
+    def score(self, guess: int | None, truth: int) -> float:
+        """How many bins off."""
+        return float(abs((guess or 0) - truth))
+
+
+def binned_field_metrics(to_bins: Callable[[Any], Mapping[str, int]], fields: Sequence[str]) -> MetricCollection:
+    """Fresh metrics of numbers in bins: fraction of right bins, and distance in bins."""
+    return collect(accuracy=BinAccuracy(to_bins, fields), mae=BinDistance(to_bins, fields))

@@ -3,13 +3,12 @@
 import functools
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float64, UInt8
 from numpy.typing import NDArray
 
 _D65 = np.array([0.95047, 1.0, 1.08883])
-_TO_RGB = np.linalg.inv(
-    np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
-)
+_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+_TO_RGB = np.linalg.inv(_TO_XYZ)
 MISSING_COLOR = (128, 128, 128)
 """Colour of a place without a value."""
 
@@ -30,6 +29,16 @@ def lch_to_rgb(light: NDArray[np.float64], chroma: NDArray[np.float64], hue: NDA
     sampled = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
     levels: NDArray[np.uint8] = np.rint(sampled * 255).astype(np.uint8)
     return levels
+
+
+def rgb_to_lab(colors: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
+    """The CIELAB colours (D65, 2 degrees) of sRGB levels 0..255, by IEC 61966-2-1 and CIE 15."""
+    linear = colors / 255
+    linear = np.where(linear > 0.04045, ((linear + 0.055) / 1.055) ** 2.4, linear / 12.92)
+    xyz = linear @ _TO_XYZ.T / _D65
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 @functools.lru_cache(maxsize=1)

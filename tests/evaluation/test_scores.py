@@ -13,6 +13,7 @@ SCORE = Score(
     route=route_name("rgb", "depth"),
     target="depth",
     metric="rmse",
+    metric_title="RMSE",
     value=0.8,
     unit="m",
     higher_is_better=False,

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import MeanSquaredError, Metric
+from torchmetrics import MeanSquaredError, Metric, MetricCollection
 
 from evaluation.samples import EvalSplit
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense, Embeddings, Text
-from modalities.spec import Crop, MetricInfo, Modality, Provenance, Value, ValueSequence
+from modalities.metrics.base import FRACTION, collect
+from modalities.spec import Crop, Modality, Provenance, Value, ValueSequence
 from modalities.tokenizer_specs import NoTokenizer, ReconstructionLoss, ViTVQ, WordPiece
 from networks.batch import PaddedTokens, Samples
 from networks.fourm.config import FourMConfig, Init, Size
@@ -29,10 +30,18 @@ LEVELS = 4
 WORDS = ("dark", "dim", "light", "bright")
 
 
+class RootMeanSquaredError(MeanSquaredError):
+    """torchmetrics' own, as a table shows it."""
+
+    title, unit = "RMSE", "m"
+
+
 class FractionCorrect(Metric):
     """Share of values that are right to 1e-4, by sample."""
 
     full_state_update = False
+    higher_is_better = True
+    title, unit = "right", FRACTION
     right: Tensor
     count: Tensor
 
@@ -72,12 +81,9 @@ class Shade(Modality):
         grey = (np.asarray(value, dtype=np.float32).clip(0, 1) * 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2) if grey.ndim == 2 else grey
 
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         """RMSE and share of right samples."""
-        return {
-            "rmse": MetricInfo(metric=MeanSquaredError(squared=False), unit="m", higher_is_better=False),
-            "right": MetricInfo(metric=FractionCorrect(), unit="share", higher_is_better=True),
-        }
+        return collect(rmse=RootMeanSquaredError(squared=False), right=FractionCorrect())
 
     def constant_baseline(self, values: Sequence[Value]) -> Value:
         """The mean."""

@@ -122,7 +122,10 @@ def test_the_ledger_holds_metrics_by_step_pictures_and_files(finished: Path) -> 
     pictures = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
     assert any("validation" in path and "step" in path for path in pictures)
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert {"model.safetensors", "config.json", "card.json"} <= names
+    assert "model" in names
+    kept = {item.path for item in client.list_artifacts(run.info.run_id, "model")}
+    files = ("model.safetensors", "config.json", "card.json", "text_tokenizer.json", "tokenizers")
+    assert kept == {f"model/{name}" for name in files}
     tokenizer = next(run for run in runs(finished) if run.info.run_name == "tokenizer/depth")
     assert {"card.md", "card.json"} <= {item.path for item in client.list_artifacts(tokenizer.info.run_id)}
     named = [run for run in runs(finished) if run.info.run_name == "mini"]
@@ -181,7 +184,7 @@ def test_another_arm_takes_the_tokenizers_that_are_there(finished: Path) -> None
     made = {name.rsplit("-", 1)[0] for name in set(finished_stages(finished)) - before}
     # Three arms have less in common than two, and so the evaluations ask another common question.
     new = {"model-no_depth-0", "evaluation-no_depth-0", "generation-no_depth"}
-    assert made <= {*new, "evaluation-fourm_7-0", "evaluation-fourm_21-0"}
+    assert made <= {*new, "evaluation-fourm_7-0", "evaluation-fourm_21-0", "report"}
     assert new <= made
     log = next((finished / "stages").glob("generation-no_depth-*")) / "log.txt"
     assert "No sheet from_caption: the model cannot predict caption." in log.read_text()

@@ -74,7 +74,7 @@ def test_a_run_is_tracked_over_http(server: str, tmp_path: Path) -> None:
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     model = runs["model/one/0"].info.run_id
     assert [item.step for item in client.get_metric_history(model, "train/loss")] == [0, 1, 2]
-    kept = client.download_artifacts(model, "model.safetensors", str(tmp_path))
+    kept = client.download_artifacts(model, "model/model.safetensors", str(tmp_path))
     mine = next((tmp_path / "stages").glob("model-one-0-*")) / "model.safetensors"
     assert Path(kept).read_bytes() == mine.read_bytes()
     assert client.list_artifacts(model, "images")

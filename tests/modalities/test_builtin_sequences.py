@@ -75,10 +75,10 @@ def test_files_bring_the_value_back(name: str, tmp_path: Path) -> None:
         again = modality.read(path)
         modality.write(tmp_path / "again", again)
         assert (tmp_path / "again").read_bytes() == path.read_bytes()
-        for info in modality.metrics().values():
-            info.metric.update(modality.collate([again]), modality.collate([value]))
-            found = float(info.metric.compute())
-            assert np.isnan(found) or found == pytest.approx(float(info.higher_is_better), abs=1e-3)
+        for metric in modality.metrics().values():
+            metric.update(modality.collate([again]), modality.collate([value]))
+            found = float(metric.compute())
+            assert np.isnan(found) or found == pytest.approx(float(bool(metric.higher_is_better)), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,15 +86,15 @@ def test_metrics_are_perfect_on_the_truth_and_worse_on_a_constant(name: str) -> 
     modality = modality_of(name)
     values = [view_of(modality, scene) for scene in scenes()]
     guess = modality.constant_baseline(values)
-    for info in modality.metrics().values():
-        info.metric.update(modality.collate(values), modality.collate(values))
-        best = float(info.metric.compute())
-        assert best == pytest.approx(float(info.higher_is_better))
-        info.metric.reset()
-        info.metric.update(modality.collate([guess] * len(values)), modality.collate(values))
-        worse = float(info.metric.compute())
-        assert worse < best if info.higher_is_better else worse > best
-        assert info.unit
+    for metric in modality.metrics().values():
+        metric.update(modality.collate(values), modality.collate(values))
+        best = float(metric.compute())
+        assert best == pytest.approx(float(bool(metric.higher_is_better)))
+        metric.reset()
+        metric.update(modality.collate([guess] * len(values)), modality.collate(values))
+        worse = float(metric.compute())
+        assert worse < best if metric.higher_is_better else worse > best
+        assert metric.unit
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,10 +113,10 @@ def test_an_unchanged_view_changes_nothing_and_two_mirrors_neither(name: str) ->
         modality.transform(value, WHOLE),
         modality.transform(modality.transform(value, MIRROR), MIRROR),
     ):
-        for info in modality.metrics().values():
-            info.metric.update(modality.collate([again]), modality.collate([value]))
-            found = float(info.metric.compute())
-            assert np.isnan(found) or found == pytest.approx(float(info.higher_is_better), abs=1e-3)
+        for metric in modality.metrics().values():
+            metric.update(modality.collate([again]), modality.collate([value]))
+            found = float(metric.compute())
+            assert np.isnan(found) or found == pytest.approx(float(bool(metric.higher_is_better)), abs=1e-3)
 
 
 def test_codes_are_kept_in_the_order_of_the_parts() -> None:

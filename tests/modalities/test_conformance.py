@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torchmetrics import MeanSquaredError, MetricCollection
 
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
@@ -17,9 +18,11 @@ from modalities.kinds.dense import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES
 from modalities.layouts import Dense, Scale, Text, Vector
+from modalities.metrics.base import collect
+from modalities.metrics.maps import DepthRMSE
 from modalities.registry import default_registry
 from modalities.sources.scenes import scene_values
-from modalities.spec import Crop, MetricInfo, Modality, learned_tokenizer
+from modalities.spec import Crop, Modality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 
 REGISTRY = default_registry()
@@ -85,20 +88,30 @@ SHARED = DEPTH.metrics()
 
 @dataclass(frozen=True, kw_only=True)
 class StaleMetrics(Depth):
-    def metrics(self) -> dict[str, MetricInfo]:
+    def metrics(self) -> MetricCollection:
         return SHARED
+
+
+class UpwardRMSE(DepthRMSE):
+    higher_is_better = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrongWay(Depth):
-    def metrics(self) -> dict[str, MetricInfo]:
-        return {"rmse": replace(super().metrics()["rmse"], higher_is_better=True)}
+    def metrics(self) -> MetricCollection:
+        return collect(rmse=UpwardRMSE())
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoMetrics(Depth):
-    def metrics(self) -> dict[str, MetricInfo]:
-        return {}
+    def metrics(self) -> MetricCollection:
+        return collect()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoUnit(Depth):
+    def metrics(self) -> MetricCollection:
+        return collect(mse=MeanSquaredError())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +220,7 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (made(StaleMetrics), "metrics", "the same rmse twice"),
     (made(WrongWay), "metrics", "beats"),
     (made(NoMetrics), "metrics", "no metric"),
+    (made(NoUnit), "metrics", "the class of metric mse has no title"),
     (made(DoublePrecision), "constant_baseline", "float64, expected float32"),
     (made(Monochrome), "render", "expected uint8 (h, w, 3)"),
     (made(Raising, BOXES), "text", "IndexError: no words"),

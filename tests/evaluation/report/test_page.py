@@ -20,7 +20,8 @@ ARMS = {"fourm_7": ("rgb", "shade", "caption"), "fourm_21": ("rgb", "shade", "gl
 
 
 def score(arm: str, seed: int | None, name: str, target: str, metric: str, value: float, **rest: Any) -> Score:
-    known: dict[str, Any] = {"unit": "m", "higher_is_better": False, "num_samples": 40, **rest}
+    title = {"rmse": "RMSE", "bleu": "BLEU"}.get(metric, metric.replace("_", " "))
+    known: dict[str, Any] = {"metric_title": title, "unit": "m", "higher_is_better": False, "num_samples": 40, **rest}
     return Score(arm=arm, seed=seed, route=name, target=target, metric=metric, value=value, **known)
 
 

@@ -8,9 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from experiments.engine.task import StageTask, read_task, write_task
-from experiments.schema.load import load_config
-from experiments.stages.plan import Stage
 from tests.experiments.miniature import ablate, partial_files
 
 BOTH = {"arms__twin": "[fourm_21]", "optim__total_tokens": 5120, "training__pictures_every": 0}
@@ -61,24 +58,3 @@ def test_a_mistake_in_two_processes_is_one_line(copy: Path, capsys: pytest.Captu
     ]
     assert models(copy) == set()
     assert partial_files(copy) == []
-
-
-def test_an_order_survives_its_file(tmp_path: Path) -> None:
-    stage = Stage(kind="model", name="model/a/1", params={"x": 1}, inputs=("text",), run_args={"arm": "a", "seed": 1})
-    task = StageTask(
-        config=load_config(None, ["executor.devices=3", "optim.betas=[0.8,0.9]"]),
-        stage=stage,
-        inputs={"text": tmp_path / "text"},
-        folder=tmp_path / "stages" / "model",
-        tracking=("sqlite:///x.db", "run"),
-    )
-    write_task(tmp_path / "tasks" / "model.json", task)
-    found = read_task(tmp_path / "tasks" / "model.json")
-    assert (found.config, found.inputs, found.folder, found.tracking) == (
-        task.config,
-        task.inputs,
-        task.folder,
-        task.tracking,
-    )
-    assert (found.stage.kind, found.stage.name, found.stage.run_args) == ("model", "model/a/1", {"arm": "a", "seed": 1})
-    assert found.devices == 3

@@ -1,13 +1,14 @@
 """What is said while stages run: the stage, its rate, and the time left, of each and of all."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from experiments.engine import display as displays
 from experiments.engine.display import ProgressDisplay
-from experiments.engine.scheduler import StageProgress
+from experiments.engine.observer import StageProgress
 from experiments.stages.plan import Stage, StagePlan
 
 STAGES = [
@@ -36,13 +37,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def shown(clock: Clock, tmp_path: object, *, terminal: bool) -> str:
+def shown(clock: Clock, tmp_path: Path, *, terminal: bool) -> str:
     """What stands there after 100 s: data is reused, text is done, a third of one model is, none of the other."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=160, color_system=None)
-    display = ProgressDisplay(console, StagePlan(tmp_path, STAGES))  # type: ignore[arg-type]
-    display.show_reused(["data/train/0000"])
+    display = ProgressDisplay(console)
+    display.on_plan(StagePlan(tmp_path, STAGES), ["data/train/0000"])
     clock.now += 60
-    display.show_stage_end(STAGES[1], 60.0, None)
+    display.on_stage_end(STAGES[1], 60.0, None)
     clock.now += 40
     running = {
         "model/a/0": StageProgress(
@@ -53,12 +54,12 @@ def shown(clock: Clock, tmp_path: object, *, terminal: bool) -> str:
     if terminal:
         console.print(display._table(running, 2, 4))
     else:
-        display.show_progress(running, 2, 4)
+        display.on_progress(running, 2, 4)
     told: str = console.file.getvalue()  # type: ignore[attr-defined]
     return told
 
 
-def test_a_terminal_shows_the_rate_and_the_time_left(clock: Clock, tmp_path: object) -> None:
+def test_a_terminal_shows_the_rate_and_the_time_left(clock: Clock, tmp_path: Path) -> None:
     lines = [" ".join(line.split()) for line in shown(clock, tmp_path, terminal=True).splitlines()]
     assert lines[0] == "1 of 4 stages are done already and are not run again."
     assert lines[-3].startswith("model/a/0")
@@ -68,7 +69,7 @@ def test_a_terminal_shows_the_rate_and_the_time_left(clock: Clock, tmp_path: obj
     assert lines[-1] == "all 2 of 4 stages 1 min 40 s so far about 6 min 40 s left"
 
 
-def test_a_file_gets_the_same_in_a_line(clock: Clock, tmp_path: object) -> None:
+def test_a_file_gets_the_same_in_a_line(clock: Clock, tmp_path: Path) -> None:
     last = shown(clock, tmp_path, terminal=False).splitlines()[-1]
     assert last == (
         "2/4 stages, 1 min 40 s so far, about 6 min 40 s left: "
@@ -76,9 +77,10 @@ def test_a_file_gets_the_same_in_a_line(clock: Clock, tmp_path: object) -> None:
     )
 
 
-def test_nothing_is_foretold_before_anything_is_done(clock: Clock, tmp_path: object) -> None:
+def test_nothing_is_foretold_before_anything_is_done(clock: Clock, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=160)
-    display = ProgressDisplay(console, StagePlan(tmp_path, STAGES))  # type: ignore[arg-type]
+    display = ProgressDisplay(console)
+    display.on_plan(StagePlan(tmp_path, STAGES), [])
     clock.now += 5
-    display.show_progress({"text": StageProgress(stage=STAGES[1], started_at=clock.now)}, 0, 4)
+    display.on_progress({"text": StageProgress(stage=STAGES[1], started_at=clock.now)}, 0, 4)
     assert console.file.getvalue() == "0/4 stages, 5.0 s so far, ? left: text 0 %, ? left\n"  # type: ignore[attr-defined]

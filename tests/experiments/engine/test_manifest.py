@@ -11,10 +11,10 @@ from experiments.engine.manifest import git_commit, git_diff
 
 HELD = """
 import os, sys, time
-from experiments.manifest import PeakMemoryMonitor
+from experiments.engine.manifest import PeakMemoryMonitor
 
 held = bytearray(os.urandom(1)) * (200 << 20)
-with PeakMemoryMonitor(every=0.05) as watch:
+with PeakMemoryMonitor(interval=0.05) as watch:
     children = [os.fork() for _ in range(int(sys.argv[1]))]
     if 0 in children:
         time.sleep(30)
@@ -55,9 +55,9 @@ def test_the_commit_is_that_of_the_code_wherever_it_is_run_from(
 ) -> None:
     code, elsewhere = tmp_path / "code", tmp_path / "elsewhere"
     for folder in (code, elsewhere):
-        (folder / "experiments").mkdir(parents=True)
+        (folder / "experiments" / "engine").mkdir(parents=True)
         git(folder, "init", "-q")
-    file = code / "experiments" / "manifest.py"
+    file = code / "experiments" / "engine" / "manifest.py"
     file.write_text("a = 1\n")
     (elsewhere / "other.py").write_text("b = 1\n")
     for folder in (code, elsewhere):

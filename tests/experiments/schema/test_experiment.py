@@ -123,6 +123,7 @@ def test_an_unknown_modality_is_named_with_the_nearest() -> None:
 def test_every_setting_but_a_few_explains_itself() -> None:
     rows = describe_settings()
     assert len({key for key, _, _ in rows}) == len(rows) > 100
+    assert ("tokenizer.encoder", "vit", "One of vit, patch_mlp.") in rows
     silent = [key for key, _, meaning in rows if not meaning]
     assert len(silent) < len(rows) / 5, silent
 

@@ -1,6 +1,5 @@
 """The generation sheets of an ablation: where they lie, and that the commands under them make them again."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ from PIL import Image
 
 from experiments.cli.generate_options import parse_request
 from experiments.cli.main import main, parse_arguments
-from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
-from experiments.stages.generation import load_galleries, write_galleries
-from experiments.stages.plan import StagePlan
-from experiments.stages.planning import build_stage_plan
+from experiments.stages.context import StageContext
+from experiments.stages.generation import load_galleries
+from experiments.stages.kinds import build_stage_plan
 from experiments.tracking import tracking_uri
 from lightning_modules.inference.gallery.gallery import GalleryItem
 from lightning_modules.inference.inputs import UserInput
@@ -28,14 +26,14 @@ from tests.experiments.miniature import ROOT, command_line
 NAMES = ["from_image", "from_caption", "in_painting", "example", "weighted", "from_nothing"]
 
 
-def _planned(root: Path) -> tuple[ExperimentConfig, StagePlan]:
+def _exhibits(root: Path) -> dict[str, list[GalleryItem]]:
     _, _, *overrides = command_line(root)
     config = load_config(ROOT / "experiments" / "configs" / "quickstart.yaml", overrides)
-    return config, build_stage_plan(config, build_modalities(config, default_registry()))
-
-
-def _exhibits(root: Path) -> dict[str, list[GalleryItem]]:
-    return load_galleries(*_planned(root))
+    plan = build_stage_plan(config, build_modalities(config, default_registry()))
+    inputs = {name: plan.folder(name) for name in plan.stages}
+    return load_galleries(
+        StageContext(config=config, stage=plan.stages["report"], inputs=inputs, folder=root / "unused")
+    )
 
 
 def test_every_arm_has_every_sheet_in_the_ablations_folder(finished: Path) -> None:
@@ -87,16 +85,6 @@ def test_the_ledger_has_every_sheet_as_a_picture(finished: Path) -> None:
     run = next(run for run in runs if run.info.run_name == "generation/fourm_21")
     pictures = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
     assert all(any(name in path for path in pictures) for name in NAMES)
-
-
-def test_sheets_of_an_earlier_run_do_not_stay(finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished / "mini" / "generated", tmp_path / "generated")
-    (tmp_path / "generated" / "other_arm").mkdir()
-    _, plan = _planned(finished)
-    write_galleries(plan, tmp_path, _exhibits(finished))
-    assert {path.name for path in (tmp_path / "generated").iterdir()} == {"fourm_7", "fourm_21"}
-    write_galleries(StagePlan(finished, []), tmp_path, {})
-    assert not (tmp_path / "generated").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
+from experiments.stages.data import plugin_file_hashes
+from experiments.stages.kinds import build_stage_plan
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, StagePlan
-from experiments.stages.planning import build_stage_plan, plugin_file_hashes
 from modalities.kinds.sequences import FreeTextModality
 from modalities.registry import default_registry
 
@@ -50,12 +51,13 @@ def _changed(tmp_path: Path, *overrides: str) -> set[str]:
 
 
 def test_a_setting_changes_what_depends_on_it_and_nothing_else(tmp_path: Path) -> None:
-    assert _changed(tmp_path, "optim.lr=1e-5") == {"model", "evaluation", "generation"}
-    assert _changed(tmp_path, "evaluation.num_samples=7") == {"baselines", "evaluation"}
-    assert _changed(tmp_path, "evaluation.num_generated=7") == {"generation"}
-    after_tokenizers = {"tokens", "model", "baselines", "evaluation", "generation"}
+    assert _changed(tmp_path, "optim.lr=1e-5") == {"model", "evaluation", "generation", "report"}
+    assert _changed(tmp_path, "evaluation.num_samples=7") == {"baselines", "evaluation", "report"}
+    assert _changed(tmp_path, "evaluation.num_generated=7") == {"generation", "report"}
+    after_tokenizers = {"tokens", "model", "baselines", "evaluation", "generation", "report"}
     assert _changed(tmp_path, "tokenizer_optim.lr=1e-5") == {"tokenizer", *after_tokenizers}
-    assert _changed(tmp_path, "executor.workers=7", "name=other", "tracking.experiment=x") == set()
+    assert _changed(tmp_path, "executor.workers=7", "tracking.experiment=x") == set()
+    assert _changed(tmp_path, "name=other") == {"report"}
     assert _changed(tmp_path, "training.checkpoint_minutes=3") == set()
     assert "data" in _changed(tmp_path, "data.shard=5")
 
@@ -65,7 +67,9 @@ def test_no_variations_are_no_stage_and_change_no_other(tmp_path: Path) -> None:
     _, after = _plan(tmp_path, "evaluation.num_generated=0")
     assert not after.stages_of_kind("generation")
     assert after.signatures == {
-        name: sign for name, sign in before.signatures.items() if before.stages[name].kind != "generation"
+        name: after.signatures[name] if name == "report" else sign
+        for name, sign in before.signatures.items()
+        if before.stages[name].kind != "generation"
     }
 
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torchmetrics import MetricCollection
 
 from lightning_modules.data.raw import RawStore, write_raw, write_shard
 from modalities.errors import DataError
 from modalities.layouts import Scale, Text
+from modalities.metrics.base import collect
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
 from modalities.sources.open import open_source
-from modalities.spec import Crop, MetricInfo, Modality, Parsed, SequenceModality
+from modalities.spec import Crop, Modality, Parsed, SequenceModality
 from modalities.tokenizer_specs import WordPiece
 from tests.modalities.scene_cases import view_of
 
@@ -167,8 +169,8 @@ class Tally(SequenceModality):
     def render(self, value: complex) -> str:
         return str(value)
 
-    def metrics(self) -> dict[str, MetricInfo]:
-        return {}
+    def metrics(self) -> MetricCollection:
+        return collect()
 
     def constant_baseline(self, values: Sequence[complex]) -> complex:
         return values[0]

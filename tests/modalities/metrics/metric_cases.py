@@ -5,21 +5,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
-from modalities.spec import MetricInfo
-
-MetricInfos = dict[str, MetricInfo]
+from torchmetrics import MetricCollection
 
 
 def compute_metrics(
-    metrics: MetricInfos, prediction: NDArray[Any], target: NDArray[Any], batch: int = 3
+    metrics: MetricCollection, prediction: NDArray[Any], target: NDArray[Any], batch: int = 3
 ) -> dict[str, float]:
     """The metrics of arrays, taken in batches of uneven size."""
     for begin in range(0, len(target), batch):
         part = slice(begin, begin + batch)
-        for info in metrics.values():
-            info.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
-    return {name: float(info.metric.compute()) for name, info in metrics.items()}
+        metrics.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
+    return {name: float(value) for name, value in metrics.compute().items()}
 
 
 def pictures(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

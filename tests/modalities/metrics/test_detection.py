@@ -87,20 +87,20 @@ def test_average_precision_agrees_with_a_plain_computation() -> None:
     targets = draw(rng, 30)
     predictions = jittered(rng, targets)
     metrics = bounding_box_metrics()
-    for info in metrics.values():
-        info.metric.update(predictions, targets)
+    for metric in metrics.values():
+        metric.update(predictions, targets)
     half = plain_average_precision(predictions, targets, 0.5)
     mean = np.mean([plain_average_precision(predictions, targets, at) for at in np.arange(0.5, 1, 0.05)])
     assert 0.2 < half < 0.95
-    assert metrics["ap50"].metric.compute() == pytest.approx(half, abs=1e-4)
-    assert metrics["ap"].metric.compute() == pytest.approx(mean, abs=1e-4)
+    assert metrics["ap50"].compute() == pytest.approx(half, abs=1e-4)
+    assert metrics["ap"].compute() == pytest.approx(mean, abs=1e-4)
 
 
 def test_average_precision_of_two_ranks_is_that_of_all_samples() -> None:
     rng = np.random.default_rng(2)
     targets = draw(rng, 20)
     predictions = jittered(rng, targets)
-    whole, one, other = (AveragePrecision("bbox", only_ap50=False) for _ in range(3))
+    whole, one, other = (AveragePrecision("bbox") for _ in range(3))
     whole.update(predictions, targets)
     one.update(predictions[:7], targets[:7])
     other.update(predictions[7:], targets[7:])
@@ -110,19 +110,19 @@ def test_average_precision_of_two_ranks_is_that_of_all_samples() -> None:
 
 def test_average_precision_knows_nothing_to_find_from_nothing_found() -> None:
     box = Box(box=(0, 0, 0.5, 0.5), class_name="car")
-    for info in (bounding_box_metrics()["ap"], bounding_box_metrics()["ap50"]):
-        info.metric.update([()], [(box,)])
-        assert info.metric.compute() == 0
-        info.metric.reset()
-        info.metric.update([(box,)], [()])
-        assert torch.isnan(info.metric.compute())
-        info.metric.reset()
+    for metric in (bounding_box_metrics()["ap"], bounding_box_metrics()["ap50"]):
+        metric.update([()], [(box,)])
+        assert metric.compute() == 0
+        metric.reset()
+        metric.update([(box,)], [()])
+        assert torch.isnan(metric.compute())
+        metric.reset()
 
 
 def test_metrics_can_be_copied_and_sent_to_other_processes() -> None:
-    for info in [*bounding_box_metrics().values(), *instance_mask_metrics().values()]:
-        copy.deepcopy(info.metric)
-        pickle.loads(pickle.dumps(info.metric))
+    for metric in [*bounding_box_metrics().values(), *instance_mask_metrics().values()]:
+        copy.deepcopy(metric)
+        pickle.loads(pickle.dumps(metric))
 
 
 def test_boxes_agree_in_place_and_class() -> None:
@@ -148,7 +148,7 @@ def labels_to_masks(labels: np.ndarray) -> np.ndarray:
 
 def test_panoptic_quality_agrees_with_torchmetrics() -> None:
     rng = np.random.default_rng(3)
-    ours = instance_mask_metrics()["pq"].metric
+    ours = instance_mask_metrics()["pq"]
     theirs = PanopticQuality(things={1}, stuffs={0}, return_per_class=True, allow_unknown_preds_category=True)
     for _ in range(10):
         target = np.zeros((32, 32), dtype=np.int64)
@@ -170,13 +170,13 @@ def test_masks_of_another_size_are_compared_at_the_targets_size() -> None:
     target[0, :4] = True
     small = target[:, ::2, ::2]
     assert panoptic_quality(small, target) == 1
-    for info in instance_mask_metrics().values():
-        info.metric.update([small], [target])
-        assert info.metric.compute() == pytest.approx(1)
+    for metric in instance_mask_metrics().values():
+        metric.update([small], [target])
+        assert metric.compute() == pytest.approx(1)
 
 
 def test_masks_of_different_sizes_share_one_metric() -> None:
-    metric = instance_mask_metrics()["ap50"].metric
+    metric = instance_mask_metrics()["ap50"]
     for side in (8, 16):
         target = np.zeros((2, side, side), dtype=bool)
         target[0, : side // 2] = True

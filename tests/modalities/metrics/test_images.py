@@ -6,6 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from modalities.metrics.base import collect
 from modalities.metrics.images import (
     MAX_PSNR,
     RandomConvFeatures,
@@ -36,7 +37,7 @@ def test_pictures_agree_with_scikit_image() -> None:
 def test_pictures_smaller_than_a_window_cannot_be_compared() -> None:
     small = torch.zeros(1, 10, 12, 3, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"Pictures of \(10, 12\) pixels are too small for windows of 11"):
-        rgb_metrics()["ssim"].metric.update(small, small)
+        rgb_metrics()["ssim"].update(small, small)
 
 
 def test_equal_pictures_have_the_best_of_each() -> None:
@@ -73,7 +74,7 @@ def test_more_noise_is_further_away() -> None:
     for strength in (5, 20, 80):
         noise = np.random.default_rng(0).normal(0, strength, target.shape)
         prediction = np.clip(target + noise, 0, 255).astype(np.uint8)
-        distances.append(compute_metrics({"fid": rgb_metrics()["fid"]}, prediction, target)["fid"])
+        distances.append(compute_metrics(collect(fid=rgb_metrics()["fid"]), prediction, target)["fid"])
     assert distances == sorted(distances)
     assert distances[0] < distances[1] / 2
 

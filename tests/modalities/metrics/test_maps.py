@@ -23,7 +23,7 @@ from modalities.metrics.maps import (
     edge_metrics,
     surface_normal_metrics,
 )
-from tests.modalities.metrics.metric_cases import MetricInfos, compute_metrics, pictures
+from tests.modalities.metrics.metric_cases import compute_metrics, pictures
 
 
 def depths(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -125,7 +125,7 @@ def test_no_edges_where_there_are_none_is_right() -> None:
     assert compute_metrics(edge_metrics(), none + np.uint8(1), none)["f1"] == 0
 
 
-Case = tuple[Callable[[], MetricInfos], NDArray[Any], NDArray[Any]]
+Case = tuple[Callable[[], MetricCollection], NDArray[Any], NDArray[Any]]
 
 
 def cases() -> dict[str, Case]:
@@ -148,15 +148,16 @@ def test_metrics_are_themselves_inside_a_collection(name: str) -> None:
     """The first batch is right throughout, when states that are called the same would agree by accident."""
     factory, prediction, target = cases()[name]
     right, wrong = torch.from_numpy(target), torch.from_numpy(prediction)
-    together = MetricCollection({key: info.metric for key, info in factory().items()}).clone(prefix="val/x/")
-    alone = factory()
+    together = factory().clone(prefix="val/x/")
+    alone = dict(factory().items())
     for guess in (right, wrong):
         together.update(guess, right)
-        for info in alone.values():
-            info.metric.update(guess, right)
+        for metric in alone.values():
+            metric.update(guess, right)
     found = together.compute()
-    for key, info in alone.items():
-        assert float(found[f"val/x/{key}"]) == pytest.approx(float(info.metric.compute()), rel=1e-6)
+    assert list(found) == [f"val/x/{key}" for key in alone]
+    for key, metric in alone.items():
+        assert float(found[f"val/x/{key}"]) == pytest.approx(float(metric.compute()), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", cases())
@@ -165,10 +166,9 @@ def test_metrics_of_two_processes_reduce_to_those_of_one(name: str) -> None:
     whole = compute_metrics(factory(), prediction, target)
     first, second = factory(), factory()
     for metrics, part in ((first, slice(0, 4)), (second, slice(4, None))):
-        for info in metrics.values():
-            info.metric.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
-    for key, info in first.items():
-        metric, other = info.metric, second[key].metric
+        metrics.update(torch.from_numpy(prediction[part]), torch.from_numpy(target[part]))
+    for key, metric in first.items():
+        other = second[key]
         reductions: dict[str, Any] = dict(metric._reductions)
         for state, reduce in reductions.items():
             one, two = getattr(metric, state), getattr(other, state)
@@ -184,12 +184,12 @@ def test_metrics_of_two_processes_reduce_to_those_of_one(name: str) -> None:
 def test_metrics_can_be_pickled_and_reset(name: str) -> None:
     factory, prediction, target = cases()[name]
     right = torch.from_numpy(target)
-    for info in factory().values():
-        copy = pickle.loads(pickle.dumps(info.metric))
+    for metric in factory().values():
+        copy = pickle.loads(pickle.dumps(metric))
         copy.update(torch.from_numpy(prediction), right)
         copy.reset()
         copy.update(right, right)
         best: Tensor = copy.compute()
-        info.metric.update(torch.from_numpy(prediction), right)
-        other = info.metric.compute()
-        assert best >= other if info.higher_is_better else best <= other
+        metric.update(torch.from_numpy(prediction), right)
+        other = metric.compute()
+        assert best >= other if metric.higher_is_better else best <= other

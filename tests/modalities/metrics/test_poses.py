@@ -75,9 +75,9 @@ def test_people_are_matched_by_their_boxes() -> None:
 
 def test_measures_without_people_say_so() -> None:
     found = {}
-    for name, info in human_pose_metrics().items():
-        info.metric.update([()], [()])
-        found[name] = float(info.metric.compute())
+    for name, metric in human_pose_metrics().items():
+        metric.update([()], [()])
+        found[name] = float(metric.compute())
     assert np.isnan(found["pck"])
     assert np.isnan(found["joint_error"])
     assert found["people_f1"] == 1

@@ -1,25 +1,23 @@
 """Metrics of tokenizers' rows, held against numpy."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from modalities.geometry.poses import body_pose_rows, rest_pose
 from modalities.metrics.poses import body_pose_reconstruction_metrics
 from modalities.metrics.reconstruction import default_reconstruction_metrics, mask_reconstruction_metrics
 from modalities.registry import default_registry
-from modalities.spec import UNSPECIFIED_NORMALIZATION, MetricInfo, describe_normalizations
+from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations
 
 
-def measured(metrics: Mapping[str, MetricInfo], *batches: tuple[Tensor, Tensor]) -> dict[str, float]:
+def measured(metrics: MetricCollection, *batches: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Each metric over some batches."""
-    for info in metrics.values():
-        for batch in batches:
-            info.metric.update(*batch)
-    return {name: float(info.metric.compute()) for name, info in metrics.items()}
+    for batch in batches:
+        metrics.update(*batch)
+    return {name: float(value) for name, value in metrics.compute().items()}
 
 
 def test_the_error_of_entries_is_numpys_over_all_rows() -> None:

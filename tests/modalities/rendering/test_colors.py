@@ -13,6 +13,7 @@ from modalities.rendering.colors import (
     render_feature_map,
     render_vector,
     render_vector_rows,
+    rgb_to_lab,
     sequential_colors,
 )
 from modalities.scenes.scene import make_scene
@@ -32,6 +33,11 @@ def test_depth_is_drawn_from_light_to_dark_and_missing_in_gray() -> None:
 def test_the_ramp_never_turns_back() -> None:
     luma = sequential_colors(np.linspace(0, 1, 50)).astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luma) < 0).all()
+
+
+def test_lab_agrees_with_scikit_image() -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.float64)
+    assert np.allclose(rgb_to_lab(colors), rgb2lab(colors / 255), atol=1e-2)
 
 
 def test_colours_agree_with_scikit_image() -> None:

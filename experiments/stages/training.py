@@ -1,17 +1,19 @@
-"""Going on with a training that was interrupted: its checkpoint, its metrics and its pictures."""
+"""What the stages that train have in common: the Trainer's settings, and resuming after an interruption."""
 
 import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from lightning import LightningModule
+import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from experiments.engine.task import user_log
-from experiments.stages.context import StageContext
+from experiments.schema.experiment import ExperimentConfig
+from experiments.stages.context import StageContext, user_log
 from experiments.stages.plan import CHECKPOINT_FILE, PICTURES_FOLDER
-from experiments.tracking import RunLogger, Tracker
+from experiments.tracker import RunLogger
+from experiments.tracking import connect_tracker
 from lightning_modules.callbacks.periodic_checkpoint import (
     STAGE_KEY,
     AtomicCheckpointIO,
@@ -20,21 +22,60 @@ from lightning_modules.callbacks.periodic_checkpoint import (
 )
 from modalities.errors import CheckpointError
 
+HISTORY_FILE = "history.json"
+"""File of a trained stage with its logged metrics by step."""
+
+
+def base_trainer_kwargs(config: ExperimentConfig) -> dict[str, Any]:
+    """Trainer arguments of every stage: nothing on the terminal, no files of its own."""
+    return {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "num_sanity_val_steps": 0,
+        "accelerator": config.executor.accelerator,
+    }
+
+
+def lightning_strategy(config: ExperimentConfig, devices: int) -> str:
+    """Lightning's name of the strategy for so many devices.
+
+    Batches need not have targets of every modality, so plain DDP, which waits for every weight's gradient, would hang.
+    """
+    if devices == 1:
+        return "auto"
+    name = "ddp" if config.executor.strategy == "auto" else config.executor.strategy
+    return "ddp_find_unused_parameters_true" if name == "ddp" else name
+
+
+def leave_process_group(trainer: Trainer) -> bool:
+    """Leave the group of processes that have trained together; True in the one that writes the result."""
+    # Metrics would otherwise wait for processes that have ended.
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return trainer.is_global_zero
+
+
+def build_run_logger(context: StageContext) -> RunLogger:
+    """Lightning logger that keeps the stage's metrics and writes them to its run in the tracker."""
+    run = context.tracked_run
+    return RunLogger(connect_tracker(run.uri), run.run_id) if run else RunLogger(None, None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeState:
-    """What makes a stage's training resumable, and where it goes on from."""
+    """Callback and plugin that make a stage's training resumable, and the checkpoint that it resumes from."""
 
     callback: PeriodicCheckpoint
     plugin: AtomicCheckpointIO
     path: str | None
-    """The checkpoint that it goes on from; None where it starts anew."""
+    """The checkpoint that it resumes from; None if it starts anew."""
     previous_seconds: float
     """Seconds of training before the interruption."""
 
 
 def prepare_resume(context: StageContext, module: LightningModule, logger: RunLogger) -> ResumeState:
-    """Find out whether the stage goes on from a checkpoint, and say so."""
+    """Find the stage's checkpoint, if it left one that can be used, and say what becomes of it."""
     path = context.folder / CHECKPOINT_FILE
     checkpoint: dict[str, Any] | None = None
     if path.exists():
@@ -62,7 +103,7 @@ def prepare_resume(context: StageContext, module: LightningModule, logger: RunLo
 
 
 def save_picture(context: StageContext, picture: Image.Image, step: int) -> None:
-    """Put a picture of a step into the stage's folder and the tracker."""
+    """Save a picture of a step in the stage's folder and in the tracker."""
     folder = context.folder / PICTURES_FOLDER
     folder.mkdir(exist_ok=True)
     picture.save(folder / f"step-{step:07d}.png")
@@ -71,7 +112,7 @@ def save_picture(context: StageContext, picture: Image.Image, step: int) -> None
 
 @rank_zero_only
 def _restore_pictures(context: StageContext, last: int) -> None:
-    """Store what was drawn until ``last`` in this run's ledger, too; what was drawn later is drawn again."""
+    """Log the pictures until step ``last`` to this run of the tracker too; delete later ones, which are drawn again."""
     for path in sorted((context.folder / PICTURES_FOLDER).glob("step-*.png")):
         step = int(path.stem.removeprefix("step-"))
         if step > last:
@@ -82,15 +123,13 @@ def _restore_pictures(context: StageContext, last: int) -> None:
 
 
 def _log_picture(context: StageContext, picture: Image.Image, step: int) -> None:
-    if context.tracking is not None:
-        Tracker(context.tracking[0], context.config.tracking.experiment).log_image(
-            context.tracking[1], "validation", picture, step
-        )
+    if (run := context.tracked_run) is not None:
+        connect_tracker(run.uri).log_image(run.run_id, "validation", picture, step)
 
 
 @rank_zero_only
 def _delete_checkpoint(context: StageContext) -> None:
-    """Remove what only its checkpoint gives a meaning."""
+    """Delete the checkpoint, and the pictures that belong to it."""
     (context.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     shutil.rmtree(context.folder / PICTURES_FOLDER, ignore_errors=True)
 

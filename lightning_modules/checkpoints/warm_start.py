@@ -1,12 +1,11 @@
 """What a run that starts from a model's folder takes from it: weights, the text tokenizer, fitting tokenizers."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER, WEIGHTS_FILE
+from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER, WEIGHTS_FILE, file_fingerprint
 from lightning_modules.checkpoints.tokenizer import load_tokenizer, tokenizer_fingerprint
-from modalities.errors import CheckpointError, DataError
+from modalities.errors import DataError
 from modalities.storage.serialization import find_differences, to_plain
 from modalities.tokenizer_specs import TokenizerTask
 
@@ -39,8 +38,8 @@ def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmSt
     text = folder / TEXT_TOKENIZER_FILE
     return WarmStart(
         folder=folder,
-        weights_hash=_file_hash(folder / WEIGHTS_FILE),
-        text_hash=_file_hash(text) if text.exists() else None,
+        weights_hash=file_fingerprint(folder / WEIGHTS_FILE),
+        text_hash=file_fingerprint(text) if text.exists() else None,
         tokenizer_fingerprints={
             name: tokenizer_fingerprint(folder / TOKENIZERS_FOLDER / name)
             for name, task in tasks.items()
@@ -52,14 +51,3 @@ def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmSt
 def _is_same_task(folder: Path, task: TokenizerTask) -> bool:
     """True where the tokenizer is of the same values, codes and loss."""
     return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task), ignored=("members",))
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while part := file.read(1 << 24):
-                digest.update(part)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    return digest.hexdigest()[:16]

@@ -1,0 +1,48 @@
+"""Stage kind ``baselines``: chance levels and tokenizer round trips, which all models are held against."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from evaluation.references.round_trip import ReferenceLevels, measure_reference_levels
+from experiments.schema.experiment import ExperimentConfig
+from experiments.stages.base import PlanContext, StageKind
+from experiments.stages.context import StageContext
+from experiments.stages.inputs import build_codec, open_eval_split
+from experiments.stages.plan import Stage
+from modalities.storage.serialization import to_plain
+
+
+class BaselinesStage(StageKind):
+    """Measures every reference level once for all arms and seeds."""
+
+    kind = "baselines"
+    artifacts = ("baselines.json",)
+
+    def plan(self, context: PlanContext) -> Iterator[Stage]:
+        """Plan the one measurement."""
+        yield self.stage(
+            "baselines",
+            {
+                "evaluation": measurement_params(context.config),
+                "restrict_output_vocab": context.config.training.restrict_output_vocab,
+            },
+            inputs=context.names("data", "tokens", "text", "tokenizer"),
+            cost=50.0,
+        )
+
+    def run(self, context: StageContext) -> None:
+        """Measure chance and the round trips."""
+        names = list(context.modalities)
+        codec = build_codec(context, names)
+        train, held_out = open_eval_split(context, "train", names), open_eval_split(context, "validation", names)
+        measure_reference_levels(codec, train, held_out, context.config.evaluation).save(context.folder)
+
+
+def load_reference_levels(context: StageContext) -> ReferenceLevels:
+    """Read the result of the baselines stage."""
+    return ReferenceLevels.load(context.inputs["baselines"])
+
+
+def measurement_params(config: ExperimentConfig) -> dict[str, Any]:
+    """Settings that decide a measurement: all of the evaluation's but the number of generated samples."""
+    return {name: value for name, value in to_plain(config.evaluation).items() if name != "num_generated"}
