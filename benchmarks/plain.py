@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from networks.batch import Samples, TokenBatch
 from networks.fourm.config import FourMConfig
 from networks.layers.positions import sincos_1d, sincos_2d
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 SHARED_TABLES = {
     "web_text": "caption",
@@ -54,19 +54,19 @@ def _masked_modality(samples: Samples, batch: TokenBatch, number: int, stream: S
     position = batch.position[sample, slot]
     target_sample, target_slot = target_slots.nonzero(as_tuple=True)
     target_position = batch.decoder_position[target_sample, target_slot]
-    width = 2 * (stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
+    width = 2 * (stream.num_tokens + 2) if isinstance(stream, SequenceStream) else stream.num_tokens
     visible, target_mask = (torch.zeros(b, width, dtype=torch.bool) for _ in range(2))
     visible[sample, position] = True
-    match stream.kind:
-        case StreamKind.grid:
+    match stream:
+        case GridStream():
             values = samples[stream.name].values.long()
             target_mask[target_sample, target_position] = True
-        case StreamKind.pixels | StreamKind.embedding:
+        case PixelStream() | EmbeddingStream():
             values = torch.zeros(b, width, stream.channels)
             rows = batch.rows[stream.name]
             where, slots = rows.slots // batch.ids.shape[1], rows.slots % batch.ids.shape[1]
             values[where, batch.position[where, slots]] = rows.values
-        case StreamKind.sequence:
+        case SequenceStream():
             values = torch.zeros(b, width, dtype=torch.int64)
             values[sample, position] = batch.ids[sample, slot]
             begin = width // 2
@@ -151,14 +151,15 @@ class PlainFourM(nn.Module):
         )
         for item in self.streams:
             self.stream[item.name] = nn.Parameter(0.02 * torch.randn(width))
-            if item.is_target and self.table_name(item) not in self.tables:
+            if isinstance(item, TokenStream) and self.table_name(item) not in self.tables:
                 self.tables[self.table_name(item)] = nn.Embedding(item.vocab_size, width)
                 self.heads[self.table_name(item)] = nn.Embedding(item.vocab_size, width)
-            if not item.is_target:
+            if isinstance(item, PixelStream | EmbeddingStream):
                 self.input_projections[item.name] = nn.Linear(item.channels, width, bias=False)
-            if item.kind is StreamKind.grid and not item.grid:
+            if isinstance(item, GridStream) and item.grid is None:
                 self.learned[item.name] = nn.Parameter(0.02 * torch.randn(item.num_tokens, width))
-            elif item.grid:
+            elif isinstance(item, GridStream | PixelStream):
+                assert item.grid is not None
                 self.register_buffer("positions_" + item.name, sincos_2d(item.grid, width), persistent=False)
             else:
                 positions = sincos_1d(2 * (item.num_tokens + 2), width)
@@ -217,7 +218,7 @@ class PlainFourM(nn.Module):
             linear = dict(self.input_projections.items()).get(item.name)
             vectors.append(linear(part.values) if linear else self.tables[self.table_name(item)](part.values))
             codes = self.position_codes(item).expand(len(part.values), -1, -1)
-            if item.kind is StreamKind.sequence:
+            if isinstance(item, SequenceStream):
                 rank_order = (part.visible.long().cumsum(1) - 1).clamp_min(0)
                 codes = gather_tokens(codes, rank_order.clamp_max(codes.shape[1] - 1))
             positions.append(codes[:, : part.visible.shape[1]] + self.stream[item.name])
@@ -232,7 +233,7 @@ class PlainFourM(nn.Module):
                 continue
             part = batch[item.name]
             positions = self.position_codes(item).expand(len(part.values), -1, -1)
-            if item.kind is StreamKind.sequence:
+            if isinstance(item, SequenceStream):
                 rank_order = (part.target_mask.long().cumsum(1) - 1).clamp_min(0)
                 positions = gather_tokens(positions, rank_order.clamp_max(positions.shape[1] - 1))
                 known = self.heads[self.table_name(item)](part.values)
@@ -247,7 +248,7 @@ class PlainFourM(nn.Module):
 
     def decoder_mask(self, stream: Int[Tensor, "b m"]) -> Bool[Tensor, "b m m"]:
         """True where a slot may not look: at other modalities, and in sequences ahead."""
-        causal = torch.tensor([item.kind is StreamKind.sequence for item in self.streams] + [False])[stream]
+        causal = torch.tensor([isinstance(item, SequenceStream) for item in self.streams] + [False])[stream]
         m = stream.shape[1]
         ahead = torch.ones(m, m, dtype=torch.bool).triu(1)
         return (stream[:, :, None] != stream[:, None, :]) | (causal[:, :, None] & ahead)

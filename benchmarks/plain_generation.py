@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.plain import MaskedModality, PlainFourM, gather_tokens, select_first
 from modalities.vocabulary import SENTINEL_0_ID
 from networks.generation.schedules import TokenSchedule, tokens_per_step
-from networks.streams import Stream, StreamKind
+from networks.streams import SequenceStream, Stream, TokenStream
 
 FIRST_SENTINEL = SENTINEL_0_ID + 1
 
@@ -107,14 +107,14 @@ def _logits(model: PlainFourM, decoded: Float[Tensor, "*rows d"], target: str) -
 
 
 def _hidden_modality(stream: Stream, b: int) -> MaskedModality:
-    width = 2 * (stream.num_tokens + 2) if stream.kind is StreamKind.sequence else stream.num_tokens
-    shape = (b, width, stream.channels) if not stream.has_ids else (b, width)
+    width = 2 * (stream.num_tokens + 2) if isinstance(stream, SequenceStream) else stream.num_tokens
     flags = torch.zeros(b, width, dtype=torch.bool)
-    return MaskedModality(
-        values=torch.zeros(shape, dtype=torch.int64 if stream.has_ids else torch.float32),
-        visible=flags,
-        target_mask=flags,
+    values = (
+        torch.zeros(b, width, dtype=torch.int64)
+        if isinstance(stream, TokenStream)
+        else torch.zeros(b, width, stream.channels)
     )
+    return MaskedModality(values=values, visible=flags, target_mask=flags)
 
 
 def _encode(model: PlainFourM, batch: Mapping[str, MaskedModality]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
 from networks.batch import PaddedTokens, Samples
 from networks.kernels.cpu import cpu_name
-from networks.streams import Stream, StreamKind, streams_of
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, streams_of
 
 TEXT_VOCAB = 30_000
 EOS_ID = 3
@@ -56,16 +56,16 @@ def random_samples(
     for stream in streams:
         n = stream.num_tokens
         lengths = torch.full((b,), n)
-        match stream.kind:
-            case StreamKind.pixels:
+        match stream:
+            case PixelStream():
                 side = stream.grid * stream.patch
                 values = random_ids(256, b, side, side, stream.channels // stream.patch**2).to(torch.uint8)
-            case StreamKind.grid:
+            case GridStream():
                 values = random_ids(stream.vocab_size, b, n)
-            case StreamKind.embedding:
+            case EmbeddingStream():
                 lengths = 1 + random_lengths(n - 1)
                 values = torch.randn(b, n, stream.channels, generator=generator).half()
-            case StreamKind.sequence:
+            case SequenceStream():
                 lengths = 1 + stream.chunk * random_lengths((n - 1) // stream.chunk)
                 values = 300 + random_ids(stream.vocab_size - 300, b, n)
                 values[torch.arange(b), lengths - 1] = EOS_ID

@@ -22,6 +22,7 @@ from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import MODALITY_SETS, describe_machine, published_streams, random_samples
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
+from networks.kernels.row_table import retain_table_grads, zero_grads
 from networks.masking.masker import Masker
 from networks.masking.mixtures import MaskingConfig, MaskingPreset
 
@@ -35,7 +36,7 @@ def timed_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callabl
     """Seconds of one step."""
     start_time = time.perf_counter()
     if isinstance(model, FourM):
-        model.zero_table_grads()
+        zero_grads(model)
     else:
         optimizer.zero_grad(set_to_none=True)
     loss().backward()
@@ -52,7 +53,7 @@ def measure(num: int, repetitions: int) -> tuple[float, float, str]:
     masking = MaskingConfig(num_inputs=TOKENS, num_targets=TOKENS, recipe=MaskingPreset.all2all, alpha=1.0)
     masker, generator = Masker(streams, masking), torch.Generator().manual_seed(0)
     ours, plain = FourM(streams, config), PlainFourM(streams, config, TOKENS, TOKENS)
-    ours.retain_table_grads()  # As `FourMModule` does on one CPU.
+    retain_table_grads(ours)  # As `FourMModule` does on one CPU.
     fused = torch.optim.AdamW(ours.parameters(), lr=1e-4, fused=True)
     default = torch.optim.AdamW(plain.parameters(), lr=1e-4)
     times: tuple[list[float], list[float]] = ([], [])

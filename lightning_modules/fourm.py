@@ -14,6 +14,7 @@ from modalities.errors import UserError
 from networks.batch import TokenBatch
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM, FourMOutput
+from networks.kernels.row_table import retain_table_grads, zero_grads
 from networks.streams import Stream
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class FourMModule(BaseModule):
     ) -> None:
         """Build the model."""
         super().__init__(streams=streams, config=config, optim=optim)
-        self.streams = tuple(as_record(Stream, stream) for stream in streams)
+        # A union is no type to mypy.
+        self.streams: tuple[Stream, ...] = tuple(as_record(cast(Any, Stream), stream) for stream in streams)
         self.config, self.optim = as_record(FourMConfig, config), as_record(FourMOptimConfig, optim)
         self.model = FourM(self.streams, self.config)
         self.tokens_seen = 0
@@ -68,11 +70,11 @@ class FourMModule(BaseModule):
     def on_fit_start(self) -> None:
         """Keep the gradients of the token tables on one CPU; gathering them over ranks needs autograd's own."""
         if self.trainer.world_size == 1 and self.device.type == "cpu":
-            self.model.retain_table_grads()
+            retain_table_grads(self.model)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Reset the gradients."""
-        self.model.zero_table_grads()
+        zero_grads(self.model)
 
     def on_train_batch_start(self, batch: TokenBatch, batch_idx: int) -> None:
         """Drop metrics of earlier steps: a modality without targets in this step has no loss in it."""

@@ -1,87 +1,165 @@
-"""What the model sees of modalities: one stream for each kind of token, patch or vector that enters or leaves it."""
+"""Streams: the model's view of modalities, one for each kind of token, patch or vector that enters or leaves it.
 
-from collections.abc import Mapping
+The pixels and the tokens of one image modality are two streams.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import assert_never
+from typing import ClassVar, TypeAlias, assert_never
 
 from modalities.layouts import Dense, Embeddings, KeepScheme, Text, Vector
 from modalities.spec import Modality
 from modalities.tokenizer_specs import ProductMLP, ViTVQ
 
-
-class StreamKind(Enum):
-    """How a stream is laid out, masked and predicted."""
-
-    grid = "grid"
-    """Token ids at fixed places; targets are predicted by unmasking."""
-    sequence = "sequence"
-    """Token ids in an order; hidden spans are predicted from left to right."""
-    pixels = "pixels"
-    """Image patches; input only."""
-    embedding = "embedding"
-    """Vectors in an order; input only."""
+_PIXELS_SUFFIX = "_pixels"
+"""Ending of the name of a `PixelStream`, after its modality's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream:
-    """One kind of token as the model sees it."""
+class BaseStream:
+    """Fields that streams of all types have."""
 
     name: str
-    kind: StreamKind
+    """Key of the stream in batches and configs; its CRC is part of seeds."""
     num_tokens: int
-    """Tokens in one sample; for sequences the most there can be, sentinels not counted."""
-    vocabulary: str = ""
-    """Streams of one vocabulary share one table of token embeddings and one head; empty for pixels and embeddings."""
-    vocab_size: int = 0
-    channels: int = 0
-    """Length of one row: patch * patch * 3 for pixels, the vector's width for embeddings."""
-    grid: int = 0
-    """Side of a square grid whose places have two coordinates; 0 where places are learnt or counted."""
-    stride: float = 1.0
-    """Places of the finest grid that one place covers along a side: above 1 for lower resolutions, so that equal places
-    of an image have equal codes."""
-    patch: int = 0
-    """Side of a patch in pixels, for pixels."""
-    chunk: int = 1
-    """Tokens of a sequence that are hidden or shown together; above 1 the chunks come in any order."""
-    keep: KeepScheme = KeepScheme.random
+    """Tokens in one sample; for sequences the maximum, sentinels not counted."""
     learned_positions: bool = False
-    """True where positions are learnt though they could be sines and cosines."""
-    num_positions: int = 0
-    """Rows of a sequence's position table; 0 for as many as its length can need."""
+    """True for a learned position table even where the model's config asks for sines and cosines."""
     is_input: bool = True
-    """True where the encoder may be shown it."""
-    is_predicted: bool = True
-    """False for ids that are an input only."""
-    mean: tuple[float, ...] = ()
-    """Levels that enter as 0, by channel, of 0 to 1, for pixels; none where levels enter as -1 to 1."""
-    std: tuple[float, ...] = ()
-    """Levels that enter as 1 more than that."""
+    """True if the encoder may receive it."""
     published_name: str = ""
-    """Its name in published checkpoints, where it came from one."""
-    predictable: tuple[int, ...] = ()
-    """Ids that the head chooses among, in rising order; empty for the whole vocabulary. A sequence whose training data
-    uses 300 of 4,500 ids then pays for 300. Any other id counts as the first of them."""
+    """Name in the published checkpoint that the stream was read from; empty for others."""
+
+    @property
+    def modality(self) -> str:
+        """Name of the modality that the stream belongs to."""
+        return self.name
 
     @property
     def has_learned_positions(self) -> bool:
-        """True where positions are learnt, whatever the model's config says: there or where there is no order."""
-        return self.learned_positions or (self.kind is StreamKind.grid and self.grid == 0)
-
-    @property
-    def has_ids(self) -> bool:
-        """True for tokens, False for patches and vectors."""
-        return self.kind in (StreamKind.grid, StreamKind.sequence)
+        """True if positions are learned whatever the model's config says."""
+        return self.learned_positions
 
     @property
     def is_target(self) -> bool:
-        """True where the model can predict it."""
-        return self.has_ids and self.is_predicted
+        """True if the model can predict it."""
+        return False
 
 
-PIXELS_SUFFIX = "_pixels"
-"""What is added to a modality's name for its stream of raw patches."""
+@dataclass(frozen=True, kw_only=True)
+class _TokenBase(BaseStream):
+    """Fields of streams of token ids."""
+
+    vocabulary: str
+    """Streams of one vocabulary share one table of token embeddings and one head."""
+    vocab_size: int
+    """Number of ids in the vocabulary."""
+    is_predicted: bool = True
+    """False for ids that are an input only."""
+    predictable: tuple[int, ...] = ()
+    """Ids that the head chooses among, ascending; empty for the whole vocabulary. A sequence whose training data
+    uses 300 of 4,500 ids then pays for 300. Targets outside the list count as its first id."""
+
+    @property
+    def is_target(self) -> bool:
+        """True if the model can predict it."""
+        return self.is_predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridStream(_TokenBase):
+    """Token ids at fixed places, predicted by unmasking: a square grid, or the product codes of a vector."""
+
+    type_tag: ClassVar[str] = "grid"
+
+    grid: int | None = None
+    """Side of the grid, in tokens; None for product codes, whose places are learned."""
+    stride: float = 1.0
+    """Tokens of the finest grid that one token covers along a side: above 1 at lower resolutions, so that equal places
+    of an image have equal position embeddings."""
+
+    @property
+    def has_learned_positions(self) -> bool:
+        """True if positions are learned whatever the model's config says; always without a grid."""
+        return self.learned_positions or self.grid is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceStream(_TokenBase):
+    """Token ids in an order; hidden spans are predicted from left to right."""
+
+    type_tag: ClassVar[str] = "sequence"
+
+    chunk: int = 1
+    """Tokens that are hidden or shown together; above 1 the chunks come in any order."""
+    keep: KeepScheme = KeepScheme.random
+    """Distribution of the share that stays visible."""
+    num_positions: int | None = None
+    """Rows of the position table; None for as many as the length can need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelStream(BaseStream):
+    """Square image patches of 8-bit RGB; input only."""
+
+    type_tag: ClassVar[str] = "pixels"
+
+    channels: int
+    """Values in one patch: patch * patch * 3."""
+    grid: int
+    """Side of the grid, in patches."""
+    patch: int
+    """Side of a patch, in pixels."""
+    stride: float = 1.0
+    """Patches of the finest grid that one patch covers along a side, as `GridStream.stride`."""
+    mean: tuple[float, ...] = ()
+    """Mean of each channel, of levels 0 to 1, for standardization; empty scales levels to -1 to 1 instead."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel, of levels 0 to 1."""
+
+    @property
+    def modality(self) -> str:
+        """Name of the modality that the stream belongs to."""
+        return pixel_stream_owner(self.name) or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingStream(BaseStream):
+    """Vectors in an order; input only."""
+
+    type_tag: ClassVar[str] = "embedding"
+
+    channels: int
+    """Length of a vector."""
+    num_positions: int | None = None
+    """Rows of the position table; None for as many as the length can need."""
+
+
+Stream: TypeAlias = GridStream | SequenceStream | PixelStream | EmbeddingStream
+TokenStream: TypeAlias = GridStream | SequenceStream
+"""Streams of token ids; the model may predict them."""
+
+
+def pixel_stream_name(modality: str) -> str:
+    """Name of the stream of a modality's raw patches."""
+    return modality + _PIXELS_SUFFIX
+
+
+def pixel_stream_owner(name: str) -> str:
+    """Name of the modality whose raw patches a stream called ``name`` holds; empty if the name is not of that form."""
+    return name.removesuffix(_PIXELS_SUFFIX) if name.endswith(_PIXELS_SUFFIX) else ""
+
+
+def token_stream(stream: Stream) -> TokenStream:
+    """``stream`` as a stream of token ids, for callers that know it to be one."""
+    assert isinstance(stream, TokenStream), f"{stream.name} has no token ids"
+    return stream
+
+
+def input_stream_name(modality: str, streams: Sequence[Stream]) -> str:
+    """Stream through which a modality enters the encoder: its raw patches where the model takes them, else its own."""
+    pixels = pixel_stream_name(modality)
+    return pixels if any(stream.name == pixels for stream in streams) else modality
 
 
 def streams_of(
@@ -90,7 +168,7 @@ def streams_of(
     """The streams of ``modalities``, in their order.
 
     Args:
-        text_vocab: Size of the text vocabulary.
+        text_vocab_size: Size of the text vocabulary.
         shared_text: False gives each sequence modality a table and a head of its own, as the published models have.
     """
     streams: list[Stream] = []
@@ -99,9 +177,8 @@ def streams_of(
         layout = modality.layout
         if modality.has_pixel_stream and isinstance(layout, Dense):
             streams.append(
-                Stream(
-                    name=name + PIXELS_SUFFIX,
-                    kind=StreamKind.pixels,
+                PixelStream(
+                    name=pixel_stream_name(name),
                     num_tokens=layout.num_tokens,
                     channels=layout.channels * layout.patch**2,
                     grid=layout.grid,
@@ -119,20 +196,17 @@ def _stream(name: str, modality: Modality, text_vocab_size: int, text: str, stri
         case Dense() | Vector() as layout:
             spec = modality.tokenizer
             assert isinstance(spec, ViTVQ | ProductMLP)
-            grid = layout.grid if isinstance(layout, Dense) else 0
-            return Stream(
+            return GridStream(
                 name=name,
-                kind=StreamKind.grid,
                 num_tokens=layout.num_tokens,
                 vocabulary=spec.name,
                 vocab_size=spec.vocab_size,
-                grid=grid,
+                grid=layout.grid if isinstance(layout, Dense) else None,
                 stride=stride,
             )
         case Text() as layout:
-            return Stream(
+            return SequenceStream(
                 name=name,
-                kind=StreamKind.sequence,
                 num_tokens=layout.max_tokens,
                 vocabulary=text,
                 vocab_size=text_vocab_size,
@@ -140,6 +214,6 @@ def _stream(name: str, modality: Modality, text_vocab_size: int, text: str, stri
                 keep=layout.keep,
             )
         case Embeddings() as layout:
-            return Stream(name=name, kind=StreamKind.embedding, num_tokens=layout.max_tokens, channels=layout.channels)
+            return EmbeddingStream(name=name, num_tokens=layout.max_tokens, channels=layout.channels)
         case _:
             assert_never(modality.layout)

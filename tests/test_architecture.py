@@ -18,7 +18,6 @@ FACES = ("modalities", "fourm_lab")
 
 MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_IMPORTS = 300, 50, 16, 14
 
-CIRCLE = {("networks.fourm.init", "networks.fourm.model")}
 MANY_IMPORTS = {
     "evaluation/tasks/chains.py",
     "experiments/ablation.py",
@@ -32,7 +31,6 @@ LONG_FUNCTIONS = {
     "experiments/cli/evaluate.py:evaluate_model",
     "experiments/ablation.py:run_ablation",
     "experiments/stages/tokenizer.py:run",
-    "networks/generation/autoregressive.py:generate_sequence_tokens",
 }
 
 
@@ -99,8 +97,6 @@ def test_no_import_points_up(layer: str) -> None:
 
 def test_no_import_goes_in_a_circle() -> None:
     graph = {module: _own_imports(path) for module, path in _modules().items()}
-    for importer, imported in CIRCLE:
-        graph[importer].remove(imported)
     graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle.
 
 

@@ -15,7 +15,7 @@ from modalities.spec import Modality
 from modalities.vocabulary import sentinel_token_id
 from networks.batch import PaddedTokens
 from networks.fourm.heads import class_indices
-from networks.streams import Stream, StreamKind
+from networks.streams import SequenceStream, Stream, TokenStream, token_stream
 
 PRIOR_COUNTS = tuple(10.0**power for power in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0))
 """Weights of the plain unigram, in tokens, that the positional one is smoothed with; the data chooses."""
@@ -51,10 +51,10 @@ class Unigram:
         return -self.log_probability[positions.cpu().clamp(max=last), classes.cpu()]
 
 
-def fit_unigram(stream: Stream, split: EvalSplit, count: int) -> Unigram:
+def fit_unigram(stream: TokenStream, split: EvalSplit, count: int) -> Unigram:
     """The positional unigram of the first ``count`` samples: by place in grids, by target index in sequences."""
     classes = len(stream.predictable) or stream.vocab_size
-    positions = stream.num_tokens + (stream.kind is StreamKind.sequence)
+    positions = stream.num_tokens + isinstance(stream, SequenceStream)
     counts = torch.zeros(positions * classes, dtype=torch.float64)
     for indices in index_batches(min(count, split.num_samples), 1024):
         column = split.tokens.read(indices, [stream.name])[stream.name]
@@ -67,7 +67,7 @@ def fit_unigram(stream: Stream, split: EvalSplit, count: int) -> Unigram:
 
 def fit_unigrams(split: EvalSplit, count: int) -> dict[str, Unigram]:
     """The positional unigram of every stream that can be predicted."""
-    return {stream.name: fit_unigram(stream, split, count) for stream in split.streams if stream.is_target}
+    return {item.name: fit_unigram(token_stream(item), split, count) for item in split.streams if item.is_target}
 
 
 def chance_metrics(
@@ -86,7 +86,7 @@ def chance_metrics(
 def _hidden_targets(column: PaddedTokens, stream: Stream) -> tuple[Int[Tensor, "b m"], Tensor]:
     """What is to be predicted of wholly hidden samples, sequences with their end, and where there is something."""
     ids, lengths = column.values.cpu(), column.lengths.cpu()
-    if stream.kind is not StreamKind.sequence:
+    if not isinstance(stream, SequenceStream):
         ids = ids.flatten(1)
         return ids, (lengths > 0)[:, None].expand(ids.shape)
     padded = torch.nn.functional.pad(ids, (0, 1))

@@ -12,8 +12,8 @@ from evaluation.samples import EvalSplit
 from evaluation.tasks.cross_entropy import input_stream, on_device
 from evaluation.tasks.routes import predict_target
 from modalities.rendering.sheet import ContactSheet, Rendering, render_value
+from networks.device import module_device
 from networks.fourm.model import FourM
-from networks.kernels.cpu import module_device
 from networks.masking.masker import select
 from networks.tokenizers.codec import Codec
 

@@ -17,13 +17,13 @@ from evaluation.scores import WELL_FORMED, chain_name, route_name
 from evaluation.tasks.cross_entropy import input_stream, on_device, token_losses
 from evaluation.tasks.routes import RouteEvaluator, predict_target, select_rows
 from networks.batch import PaddedTokens
+from networks.device import module_device
 from networks.fourm.model import Context, FourM
 from networks.generation.config import GenerationConfig
 from networks.generation.generate import generate
 from networks.generation.inputs import ConditionInput
 from networks.generation.predict import GREEDY
 from networks.generation.state import encoder_batch
-from networks.kernels.cpu import module_device
 from networks.masking.masker import select
 from networks.tokenizers.codec import Codec
 

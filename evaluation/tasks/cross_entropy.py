@@ -32,12 +32,12 @@ from evaluation.references.chance import Unigram
 from evaluation.samples import EvalSplit, index_batches
 from evaluation.scores import CROSS_ENTROPY, CROSS_ENTROPY_TITLE, MASKED_ROUTE, Score, route_name
 from networks.batch import IGNORE, Samples, TokenBatch
+from networks.device import module_device
 from networks.fourm.heads import class_indices, predictable_ids
 from networks.fourm.model import Context, FourM
-from networks.kernels.cpu import module_device
 from networks.masking.masker import Masker, select
 from networks.masking.mixtures import MaskingConfig, Mixture
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+from networks.streams import GridStream, Stream, input_stream_name, token_stream
 
 MASK_CHUNK = 64
 """Samples whose masks are drawn together, whatever the batch size: the draw depends on how many there are."""
@@ -104,7 +104,7 @@ def token_losses(model: FourM, batch: TokenBatch, context: Context, name: str, u
 
     Ids that the stream's head does not choose among count as its first, as in the model's own loss.
     """
-    stream = model.streams[model.index[name]]
+    stream = token_stream(model.streams[model.index[name]])
     decoded = model.decode(batch, context)
     target_mask = (batch.targets != IGNORE) & (batch.decoder_stream == model.index[name])
     rows, targets = decoded[target_mask], class_indices(batch.targets[target_mask], stream.predictable)
@@ -185,7 +185,7 @@ def common_inputs(arms: Mapping[str, Sequence[Stream]]) -> tuple[str, ...]:
 
 def input_stream(model: FourM, source: str) -> str:
     """The stream by which a modality enters whole: its pixels where it has them, else its tokens."""
-    return source + PIXELS_SUFFIX if source + PIXELS_SUFFIX in model.index else source
+    return input_stream_name(source, model.streams)
 
 
 def question_streams(model: FourM, target: str, common: Sequence[str]) -> tuple[Stream, ...]:
@@ -193,14 +193,15 @@ def question_streams(model: FourM, target: str, common: Sequence[str]) -> tuple[
 
     Another stream of the target's own modality is left out, as it would give the answer away.
     """
-    own_streams = {target, target + PIXELS_SUFFIX}
+    modality = model.streams[model.index[target]].modality
+    own_streams = {stream.name for stream in model.streams if stream.modality == modality}
     names = [name for name in sorted(common) if name not in own_streams]
     return tuple(model.streams[model.index[name]] for name in (*names, target))
 
 
 def question_masking(target: Stream, streams: Sequence[Stream], config: EvaluationConfig) -> MaskingConfig:
     """How the ``masked`` question is drawn: one mixture at concentration 1, of which the target is the only goal."""
-    is_grid = target.kind is StreamKind.grid
+    is_grid = isinstance(target, GridStream)
     mixture = Mixture(
         input_alpha=1.0,
         input_overrides={} if is_grid or len(streams) == 1 else {target.name: 0.0},

@@ -25,8 +25,8 @@ from evaluation.tasks.cross_entropy import (
     whole_cross_entropy,
 )
 from evaluation.tasks.routes import RouteEvaluator, predict_target, select_rows
+from networks.device import module_device
 from networks.fourm.model import FourM
-from networks.kernels.cpu import module_device
 from networks.masking.masker import select
 from networks.tokenizers.codec import Codec
 

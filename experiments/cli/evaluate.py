@@ -30,7 +30,7 @@ from modalities.layouts import Dense
 from modalities.registry import Registry, default_registry
 from modalities.sources.open import open_source
 from modalities.spec import Modality
-from networks.streams import PIXELS_SUFFIX, Stream
+from networks.streams import PixelStream, Stream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 StatusCallback = Callable[[str], None]
@@ -119,12 +119,10 @@ def evaluate_model(
     rendered = {
         name: item
         for name, item in all_modalities.items()
-        if name in measurable or name + PIXELS_SUFFIX in loaded.model.index
+        if name in measurable or pixel_stream_name(name) in loaded.model.index
     }
-    measurable_streams = tuple(
-        stream for stream in loaded.streams if stream.name.removesuffix(PIXELS_SUFFIX) in measurable
-    )
-    input_streams = tuple(stream for stream in loaded.streams if stream.name.endswith(PIXELS_SUFFIX))
+    measurable_streams = tuple(stream for stream in loaded.streams if stream.modality in measurable)
+    input_streams = tuple(stream for stream in loaded.streams if isinstance(stream, PixelStream))
     streams = tuple(dict.fromkeys((*measurable_streams, *input_streams)))
     model_ref = ModelRef(arm=str(loaded.card.get("arm", "model")), seed=int(loaded.card.get("seed", 0)))
     device = inference_device(config)
@@ -232,5 +230,5 @@ def _build_split(
     tokenize_shard(folder / "tokens", tokenizable, codec, loaded.fingerprints)
     for name in modalities:
         if name not in codec.modalities:
-            write_tokens(folder / "tokens", name + PIXELS_SUFFIX, raw[name][:], "raw")
+            write_tokens(folder / "tokens", pixel_stream_name(name), raw[name][:], "raw")
     return EvalSplit(values=raw, tokens=TokenStore([folder / "tokens"], streams), streams=streams, num_samples=count)

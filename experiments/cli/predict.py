@@ -25,10 +25,10 @@ from networks.batch import PaddedTokens
 from networks.generation.predict import predict_values
 from networks.generation.state import FIRST_SENTINEL
 from networks.masking.masker import select
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+from networks.streams import SequenceStream, Stream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
-IMAGE_STREAM = "rgb" + PIXELS_SUFFIX
+IMAGE_STREAM = pixel_stream_name("rgb")
 """The stream by which a photograph enters."""
 
 PICTURE_SIZE = 448
@@ -141,7 +141,7 @@ def _predict_values(
 
 def _sentinel_prompt(target: Stream) -> dict[str, PaddedTokens]:
     """What published models are shown of a sequence that they are to write: the sentinel that it begins with."""
-    if not target.published_name or target.kind is not StreamKind.sequence or not target.is_input:
+    if not target.published_name or not isinstance(target, SequenceStream) or not target.is_input:
         return {}
     return {target.name: PaddedTokens(values=torch.tensor([[FIRST_SENTINEL]]), lengths=torch.tensor([1]))}
 

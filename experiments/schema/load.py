@@ -19,7 +19,7 @@ from modalities.presets import PRESETS
 from modalities.registry import Registry
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.serialization import from_plain
-from networks.streams import PIXELS_SUFFIX
+from networks.streams import pixel_stream_name, pixel_stream_owner
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 """Folder of the shipped configs."""
@@ -102,7 +102,7 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
     """
     _check_reserved(config, registry)
     known = {*registry, *config.resolutions}
-    evaluation_config, streams = config.evaluation, known | {name + PIXELS_SUFFIX for name in known}
+    evaluation_config, streams = config.evaluation, known | {pixel_stream_name(name) for name in known}
     _check_known("modality in evaluation.routes", evaluation_config.routes, known)
     _check_known(
         "modality in evaluation.probes", [*evaluation_config.probes, *evaluation_config.probes.values()], known
@@ -132,10 +132,9 @@ def _check_reserved(config: ExperimentConfig, registry: Registry) -> None:
                 origin = registry.origin(name) if name in registry else f"resolutions.{name}"
                 raise ConfigError(f"arms.{arm}: {name!r} is a preset and a modality of {origin}; rename the modality.")
     for name in config.all_modalities:
-        if name.endswith(PIXELS_SUFFIX):
-            stem = name.removesuffix(PIXELS_SUFFIX)
+        if owner := pixel_stream_owner(name):
             raise ConfigError(
-                f"{name!r} is no name for a modality: it is that of the pixel stream of {stem!r}; rename it."
+                f"{name!r} is no name for a modality: it is that of the pixel stream of {owner!r}; rename it."
             )
 
 

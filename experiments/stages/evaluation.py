@@ -20,7 +20,6 @@ from experiments.stages.inputs import (
 from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import load_model
 from modalities.rendering.sheet import write_renderings
-from networks.streams import PIXELS_SUFFIX
 
 SCORES_FILE, RENDERINGS_FILE = "scores.json", "drawings.json"
 
@@ -52,10 +51,7 @@ class EvaluationStage(StageKind):
         codec = build_codec(context, names)
         all_streams = build_streams(context, list(context.modalities), load_text_tokenizer(context))
         shared_inputs = common_inputs(
-            {
-                name: [s for s in all_streams if s.name.removesuffix(PIXELS_SUFFIX) in config.arm_modalities(name)]
-                for name in config.arms
-            }
+            {name: [s for s in all_streams if s.modality in config.arm_modalities(name)] for name in config.arms}
         )
         measured = measure_model(
             loaded.model.to(inference_device(config)),

@@ -15,7 +15,7 @@ from lightning_modules.data.store import TokenStore
 from modalities.errors import DataError
 from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
 from modalities.vocabulary import SENTINEL_0_ID, UNK
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind, streams_of
+from networks.streams import SequenceStream, Stream, pixel_stream_name, streams_of
 from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 
@@ -67,7 +67,7 @@ def stream_fingerprints(context: StageContext, names: Sequence[str]) -> dict[str
             sources.append(file_fingerprint(context.inputs["text"] / TEXT_TOKENIZER_FILE))
         fingerprints[name] = "+".join(sources) or "raw"
         if modality.has_pixel_stream:
-            fingerprints[name + PIXELS_SUFFIX] = "raw"
+            fingerprints[pixel_stream_name(name)] = "raw"
     return fingerprints
 
 
@@ -84,9 +84,7 @@ def open_token_store(context: StageContext, split: str, streams: Sequence[Stream
 
 
 def _fingerprints_of(context: StageContext, streams: Sequence[Stream]) -> dict[str, str]:
-    return stream_fingerprints(
-        context, list(dict.fromkeys(stream.name.removesuffix(PIXELS_SUFFIX) for stream in streams))
-    )
+    return stream_fingerprints(context, list(dict.fromkeys(stream.modality for stream in streams)))
 
 
 def build_streams(context: StageContext, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
@@ -96,11 +94,11 @@ def build_streams(context: StageContext, names: Sequence[str], text: TextTokeniz
     if not context.config.training.restrict_output_vocab:
         return streams
     return tuple(
-        _restrict_head(context, stream) if stream.kind is StreamKind.sequence else stream for stream in streams
+        _restrict_head(context, stream) if isinstance(stream, SequenceStream) else stream for stream in streams
     )
 
 
-def _restrict_head(context: StageContext, stream: Stream) -> Stream:
+def _restrict_head(context: StageContext, stream: SequenceStream) -> SequenceStream:
     """A sequence's stream whose head knows what occurs, the unknown token, and every sentinel that masking can set."""
     shards, fingerprints = context.input_folders("tokens/train"), _fingerprints_of(context, [stream])
     used = TokenStore(shards, [stream], fingerprints=fingerprints, in_memory=False).used_ids(stream.name)

@@ -45,7 +45,7 @@ from modalities.metrics.reconstruction import default_reconstruction_metrics
 from modalities.spec import Modality, SequenceModality, describe_normalizations, tokenizer_tasks
 from modalities.storage.serialization import to_plain
 from modalities.tokenizer_specs import TokenizerTask
-from networks.kernels.cpu import module_device
+from networks.device import module_device
 from networks.tokenizers.codec import encode_rows
 from networks.tokenizers.tokenizer import Tokenizer, codebook_usage
 

@@ -20,6 +20,7 @@ from networks.fourm.config import FourMConfig
 from networks.pretrained.fourm_weights import export_config, export_fourm, unsupported_settings
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name
 from networks.pretrained.tokenizer_weights import export_tokenizer, export_tokenizer_config
+from networks.streams import TokenStream
 
 
 def export_checkpoint(source: Path, out: Path, arm: str | None = None, seed: int | None = None) -> list[str]:
@@ -52,7 +53,7 @@ def export_checkpoint(source: Path, out: Path, arm: str | None = None, seed: int
         for stream in loaded.streams
         if published_stream_name(stream).partition("@")[0] not in PUBLISHED_MODALITIES
     ]
-    restricted = [stream.name for stream in loaded.streams if stream.predictable]
+    restricted = [stream.name for stream in loaded.streams if isinstance(stream, TokenStream) and stream.predictable]
     if restricted:
         lines.append(
             f"The heads of {', '.join(restricted)} were trained on the ids that occur in training data. Read back here "

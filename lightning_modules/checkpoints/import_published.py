@@ -34,7 +34,8 @@ from modalities.registry import Registry, default_registry
 from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations, learned_tokenizer
 from modalities.storage.serialization import from_plain
 from networks.pretrained.fourm_layout import is_fourm
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+from networks.pretrained.fourm_weights import image_size
+from networks.streams import GridStream, PixelStream, SequenceStream, Stream
 from networks.tokenizers.text import TextTokenizer
 
 LICENSE_NOTICE = "The published 4M weights are for non-commercial use only; see the license that came with them."
@@ -122,7 +123,7 @@ def _modalities_and_scale(
     """The model's modalities, its scale, and the variants of those whose sizes differ from the scale's."""
     if checkpoint.export_metadata is None:
         variants = build_variants(checkpoint.model.streams, registry)
-        size = max((stream.grid * (stream.patch or 16) for stream in checkpoint.model.streams), default=0)
+        size = max((image_size(stream) for stream in checkpoint.model.streams), default=0)
         return tuple(variants), Scale(size=size or 224), variants
     try:
         names = tuple(str(name) for name in checkpoint.export_metadata["modalities"])
@@ -147,7 +148,7 @@ def _load_text_tokenizer(path: Path | None, streams: tuple[Stream, ...]) -> Text
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The text tokenizer {path} cannot be read: {error}.") from error
     for stream in streams:
-        if stream.kind is StreamKind.sequence and text.vocab_size > stream.vocab_size:
+        if isinstance(stream, SequenceStream) and text.vocab_size > stream.vocab_size:
             raise CheckpointError(
                 f"The text tokenizer {path} has {text.vocab_size} tokens; {stream.name!r} of this model has "
                 f"{stream.vocab_size}."
@@ -168,7 +169,7 @@ def _import_tokenizer(
     own = [stream for stream in streams if stream.name in members]
     spec = learned_tokenizer(registry[variants[members[0]].base])
     assert spec is not None
-    grids = [stream.grid for stream in own if stream.grid]
+    grids = [stream.grid for stream in own if isinstance(stream, GridStream | PixelStream) and stream.grid]
     source = open_checkpoint(location)
     checkpoint = read_published_tokenizer(source, name, spec.tokenizer.loss, grids[0] if grids else None)
     task = replace(checkpoint.task, members=tuple(members))
@@ -205,7 +206,7 @@ def _summary_lines(
     variants: Mapping[str, ModalityVariant],
     registry: Registry,
 ) -> list[str]:
-    names = [stream.name for stream in checkpoint.model.streams if not stream.name.endswith(PIXELS_SUFFIX)]
+    names = [stream.name for stream in checkpoint.model.streams if not isinstance(stream, PixelStream)]
     lines = [f"4M model of {', '.join(names)} in {out}."]
     missing = {
         part.tokenizer.name

@@ -45,6 +45,14 @@ class CheckpointSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _ExportedModel:
+    """The model as an export describes it."""
+
+    streams: tuple[Stream, ...]
+    model: FourMConfig
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublishedModel:
     """A 4M model that was read."""
 
@@ -114,8 +122,8 @@ def read_published_model(source: CheckpointSource) -> PublishedModel:
     else:
         try:
             plain = source.export_metadata
-            streams = tuple(from_plain(Stream, item) for item in plain["streams"])
-            config = from_plain(FourMConfig, plain["model"])
+            described = from_plain(_ExportedModel, {"streams": plain["streams"], "model": plain["model"]})
+            streams, config = described.streams, described.model
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{source.origin} does not describe its model: {error}.") from error
     return PublishedModel(

@@ -10,15 +10,15 @@ from modalities.registry import Registry
 from modalities.spec import Modality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, TokenizerSpec, TokenizerTask, ViTVQ, WordPiece
 from networks.pretrained.names import parse_published_name
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, Stream, TokenStream
 
 
 def build_variants(streams: tuple[Stream, ...], registry: Registry) -> dict[str, ModalityVariant]:
     """A variant of each modality that has a stream, by name."""
     found: dict[str, ModalityVariant] = {}
     for stream in streams:
-        name = stream.name.removesuffix(PIXELS_SUFFIX)
-        if stream.kind is not StreamKind.pixels or not any(item.name == name for item in streams):
+        name = stream.modality
+        if not isinstance(stream, PixelStream) or not any(item.name == name for item in streams):
             base = parse_published_name(stream.published_name)[0].modality
             found[name] = _build_variant(stream, base, registry[base])
     return found
@@ -66,7 +66,7 @@ def check_tokenizer_fits(task: TokenizerTask, stream: Stream) -> None:
     Raises:
         CheckpointError: It has another vocabulary, or another number of tokens.
     """
-    if stream.kind is not StreamKind.grid:
+    if not isinstance(stream, GridStream):
         return
     found, expected = (task.tokenizer.vocab_size, task.layout.num_tokens), (stream.vocab_size, stream.num_tokens)
     if found != expected:
@@ -80,7 +80,13 @@ def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVar
     tokenizer: TokenizerSpec = modality.tokenizer
     match modality.layout:
         case Dense() as dense:
-            patch = stream.patch or parse_published_name(stream.published_name)[0].patch
+            assert isinstance(stream, GridStream | PixelStream)
+            assert stream.grid is not None
+            patch = (
+                stream.patch
+                if isinstance(stream, PixelStream)
+                else parse_published_name(stream.published_name)[0].patch
+            )
             pixels_per_value = patch if dense.pixels_per_value > 1 else 1
             layout: Dense | Vector | Text | Embeddings = replace(
                 dense, size=stream.grid * patch, patch=patch, pixels_per_value=pixels_per_value
@@ -90,7 +96,8 @@ def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVar
         case Text() as text:
             layout = replace(text, max_tokens=stream.num_tokens)
         case Embeddings() as vectors:
+            assert isinstance(stream, EmbeddingStream)
             layout = replace(vectors, channels=stream.channels, max_tokens=stream.num_tokens)
-    if isinstance(tokenizer, ViTVQ | ProductMLP):
-        tokenizer = replace(tokenizer, vocab_size=stream.vocab_size or tokenizer.vocab_size)
+    if isinstance(tokenizer, ViTVQ | ProductMLP) and isinstance(stream, TokenStream):
+        tokenizer = replace(tokenizer, vocab_size=stream.vocab_size)
     return ModalityVariant(base=base, layout=layout, tokenizer=tokenizer)

@@ -17,7 +17,7 @@ from lightning_modules.data.shards import ShardColumn, read_column, read_manifes
 from modalities.errors import CheckpointError, DataError
 from modalities.storage.atomic import atomic_folder
 from networks.batch import PaddedTokens, Samples
-from networks.streams import Stream, StreamKind
+from networks.streams import PixelStream, Stream
 
 TOKENS_COLUMN = "tokens"
 
@@ -171,7 +171,7 @@ def _gather(
     """Values (b, n, ...) padded with zeros, and how many of them are there."""
     if column.offsets is None:
         values = np.asarray(column.values[sample_indices])
-        full = stream.num_tokens if stream.kind is StreamKind.pixels else values.shape[1]
+        full = stream.num_tokens if isinstance(stream, PixelStream) else values.shape[1]
         lengths = np.full(len(sample_indices), full, dtype=np.int64)
         return values, lengths
     starts, ends = column.offsets[sample_indices], column.offsets[sample_indices + 1]
@@ -183,7 +183,7 @@ def _gather(
         return np.zeros((len(sample_indices), len(step), *column.values.shape[1:]), dtype=column.values.dtype), lengths
     values = np.asarray(column.values[rows])
     values[~is_valid] = 0
-    if stream.kind is StreamKind.pixels:
+    if isinstance(stream, PixelStream):
         lengths = np.where(lengths > 0, stream.num_tokens, 0)
     return values, lengths
 

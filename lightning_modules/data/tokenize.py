@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import write_tokens
-from networks.streams import PIXELS_SUFFIX
+from networks.streams import pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 
@@ -30,7 +30,7 @@ def tokenize_shard(
     for done, (name, modality) in enumerate(raw.modalities.items()):
         values = raw[name][:]
         if modality.has_pixel_stream:
-            write_tokens(folder, name + PIXELS_SUFFIX, values, "raw")
+            write_tokens(folder, pixel_stream_name(name), values, "raw")
         tokens = codec.encode(name, values, seed=seed, first=first)
         write_tokens(folder, name, tokens, fingerprints[name], vocab_size=codec.vocab_size(name))
         if progress is not None:

@@ -18,7 +18,7 @@ from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.inputs import ConditionInput
 from networks.masking.spans import is_sentinel
-from networks.streams import PIXELS_SUFFIX, StreamKind
+from networks.streams import PixelStream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 MASK_THRESHOLD = 128
@@ -103,9 +103,11 @@ def _prepare_dense(
         known = _known_mask(modality, source.mask, path, value)[None].expand(num, -1)
     value = modality.transform(value, crop)
     prepared.values[name] = value
-    if modality.has_pixel_stream and name + PIXELS_SUFFIX in model.index:
-        column = _repeat(np.ascontiguousarray(value), num, model.streams[model.index[name + PIXELS_SUFFIX]].num_tokens)
-        prepared.condition_inputs[name + PIXELS_SUFFIX] = ConditionInput(tokens=column, known=known)
+    if modality.has_pixel_stream and pixel_stream_name(name) in model.index:
+        column = _repeat(
+            np.ascontiguousarray(value), num, model.streams[model.index[pixel_stream_name(name)]].num_tokens
+        )
+        prepared.condition_inputs[pixel_stream_name(name)] = ConditionInput(tokens=column, known=known)
         if name not in targets:
             return
     if isinstance(modality.layout, Embeddings):
@@ -160,6 +162,6 @@ def _known_mask(modality: Modality, mask: Path, path: Path, value: Any) -> torch
 def has_full_image(condition_inputs: Mapping[str, ConditionInput], model: FourM) -> bool:
     """True where all of an image is known."""
     pixels = [
-        item for name, item in condition_inputs.items() if model.streams[model.index[name]].kind is StreamKind.pixels
+        item for name, item in condition_inputs.items() if isinstance(model.streams[model.index[name]], PixelStream)
     ]
     return any(item.known is None or bool(item.known.all()) for item in pixels)

@@ -17,7 +17,7 @@ from networks.generation.defaults import sort_targets
 from networks.generation.generate import generate_iter
 from networks.generation.inputs import ConditionInput
 from networks.generation.state import KnownTokens
-from networks.streams import PIXELS_SUFFIX, StreamKind
+from networks.streams import GridStream, pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
@@ -137,7 +137,7 @@ def _generate_parts(
         return parts
     for state in generate_iter(model, prepared.condition_inputs, chosen, plan, generator, num_samples=request.num):
         stream = model.streams[model.index[state.target]]
-        progress(state.target, state.step, plan.for_stream(state.target).steps if stream.kind is StreamKind.grid else 0)
+        progress(state.target, state.step, plan.for_stream(state.target).steps if isinstance(stream, GridStream) else 0)
         parts = state.parts
     return parts
 
@@ -150,8 +150,8 @@ def _as_condition(part: KnownTokens) -> ConditionInput:
 def _condition_stream(name: str, prepared: PreparedInputs) -> str:
     """The stream that a condition means: an image's pixels where only those are given."""
     return (
-        name + PIXELS_SUFFIX
-        if name not in prepared.condition_inputs and name + PIXELS_SUFFIX in prepared.condition_inputs
+        pixel_stream_name(name)
+        if name not in prepared.condition_inputs and pixel_stream_name(name) in prepared.condition_inputs
         else name
     )
 

@@ -8,7 +8,7 @@ from modalities.errors import ConfigError, UnknownNameError
 from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.defaults import default_generation_config
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, PixelStream, Stream
 
 OPTION_PARSERS: dict[str, Callable[[str], Any]] = {
     "scheme": DecodingScheme,
@@ -60,8 +60,8 @@ def build_generation_plan(
         ConfigError: A value is not of the option's kind or out of its range.
         UnknownNameError: A setting names what is not asked for.
     """
-    coarsest = max((stream.stride for stream in streams if stream.name in condition_inputs), default=0.0)
-    finer = [stream.name for stream in streams if stream.stride < coarsest]
+    coarsest = max((_stride(stream) for stream in streams if stream.name in condition_inputs), default=0.0)
+    finer = [stream.name for stream in streams if _stride(stream) < coarsest]
     plan = default_generation_config(streams, from_image=from_image, finer=finer)
     decodings = {name: plan.for_stream(name) for name in targets}
     for option, raw_value in settings.options.items():
@@ -78,6 +78,11 @@ def build_generation_plan(
     )
 
 
+def _stride(stream: Stream) -> float:
+    """Tokens of the finest grid that one token covers; 1 for streams without a grid."""
+    return stream.stride if isinstance(stream, GridStream | PixelStream) else 1.0
+
+
 def plan_to_dict(plan: GenerationConfig, targets: Sequence[str]) -> dict[str, Any]:
     """The plan as plain values, for a record beside the results."""
     return {name: _decoding_to_dict(plan.for_stream(name)) for name in targets} | {
@@ -88,16 +93,16 @@ def plan_to_dict(plan: GenerationConfig, targets: Sequence[str]) -> dict[str, An
 
 def describe_plan(plan: GenerationConfig, streams: Sequence[Stream], targets: Sequence[str]) -> str:
     """The plan for a person: targets that are generated alike together, in their order."""
-    kinds = {stream.name: stream.kind for stream in streams}
+    by_name = {stream.name: stream for stream in streams}
     groups: dict[str, list[str]] = {}
     for name in targets:
-        groups.setdefault(_describe_decoding(plan.for_stream(name), kinds[name]), []).append(name)
+        groups.setdefault(_describe_decoding(plan.for_stream(name), by_name[name]), []).append(name)
     return "; ".join(f"{', '.join(names)}: {words}" for words, names in groups.items())
 
 
-def _describe_decoding(decoding: DecodingConfig, kind: StreamKind) -> str:
+def _describe_decoding(decoding: DecodingConfig, stream: Stream) -> str:
     words: list[str] = []
-    if kind is StreamKind.grid:
+    if isinstance(stream, GridStream):
         count = f"{decoding.steps} step{'s' if decoding.steps > 1 else ''}"
         words += [decoding.scheme.value, f"{count} ({decoding.tokens.value})" if decoding.steps > 1 else count]
     words.append(f"temperature {decoding.temperature}")

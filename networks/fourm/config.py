@@ -1,4 +1,4 @@
-"""The 4M model's shape: the published sizes, and what may differ from them."""
+"""Configuration of the 4M model: the published sizes, and deviations from them."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,7 +8,7 @@ from networks.layers.blocks import BiasConfig, BlockConfig
 
 
 class Size(Enum):
-    """The published sizes, and one below them that fits a laptop's CPU."""
+    """The published sizes, and a smaller one for a laptop's CPU."""
 
     nano = "nano"
     tiny = "tiny"
@@ -30,7 +30,7 @@ SHAPES = {
 
 
 class Sharing(Enum):
-    """Which token tables are one."""
+    """Token tables that share their weights."""
 
     all = "all"
     """Encoder inputs, decoder inputs and heads."""
@@ -41,17 +41,30 @@ class Sharing(Enum):
 
 
 class Init(Enum):
-    """How weights start."""
+    """Initial weights."""
 
     published = "published"
     """Xavier uniform, embeddings of standard deviation 0.02."""
     local = "local"
-    """Attention that looks at its own place from the start, which lets a small model leave the positional marginal."""
+    """Cross-attention that starts at its own position, so that a small model leaves the positional marginal early."""
+
+
+class LossReduction(Enum):
+    """How the cross-entropies of a batch become one loss."""
+
+    modality = "modality"
+    """Mean over modalities of the mean over their targets, as in the papers."""
+    token = "token"
+    """Mean over all targets."""
+    published_modality = "published_modality"
+    """As the published code: like `modality`, but a modality without a target in the batch counts as 0."""
+    published_token = "published_token"
+    """As the published code: mean over all targets, weighted by the size of their vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FourMConfig:
-    """The model's shape. The defaults are the papers' SwiGLU models without biases."""
+    """Architecture of the model. The defaults are the papers' SwiGLU models without biases."""
 
     size: Size = Size.B
     """Width, heads, encoder and decoder depth in one word."""
@@ -66,36 +79,33 @@ class FourMConfig:
     mlp_ratio: float = 4.0
     """Hidden width of the MLP over the model's width, before the two thirds of a gated one."""
     gated: bool = True
-    """SwiGLU where true, GELU where false."""
+    """True for SwiGLU, False for GELU."""
     bias: bool = False
     """Biases everywhere: norms, attention, MLP, context and embedding projections."""
     biases: BiasConfig | None = None
-    """Biases one by one, in place of `bias`; published models have some only."""
+    """Biases one by one, in place of `bias`; published models have only some."""
     qk_norm: bool = False
-    """Norms on each head's queries and keys."""
+    """True to normalise each head's queries and keys."""
     sharing: Sharing = Sharing.decoder
-    """Which token tables are one."""
+    """Token tables that share their weights."""
     registers: int = 0
-    """Learnt tokens that the encoder carries beside the input."""
+    """Learned tokens in front of the encoder's input."""
     init: Init = Init.published
-    """How weights start."""
+    """Initial weights."""
     deep_stem: bool = False
-    """A residual MLP beside the linear patch projection."""
+    """True for a residual MLP beside the linear patch projection."""
     position_scale: float = 1.0
-    """Factor on the fixed position codes."""
+    """Factor on the fixed position embeddings."""
     max_period: float = 10_000.0
-    """Longest wavelength of the grid's position codes, over 2 pi, in patches."""
+    """Longest wavelength of the grid's position embeddings, over 2 pi, in patches."""
     learned_positions: bool = False
-    """Learnt positions in place of sines and cosines."""
+    """True for learned positions in place of sines and cosines."""
     shared_positions: bool = True
-    """One table of learnt positions for encoder and decoder; published models have two."""
+    """One table of learned positions for encoder and decoder; published models have two."""
     shared_streams: bool = True
-    """One code per stream for encoder and decoder, as in published models."""
-    token_loss: bool = False
-    """Mean over tokens where true; mean over modalities of their means, as in the papers, where false."""
-    published_loss: bool = False
-    """The published code's averages: a modality without a target in the batch counts as a loss of 0, and tokens are
-    weighted by the size of their vocabulary."""
+    """One stream embedding for encoder and decoder, as in published models."""
+    loss_reduction: LossReduction = LossReduction.modality
+    """Average over the targets of a batch."""
 
     def __post_init__(self) -> None:
         width, heads, *depths = self.shape
@@ -136,7 +146,7 @@ class FourMConfig:
 
     @property
     def block(self) -> BlockConfig:
-        """The shape of one block."""
+        """The config of one block."""
         width, heads, _, _ = self.shape
         return BlockConfig(
             width=width,
@@ -149,7 +159,7 @@ class FourMConfig:
 
     @property
     def resolved_biases(self) -> BiasConfig:
-        """Which parts have biases."""
+        """Biases of each part."""
         if self.biases is not None:
             return self.biases
         return BiasConfig.all_enabled() if self.bias else BiasConfig()

@@ -1,4 +1,4 @@
-"""From the decoder's answers to logits and losses."""
+"""Logits and losses from the decoder's output."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -8,25 +8,25 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from networks.kernels.linear import MIN_ONEDNN_WIDTH, linear, round_up_rows
-from networks.streams import Stream
+from networks.kernels.linear import head_linear, head_rows
+from networks.streams import TokenStream
 
 
 def output_weights(table: Float[Tensor, "v d"], predictable: tuple[int, ...]) -> Float[Tensor, "k d"]:
-    """The rows of a vocabulary's ``table`` that are chosen among; all where none are named."""
+    """The rows of a vocabulary's ``table`` for the predictable ids; all rows if none are named."""
     return table.index_select(0, predictable_ids(predictable, table.device)) if predictable else table
 
 
 @lru_cache
 def predictable_ids(predictable: tuple[int, ...], device: torch.device) -> Int[Tensor, " k"]:
-    """The ids that are chosen among, on a device."""
-    # What is made in inference mode could not be used in training, if that comes later.
+    """The predictable ids as a tensor on ``device``."""
+    # A tensor made in inference mode could not be used in training later.
     with torch.inference_mode(mode=False):
         return torch.tensor(predictable, device=device)
 
 
 def class_indices(ids: Int[Tensor, "*shape"], predictable: tuple[int, ...]) -> Int[Tensor, "*shape"]:
-    """Ids as numbers of the classes that a head chooses among; any other id counts as the first."""
+    """Ids as class indices of a head. Ids outside its predictable ones map to class 0."""
     if not predictable:
         return ids
     known = predictable_ids(predictable, ids.device)
@@ -40,26 +40,21 @@ def token_cross_entropy(
     head: Float[Tensor, "k d"],
     predictable: tuple[int, ...],
 ) -> Float[Tensor, " r"]:
-    """Each row's cross-entropy among what its head chooses among, in nats; a target that is none of it is the first."""
-    matmul = linear if _use_padded_rows(decoded) else F.linear
-    return F.cross_entropy(matmul(decoded, head).float(), class_indices(targets, predictable), reduction="none")
-
-
-def _use_padded_rows(decoded: Float[Tensor, "r d"]) -> bool:
-    """Each head has its own numbers of rows: a narrow one is not worth a program of oneDNN's for each of them."""
-    return decoded.shape[1] >= MIN_ONEDNN_WIDTH
+    """Cross-entropy of each row over its head's classes, in nats. Targets outside them count as class 0."""
+    logits = head_linear(decoded, head).float()
+    return F.cross_entropy(logits, class_indices(targets, predictable), reduction="none")
 
 
 def stream_losses(
     decoded: Float[Tensor, "slots d"],
     targets: Int[Tensor, " slots"],
     rows: Mapping[str, Int[Tensor, " _"]],
-    streams: Mapping[str, Stream],
+    streams: Mapping[str, TokenStream],
     tables: Mapping[str, Tensor],
 ) -> dict[str, Float[Tensor, ""]]:
     """The mean cross-entropy of each stream's targets, in nats.
 
-    Streams of one head go through it together: one product, and one gradient of its weights, however many they are.
+    Streams that share a head go through it together: one product, and one gradient of its weights.
 
     Args:
         rows: The slots that have a target, by stream.
@@ -71,8 +66,8 @@ def stream_losses(
     parts, sizes = [], []
     for names in heads.values():
         slots = torch.cat([rows[name] for name in names])
-        # The last row again, for a round number of them; what is made of it is left out.
-        padding = slots[-1:].expand(round_up_rows(len(slots)) - len(slots) if _use_padded_rows(decoded) else 0)
+        # Copies of the last row bring the number of rows to a round one; their losses are left out.
+        padding = slots[-1:].expand(head_rows(len(slots), decoded.shape[1]) - len(slots))
         parts += [slots, padding]
         sizes.append([*(len(rows[name]) for name in names), len(padding)])
     order = torch.cat(parts)

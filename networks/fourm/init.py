@@ -1,61 +1,74 @@
-"""How the 4M model's weights start."""
+"""Initial weights of the 4M model: functions that draw from torch's global generator, in a fixed order."""
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from networks.fourm.config import Init
-from networks.layers.blocks import DecoderBlock
+from networks.layers.blocks import CrossAttention
 
-if TYPE_CHECKING:
-    from networks.fourm.model import FourM
+TABLE_STD = {Init.published: 0.02, Init.local: 0.3}
+"""Standard deviation of embeddings."""
+
+LOCAL_HEAD_STD = 0.05
+"""Standard deviation of a head's table of its own with `Init.local`: heads read a normed vector, and the first loss is
+then that of equal odds."""
 
 
 @torch.no_grad()
-def initialize(model: "FourM") -> None:
-    """Set every weight as the config says, from torch's global generator."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    local = model.config.init is Init.local
-    std = 0.3 if local else 0.02
-    for table in dict.fromkeys((model.tokens, model.heads, model.decoder_token_embedding)):
-        # Heads read a normed vector: at 0.05 the first loss is that of equal odds.
-        nn.init.normal_(table.table, std=0.05 if local and table is model.heads else std)
-        table.table[-1].zero_()
-    nn.init.normal_(model.position_embedding.stream, std=std)
-    nn.init.normal_(model.mask_token, std=std)
-    if model.decoder_position_embedding.stream is not model.position_embedding.stream:
-        nn.init.normal_(model.decoder_position_embedding.stream, std=std)
-    for item in dict.fromkeys((model.position_embedding, model.decoder_position_embedding)):
-        if item.learned is not None:
-            nn.init.normal_(item.learned, std=std)
-            item.learned[0].zero_()
-    if model.registers is not None:
-        nn.init.normal_(model.registers, std=std)
-    if local:
-        _initialize_local_attention(model)
+def init_linears(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases for all linear layers of ``module``, in the order of its modules."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
-def _initialize_local_attention(model: "FourM") -> None:
-    """Cross-attention whose queries and keys are nearly equal maps, and whose values pass through.
+@torch.no_grad()
+def init_tables(tables: Iterable[Tensor], head: Tensor, init: Init) -> None:
+    """Normal token tables; the last row of each stays zero.
 
-    Equal places then have the largest products from the first step on. From Xavier weights a model of width 64 takes
-    longer to find that than a demo lasts.
+    Args:
+        head: The one of ``tables`` that the heads use.
     """
-    width = model.config.shape[0]
+    for table in tables:
+        nn.init.normal_(table, std=LOCAL_HEAD_STD if init is Init.local and table is head else TABLE_STD[init])
+        table[-1].zero_()
+
+
+@torch.no_grad()
+def init_vectors(vectors: Iterable[Tensor], init: Init) -> None:
+    """Normal embeddings."""
+    for vector in vectors:
+        nn.init.normal_(vector, std=TABLE_STD[init])
+
+
+@torch.no_grad()
+def init_positions(tables: Iterable[Tensor], init: Init) -> None:
+    """Normal tables of learned positions; row 0, which stands for fixed positions, stays zero."""
+    for table in tables:
+        nn.init.normal_(table, std=TABLE_STD[init])
+        table[0].zero_()
+
+
+@torch.no_grad()
+def init_local_attention(blocks: Iterable[CrossAttention], context_projection: nn.Linear) -> None:
+    """Cross-attention whose queries and keys are nearly equal maps and whose values pass through.
+
+    Equal positions then have the largest products from the first step on. From Xavier weights, a model of width 64
+    needs longer to find that than a demo lasts.
+    """
+    width = context_projection.in_features
     eye = torch.eye(width)
 
-    def near(weight: Tensor, gain: float) -> None:
+    def set_near_identity(weight: Tensor, gain: float) -> None:
         weight.copy_(gain * eye + 0.02 * torch.randn(width, width))
 
-    for block in model.decoder:
-        cross = cast(DecoderBlock, block).cross
-        near(cross.query.weight, 1.6)
-        near(cross.key_value.weight[:width], 1.6)
-        near(cross.key_value.weight[width:], 0.8)
-        near(cross.out.weight, 0.8)
-    near(model.context_projection.weight, 1.0)
+    for cross in blocks:
+        set_near_identity(cross.query.weight, 1.6)
+        set_near_identity(cross.key_value.weight[:width], 1.6)
+        set_near_identity(cross.key_value.weight[width:], 0.8)
+        set_near_identity(cross.out.weight, 0.8)
+    set_near_identity(context_projection.weight, 1.0)

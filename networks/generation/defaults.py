@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig
 from networks.generation.schedules import Temperature, TokenSchedule
-from networks.streams import Stream, StreamKind
+from networks.streams import SequenceStream, Stream
 
 GENERATION_ORDER = (
     "clip",
@@ -86,7 +86,7 @@ def default_decoding(stream: Stream, *, from_image: bool, is_super_resolution: b
         from_image: True where a whole image is among the inputs.
         is_finer: True where the target is the same at a higher resolution than an input.
     """
-    if stream.kind is StreamKind.sequence:
+    if isinstance(stream, SequenceStream):
         return DecodingConfig(temperature=Temperature(start=SEQUENCE_TEMPERATURES.get(stream.name, 0.3)), top_p=0.8)
     chosen = (
         SUPER_RESOLUTION_DECODING

@@ -14,7 +14,7 @@ from networks.generation.inputs import ConditionInputs, prepare_inputs
 from networks.generation.maskgit import generate_grid_tokens
 from networks.generation.state import FIRST_SENTINEL, KnownTokens, empty_grid, known_sequences
 from networks.masking.spans import is_sentinel, merge_spans
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def generate_iter(
             prompt_with_sentinel=plan.prompt_with_sentinel,
             b=b,
         )
-        for state in _generate_grid(run) if run.stream.kind is StreamKind.grid else _generate_sequence(run):
+        for state in _generate_grid(run) if isinstance(run.stream, GridStream) else _generate_sequence(run):
             if state.is_finished:
                 known_streams[target] = state.parts[target]
             yield state
@@ -199,7 +199,7 @@ def _check_config(model: FourM, targets: Sequence[str], plan: GenerationConfig, 
     finished: list[str] = []
     for target in targets:
         stream, decoding = model.streams[model.index[target]], plan.for_stream(target)
-        if stream.kind is StreamKind.grid and decoding.steps > stream.num_tokens:
+        if isinstance(stream, GridStream) and decoding.steps > stream.num_tokens:
             raise GenerationError(
                 f"{target} has {stream.num_tokens} tokens and cannot be generated in {decoding.steps} steps: "
                 f"ask for at most {stream.num_tokens}."

@@ -16,7 +16,7 @@ from networks.generation.state import (
     hide_stream,
     known_sequences,
 )
-from networks.streams import StreamKind
+from networks.streams import SequenceStream
 
 MIN_WIDTH_RATIO = 0.75
 """Branches of which one shows at least this share of what the other shows are encoded together."""
@@ -121,7 +121,7 @@ def _branch_streams(
         replacement = hide_stream(part, stream, prompt_with_sentinel=prompt_with_sentinel) if name in excluded else part
         if replacement is not None:
             visible[name] = replacement
-    is_text = model.streams[model.index[target]].kind is StreamKind.sequence
+    is_text = isinstance(model.streams[model.index[target]], SequenceStream)
     if prompt_with_sentinel and is_text and target not in visible:
         visible[target] = known_sequences([[FIRST_SENTINEL]] * b, device)
     return visible

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.config import GenerationError
 from networks.generation.state import KnownRows, KnownTokens
-from networks.masking.assemble import extract_patches, gather_vectors, standardize_patches
+from networks.masking.assemble import gather_vectors, pixel_inputs
 from networks.masking.spans import is_sentinel
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +50,9 @@ def prepare_inputs(model: FourM, inputs: ConditionInputs, targets: Sequence[str]
         if not stream.is_input and name not in targets:
             raise GenerationError(f"{name} cannot be an input of this model: it is a target only.")
         known_streams[name] = _known_tokens(stream, item, model.mask_token)
-        if name in targets and stream.kind is StreamKind.grid and bool(known_streams[name].known.all()):
+        if name in targets and isinstance(stream, GridStream) and bool(known_streams[name].known.all()):
             raise GenerationError(f"{name} is asked for but known everywhere: mask what is to be generated.")
-        if name in targets and stream.kind is StreamKind.sequence and not _has_missing_span(known_streams[name]):
+        if name in targets and isinstance(stream, SequenceStream) and not _has_missing_span(known_streams[name]):
             raise GenerationError(f"{name} is asked for but given whole: write [S_1] where something is missing.")
     return known_streams
 
@@ -75,13 +76,15 @@ def _stream(model: FourM, name: str) -> Stream:
 
 
 def _known_tokens(stream: Stream, item: ConditionInput, reference: Tensor) -> KnownTokens:
-    match stream.kind:
-        case StreamKind.grid:
+    match stream:
+        case GridStream():
             return _grid(stream, item, reference.device)
-        case StreamKind.sequence:
+        case SequenceStream():
             return _sequence(stream, item, reference.device)
-        case StreamKind.pixels | StreamKind.embedding:
+        case PixelStream() | EmbeddingStream():
             return _rows(stream, item, reference)
+        case _:
+            assert_never(stream)
 
 
 def _known_mask(stream: Stream, item: ConditionInput, n: int) -> Bool[Tensor, "b n"]:
@@ -97,7 +100,7 @@ def _known_mask(stream: Stream, item: ConditionInput, n: int) -> Bool[Tensor, "b
     return is_present & item.known.cpu()
 
 
-def _grid(stream: Stream, item: ConditionInput, device: torch.device) -> KnownTokens:
+def _grid(stream: GridStream, item: ConditionInput, device: torch.device) -> KnownTokens:
     ids = item.tokens.values.flatten(1).long()
     if ids.shape[1] != stream.num_tokens:
         raise GenerationError(f"{stream.name} takes {stream.num_tokens} tokens, got {ids.shape[1]}.")
@@ -107,7 +110,7 @@ def _grid(stream: Stream, item: ConditionInput, device: torch.device) -> KnownTo
     return KnownTokens(ids=torch.where(known, ids.to(device), 0), known=known, max_known=_max_known(known))
 
 
-def _sequence(stream: Stream, item: ConditionInput, device: torch.device) -> KnownTokens:
+def _sequence(stream: SequenceStream, item: ConditionInput, device: torch.device) -> KnownTokens:
     if item.known is not None:
         raise GenerationError(f"{stream.name} is a sequence and takes no mask: write [S_1] where something is missing.")
     ids = item.tokens.values.long()
@@ -125,27 +128,25 @@ def _sequence(stream: Stream, item: ConditionInput, device: torch.device) -> Kno
     return KnownTokens(ids=torch.where(known, ids.to(device), 0), known=known, max_known=_max_known(known))
 
 
-def _rows(stream: Stream, item: ConditionInput, reference: Tensor) -> KnownTokens:
+def _rows(stream: PixelStream | EmbeddingStream, item: ConditionInput, reference: Tensor) -> KnownTokens:
     device = reference.device
     values = item.tokens.values
-    is_pixels = stream.kind is StreamKind.pixels and values.ndim == 4
-    n = stream.num_tokens if is_pixels else values.shape[1]
-    side = stream.grid * stream.patch
-    if is_pixels and tuple(values.shape[1:3]) != (side, side):
-        raise GenerationError(f"{stream.name} takes images of {side} x {side}, got {tuple(values.shape[1:3])}.")
-    if not is_pixels and (values.shape[2] != stream.channels or n > stream.num_tokens):
-        raise GenerationError(
-            f"{stream.name} takes {stream.num_tokens} vectors of {stream.channels}, not {n} of {values.shape[2]}."
-        )
-    known = _known_mask(stream, item, n)
-    sample, position = np.nonzero(known.numpy())
-    vectors_in = (
-        extract_patches(values, sample, position, stream.patch)
-        if is_pixels
-        else gather_vectors(values, sample, position)
-    )
-    if is_pixels and stream.mean:
-        vectors_in = standardize_patches(vectors_in, stream.mean, stream.std)
+    if isinstance(stream, PixelStream) and values.ndim == 4:
+        side = stream.grid * stream.patch
+        if tuple(values.shape[1:3]) != (side, side):
+            raise GenerationError(f"{stream.name} takes images of {side} x {side}, got {tuple(values.shape[1:3])}.")
+        known = _known_mask(stream, item, stream.num_tokens)
+        sample, position = np.nonzero(known.numpy())
+        vectors_in = pixel_inputs(values, sample, position, stream)
+    else:
+        n = values.shape[1]
+        if values.shape[2] != stream.channels or n > stream.num_tokens:
+            raise GenerationError(
+                f"{stream.name} takes {stream.num_tokens} vectors of {stream.channels}, not {n} of {values.shape[2]}."
+            )
+        known = _known_mask(stream, item, n)
+        sample, position = np.nonzero(known.numpy())
+        vectors_in = gather_vectors(values, sample, position)
     packed = KnownRows(
         values=vectors_in.to(reference),
         sample=torch.from_numpy(sample).to(device),
@@ -159,7 +160,7 @@ def _rows(stream: Stream, item: ConditionInput, reference: Tensor) -> KnownToken
     )
 
 
-def _check_ids(stream: Stream, ids: Tensor) -> None:
+def _check_ids(stream: TokenStream, ids: Tensor) -> None:
     if ids.numel() and not (int(ids.min()) >= 0 and int(ids.max()) < stream.vocab_size):
         wrong = int(ids.max()) if int(ids.max()) >= stream.vocab_size else int(ids.min())
         raise GenerationError(f"{stream.name} has tokens 0 to {stream.vocab_size - 1}, got {wrong}.")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modalities.vocabulary import SENTINEL_0_ID
 from networks.batch import IGNORE, PackedInputs, TokenBatch
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, SequenceStream, Stream
 
 FIRST_SENTINEL = SENTINEL_0_ID + 1
 """Opens a sequence that is written whole."""
@@ -70,9 +70,9 @@ def hide_stream(part: KnownTokens, stream: Stream, *, prompt_with_sentinel: bool
     Grids and pixels leave nothing. Of a sequence the sentinel of one hidden whole stays, of vectors a single zero.
     """
     b, device = len(part.ids), part.ids.device
-    if stream.kind is StreamKind.sequence and prompt_with_sentinel:
+    if isinstance(stream, SequenceStream) and prompt_with_sentinel:
         return known_sequences([[FIRST_SENTINEL]] * b, device)
-    if stream.kind is StreamKind.embedding:
+    if isinstance(stream, EmbeddingStream):
         assert part.packed is not None
         sample = torch.arange(b, device=device)
         values = part.packed.values.new_zeros(b, stream.channels)

@@ -1,1 +1,1 @@
-"""Faster products on CPUs, behind plain calls with a plain fallback."""
+"""Faster paths for CPUs, behind plain calls with a plain fallback. docs/performance.md has the gain of each."""

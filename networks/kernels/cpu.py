@@ -1,25 +1,18 @@
-"""Where networks lie, and what is known of processors."""
+"""Facts about the processor, by which kernels are chosen."""
 
 import platform
 from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
-
-
-def module_device(module: nn.Module) -> torch.device:
-    """Where a network's weights lie; the CPU where it has none."""
-    weight = next(module.parameters(), None)
-    return torch.device("cpu") if weight is None else weight.device
 
 
 @cache
 def prefers_onednn() -> bool:
-    """True where torch multiplies by Intel's MKL on a processor of AMD's, and has oneDNN too.
+    """True on AMD processors if torch multiplies with MKL and has oneDNN too.
 
-    It is asked by name, not by timing: the form of a product decides its last bits, and those must not change from one
-    run to the next.
+    The vendor decides, not a timing: the library decides a product's last bits, and those must not change from run to
+    run.
     """
     return (
         torch.backends.mkl.is_available()
@@ -30,15 +23,15 @@ def prefers_onednn() -> bool:
 
 @cache
 def has_avx512() -> bool:
-    """True where torch may use vectors of 512 bits, of which MKL uses half on a processor of AMD's."""
+    """True if torch may use 512-bit vectors; MKL uses half of their width on AMD processors."""
     return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
-def cpu_name(line: str = "model name") -> str:
-    """What the system says of its first processor: a line of Linux's, or what Python knows where there is none."""
+def cpu_name(field: str = "model name") -> str:
+    """A field of the first processor in /proc/cpuinfo, else what Python's `platform` says."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as cpuinfo:
-            name = next((item.partition(":")[2].strip() for item in cpuinfo if item.startswith(line)), "")
+            name = next((item.partition(":")[2].strip() for item in cpuinfo if item.startswith(field)), "")
     except OSError:
         name = ""
     return name or platform.processor() or platform.machine()

@@ -1,6 +1,11 @@
-"""Samples of different lengths without the padding between them."""
+"""Attention masks that also lay samples of different lengths out without the padding between them.
+
+Linear maps, norms and MLPs take rows (r, d); attention takes slots (b, n, d). With a plain mask, or none, rows are the
+same as slots.
+"""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -9,60 +14,96 @@ from torch import Tensor
 from networks.kernels.linear import round_up_rows
 
 MAX_PACKED_FRACTION = 0.875
-"""Share of slots that hold something above which padding costs less than laying rows out for attention and back."""
+"""Share of filled slots above which padding costs less than moving rows to slots and back."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packing:
-    """Samples of different lengths as rows one behind another, so that padding costs nothing but in attention.
+class PackedMask:
+    """A mask for tokens that are rows one behind another."""
 
-    Linear maps, norms and MLPs take rows (r, d); attention lays them out as (b, n, d) and back.
-    """
-
-    has_row: Bool[Tensor, "b n"]
-    """The slots that must have a row: those that hold something, and the first of a sample that has none."""
+    mask: Bool[Tensor, "b 1 #m n"]
+    """True where a query may attend."""
+    num_slots: tuple[int, int]
+    """Samples and slots of each: (b, n)."""
     slots: Int[Tensor, " r"]
-    """Of each row its index into the flattened slots: those of ``kept``, and some more that make a round number."""
+    """Index of each row into the flattened slots."""
 
-    @classmethod
-    def from_mask(cls, valid: Bool[Tensor, "b n"]) -> "Packing | None":
-        """The packing of slots of which those that hold something are ``there``; None where little would be gained.
-
-        That is where nearly all are, and on a GPU, which would have to be waited for and wants equal shapes from step
-        to step.
-        """
-        if valid.device.type != "cpu":
-            return None
-        has_row = valid.clone()
-        has_row[:, 0] |= ~valid.any(dim=1)
-        slots = has_row.flatten().nonzero()[:, 0]
-        num_rows = round_up_rows(len(slots))
-        if num_rows > MAX_PACKED_FRACTION * valid.numel():
-            return None
-        if num_rows > len(slots):
-            slots = torch.cat([slots, (~has_row).flatten().nonzero()[: num_rows - len(slots), 0]])
-        return cls(has_row=has_row, slots=slots)
-
-    @property
-    def mask(self) -> Bool[Tensor, "b 1 1 n"]:
-        """True at keys that must have a row."""
-        return self.has_row[:, None, None, :]
-
-    def pack(self, padded: Shaped[Tensor, "b n ..."]) -> Shaped[Tensor, "r ..."]:
+    def to_rows(self, padded: Shaped[Tensor, "b n ..."]) -> Shaped[Tensor, "r ..."]:
         """The rows of what is laid out in slots."""
         return padded.flatten(0, 1).index_select(0, self.slots)
 
-    def unpack(self, rows: Shaped[Tensor, "r ..."]) -> Shaped[Tensor, "b n ..."]:
+    def to_slots(self, rows: Shaped[Tensor, "r ..."]) -> Shaped[Tensor, "b n ..."]:
         """The rows in their slots, zeros in the others."""
-        empty = rows.new_zeros(self.has_row.numel(), *rows.shape[1:])
-        return empty.index_copy(0, self.slots, rows).view(*self.has_row.shape, *rows.shape[1:])
+        b, n = self.num_slots
+        empty = rows.new_zeros(b * n, *rows.shape[1:])
+        return empty.index_copy(0, self.slots, rows).view(b, n, *rows.shape[1:])
 
 
-def unpack_rows(x: Float[Tensor, "*slots d"], packing: Packing | None) -> Float[Tensor, "b n d"]:
-    """Rows in their slots; what is in slots already stays."""
-    return x if packing is None else packing.unpack(x)
+AttentionMask: TypeAlias = Bool[Tensor, "#b #h #queries keys"] | PackedMask | None
+"""True where a query may attend; None for everywhere."""
 
 
-def pack_rows(x: Shaped[Tensor, "b n ..."], packing: Packing | None) -> Shaped[Tensor, "*slots"]:
-    """Slots as rows where they are packed."""
-    return x if packing is None else packing.pack(x)
+def key_mask(visible: Bool[Tensor, "b n"], *, pack: bool) -> AttentionMask:
+    """Mask of keys, True for real tokens; None without padding.
+
+    An empty sample attends to its zero padding, so that the softmax stays finite.
+
+    Args:
+        pack: True to lay tokens out without padding where that saves time.
+    """
+    if pack and (slots := packed_slots(visible)) is not None:
+        b, n = visible.shape
+        return PackedMask(mask=_with_a_slot_each(visible)[:, None, None, :], num_slots=(b, n), slots=slots)
+    if visible.device.type == "cpu" and bool(visible.all()):
+        return None
+    return (visible | ~visible.any(dim=1, keepdim=True))[:, None, None, :]
+
+
+def query_mask(valid: Bool[Tensor, "b m"], mask: Bool[Tensor, "b 1 m m"], *, pack: bool) -> AttentionMask:
+    """``mask``, with a layout without the padding outside ``valid`` where ``pack`` allows it and that saves time."""
+    slots = packed_slots(valid) if pack else None
+    if slots is None:
+        return mask
+    b, m = valid.shape
+    return PackedMask(mask=mask, num_slots=(b, m), slots=slots)
+
+
+def packed_slots(valid: Bool[Tensor, "b n"]) -> Int[Tensor, " r"] | None:
+    """Index of each row into the flattened slots; None if packing saves no time.
+
+    Rows are the valid slots, the first slot of an empty sample, and further slots up to a round number of rows. Packing
+    saves nothing if nearly all slots are valid, nor on a GPU, which it would wait for and which wants equal shapes from
+    step to step.
+    """
+    if valid.device.type != "cpu":
+        return None
+    has_row = _with_a_slot_each(valid).flatten()
+    slots = has_row.nonzero()[:, 0]
+    num_rows = round_up_rows(len(slots))
+    if num_rows > MAX_PACKED_FRACTION * valid.numel():
+        return None
+    if num_rows > len(slots):
+        slots = torch.cat([slots, (~has_row).nonzero()[: num_rows - len(slots), 0]])
+    return slots
+
+
+def _with_a_slot_each(valid: Bool[Tensor, "b n"]) -> Bool[Tensor, "b n"]:
+    """``valid``, and the first slot of samples that have none."""
+    has_row = valid.clone()
+    has_row[:, 0] |= ~valid.any(dim=1)
+    return has_row
+
+
+def plain_mask(mask: AttentionMask) -> Bool[Tensor, "#b #h #queries keys"] | None:
+    """The mask alone, for slots."""
+    return mask.mask if isinstance(mask, PackedMask) else mask
+
+
+def to_rows(x: Shaped[Tensor, "b n ..."], mask: AttentionMask) -> Shaped[Tensor, "*slots"]:
+    """Slots as the rows of ``mask``."""
+    return mask.to_rows(x) if isinstance(mask, PackedMask) else x
+
+
+def to_slots(x: Float[Tensor, "*slots d"], mask: AttentionMask) -> Float[Tensor, "b n d"]:
+    """The rows of ``mask`` in their slots."""
+    return mask.to_slots(x) if isinstance(mask, PackedMask) else x

@@ -1,6 +1,7 @@
 """Transformer blocks: the only copy of attention, MLP and norm in the project.
 
-Everything is pre-norm. Attention is `scaled_dot_product_attention`; masks are boolean, True where a query may look.
+Blocks are pre-norm. Attention is `scaled_dot_product_attention`; masks are boolean, True where a query may attend. A
+`PackedMask` also says that tokens come as rows without padding.
 """
 
 from collections.abc import Sequence
@@ -12,28 +13,29 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from networks.kernels.gated_silu import gated_silu
 from networks.kernels.linear import OneDNNLinear
-from networks.kernels.packing import Packing, pack_rows, unpack_rows
+from networks.kernels.packing import AttentionMask, plain_mask, to_rows, to_slots
 
 
 @dataclass(frozen=True, kw_only=True)
 class BiasConfig:
-    """Which linear maps and norms have a bias."""
+    """Presence of biases, by kind of layer."""
 
     norms: bool = False
     queries: bool = False
     """Queries, keys and values."""
     outputs: bool = False
-    """The map behind the attention's heads."""
+    """The output projection of attention."""
     mlp: bool = False
     context: bool = False
-    """The map from the encoder's answer to the decoder's context."""
+    """The projection from the encoder's output to the decoder's context."""
     embeddings: bool = False
-    """The map that vectors enter the encoder by."""
+    """The projection of vectors that enter the encoder."""
 
     @classmethod
     def all_enabled(cls) -> "BiasConfig":
-        """All of them."""
+        """Biases everywhere."""
         return cls(norms=True, queries=True, outputs=True, mlp=True, context=True, embeddings=True)
 
 
@@ -44,12 +46,12 @@ class BlockConfig:
     width: int
     heads: int
     mlp_ratio: float = 4.0
-    """Hidden width of the MLP over ``width``; a gated one takes two thirds of it, at the same number of weights."""
+    """Hidden width of the MLP over ``width``; a gated MLP takes two thirds of it, for the same number of weights."""
     gated: bool = True
     """True for SwiGLU, False for GELU."""
     biases: BiasConfig = BiasConfig()
     qk_norm: bool = False
-    """True where queries and keys are normalised per head."""
+    """True to normalise queries and keys per head."""
     norm_eps: float = 1e-6
 
 
@@ -64,12 +66,12 @@ def attend(
     value: Float[Tensor, "b h n e"],
     mask: Bool[Tensor, "#b #h #m n"] | None,
 ) -> Float[Tensor, "b m d"]:
-    """What each query gathers from the values, heads side by side."""
+    """Attention output of each query, heads concatenated."""
     return rearrange(F.scaled_dot_product_attention(query, key, value, attn_mask=mask), "b h m e -> b m (h e)")
 
 
 class _QKNorm(nn.Module):
-    """Norms over each head's queries and keys; the identity where the config has none."""
+    """Norms over each head's queries and keys; the identity without ``qk_norm``."""
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
@@ -83,32 +85,32 @@ class _QKNorm(nn.Module):
 
 @dataclass(kw_only=True)
 class KeyValues:
-    """Keys and values of tokens, for queries that come later."""
+    """Keys and values of tokens, for later queries."""
 
     key: Float[Tensor, "b h n e"]
     value: Float[Tensor, "b h n e"]
     mask: Bool[Tensor, "b 1 1 n"] | None = None
-    """True where there is something to look at; None where that is everywhere."""
+    """True for keys that may be attended to; None for all."""
 
     def select(self, rows: Int[Tensor, " r"]) -> "KeyValues":
-        """Those of some of the samples."""
+        """Keys and values of the samples ``rows``."""
         mask = None if self.mask is None else self.mask[rows]
         return KeyValues(key=self.key[rows], value=self.value[rows], mask=mask)
 
 
 @dataclass(kw_only=True)
 class KVCache:
-    """Room for the keys and values of tokens that come one after another, filled from the front.
+    """Preallocated keys and values of a growing sequence, filled from the front.
 
-    A token is written into its place; what was there is not moved, so a token costs the same however many there are.
+    Appending moves no earlier entries, so its cost does not depend on the length.
     """
 
-    key: Float[Tensor, "b h room e"]
-    value: Float[Tensor, "b h room e"]
+    key: Float[Tensor, "b h max e"]
+    value: Float[Tensor, "b h max e"]
     length: int = 0
 
     def extend(self, key: Float[Tensor, "b h m e"], value: Float[Tensor, "b h m e"]) -> KeyValues:
-        """Take the new ones in; all so far."""
+        """Append keys and values; all so far."""
         end = self.length + key.shape[2]
         self.key[:, :, self.length : end] = key
         self.value[:, :, self.length : end] = value
@@ -116,7 +118,7 @@ class KVCache:
         return KeyValues(key=self.key[:, :, :end], value=self.value[:, :, :end])
 
     def select(self, rows: Int[Tensor, " r"]) -> "KVCache":
-        """The cache of some of the samples."""
+        """The cache of the samples ``rows``."""
         return KVCache(key=self.key[rows], value=self.value[rows], length=self.length)
 
 
@@ -133,23 +135,22 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "*slots d"],
-        mask: Bool[Tensor, "#b #h #n k"] | None = None,
+        mask: AttentionMask = None,
         past_key_values: KVCache | None = None,
-        packing: Packing | None = None,
     ) -> tuple[Float[Tensor, "*slots d"], KeyValues]:
-        """What each token gathers from the others, and the keys and values so far.
+        """The attention output of each token, and all keys and values so far.
 
         Args:
-            x: (b, n, d), or rows of ``packing``.
-            past: Keys and values of earlier tokens, which are looked at too.
+            x: (b, n, d), or the rows of a `PackedMask`.
+            past_key_values: Keys and values of earlier tokens, which are attended to as well; takes in the new ones.
         """
-        projected = unpack_rows(self.qkv(x), packing)
+        projected = to_slots(self.qkv(x), mask)
         query, key, value = rearrange(projected, "b n (three h e) -> three b h n e", three=3, h=self.heads)
         key_values = KeyValues(key=self.norms.key(key), value=value)
         if past_key_values is not None:
             key_values = past_key_values.extend(key_values.key, key_values.value)
-        attended = attend(self.norms.query(query), key_values.key, key_values.value, mask)
-        return self.out(pack_rows(attended, packing)), key_values
+        attended = attend(self.norms.query(query), key_values.key, key_values.value, plain_mask(mask))
+        return self.out(to_rows(attended, mask)), key_values
 
 
 class CrossAttention(nn.Module):
@@ -174,21 +175,20 @@ class CrossAttention(nn.Module):
         self,
         x: Float[Tensor, "*slots d"],
         key_values: Sequence[KeyValues],
-        packing: Packing | None = None,
-    ) -> Float[Tensor, "*answers d"]:
-        """What each token of ``x`` gathers from the context.
+        layout: AttentionMask = None,
+    ) -> Float[Tensor, "*outputs d"]:
+        """Attention output of each token of ``x`` over the context.
 
         Args:
-            seen: Of one or more batches one under another, each as long as it is: a short one costs no padding. They
-                may be a multiple of ``x``, which is then the same for all of them.
+            key_values: Of one or more contexts that form one batch, each with its own length. Together they may have a
+                multiple of the samples of ``x``, which is then repeated.
+            layout: The self-attention's mask, for the layout of ``x``.
         """
-        query = self.norms.query(rearrange(unpack_rows(self.query(x), packing), "b m (h e) -> b h m e", h=self.heads))
+        query = self.norms.query(rearrange(to_slots(self.query(x), layout), "b m (h e) -> b h m e", h=self.heads))
         rows = [len(part.key) for part in key_values]
         queries = tile_batch(query, sum(rows)).split(rows)
-        parts = [
-            attend(self_kv, part.key, part.value, part.mask) for self_kv, part in zip(queries, key_values, strict=True)
-        ]
-        out: Tensor = self.out(pack_rows(torch.cat(parts) if len(parts) > 1 else parts[0], packing))
+        parts = [attend(own, part.key, part.value, part.mask) for own, part in zip(queries, key_values, strict=True)]
+        out: Tensor = self.out(to_rows(torch.cat(parts) if len(parts) > 1 else parts[0], layout))
         return out
 
 
@@ -197,20 +197,20 @@ class MLP(nn.Module):
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
+        self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
-        outputs = 2 * hidden if config.gated else hidden
-        self.up = OneDNNLinear(config.width, outputs, bias=config.biases.mlp, gated=config.gated)
+        self.up = OneDNNLinear(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
         self.down = OneDNNLinear(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-        """The MLP's answer at each position."""
+        """The MLP's output at each position."""
         hidden: Tensor = self.up(x)
-        out: Tensor = self.down(hidden if self.up.gated else F.gelu(hidden))
+        out: Tensor = self.down(gated_silu(hidden) if self.gated else F.gelu(hidden))
         return out
 
 
 class Block(nn.Module):
-    """An encoder block: self-attention, then MLP, each on a normed copy and added back."""
+    """An encoder block: self-attention, then MLP, each pre-norm with a residual connection."""
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
@@ -222,18 +222,17 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "*slots d"],
-        mask: Bool[Tensor, "#b #h #n n"] | None = None,
-        packing: Packing | None = None,
+        mask: AttentionMask = None,
     ) -> Float[Tensor, "*slots d"]:
-        """The tokens after the block: (b, n, d), or rows of ``packing``."""
-        attended, _ = self.attention(self.attention_norm(x), mask, packing=packing)
+        """The tokens after the block: (b, n, d), or the rows of a `PackedMask`."""
+        attended, _ = self.attention(self.attention_norm(x), mask)
         x = x + attended
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
 
 
 def tile_batch(x: Tensor, rows: int) -> Tensor:
-    """``x`` under itself until there are that many rows."""
+    """``x`` repeated along the batch axis until it has ``rows`` samples."""
     return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.dim() - 1))
 
 
@@ -261,22 +260,21 @@ class DecoderBlock(nn.Module):
         x: Float[Tensor, "*slots d"],
         context: Sequence[KeyValues] | Float[Tensor, "b n d"],
         *,
-        mask: Bool[Tensor, "#b #h #m k"] | None = None,
+        mask: AttentionMask = None,
         context_mask: Bool[Tensor, "b 1 1 n"] | None = None,
         past_key_values: KVCache | None = None,
-        packing: Packing | None = None,
-    ) -> tuple[Float[Tensor, "*answers d"], KeyValues]:
+    ) -> tuple[Float[Tensor, "*outputs d"], KeyValues]:
         """The tokens after the block, and the self-attention's keys and values so far.
 
         Args:
-            x: (b, m, d), or rows of ``packing``.
-            context: What is cross-attended to, or keys and values from `look_at`, which any number of calls share, of
-                one or more batches one under another. Of those there may be a multiple of ``x``, as of the answer.
-            context_mask: True where there is something to look at in a context that is given itself.
+            x: (b, m, d), or the rows of a `PackedMask`.
+            context: The context, or its keys and values from `cross_attention_kv`, which any number of calls can share.
+                Those may belong to several contexts and have a multiple of the samples of ``x``, as has the output.
+            context_mask: Keys of a context given as a tensor that may be attended to.
         """
         key_values = [self.cross_attention_kv(context, context_mask)] if isinstance(context, Tensor) else context
-        attended, self_kv = self.attention(self.attention_norm(x), mask, past_key_values, packing)
+        attended, self_kv = self.attention(self.attention_norm(x), mask, past_key_values)
         x = x + attended
-        cross_attended = self.cross(self.query_norm(x), key_values, packing)
+        cross_attended = self.cross(self.query_norm(x), key_values, mask)
         x = tile_batch(x, len(cross_attended)) + cross_attended
         return x + self.mlp(self.mlp_norm(x)), self_kv

@@ -5,6 +5,7 @@ Patches are cut and vectors copied only where they were chosen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -15,13 +16,11 @@ from torch import Tensor
 from modalities.vocabulary import NUM_SENTINELS, SENTINEL_0_ID
 from networks.batch import IGNORE, PackedInputs, Samples, TokenBatch
 from networks.masking.picks import Selection
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 ZERO_ROW, IGNORE_ROW, SENTINELS_START = 0, 1, 2
 """Where the pool of ids holds 0, `IGNORE`, and ``[S_0]``."""
 TOKENS_START = SENTINELS_START + NUM_SENTINELS
-GATHER_CHUNK_SIZE = 1 << 17
-"""Numbers that are gathered and scaled at once on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ def assemble(
     encoder_slots = assign_slots(encoder, b, len(streams), widths[0] if widths else None)
     decoder_slots = assign_slots(decoder, b, len(streams), widths[1] if widths else None)
     table = build_id_table(samples, streams, device)
-    is_grid = np.array([stream.kind is StreamKind.grid for stream in streams])
+    is_grid = np.array([isinstance(stream, GridStream) for stream in streams])
     assert decoder.decoder_input_index is not None
     input_rows = np.where(
         is_grid[decoder_slots.stream], ZERO_ROW, table_index(table, decoder_slots, decoder.decoder_input_index)
@@ -110,7 +109,7 @@ def build_id_table(samples: Samples, streams: Sequence[Stream], device: torch.de
     """All ids of the samples."""
     first, width, total = [], [], TOKENS_START
     for stream in streams:
-        has_ids = stream.has_ids and stream.name in samples
+        has_ids = isinstance(stream, TokenStream) and stream.name in samples
         first.append(total if has_ids else ZERO_ROW)
         width.append(samples[stream.name].values.shape[1] if has_ids else 0)
         total += samples[stream.name].values.numel() if has_ids else 0
@@ -142,20 +141,33 @@ def gather_inputs(
     """The chosen patches and vectors of every stream that has them."""
     rows: dict[str, PackedInputs] = {}
     for stream_index, stream in enumerate(streams):
-        if stream.has_ids or stream.name not in samples:
+        if stream.name not in samples:
             continue
         values = samples[stream.name].values
         own = np.flatnonzero(slots.stream == stream_index)
         sample, position = slots.sample[own], column[own]
-        inputs = (
-            extract_patches(values, sample, position, stream.patch)
-            if stream.patch
-            else gather_vectors(values, sample, position)
-        )
-        if stream.mean:
-            inputs = standardize_patches(inputs, stream.mean, stream.std)
+        match stream:
+            case GridStream() | SequenceStream():
+                continue
+            case PixelStream():
+                inputs = pixel_inputs(values, sample, position, stream)
+            case EmbeddingStream():
+                inputs = gather_vectors(values, sample, position)
+            case _:
+                assert_never(stream)
         rows[stream.name] = PackedInputs(values=inputs, slots=torch.from_numpy(slots.slot[own]).to(values.device))
     return rows
+
+
+def pixel_inputs(
+    images: Integer[Tensor, "b height width c"],
+    sample: Int[ndarray, " r"],
+    position: Int[ndarray, " r"],
+    stream: PixelStream,
+) -> Float[Tensor, "r pixels"]:
+    """Patches as the stream's model takes them: levels -1 to 1, or standardized by channel."""
+    patches = extract_patches(images, sample, position, stream.patch)
+    return standardize_patches(patches, stream.mean, stream.std) if stream.mean else patches
 
 
 def extract_patches(
@@ -200,14 +212,5 @@ def _gather_rows(
 ) -> Float[Tensor, "r kc"]:
     """The ``k`` rows of each, side by side, in fp32, times ``scale`` plus ``shift``."""
     chosen = torch.from_numpy(index.ravel()).to(table.device)
-    num, width = len(index), index.shape[1] * table.shape[1]
-    if table.device.type == "cpu":
-        # Numpy asks for huge pages, which halves the time of tens of megabytes; parts of this size stay in cache.
-        out, part = torch.from_numpy(np.empty((num, width), dtype=np.float32)), max(1, GATHER_CHUNK_SIZE // width)
-    else:
-        out, part = torch.empty((num, width), device=table.device), max(1, num)
-    for rows, places in zip(out.split(part), chosen.split(part * index.shape[1]), strict=True):
-        rows.copy_(table.index_select(0, places).view(rows.shape))
-        if scale != 1.0 or shift:
-            rows.mul_(scale).add_(shift)
-    return out
+    rows = table.index_select(0, chosen).view(len(index), index.shape[1] * table.shape[1]).float()
+    return rows.mul_(scale).add_(shift) if scale != 1.0 or shift else rows

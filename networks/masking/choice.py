@@ -1,7 +1,8 @@
 """From token budgets to chosen places: grids by random places, sequences by random spans, many streams at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,7 +19,7 @@ from networks.masking.spans import (
     visible_selection,
     visible_tokens,
 )
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +73,13 @@ def select_tokens(
         shuffle: True where chunks that may come in any order are put in a random one.
     """
     encoder, decoder = [], []
-    for num_positions, stream_indices in _group_streams(
-        streams, (StreamKind.grid, StreamKind.pixels), lambda item: item.num_tokens
-    ).items():
+    grids, sequences = _group_streams(streams)
+    for num_positions, stream_indices in grids.items():
         rows = plan.active_rows(stream_indices)
         num_visible, num_targets = choose_positions(rows.num_visible, rows.num_targets, num_positions, rng)
         encoder.append(grid_selection(rows.row, num_visible, is_target=False))
         decoder.append(grid_selection(rows.row, num_targets, is_target=True))
-    for chunk, stream_indices in _group_streams(
-        streams, (StreamKind.sequence, StreamKind.embedding), lambda item: item.chunk
-    ).items():
+    for chunk, stream_indices in sequences.items():
         visible, hidden = _select_spans(plan.active_rows(stream_indices), chunk, rng, shuffle=shuffle)
         encoder.append(visible)
         decoder.append(hidden)
@@ -109,12 +107,18 @@ def _select_spans(
     )
 
 
-def _group_streams(
-    streams: Sequence[Stream], kinds: tuple[StreamKind, ...], key: Callable[[Stream], int]
-) -> dict[int, list[int]]:
-    """The numbers of the streams of some kinds, by what they have in common."""
-    groups: dict[int, list[int]] = {}
-    for stream_index, stream in enumerate(streams):
-        if stream.kind in kinds:
-            groups.setdefault(key(stream), []).append(stream_index)
-    return groups
+def _group_streams(streams: Sequence[Stream]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Indices of grids by their number of places, and of sequences by their chunk."""
+    grids: dict[int, list[int]] = {}
+    sequences: dict[int, list[int]] = {}
+    for index, stream in enumerate(streams):
+        match stream:
+            case GridStream() | PixelStream():
+                grids.setdefault(stream.num_tokens, []).append(index)
+            case SequenceStream():
+                sequences.setdefault(stream.chunk, []).append(index)
+            case EmbeddingStream():
+                sequences.setdefault(1, []).append(index)
+            case _:
+                assert_never(stream)
+    return grids, sequences

@@ -20,7 +20,7 @@ from networks.masking.budgets import BudgetLimits, sample_budgets
 from networks.masking.choice import MaskPlan, select_tokens
 from networks.masking.mixtures import KEEP_MODES, MaskingConfig, MaskingPreset, Mixture, mixture_table
 from networks.masking.spans import merge_spans, split_spans
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, SequenceStream, Stream
 
 __all__ = [
     "Masker",
@@ -71,7 +71,7 @@ class Masker:
 
     def _budget_limits(self, lengths: Int[ndarray, "b s"]) -> BudgetLimits:
         """The most tokens of each stream: what a sample has where tokens are dealt again, else what there can be."""
-        exclusive = np.array([stream.kind is StreamKind.grid for stream in self.streams])
+        exclusive = np.array([isinstance(stream, GridStream) for stream in self.streams])
         if self.config.redistribute:
             # A sequence that is hidden whole is asked for with a sentinel before and one behind it.
             return BudgetLimits(
@@ -181,4 +181,4 @@ def _role_masks(
         np.array([name in inputs for name in known]),
         np.array([name in targets for name in known]),
     )
-    return input_mask, target_mask, np.array([stream.kind is StreamKind.sequence for stream in streams])
+    return input_mask, target_mask, np.array([isinstance(stream, SequenceStream) for stream in streams])

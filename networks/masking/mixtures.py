@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import assert_never
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from modalities.errors import ConfigError
 from modalities.layouts import KeepScheme
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream
 
 KEEP_MODES = (KeepScheme.random, KeepScheme.all, KeepScheme.binary)
 """Order in which `Tables.keep` counts the kinds of keeping."""
@@ -188,5 +189,12 @@ def mixture_table(streams: Sequence[Stream], mixtures: Sequence[Mixture]) -> Mix
 
 
 def _keep(mixture: Mixture, stream: Stream) -> KeepScheme:
-    counted = stream.kind in (StreamKind.sequence, StreamKind.embedding)
-    return mixture.keep_overrides.get(stream.name, stream.keep) if counted else KeepScheme.random
+    match stream:
+        case SequenceStream():
+            return mixture.keep_overrides.get(stream.name, stream.keep)
+        case EmbeddingStream():
+            return mixture.keep_overrides.get(stream.name, KeepScheme.random)
+        case GridStream() | PixelStream():
+            return KeepScheme.random
+        case _:
+            assert_never(stream)

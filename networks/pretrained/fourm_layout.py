@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isqrt
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from modalities.errors import CheckpointError
 from networks.fourm.config import FourMConfig, Sharing, Size
 from networks.layers.blocks import BiasConfig
 from networks.layers.positions import sincos_1d, sincos_2d
-from networks.pretrained.names import parse_published_name, stream_names_of
+from networks.pretrained.names import PublishedModality, parse_published_name, stream_names_of
 from networks.pretrained.source import TensorSource, get_setting, shape_of
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 ENCODER, DECODER = "encoder_embeddings", "decoder_embeddings"
 
@@ -48,10 +48,14 @@ def read_layout(config: Mapping[str, Any], tensors: TensorSource) -> tuple[tuple
 
 
 def fixed_positions(stream: Stream, width: int, num: int) -> Tensor | None:
-    """The published table of fixed positions, ``num`` rows; None for places without an order."""
-    if stream.grid:
-        return sincos_2d(stream.grid, width)
-    return sincos_1d(num, width) if stream.kind in (StreamKind.sequence, StreamKind.embedding) else None
+    """The published table of fixed positions, ``num`` rows; None for product codes, which have no order."""
+    match stream:
+        case GridStream() | PixelStream():
+            return None if stream.grid is None else sincos_2d(stream.grid, width)
+        case SequenceStream() | EmbeddingStream():
+            return sincos_1d(num, width)
+        case _:
+            assert_never(stream)
 
 
 def _check_supported(config: Mapping[str, Any]) -> None:
@@ -70,48 +74,59 @@ def _check_supported(config: Mapping[str, Any]) -> None:
 
 def _stream(name: str, ours: str, tensors: TensorSource, *, is_input: bool, is_predicted: bool) -> Stream:
     item, _ = parse_published_name(name)
-    if is_predicted and item.kind in (StreamKind.pixels, StreamKind.embedding):
+    if is_predicted and item.kind in (PixelStream, EmbeddingStream):
         raise CheckpointError(f"The checkpoint predicts {name!r}, which has no tokens to predict.")
     prefix = f"{ENCODER if is_input else DECODER}.{name}"
     positions = shape_of(tensors, f"{prefix}.pos_emb")[1]
-    channels = vocab_size = grid = patch = 0
-    num = item.max_tokens
-    if item.kind is StreamKind.grid:
-        num = positions
-        grid = 0 if "_global" in item.name else _grid_side(name, positions)
-    if item.kind is StreamKind.pixels:
-        num, grid = positions, _grid_side(name, positions)
+    stream: Stream
+    if item.kind is PixelStream:
         channels = shape_of(tensors, f"{prefix}.proj.weight")[1]
-        patch = _grid_side(name, channels // 3)
-    if item.kind is StreamKind.embedding:
+        stream = PixelStream(
+            name=ours,
+            num_tokens=positions,
+            channels=channels,
+            grid=_grid_side(name, positions),
+            patch=_grid_side(name, channels // 3),
+            mean=IMAGE_MEAN,
+            std=IMAGE_STD,
+        )
+    elif item.kind is EmbeddingStream:
         channels = shape_of(tensors, f"{prefix}.emb_proj.weight")[1]
-    if item.kind in (StreamKind.grid, StreamKind.sequence):
-        head = f"{prefix}.token_emb.weight"
-        vocab_size = shape_of(tensors, head if head in tensors else f"{prefix}.to_logits.weight")[0]
-    stream = Stream(
+        stream = EmbeddingStream(name=ours, num_tokens=item.max_tokens, channels=channels, num_positions=positions)
+    else:
+        table = f"{prefix}.token_emb.weight"
+        vocab_size = shape_of(tensors, table if table in tensors else f"{prefix}.to_logits.weight")[0]
+        stream = _token_stream(item, name, ours, positions, vocab_size, is_predicted=is_predicted)
+    return _detect_learned_positions(replace(stream, is_input=is_input, published_name=name), tensors)
+
+
+def _token_stream(
+    item: PublishedModality, name: str, ours: str, positions: int, vocab_size: int, *, is_predicted: bool
+) -> TokenStream:
+    if item.kind is GridStream:
+        return GridStream(
+            name=ours,
+            num_tokens=positions,
+            vocabulary=ours,
+            vocab_size=vocab_size,
+            grid=None if "_global" in item.name else _grid_side(name, positions),
+            is_predicted=is_predicted,
+        )
+    return SequenceStream(
         name=ours,
-        kind=item.kind,
-        num_tokens=num,
-        vocabulary=ours if vocab_size else "",
+        num_tokens=item.max_tokens,
+        vocabulary=ours,
         vocab_size=vocab_size,
-        channels=channels,
-        grid=grid,
-        patch=patch,
         chunk=item.chunk,
         keep=item.keep,
-        num_positions=positions if item.max_tokens else 0,
-        is_input=is_input,
+        num_positions=positions,
         is_predicted=is_predicted,
-        mean=IMAGE_MEAN if item.kind is StreamKind.pixels else (),
-        std=IMAGE_STD if item.kind is StreamKind.pixels else (),
-        published_name=name,
     )
-    return _detect_learned_positions(stream, tensors)
 
 
 def _detect_learned_positions(stream: Stream, tensors: TensorSource) -> Stream:
-    """The stream, told whether its positions are learnt: tables that are not sines and cosines are."""
-    roles = [role for role, here in ((ENCODER, stream.is_input), (DECODER, stream.is_predicted)) if here]
+    """The stream with `learned_positions` set if a table of the checkpoint is not sines and cosines."""
+    roles = [role for role, here in ((ENCODER, stream.is_input), (DECODER, stream.is_target)) if here]
     for role in roles:
         name = f"{role}.{stream.published_name}.pos_emb"
         shape_of(tensors, name)
@@ -126,7 +141,7 @@ def _model(config: Mapping[str, Any], streams: tuple[Stream, ...], tensors: Tens
     norms = get_setting(config, "norm_bias", bool, default=True)
     attention = "encoder.0.attn" if "encoder.0.attn.qkv.weight" in tensors else "decoder.0.self_attn"
     block = attention.rpartition(".")[0]
-    embedding = next((stream for stream in streams if stream.kind is StreamKind.embedding), None)
+    embedding = next((stream for stream in streams if isinstance(stream, EmbeddingStream)), None)
     return FourMConfig(
         size=Size.B,
         width=get_setting(config, "dim", int, default=768),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from networks.layers.positions import sincos_1d
 from networks.pretrained.fourm_layout import DECODER, ENCODER, SINCOS_TOLERANCE
 from networks.pretrained.names import published_stream_name
 from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names, copy_into_view
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream, token_stream
 
 NUM_SEQUENCE_POSITIONS = 512
 """Rows of the published position tables of sequences."""
@@ -117,8 +118,8 @@ def export_config(model: FourM) -> dict[str, object]:
     return {
         "domains_in": [published_stream_name(stream) for stream in model.streams if stream.is_input],
         "domains_out": [published_stream_name(stream) for stream in model.streams if stream.is_target],
-        "image_size": max((stream.grid * (stream.patch or 16) for stream in model.streams), default=0) or 224,
-        "patch_size": next((stream.patch for stream in model.streams if stream.patch), 16),
+        "image_size": max((image_size(stream) for stream in model.streams), default=0) or 224,
+        "patch_size": next((stream.patch for stream in model.streams if isinstance(stream, PixelStream)), 16),
         "dim": width,
         "encoder_depth": encoder,
         "decoder_depth": decoder,
@@ -134,6 +135,19 @@ def export_config(model: FourM) -> dict[str, object]:
         "proj_bias": biases.outputs,
         "mlp_bias": biases.mlp,
     }
+
+
+def image_size(stream: Stream) -> int:
+    """Side of the image in pixels, at 16 to a token where the stream has no patches; 0 for streams without a grid."""
+    match stream:
+        case PixelStream():
+            return stream.grid * stream.patch
+        case GridStream():
+            return (stream.grid or 0) * 16
+        case SequenceStream() | EmbeddingStream():
+            return 0
+        case _:
+            assert_never(stream)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +171,7 @@ class _NameMapping:
             if stream.is_input:
                 found |= self._encoder_embedding(number, stream)
             if stream.is_target:
-                found |= self._decoder_embedding(number, stream)
+                found |= self._decoder_embedding(number, token_stream(stream))
         return found
 
     def _view(self, name: str, ours: str, lead: int = 0) -> dict[str, Tensor]:
@@ -185,15 +199,17 @@ class _NameMapping:
         prefix = f"{ENCODER}.{published_stream_name(stream)}."
         found = self._position_views(prefix, number, "position_embedding")
         stem = f"input_projections.{stream.name}.linear"
-        match stream.kind:
-            case StreamKind.pixels:
+        match stream:
+            case PixelStream():
                 return found | self._view(f"{prefix}proj.weight", f"{stem}.weight")
-            case StreamKind.embedding:
+            case EmbeddingStream():
                 return found | self._weight_and_bias_views(prefix, "", {"emb_proj": stem})
-            case _:
+            case GridStream() | SequenceStream():
                 return found | self._vocabulary_view(f"{prefix}token_emb.weight", stream, "tokens.table")
+            case _:
+                assert_never(stream)
 
-    def _decoder_embedding(self, number: int, stream: Stream) -> dict[str, Tensor]:
+    def _decoder_embedding(self, number: int, stream: TokenStream) -> dict[str, Tensor]:
         prefix = f"{DECODER}.{published_stream_name(stream)}."
         return {
             **self._position_views(prefix, number, "decoder_position_embedding"),
@@ -201,7 +217,7 @@ class _NameMapping:
             **self._vocabulary_view(f"{prefix}to_logits.weight", stream, "heads.table"),
         }
 
-    def _vocabulary_view(self, name: str, stream: Stream, table: str) -> dict[str, Tensor]:
+    def _vocabulary_view(self, name: str, stream: TokenStream, table: str) -> dict[str, Tensor]:
         if table not in self.tensors:
             return {}
         first, size = vocabulary_ranges(self.streams)[0][stream.vocabulary]
@@ -234,7 +250,7 @@ def _constants(model: FourM, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for number, stream in enumerate(model.streams):
         name, start = published_stream_name(stream), int(model.position_embedding.first[number])
         table = model.position_embedding.fixed[start : start + position_table_size(stream)]
-        if stream.kind in (StreamKind.sequence, StreamKind.embedding) and not stream.num_positions:
+        if isinstance(stream, SequenceStream | EmbeddingStream) and not stream.num_positions:
             table = sincos_1d(max(NUM_SEQUENCE_POSITIONS, len(table)), table.shape[1]) * model.config.position_scale
         for role, here in ((ENCODER, stream.is_input), (DECODER, stream.is_target)):
             if here and f"{role}.{name}.pos_emb" not in views:

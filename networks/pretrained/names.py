@@ -1,10 +1,11 @@
 """The one table between the published modality names and ours."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from modalities.errors import CheckpointError
 from modalities.layouts import KeepScheme
-from networks.streams import PIXELS_SUFFIX, Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, pixel_stream_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class PublishedModality:
     """What the part of the published name before ``@`` is."""
     modality: str
     """Ours."""
-    kind: StreamKind
+    kind: type[Stream]
     max_tokens: int = 0
     """Longest sequence."""
     patch: int = 16
@@ -26,30 +27,30 @@ class PublishedModality:
     @property
     def stream(self) -> str:
         """The name of our stream."""
-        return self.modality + PIXELS_SUFFIX if self.kind is StreamKind.pixels else self.modality
+        return pixel_stream_name(self.modality) if self.kind is PixelStream else self.modality
 
     def name_at(self, resolution: int) -> str:
         """The published name at a resolution in pixels; vectors and sequences have none."""
-        is_sized = self.kind is StreamKind.pixels or (self.kind is StreamKind.grid and "_global" not in self.name)
+        is_sized = self.kind is PixelStream or (self.kind is GridStream and "_global" not in self.name)
         return f"{self.name}@{resolution}" if is_sized else self.name
 
 
 def _grid(name: str, modality: str, patch: int = 16) -> PublishedModality:
-    return PublishedModality(name=name, modality=modality, kind=StreamKind.grid, patch=patch)
+    return PublishedModality(name=name, modality=modality, kind=GridStream, patch=patch)
 
 
 def _text(
     name: str, modality: str, max_tokens: int, chunk: int = 1, keep: KeepScheme = KeepScheme.random
 ) -> PublishedModality:
     return PublishedModality(
-        name=name, modality=modality, kind=StreamKind.sequence, max_tokens=max_tokens, chunk=chunk, keep=keep
+        name=name, modality=modality, kind=SequenceStream, max_tokens=max_tokens, chunk=chunk, keep=keep
     )
 
 
 PUBLISHED_MODALITIES = {
     item.name: item
     for item in (
-        PublishedModality(name="rgb", modality="rgb", kind=StreamKind.pixels),
+        PublishedModality(name="rgb", modality="rgb", kind=PixelStream),
         _grid("tok_rgb", "rgb"),
         _grid("tok_depth", "depth"),
         _grid("tok_normal", "normals"),
@@ -67,7 +68,7 @@ PUBLISHED_MODALITIES = {
         _text("human_poses", "human_poses", 275),
         _text("color_palette", "color_palette", 23, keep=KeepScheme.binary),
         _text("sam_instance", "sam_instances", 290),
-        PublishedModality(name="t5_caption", modality="t5_caption", kind=StreamKind.embedding, max_tokens=77),
+        PublishedModality(name="t5_caption", modality="t5_caption", kind=EmbeddingStream, max_tokens=77),
     )
 }
 """Every modality of the published 4M-7 and 4M-21 models, in either direction."""
@@ -108,11 +109,24 @@ def published_stream_name(stream: Stream) -> str:
     if stream.published_name:
         return stream.published_name
     for item in PUBLISHED_MODALITIES.values():
-        if item.stream == stream.name and item.kind is stream.kind:
-            return item.name_at(stream.grid * (stream.patch or item.patch))
+        if item.stream == stream.name and item.kind is type(stream):
+            return item.name_at(_resolution(stream, item))
     return stream.name
 
 
+def _resolution(stream: Stream, item: PublishedModality) -> int:
+    """Side in pixels of the image that a stream covers; 0 for streams without a grid."""
+    match stream:
+        case PixelStream():
+            return stream.grid * stream.patch
+        case GridStream():
+            return (stream.grid or 0) * item.patch
+        case SequenceStream() | EmbeddingStream():
+            return 0
+        case _:
+            assert_never(stream)
+
+
 def _sized(item: PublishedModality, resolution: int) -> str:
-    suffix = PIXELS_SUFFIX if item.kind is StreamKind.pixels else ""
-    return f"{item.modality}_{resolution}{suffix}"
+    name = f"{item.modality}_{resolution}"
+    return pixel_stream_name(name) if item.kind is PixelStream else name

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
-from networks.kernels.cpu import module_device
+from networks.device import module_device
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
 

@@ -12,15 +12,15 @@ from networks.fourm.embedding import InputProjection
 from networks.fourm.model import FourM
 from networks.masking.masker import Masker
 from networks.masking.mixtures import MaskingConfig, Mixture
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 
 STREAMS = (
-    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab_size=60, grid=3),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab_size=70),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="caption", vocab_size=600),
-    Stream(name="bounding_boxes", kind=StreamKind.sequence, num_tokens=9, vocabulary="boxes", vocab_size=600),
-    Stream(name="t5_caption", kind=StreamKind.embedding, num_tokens=5, channels=3),
+    PixelStream(name="rgb_pixels", num_tokens=9, channels=12, grid=3, patch=2),
+    GridStream(name="depth", num_tokens=9, vocabulary="depth", vocab_size=60, grid=3),
+    GridStream(name="code", num_tokens=4, vocabulary="code", vocab_size=70),
+    SequenceStream(name="caption", num_tokens=14, vocabulary="caption", vocab_size=600),
+    SequenceStream(name="bounding_boxes", num_tokens=9, vocabulary="boxes", vocab_size=600),
+    EmbeddingStream(name="t5_caption", num_tokens=5, channels=3),
 )
 
 
@@ -29,7 +29,7 @@ def copy_weights(plain: PlainFourM, ours: FourM) -> None:
     with torch.no_grad():
         for number, stream in enumerate(STREAMS):
             plain.stream[stream.name].copy_(ours.position_embedding.stream[number])
-            if stream.is_target:
+            if isinstance(stream, TokenStream):
                 cast(nn.Embedding, plain.tables[stream.name]).weight.copy_(
                     ours.tokens.vocabulary_rows(stream.vocabulary)
                 )

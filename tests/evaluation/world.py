@@ -21,7 +21,7 @@ from networks.batch import PaddedTokens, Samples
 from networks.fourm.config import FourMConfig, Init, Size
 from networks.fourm.model import FourM
 from networks.masking.masker import select
-from networks.streams import Stream, streams_of
+from networks.streams import PixelStream, Stream, streams_of, token_stream
 from networks.tokenizers.codec import Codec
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
@@ -162,15 +162,15 @@ class LevelTokenizer(Tokenizer):
 class InMemoryTokenStore:
     """Token samples in memory."""
 
-    def __init__(self, columns: dict[str, list[Tensor]], kinds: dict[str, str]) -> None:
-        self.stored, self.kinds = columns, kinds
+    def __init__(self, columns: dict[str, list[Tensor]], images: set[str]) -> None:
+        self.stored, self.images = columns, images
 
     def read(self, indices: Any, streams: Sequence[str]) -> Samples:
         """The samples, padded to the longest."""
         found: dict[str, PaddedTokens] = {}
         for name in streams:
             rows = [self.stored[name][int(index)] for index in indices]
-            if self.kinds[name] == "pixels":
+            if name in self.images:
                 found[name] = PaddedTokens(values=torch.stack(rows), lengths=torch.full((len(rows),), 4))
             else:
                 lengths = torch.tensor([len(row) for row in rows])
@@ -233,7 +233,7 @@ def make_streams(codec: Codec) -> tuple[Stream, ...]:
         *text.encode(" ".join(WORDS)),
     )
     return tuple(
-        replace(stream, predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
+        replace(token_stream(stream), predictable=tuple(sorted(set(ids)))) if stream.name == "caption" else stream
         for stream in streams_of(codec.modalities, text.vocab_size)
     )
 
@@ -268,8 +268,8 @@ def make_split(codecs: Codec, count: int, seed: int, noise: float = 0.0) -> Eval
         "t5_caption": vectors,
     }
     streams = make_streams(codecs)
-    kinds = {stream.name: stream.kind.value for stream in streams}
-    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, kinds), streams=streams, num_samples=count)
+    images = {stream.name for stream in streams if isinstance(stream, PixelStream)}
+    return EvalSplit(values=values, tokens=InMemoryTokenStore(tokens, images), streams=streams, num_samples=count)
 
 
 def find_stream(streams: Sequence[Stream], name: str) -> Stream:

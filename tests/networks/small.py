@@ -5,17 +5,17 @@ import torch
 from networks.batch import IGNORE, PackedInputs, TokenBatch
 from networks.fourm.config import FourMConfig, Init, Sharing, Size
 from networks.fourm.model import FourM
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream
 
 STREAMS = (
-    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=7, grid=2),
-    Stream(name="canny", kind=StreamKind.grid, num_tokens=4, vocabulary="edges", vocab_size=5, grid=2),
-    Stream(name="sam", kind=StreamKind.grid, num_tokens=4, vocabulary="edges", vocab_size=5, grid=2),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=3, vocabulary="code", vocab_size=6),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=20),
-    Stream(name="boxes", kind=StreamKind.sequence, num_tokens=5, vocabulary="text", vocab_size=20),
-    Stream(name="t5", kind=StreamKind.embedding, num_tokens=3, channels=9),
+    PixelStream(name="rgb_pixels", num_tokens=4, channels=12, grid=2, patch=2),
+    GridStream(name="depth", num_tokens=4, vocabulary="depth", vocab_size=7, grid=2),
+    GridStream(name="canny", num_tokens=4, vocabulary="edges", vocab_size=5, grid=2),
+    GridStream(name="sam", num_tokens=4, vocabulary="edges", vocab_size=5, grid=2),
+    GridStream(name="code", num_tokens=3, vocabulary="code", vocab_size=6),
+    SequenceStream(name="caption", num_tokens=6, vocabulary="text", vocab_size=20),
+    SequenceStream(name="boxes", num_tokens=5, vocabulary="text", vocab_size=20),
+    EmbeddingStream(name="t5", num_tokens=3, channels=9),
 )
 INDEX = {stream.name: number for number, stream in enumerate(STREAMS)}
 

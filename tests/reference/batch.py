@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from networks.batch import IGNORE, PackedInputs, TokenBatch
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, Stream, TokenStream
 
 
 @dataclass
@@ -53,16 +53,16 @@ def published_batch(io: Mapping[str, Tensor], streams: tuple[Stream, ...]) -> To
             values = io[f"{prefix}tensor"][sample]
             visible = (~io[f"{prefix}input_mask"][sample].bool()).nonzero().flatten()
             target_positions = (~io[f"{prefix}target_mask"][sample].bool()).nonzero().flatten()
-            is_grid = stream.kind in (StreamKind.grid, StreamKind.pixels)
+            is_grid = isinstance(stream, GridStream | PixelStream)
             positions = visible.tolist() if is_grid else list(range(len(visible)))
-            if stream.has_ids:
+            if isinstance(stream, TokenStream):
                 encoder_side.add(number, positions, values.flatten()[visible].tolist())
             elif len(visible):
                 start = len(encoder_side.ids[-1])
                 encoder_side.add(number, positions, [0] * len(visible))
                 packed.setdefault(stream.name, []).append(sample_rows(stream, values)[visible])
                 owners.setdefault(stream.name, []).extend((sample, start + place) for place in range(len(visible)))
-            if stream.is_target and stream.kind is StreamKind.grid:
+            if stream.is_target and isinstance(stream, GridStream):
                 decoder_side.add(
                     number,
                     target_positions.tolist(),
@@ -93,9 +93,9 @@ def published_batch(io: Mapping[str, Tensor], streams: tuple[Stream, ...]) -> To
     )
 
 
-def sample_rows(stream: Stream, values: Tensor) -> Tensor:
+def sample_rows(stream: PixelStream | EmbeddingStream, values: Tensor) -> Tensor:
     """Every patch or vector of one sample, in the order of places."""
-    if stream.kind is StreamKind.embedding:
+    if isinstance(stream, EmbeddingStream):
         return values
     channels, side, patch = values.shape[0], values.shape[1], stream.patch
     grid = side // patch

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from networks.batch import TokenBatch
+from networks.fourm.config import LossReduction
 from networks.fourm.model import FourM
 from networks.pretrained.fourm_weights import published_views
 from tests.reference.batch import published_batch
@@ -84,8 +85,11 @@ def _logits(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tensor]
 def _losses(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tensor]) -> Iterator[Check]:
     kept = model.config
     with torch.no_grad():
-        for name, by_token in (("loss_mod", False), ("loss_token", True)):
-            model.config = replace(kept, published_loss=True, token_loss=by_token)
+        for name, reduction in (
+            ("loss_mod", LossReduction.published_modality),
+            ("loss_token", LossReduction.published_token),
+        ):
+            model.config = replace(kept, loss_reduction=reduction)
             output = model(batch)
             if f"output/{name}" in io:
                 yield compare_tensors(case, name, output.loss, io[f"output/{name}"].squeeze(), LOSS)
@@ -101,7 +105,7 @@ def _gradients(case: str, model: FourM, batch: TokenBatch, io: Mapping[str, Tens
     expected = {name.removeprefix("grad_norm/"): value for name, value in io.items() if name.startswith("grad_norm/")}
     if not expected:
         return
-    kept, model.config = model.config, replace(model.config, published_loss=True, token_loss=False)
+    kept, model.config = model.config, replace(model.config, loss_reduction=LossReduction.published_modality)
     model.zero_grad()
     model(batch).loss.backward()
     model.config = kept

@@ -13,7 +13,7 @@ from networks.generation.config import DecodingConfig, GenerationConfig
 from networks.generation.generate import generate_iter
 from networks.generation.inputs import ConditionInput
 from networks.generation.schedules import Temperature
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, PixelStream, SequenceStream, Stream
 from tests.reference.batch import published_batch, sample_rows
 from tests.reference.check import ACTIVATION, Check, compare_tensors, compare_values
 
@@ -27,7 +27,7 @@ def is_generation_case(io: Mapping[str, Tensor]) -> bool:
 
 def check_generation(case: str, model: FourM, io: Mapping[str, Tensor]) -> Iterator[Check]:
     """Every answer in ``io``."""
-    caption = next(stream for stream in model.streams if stream.kind is StreamKind.sequence and stream.is_target)
+    caption = next(stream for stream in model.streams if isinstance(stream, SequenceStream) and stream.is_target)
     known = {
         stream.published_name: io[f"input/{stream.published_name.partition('@')[0]}_known"]
         for stream in model.streams
@@ -71,10 +71,10 @@ def _greedy(
 
 def _given(stream: Stream, values: Tensor) -> ConditionInput:
     """A whole modality as the sampler takes it."""
-    if stream.kind is StreamKind.pixels:
+    if isinstance(stream, PixelStream):
         rows = torch.stack([sample_rows(stream, image) for image in values])
     else:
-        rows = values if stream.kind is StreamKind.embedding else values.flatten(1).long()
+        rows = values if isinstance(stream, EmbeddingStream) else values.flatten(1).long()
     return ConditionInput(tokens=PaddedTokens(values=rows, lengths=torch.full((len(rows),), rows.shape[1])))
 
 
@@ -110,7 +110,7 @@ def _visible_batch(model: FourM, given: Mapping[str, Tensor], known: Mapping[str
         name = stream.published_name
         if name in given:
             value = given[name]
-            places = stream.num_tokens if stream.kind is not StreamKind.embedding else value.shape[1]
+            places = stream.num_tokens if not isinstance(stream, EmbeddingStream) else value.shape[1]
             hidden = torch.zeros(b, places, dtype=torch.bool)
             if name in known:
                 hidden[:] = True

@@ -9,8 +9,7 @@ from numpy import ndarray
 from networks.masking.budgets import BudgetLimits, sample_budgets
 from networks.masking.mixtures import Mixture, mixture_table
 from networks.masking.spans import merge_spans, split_spans
-from networks.pretrained.names import parse_published_name
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream
 from tests.reference.check import Check, compare_values
 
 NUM_SAMPLES = 20_000
@@ -74,7 +73,7 @@ def check_budgets(case: str, content: Mapping[str, Any]) -> Iterator[Check]:
 
 
 def _sample_budgets(item: Mapping[str, Any]) -> dict[str, ndarray]:
-    streams = [_stream(name, max_tokens) for name, max_tokens in item["max_tokens"].items()]
+    streams = [published_stream(name, max_tokens) for name, max_tokens in item["max_tokens"].items()]
     mixture = Mixture(
         input_alpha=_shared_alpha(item["input_alpha"]),
         input_overrides=_alpha_by_modality(item["input_alpha"]),
@@ -83,7 +82,7 @@ def _sample_budgets(item: Mapping[str, Any]) -> dict[str, ndarray]:
     )
     present = np.ones((NUM_SAMPLES, len(streams)), dtype=np.bool_)
     max_tokens = np.array([stream.num_tokens for stream in streams]) * present
-    shared = np.array([stream.kind is StreamKind.grid for stream in streams])
+    shared = np.array([isinstance(stream, GridStream) for stream in streams])
     found = sample_budgets(
         mixture_table(streams, [mixture]),
         present,
@@ -105,8 +104,14 @@ def _alpha_by_modality(alpha: Any) -> dict[str, float]:
     return {name: float(value) for name, value in alpha.items()} if isinstance(alpha, dict) else {}
 
 
-def _stream(name: str, max_tokens: int) -> Stream:
-    return Stream(name=name, kind=parse_published_name(name)[0].kind, num_tokens=max_tokens)
+def published_stream(name: str, max_tokens: int) -> Stream:
+    """A stream called as a published model calls it, with the least that masking reads."""
+    if name == "rgb@224":
+        return PixelStream(name=name, num_tokens=max_tokens, channels=3, grid=1, patch=1)
+    if name == "t5_caption":
+        return EmbeddingStream(name=name, num_tokens=max_tokens, channels=1)
+    tokens = GridStream if name.startswith("tok_") else SequenceStream
+    return tokens(name=name, num_tokens=max_tokens, vocabulary=name, vocab_size=1)
 
 
 def _standard_errors(found: ndarray, expected: Mapping[str, float], draws: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_modules.inference.inputs import PreparedInputs
 from lightning_modules.inference.request import GenerationResult
 from modalities.rendering.sheet import ContactSheet, Rendering, render_value
-from networks.streams import PIXELS_SUFFIX
+from networks.streams import pixel_stream_name
 from networks.tokenizers.codec import Codec
 
 MAX_SAMPLES = 16
@@ -66,7 +66,7 @@ def render_inputs(codec: Codec, prepared: PreparedInputs) -> dict[str, Rendering
     drawings: dict[str, Rendering] = {}
     for name, value in prepared.values.items():
         drawings[name] = drawing = render_value(codec.modalities[name], value)
-        for input_name in (name + PIXELS_SUFFIX, name):
+        for input_name in (pixel_stream_name(name), name):
             known = prepared.condition_inputs[input_name].known if input_name in prepared.condition_inputs else None
             if known is not None and isinstance(drawing, np.ndarray):
                 drawings[name] = _gray_out(drawing, known)

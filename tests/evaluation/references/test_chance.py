@@ -9,6 +9,7 @@ from evaluation.references.chance import END_SENTINEL, PRIOR_COUNTS, Unigram, ch
 from evaluation.samples import EvalSplit
 from modalities.vocabulary import EOS_ID
 from networks.fourm.heads import class_indices
+from networks.streams import token_stream
 from networks.tokenizers.codec import Codec
 from tests.evaluation import world
 
@@ -67,7 +68,7 @@ def test_a_position_never_seen_has_the_plain_unigram() -> None:
 
 
 def test_a_grid_is_counted_by_place(training: EvalSplit) -> None:
-    table = fit_unigram(world.find_stream(training.streams, "shade"), training, 200).log_probability.exp()
+    table = fit_unigram(token_stream(world.find_stream(training.streams, "shade")), training, 200).log_probability.exp()
     assert table.shape == (5, world.LEVELS)
     levels = world.random_levels(200, 0)
     shares = np.stack([np.bincount(column, minlength=world.LEVELS) for column in levels.T]) / 200
@@ -76,7 +77,7 @@ def test_a_grid_is_counted_by_place(training: EvalSplit) -> None:
 
 
 def test_a_hidden_sequence_ends_with_the_sentinel_that_closes_it(training: EvalSplit) -> None:
-    stream = world.find_stream(training.streams, "caption")
+    stream = token_stream(world.find_stream(training.streams, "caption"))
     table = fit_unigram(stream, training, 200).log_probability
     assert stream.predictable[int(table[4].argmax())] == EOS_ID
     assert stream.predictable[int(table[5].argmax())] == END_SENTINEL
@@ -84,7 +85,7 @@ def test_a_hidden_sequence_ends_with_the_sentinel_that_closes_it(training: EvalS
 
 
 def test_ids_that_the_head_does_not_choose_among_count_as_its_first(training: EvalSplit) -> None:
-    stream = replace(world.find_stream(training.streams, "caption"), predictable=(2, 5, 9))
+    stream = replace(token_stream(world.find_stream(training.streams, "caption")), predictable=(2, 5, 9))
     assert class_indices(torch.tensor([[2, 5], [9, 7], [0, 11]]), stream.predictable).tolist() == [
         [0, 1],
         [2, 0],

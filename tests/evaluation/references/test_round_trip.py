@@ -32,7 +32,7 @@ def test_a_text_that_was_cut_has_a_lower_bound(
 ) -> None:
     assert isinstance(held_out.tokens, world.InMemoryTokenStore)
     cut = {**held_out.tokens.stored, "caption": [row[:2] for row in held_out.tokens.stored["caption"]]}
-    short = replace(held_out, tokens=world.InMemoryTokenStore(cut, held_out.tokens.kinds))
+    short = replace(held_out, tokens=world.InMemoryTokenStore(cut, held_out.tokens.images))
     scores = {score.metric: score for score in measure_round_trip(codec, "caption", training, short, config)}
     assert scores["exact"].value == 0
     assert scores["word_f1"].value == pytest.approx(2 * 2 / (2 + 4))
@@ -54,7 +54,7 @@ def test_what_a_sample_lacks_is_left_out(
     assert isinstance(held_out.tokens, world.InMemoryTokenStore)
     stored = held_out.tokens.stored["caption"]
     half = {**held_out.tokens.stored, "caption": [row[: 8 * (place % 2)] for place, row in enumerate(stored)]}
-    partial = replace(held_out, tokens=world.InMemoryTokenStore(half, held_out.tokens.kinds))
+    partial = replace(held_out, tokens=world.InMemoryTokenStore(half, held_out.tokens.images))
     (exact,) = (
         score for score in measure_round_trip(codec, "caption", training, partial, config) if score.metric == "exact"
     )

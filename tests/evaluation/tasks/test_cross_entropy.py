@@ -22,6 +22,7 @@ from networks.batch import IGNORE
 from networks.fourm.heads import class_indices
 from networks.fourm.model import FourM
 from networks.masking.masker import Masker, select
+from networks.streams import token_stream
 from networks.tokenizers.codec import Codec
 from tests.evaluation import world
 
@@ -183,7 +184,7 @@ def test_an_arm_that_shares_nothing_is_asked_all_the_same(
 def test_ids_beyond_the_heads_classes_count_as_in_the_models_own_loss(
     held_out: EvalSplit, reference_levels: ReferenceLevels
 ) -> None:
-    stream = world.find_stream(held_out.streams, "caption")
+    stream = token_stream(world.find_stream(held_out.streams, "caption"))
     known = sorted(
         {int(token) for row in held_out.tokens.read(range(40), ["caption"])["caption"].values for token in row}
     )

@@ -12,7 +12,7 @@ from experiments.cli.main import main
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan
 from modalities.errors import ConfigError, UnknownNameError
 from networks.generation.config import DecodingScheme
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream
 from tests.experiments.small_folder import make_model_folder
 
 
@@ -147,9 +147,8 @@ def test_a_mistake_is_one_line(
 
 def test_a_target_of_a_higher_resolution_than_an_input_is_refined_from_it() -> None:
     low, high = (
-        Stream(
+        GridStream(
             name=name,
-            kind=StreamKind.grid,
             num_tokens=side**2,
             vocabulary=name,
             vocab_size=9,
@@ -171,10 +170,7 @@ def test_a_target_of_a_higher_resolution_than_an_input_is_refined_from_it() -> N
 
 
 def test_settings_go_for_all_targets_or_for_some() -> None:
-    streams = [
-        Stream(name=name, kind=StreamKind.grid, num_tokens=64, vocabulary=name, vocab_size=9, grid=8)
-        for name in ("rgb", "depth")
-    ]
+    streams = [GridStream(name=name, num_tokens=64, vocabulary=name, vocab_size=9, grid=8) for name in ("rgb", "depth")]
     settings = GenerationOptions(
         options={"scheme": "maskgit", "steps": "depth=4,rgb=9", "temperature": "onex:4:1:1", "guidance": "rgb=-1"},
         conditions="caption=3,depth+semseg=-1",

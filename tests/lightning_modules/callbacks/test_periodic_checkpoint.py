@@ -26,12 +26,11 @@ from lightning_modules.optim import FourMOptimConfig
 from modalities.errors import CheckpointError
 from networks.masking.masker import Masker
 from networks.masking.mixtures import MaskingConfig
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream
 from tests.networks.small import small_config
 
 STREAMS = tuple(
-    Stream(name=name, kind=StreamKind.grid, num_tokens=4, vocabulary=name, vocab_size=50, grid=2)
-    for name in ("depth", "semseg", "edges")
+    GridStream(name=name, num_tokens=4, vocabulary=name, vocab_size=50, grid=2) for name in ("depth", "semseg", "edges")
 )
 STEPS = 13
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from modalities.registry import default_registry
 from networks.batch import PackedInputs, TokenBatch
 from networks.fourm.config import Sharing
 from networks.fourm.model import FourM
-from networks.streams import StreamKind
+from networks.streams import Stream
 from networks.tokenizers.text import TextTokenizer
 from tests.experiments.small_folder import make_model_folder
 from tests.networks.small import STREAMS, small_batch, small_config
@@ -116,7 +116,7 @@ def test_what_is_beside_the_weights_comes_back(folder: Path, text: TextTokenizer
     assert found.text_tokenizer.encode("a red ball") == text.encode("a red ball")
     assert found.tokenizers == {}
     assert found.build_modalities(default_registry())["depth"] == default_registry()["depth"].scaled(SCALE)
-    assert {stream.kind for stream in found.streams} == set(StreamKind)
+    assert {type(stream) for stream in found.streams} == set(get_args(Stream))
 
 
 def test_a_model_without_text_tokenizer_says_what_it_lacks(tmp_path: Path) -> None:

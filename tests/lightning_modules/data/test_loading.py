@@ -17,11 +17,11 @@ from modalities.errors import ConfigError
 from networks.batch import TokenBatch
 from networks.masking.masker import Masker
 from networks.masking.mixtures import MaskingConfig
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, SequenceStream
 
 STREAMS = (
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=500, grid=2),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=500),
+    GridStream(name="depth", num_tokens=4, vocabulary="depth", vocab_size=500, grid=2),
+    SequenceStream(name="caption", num_tokens=6, vocabulary="text", vocab_size=500),
 )
 
 

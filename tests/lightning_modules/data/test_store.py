@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from lightning_modules.data.store import TokenStore, write_tokens
 from modalities.errors import CheckpointError, DataError
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 
-DEPTH = Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=50, grid=2)
-CAPTION = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=50)
-PIXELS_SUFFIX = Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2)
-T5 = Stream(name="t5", kind=StreamKind.embedding, num_tokens=3, channels=5)
-STREAMS = (DEPTH, CAPTION, PIXELS_SUFFIX, T5)
+DEPTH = GridStream(name="depth", num_tokens=4, vocabulary="depth", vocab_size=50, grid=2)
+CAPTION = SequenceStream(name="caption", num_tokens=6, vocabulary="text", vocab_size=50)
+PIXELS = PixelStream(name="rgb_pixels", num_tokens=4, channels=12, grid=2, patch=2)
+T5 = EmbeddingStream(name="t5", num_tokens=3, channels=5)
+STREAMS = (DEPTH, CAPTION, PIXELS, T5)
 
 Values = dict[str, list[NDArray[Any] | None]]
 
@@ -53,13 +53,13 @@ def check(store: TokenStore, content: Values, wanted: list[int]) -> None:
         column = columns[stream.name]
         expected = [content[stream.name][number] for number in wanted]
         rows = [0 if item is None else len(item) for item in expected]
-        is_image = stream.kind is StreamKind.pixels
+        is_image = isinstance(stream, PixelStream)
         assert column.lengths.tolist() == [stream.num_tokens if is_image and n else n for n in rows]
         for found, item, count in zip(column.values.numpy(), expected, rows, strict=True):
             if item is not None:
                 np.testing.assert_array_equal(found[:count], item)
             assert not found[count:].any()
-        if stream.has_ids:
+        if isinstance(stream, TokenStream):
             assert column.values.dtype == torch.int64
 
 

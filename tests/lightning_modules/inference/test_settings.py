@@ -1,13 +1,13 @@
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan, describe_plan
 from networks.generation.defaults import default_generation_config
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, SequenceStream, Stream
 
-STREAMS = [
+STREAMS: list[Stream] = [
     *(
-        Stream(name=name, kind=StreamKind.grid, num_tokens=64, vocabulary=name, vocab_size=9, grid=8)
+        GridStream(name=name, num_tokens=64, vocabulary=name, vocab_size=9, grid=8)
         for name in ("rgb", "depth", "semseg")
     ),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=12, vocabulary="text", vocab_size=30),
+    SequenceStream(name="caption", num_tokens=12, vocabulary="text", vocab_size=30),
 ]
 
 

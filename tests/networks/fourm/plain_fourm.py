@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from networks.batch import TokenBatch
 from networks.fourm.model import FourM
 from networks.layers.positions import sincos_1d, sincos_2d
-from networks.streams import StreamKind
+from networks.streams import GridStream, PixelStream, SequenceStream, token_stream
 
 Array = NDArray[np.float64]
 
@@ -41,9 +41,10 @@ def _position_embedding(model: FourM, weights: dict[str, Array], stream: int, po
     width = model.config.shape[0]
     stream_info = model.streams[stream]
     code = weights["position_embedding.stream"][stream]
-    if stream_info.kind is StreamKind.grid and stream_info.grid == 0:
+    if isinstance(stream_info, GridStream) and stream_info.grid is None:
         place: Array = weights["position_embedding.learned"][1 + position]
-    elif stream_info.grid:
+    elif isinstance(stream_info, GridStream | PixelStream):
+        assert stream_info.grid is not None
         place = sincos_2d(stream_info.grid, width).double().numpy()[position]
     else:
         place = sincos_1d(64, width).double().numpy()[position]
@@ -71,7 +72,7 @@ def plain_logits(model: FourM, batch: TokenBatch, sample: int) -> list[Array | N
             name, row = packed[sample * n + slot]
             vector = weights[f"input_projections.{name}.linear.weight"] @ row
         else:
-            token = first[model.streams[stream].vocabulary] + int(batch.ids[sample, slot])
+            token = first[token_stream(model.streams[stream]).vocabulary] + int(batch.ids[sample, slot])
             vector = weights["tokens.table"][token]
         places.append(_position_embedding(model, weights, stream, position))
         inputs.append(vector + places[-1])
@@ -97,8 +98,8 @@ def _decode(
     given = []
     for slot, stream in zip(slots, streams, strict=True):
         place = _position_embedding(model, weights, stream, int(batch.decoder_position[sample, slot]))
-        if model.streams[stream].kind is StreamKind.sequence:
-            first = model.tokens.spans[model.streams[stream].vocabulary][0]
+        if isinstance(model.streams[stream], SequenceStream):
+            first = model.tokens.spans[token_stream(model.streams[stream]).vocabulary][0]
             given.append(weights["decoder_token_embedding.table"][first + int(batch.decoder_ids[sample, slot])] + place)
         else:
             given.append(weights["mask_token"] + place)
@@ -107,7 +108,7 @@ def _decode(
         [
             [
                 streams[row] == streams[column]
-                and (model.streams[streams[row]].kind is StreamKind.grid or column <= row)
+                and (isinstance(model.streams[streams[row]], GridStream) or column <= row)
                 for column in range(len(slots))
             ]
             for row in range(len(slots))
@@ -129,6 +130,6 @@ def _decode(
     y = _norm(y, weights["decoder_norm.weight"])
     output: list[Array | None] = [None] * batch.targets.shape[1]
     for row, slot in enumerate(slots):
-        first, size = model.tokens.spans[model.streams[streams[row]].vocabulary]
+        first, size = model.tokens.spans[token_stream(model.streams[streams[row]]).vocabulary]
         output[slot] = weights["heads.table"][first : first + size] @ y[row]
     return output

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 
 from modalities.errors import ConfigError
 from networks.batch import IGNORE, TokenBatch
-from networks.fourm.config import FourMConfig, Init, Sharing, Size
+from networks.fourm.config import FourMConfig, Init, LossReduction, Sharing, Size
 from networks.fourm.heads import predictable_ids
 from networks.fourm.model import FourM
-from networks.kernels.packing import Packing
+from networks.kernels import packing
+from networks.kernels.row_table import retain_table_grads, zero_grads
+from networks.streams import token_stream
 from tests.networks.fourm.plain_fourm import plain_logits
 from tests.networks.small import INDEX, STREAMS, small_batch, small_model
 
@@ -45,8 +47,16 @@ def test_the_loss_is_the_mean_over_modalities_of_their_mean_cross_entropies() ->
         assert output.losses[name].item() == pytest.approx(np.mean(values), abs=1e-6)
         assert output.counts[name] == len(values)
     assert output.loss.item() == pytest.approx(np.mean([np.mean(values) for values in terms.values()]), abs=1e-6)
-    by_token = small_model(token_loss=True)(batch).loss.item()
+    by_token = small_model(loss_reduction=LossReduction.token)(batch).loss.item()
     assert by_token == pytest.approx(np.mean(np.concatenate(list(terms.values()))), abs=1e-6)
+    num_targets = sum(stream.is_target for stream in STREAMS)
+    published = small_model(loss_reduction=LossReduction.published_modality)(batch).loss.item()
+    assert published == pytest.approx(sum(np.mean(values) for values in terms.values()) / num_targets, abs=1e-6)
+    sizes = {name: token_stream(STREAMS[INDEX[name]]).vocab_size for name in terms}
+    weighted = sum(sizes[name] * sum(values) for name, values in terms.items())
+    published = small_model(loss_reduction=LossReduction.published_token)(batch).loss.item()
+    total = sum(sizes[name] * len(values) for name, values in terms.items())
+    assert published == pytest.approx(weighted / total, abs=1e-6)
     assert m == 13
 
 
@@ -101,29 +111,33 @@ def test_packed_rows_give_what_padded_slots_give(
     ragged = replace(
         batch, visible=shown, decoder_visible=asked, targets=torch.where(asked, batch.targets, IGNORE), rows={}
     )
-    packings: list[Packing | None] = []
-    made = Packing.from_mask
+    found: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+    packed_slots = packing.packed_slots
 
-    def noted(there: torch.Tensor) -> Packing | None:
-        packings.append(made(there))
-        return packings[-1]
+    def noted(valid: torch.Tensor) -> torch.Tensor | None:
+        found.append((valid, packed_slots(valid)))
+        return found[-1][1]
 
-    monkeypatch.setattr(Packing, "from_mask", noted)
+    monkeypatch.setattr(packing, "packed_slots", noted)
     monkeypatch.setattr("networks.kernels.linear.prefers_onednn", lambda: False)
     monkeypatch.setattr("networks.kernels.packing.MAX_PACKED_FRACTION", 1.0)
     if is_rounded:
         monkeypatch.setattr("networks.kernels.packing.round_up_rows", lambda rows: rows + 1)
-        monkeypatch.setattr("networks.fourm.heads.round_up_rows", lambda rows: rows + 3)
-        monkeypatch.setattr("networks.fourm.heads.MIN_ONEDNN_WIDTH", 0)
+        monkeypatch.setattr("networks.fourm.heads.head_rows", lambda rows, width: rows + 3)
+        monkeypatch.setattr("networks.kernels.linear.MIN_ONEDNN_WIDTH", 0)
     packed, packed_gradients = _loss_and_gradients(model, ragged)
-    rows = [len(item.slots) - int(item.has_row.sum()) for item in packings if item is not None]
-    assert rows == [int(is_rounded)] * 2
+    # Every valid slot has a row, and so has the first slot of a sample without any.
+    for valid, slots in found:
+        assert slots is not None
+        num_rows = int(valid.sum()) + int((~valid.any(dim=1)).sum())
+        assert len(set(slots.tolist())) == len(slots) == num_rows + is_rounded
+        assert set(valid.flatten().nonzero()[:, 0].tolist()) <= set(slots.tolist())
     monkeypatch.undo()
-    monkeypatch.setattr(Packing, "from_mask", noted)
+    monkeypatch.setattr(packing, "packed_slots", noted)
     monkeypatch.setattr("networks.kernels.linear.prefers_onednn", lambda: False)
     monkeypatch.setattr("networks.kernels.packing.MAX_PACKED_FRACTION", -1.0)
     padded, gradients = _loss_and_gradients(model, ragged)
-    assert [item is None for item in packings] == [False, False, True, True]
+    assert [slots is None for _, slots in found] == [False, False, True, True]
     torch.testing.assert_close(packed, padded)
     assert gradients.keys() == packed_gradients.keys()
     for name, gradient in gradients.items():
@@ -134,14 +148,14 @@ def test_packed_rows_give_what_padded_slots_give(
 def test_gradients_that_are_kept_are_those_of_autograd(sharing: Sharing) -> None:
     plain, keeping = small_model(sharing=sharing), small_model(sharing=sharing)
     keeping.load_state_dict(plain.state_dict())
-    keeping.retain_table_grads()
+    retain_table_grads(keeping)
     batches = [small_batch(seed=seed) for seed in range(3)]
     place = None
     for first, second in ((0, 1), (1, 2)):
         plain.zero_grad()
-        # Two batches add up, and what was learnt before `forget_gradients` is gone, whenever it is called.
+        # Two batches add up, and earlier gradients are gone after `zero_grads`, whenever it is called.
         loss = keeping(batches[first]).loss
-        keeping.zero_table_grads()
+        zero_grads(keeping)
         loss.backward()
         keeping(batches[second]).loss.backward()
         for number in (first, second):
@@ -154,7 +168,7 @@ def test_gradients_that_are_kept_are_those_of_autograd(sharing: Sharing) -> None
         assert has_row is not None
         assert place in (None, has_row.data_ptr())
         place = has_row.data_ptr()
-    keeping.zero_table_grads()
+    zero_grads(keeping)
     has_row = keeping.heads.table.grad
     assert has_row is not None
     assert float(has_row.abs().sum()) == 0
@@ -214,7 +228,9 @@ def test_the_row_of_padding_takes_no_gradient() -> None:
 def test_a_head_can_be_cut_to_the_ids_that_occur() -> None:
     model, batch = small_model(), small_batch()
     ids = (1, 3, 4, 17)
-    streams = tuple(replace(stream, predictable=ids) if stream.name == "caption" else stream for stream in STREAMS)
+    streams = tuple(
+        replace(token_stream(stream), predictable=ids) if stream.name == "caption" else stream for stream in STREAMS
+    )
     cut = FourM(streams, model.config).double()
     cut.load_state_dict(model.state_dict())
     whole, rows = model.logits(batch)["caption"]
@@ -231,7 +247,8 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
     is_onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams = tuple(
-        replace(stream, predictable=(3, 5, 6)) if stream.name == "caption" else stream for stream in STREAMS
+        replace(token_stream(stream), predictable=(3, 5, 6)) if stream.name == "caption" else stream
+        for stream in STREAMS
     )
     torch.manual_seed(0)
     model, batch = FourM(streams, small_model().config), small_batch()
@@ -252,7 +269,8 @@ def test_a_frozen_copy_answers_as_the_model_does_and_shares_its_weights(
 def test_a_head_that_was_first_used_in_inference_mode_can_be_trained() -> None:
     predictable_ids.cache_clear()
     streams = tuple(
-        replace(stream, predictable=tuple(range(9))) if stream.name == "caption" else stream for stream in STREAMS
+        replace(token_stream(stream), predictable=tuple(range(9))) if stream.name == "caption" else stream
+        for stream in STREAMS
     )
     model, batch = FourM(streams, small_model().config).double(), small_batch()
     with torch.inference_mode():

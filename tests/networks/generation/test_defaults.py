@@ -13,7 +13,7 @@ from networks.generation.defaults import (
     default_generation_config,
     sort_targets,
 )
-from networks.streams import StreamKind, streams_of
+from networks.streams import GridStream, SequenceStream, streams_of
 
 SMALL = Scale(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
 
@@ -25,7 +25,7 @@ def test_no_target_has_more_steps_than_tokens(scale: Scale) -> None:
     for from_image in (True, False):
         plan = default_generation_config(streams, from_image=from_image)
         for stream in streams:
-            if stream.is_target and stream.kind is StreamKind.grid:
+            if stream.is_target and isinstance(stream, GridStream):
                 assert 1 <= plan.for_stream(stream.name).steps <= stream.num_tokens
 
 
@@ -34,7 +34,7 @@ def test_every_built_in_target_has_its_place_and_every_sequence_its_temperature(
     streams = streams_of({name: registry[name] for name in FOURM_21}, 30_000)
     targets = {stream.name for stream in streams if stream.is_target}
     assert targets == set(GENERATION_ORDER)
-    assert {stream.name for stream in streams if stream.kind is StreamKind.sequence} == set(SEQUENCE_TEMPERATURES)
+    assert {stream.name for stream in streams if isinstance(stream, SequenceStream)} == set(SEQUENCE_TEMPERATURES)
     assert set(GRID_DECODINGS) <= targets
 
 

@@ -17,7 +17,7 @@ from networks.generation.guidance import GuidanceBranches, encode_branches
 from networks.generation.inputs import ConditionInput, prepare_inputs
 from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
-from networks.streams import StreamKind
+from networks.streams import GridStream, PixelStream
 
 CASE = Path(__file__).parents[4] / "shared" / "reference" / "generation"
 pytestmark = pytest.mark.skipif(not CASE.exists(), reason="../shared/reference is not here")
@@ -50,6 +50,7 @@ def _tokens(ids: Tensor, known: Tensor | None = None) -> ConditionInput:
 
 def _inputs(made: FourM, io: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, ConditionInput]:
     rgb = made.streams[made.index[names["rgb@224"]]]
+    assert isinstance(rgb, PixelStream)
     return {
         rgb.name: _pixels(io["input/rgb@224"], rgb.patch),
         names["tok_depth@224"]: _tokens(io["input/tok_depth@224"]),
@@ -71,7 +72,7 @@ def test_greedy_captions_are_the_published_ones(answer: str, scale: float) -> No
 def test_logits_of_a_grid_known_in_part_are_the_published_ones() -> None:
     made, io, names = _case()
     target = names["tok_semseg@224"]
-    assert made.streams[made.index[target]].kind is StreamKind.grid
+    assert isinstance(made.streams[made.index[target]], GridStream)
     known = _tokens(io["input/tok_semseg@224"], io["input/tok_semseg_known"])
     inputs = {**_inputs(made, io, names), target: known}
     places, b = io["output/semseg_positions"].long(), len(io["output/semseg_logits"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from networks.generation.sampling import apply_guidance, filter_logits, sample_tokens
+from networks.streams import token_stream
 from tests.networks.small import INDEX, small_model
 
 
@@ -24,7 +25,7 @@ def test_guidance_is_the_weighted_sum_of_differences() -> None:
 
 def test_guidance_before_a_head_is_that_of_its_logits_and_what_it_cannot_say_stays_unsaid() -> None:
     model = small_model()
-    made = replace(model.streams[INDEX["caption"]], predictable=(4, 5, 9))
+    made = replace(token_stream(model.streams[INDEX["caption"]]), predictable=(4, 5, 9))
     model.streams = tuple(made if stream.name == "caption" else stream for stream in model.streams)
     decoded = torch.randn(6, 4, 16, dtype=torch.float64)
     free, first, second = model.stream_logits(decoded, "caption")[..., [4, 5, 9]].chunk(3)

@@ -14,34 +14,32 @@ from networks.generation.generate import generate
 from networks.generation.inputs import ConditionInput
 from networks.generation.schedules import Temperature
 from networks.generation.state import KnownTokens
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, token_stream
 from tests.networks.small import small_config
 
 PREDICTABLE_IDS = (3, 5, 6, 7, *range(204, 230))
 """What sequences can say: the end token, three sentinels and 26 words."""
 
 STREAMS = (
-    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=16, channels=12, grid=4, patch=2),
-    Stream(name="rgb", kind=StreamKind.grid, num_tokens=16, vocabulary="rgb", vocab_size=11, grid=4),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=16, vocabulary="depth", vocab_size=7, grid=4),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=3, vocabulary="code", vocab_size=6),
-    Stream(
+    PixelStream(name="rgb_pixels", num_tokens=16, channels=12, grid=4, patch=2),
+    GridStream(name="rgb", num_tokens=16, vocabulary="rgb", vocab_size=11, grid=4),
+    GridStream(name="depth", num_tokens=16, vocabulary="depth", vocab_size=7, grid=4),
+    GridStream(name="code", num_tokens=3, vocabulary="code", vocab_size=6),
+    SequenceStream(
         name="caption",
-        kind=StreamKind.sequence,
         num_tokens=12,
         vocabulary="text",
         vocab_size=230,
         predictable=PREDICTABLE_IDS,
     ),
-    Stream(
+    SequenceStream(
         name="boxes",
-        kind=StreamKind.sequence,
         num_tokens=10,
         vocabulary="text",
         vocab_size=230,
         predictable=PREDICTABLE_IDS,
     ),
-    Stream(name="t5", kind=StreamKind.embedding, num_tokens=3, channels=9),
+    EmbeddingStream(name="t5", num_tokens=3, channels=9),
 )
 INDEX = {stream.name: number for number, stream in enumerate(STREAMS)}
 S1, S2, S3 = 5, 6, 7
@@ -65,7 +63,7 @@ def model(seed: int = 0) -> FourM:
 
 def grid(name: str, b: int = 3, *, seed: int = 0, known: int | None = None) -> ConditionInput:
     """Random tokens of a grid, of which the first ``known`` of a random order are known."""
-    stream, generator = STREAMS[INDEX[name]], torch.Generator().manual_seed(seed)
+    stream, generator = token_stream(STREAMS[INDEX[name]]), torch.Generator().manual_seed(seed)
     ids = torch.randint(0, stream.vocab_size, (b, stream.num_tokens), generator=generator)
     column = PaddedTokens(values=ids, lengths=torch.full((b,), stream.num_tokens))
     if known is None:

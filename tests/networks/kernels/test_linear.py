@@ -1,14 +1,12 @@
 """Linear maps against torch's, by either library."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from networks.kernels.cpu import cpu_name, prefers_onednn
-from networks.kernels.linear import OneDNNLinear, PackedLinear, copy_with_packed_weights, linear, round_up_rows, swiglu
+from networks.kernels.linear import OneDNNLinear, PackedLinear, copy_with_packed_weights, linear, round_up_rows
 
 SHAPES = [(1,), (5, 1), (2, 3, 4), (97,), (0, 2)]
 
@@ -30,11 +28,6 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return is_onednn
 
 
-def _swiglu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    gate, up = F.linear(x, weight, bias).chunk(2, dim=-1)
-    return gate * torch.sigmoid(gate) * up
-
-
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("rows", SHAPES)
 @pytest.mark.parametrize("bias", [False, True])
@@ -50,14 +43,9 @@ def test_a_map_is_torchs_linear_map_and_contiguous(rows: tuple[int, ...], bias: 
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("ours", "theirs"), [(linear, F.linear), (swiglu, _swiglu)], ids=["product", "swiglu"])
 @pytest.mark.parametrize("rows", SHAPES)
 def test_answers_and_gradients_are_those_of_the_formula_in_double_precision(
-    library: bool,
-    rows: tuple[int, ...],
-    ours: Callable[..., Tensor],
-    theirs: Callable[..., Tensor],
-    bias: bool,
+    library: bool, rows: tuple[int, ...], bias: bool
 ) -> None:
     torch.manual_seed(0)
     # Every other column of what lies there, as a view of a larger tensor would be.
@@ -65,10 +53,10 @@ def test_answers_and_gradients_are_those_of_the_formula_in_double_precision(
     given = [x, weight, shift] if bias else [x, weight]
     single = [item.clone().requires_grad_() for item in given]
     double = [item.double().requires_grad_() for item in given]
-    answer, expected = ours(*single), theirs(*[*double, None][:3])
+    answer, expected = linear(*single), F.linear(*double)
     torch.testing.assert_close(answer.double(), expected, atol=1e-4, rtol=1e-5)
     with torch.no_grad():
-        torch.testing.assert_close(ours(*given).double(), expected, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(linear(*given).double(), expected, atol=1e-4, rtol=1e-5)
     upstream = torch.randn_like(answer)
     answer.backward(upstream)
     expected.backward(upstream.double())
@@ -102,22 +90,21 @@ def test_autocast_decides_in_which_precision_is_multiplied() -> None:
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("rows", SHAPES)
 def test_a_packed_copy_shares_its_weights_and_answers_as_the_formula_does(
-    library: bool, rows: tuple[int, ...], gated: bool, bias: bool
+    library: bool, rows: tuple[int, ...], bias: bool
 ) -> None:
     torch.manual_seed(0)
-    norm, own, x = nn.LayerNorm(12), OneDNNLinear(12, 20, bias=bias, gated=gated), torch.randn(*rows, 12)
+    norm, own, x = nn.LayerNorm(12), OneDNNLinear(12, 20, bias=bias), torch.randn(*rows, 12)
     module = nn.Sequential(norm, own)
     twin = copy_with_packed_weights(module)
     assert [id(item) for item in twin.parameters()] == [id(item) for item in module.parameters()]
-    assert [bool(item.packed) for item in twin.modules() if isinstance(item, OneDNNLinear)] == [library]
-    assert own.packed == ()
+    assert [item.packed is not None for item in twin.modules() if isinstance(item, OneDNNLinear)] == [library]
+    assert own.packed is None
     with torch.no_grad():
         normed, weight = norm(x).double(), own.weight.double()
         shift = own.bias.double() if bias else None
-        expected = _swiglu(normed, weight, shift) if gated else F.linear(normed, weight, shift)
+        expected = F.linear(normed, weight, shift)
         torch.testing.assert_close(twin(x).double(), expected, atol=1e-4, rtol=1e-5)
         torch.testing.assert_close(PackedLinear(own.weight)(x), F.linear(x, own.weight), atol=1e-5, rtol=1e-5)
     twin(x).sum().backward()
@@ -130,9 +117,9 @@ def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("networks.kernels.linear.MAX_PACKED_BYTES", 2 * 12 * 20 * 4 - 1)
     module = nn.Sequential(OneDNNLinear(12, 20, bias=False), OneDNNLinear(20, 12, bias=False))
     assert all(
-        item.packed == () for item in copy_with_packed_weights(module).modules() if isinstance(item, OneDNNLinear)
+        item.packed is None for item in copy_with_packed_weights(module).modules() if isinstance(item, OneDNNLinear)
     )
-    assert copy_with_packed_weights(module[0]).packed
+    assert copy_with_packed_weights(module[0]).packed is not None
 
 
 @pytest.mark.parametrize("limit", [128, 32])
@@ -143,7 +130,7 @@ def test_narrow_maps_are_left_to_torch(limit: int, less: int, expected: bool, mo
     for shape in ((limit - less, 300), (300, limit - less)):
         weight = torch.randn(*shape, requires_grad=True)
         assert ("_LinearFunction" in str(linear(torch.randn(2, shape[1]), weight).grad_fn)) is expected
-        assert bool(PackedLinear(weight).packed) is (expected and limit == 128)
+        assert (PackedLinear(weight).packed is not None) is (expected and limit == 128)
 
 
 def test_rows_are_rounded_up_by_an_eighth_at_most_and_to_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from numpy import ndarray
 from modalities.errors import ConfigError
 from networks.masking.budgets import BudgetLimits, Budgets, sample_budgets, sample_mixture
 from networks.masking.mixtures import MaskingConfig, MaskingPreset, Mixture, all2all, mixture_table
-from networks.streams import Stream, StreamKind
+from networks.streams import GridStream, Stream
+from tests.reference.masking import published_stream
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "masking_budgets.json"
 DRAWS = 6000
@@ -19,12 +20,7 @@ DRAWS = 6000
 
 def streams_named(sizes: dict[str, int]) -> list[Stream]:
     """Streams by their published names."""
-    kinds = {"rgb@224": StreamKind.pixels, "t5_caption": StreamKind.embedding}
-
-    def kind(name: str) -> StreamKind:
-        return kinds.get(name, StreamKind.grid if name.startswith("tok_") else StreamKind.sequence)
-
-    return [Stream(name=name, kind=kind(name), num_tokens=size) for name, size in sizes.items()]
+    return [published_stream(name, size) for name, size in sizes.items()]
 
 
 def draw(
@@ -39,7 +35,7 @@ def draw(
     shape = (DRAWS, len(streams))
     there = np.ones(shape, dtype=np.bool_) if present is None else present
     most = np.array([stream.num_tokens for stream in streams]) * there
-    shared = np.array([stream.kind is StreamKind.grid for stream in streams])
+    shared = np.array([isinstance(stream, GridStream) for stream in streams])
     totals = np.full(DRAWS, total)
     return sample_budgets(
         mixture_table(streams, mixtures),
@@ -101,7 +97,7 @@ def test_budgets_of_a_batch_are_those_drawn_sample_by_sample(mixture: Mixture) -
     rng = np.random.default_rng(1)
     table = mixture_table(STREAMS, [mixture])
     caps = np.array([stream.num_tokens for stream in STREAMS])
-    shared = np.array([stream.kind is StreamKind.grid for stream in STREAMS])
+    shared = np.array([isinstance(stream, GridStream) for stream in STREAMS])
     inputs, targets = [], []
     for _ in range(2000):
         inputs.append(plain_budget(table.input_alpha[0], 16, caps, rng))

@@ -17,25 +17,24 @@ from networks.fourm.model import FourM
 from networks.masking.masker import Masker, select, select_partially
 from networks.masking.mixtures import MaskingConfig, MaskingPreset, Mixture
 from networks.masking.spans import merge_spans
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 from tests.networks.small import small_config
 
 STREAMS = (
-    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=9, channels=12, grid=3, patch=2),
-    Stream(name="rgb", kind=StreamKind.grid, num_tokens=9, vocabulary="rgb", vocab_size=50, grid=3),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=9, vocabulary="depth", vocab_size=60, grid=3),
-    Stream(name="code", kind=StreamKind.grid, num_tokens=4, vocabulary="code", vocab_size=70),
-    Stream(name="caption", kind=StreamKind.sequence, num_tokens=14, vocabulary="text", vocab_size=600),
-    Stream(
+    PixelStream(name="rgb_pixels", num_tokens=9, channels=12, grid=3, patch=2),
+    GridStream(name="rgb", num_tokens=9, vocabulary="rgb", vocab_size=50, grid=3),
+    GridStream(name="depth", num_tokens=9, vocabulary="depth", vocab_size=60, grid=3),
+    GridStream(name="code", num_tokens=4, vocabulary="code", vocab_size=70),
+    SequenceStream(name="caption", num_tokens=14, vocabulary="text", vocab_size=600),
+    SequenceStream(
         name="palette",
-        kind=StreamKind.sequence,
         num_tokens=7,
         vocabulary="text",
         vocab_size=600,
         keep=KeepScheme.binary,
     ),
-    Stream(name="metadata", kind=StreamKind.sequence, num_tokens=9, vocabulary="text", vocab_size=600, chunk=2),
-    Stream(name="t5", kind=StreamKind.embedding, num_tokens=5, channels=3),
+    SequenceStream(name="metadata", num_tokens=9, vocabulary="text", vocab_size=600, chunk=2),
+    EmbeddingStream(name="t5", num_tokens=5, channels=3),
 )
 INDEX = {stream.name: number for number, stream in enumerate(STREAMS)}
 WIDE = MaskingConfig(num_inputs=24, num_targets=28, mixtures=[Mixture(input_alpha=0.7, target_alpha=0.7)])
@@ -304,7 +303,7 @@ def test_the_published_mixture_masks_the_published_streams() -> None:
     config = MaskingConfig(num_inputs=256, num_targets=256, recipe=MaskingPreset.fourm_21)
     batch = Masker(streams, config)(samples, torch.Generator().manual_seed(0))
     assert batch.ids.shape == batch.targets.shape == (8, 256)
-    vocab_size = torch.tensor([stream.vocab_size for stream in streams])
+    vocab_size = torch.tensor([stream.vocab_size if isinstance(stream, TokenStream) else 0 for stream in streams])
     assert (batch.targets < vocab_size[batch.decoder_stream])[batch.decoder_visible].all()
 
 
@@ -417,7 +416,7 @@ def test_a_model_takes_a_step_on_a_masked_batch() -> None:
 def test_position_of_every_slot_is_within_the_models_tables() -> None:
     _, batch = masked(b=400)
     most = torch.tensor(
-        [s.num_tokens if s.kind in (StreamKind.grid, StreamKind.pixels) else 2 * s.num_tokens + 2 for s in STREAMS]
+        [s.num_tokens if isinstance(s, GridStream | PixelStream) else 2 * s.num_tokens + 2 for s in STREAMS]
     )
     assert (batch.position < most[batch.stream]).all()
     assert (batch.decoder_position < most[batch.decoder_stream]).all()

@@ -12,17 +12,17 @@ from networks.pretrained.fourm_layout import read_layout
 from networks.pretrained.fourm_weights import export_config, export_fourm, load_fourm
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name, stream_names_of
 from networks.pretrained.warm_start import adopt
-from networks.streams import Stream, StreamKind
+from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 
-TEXT = Stream(name="caption", kind=StreamKind.sequence, num_tokens=6, vocabulary="text", vocab_size=20)
+TEXT = SequenceStream(name="caption", num_tokens=6, vocabulary="text", vocab_size=20)
 STREAMS = (
-    Stream(name="rgb_pixels", kind=StreamKind.pixels, num_tokens=4, channels=12, grid=2, patch=2),
-    Stream(name="depth", kind=StreamKind.grid, num_tokens=4, vocabulary="depth", vocab_size=7, grid=2),
-    Stream(name="dinov2_global", kind=StreamKind.grid, num_tokens=3, vocabulary="dinov2_global", vocab_size=5),
+    PixelStream(name="rgb_pixels", num_tokens=4, channels=12, grid=2, patch=2),
+    GridStream(name="depth", num_tokens=4, vocabulary="depth", vocab_size=7, grid=2),
+    GridStream(name="dinov2_global", num_tokens=3, vocabulary="dinov2_global", vocab_size=5),
     TEXT,
     replace(TEXT, name="bounding_boxes"),
-    Stream(name="t5_caption", kind=StreamKind.embedding, num_tokens=4, channels=6),
-    Stream(name="heat", kind=StreamKind.grid, num_tokens=4, vocabulary="heat", vocab_size=6, grid=2),
+    EmbeddingStream(name="t5_caption", num_tokens=4, channels=6),
+    GridStream(name="heat", num_tokens=4, vocabulary="heat", vocab_size=6, grid=2),
 )
 SMALL = FourMConfig(size=Size.nano, width=24, heads=3, encoder_depth=1, decoder_depth=2)
 
@@ -51,7 +51,9 @@ def test_loading_what_was_saved_is_the_identity(config: FourMConfig) -> None:
 
 def test_a_saved_model_is_read_without_what_we_say_of_it() -> None:
     torch.manual_seed(0)
-    streams = tuple(replace(item, vocabulary=item.name if item.vocab_size else "") for item in STREAMS[:-1])
+    streams = tuple(
+        replace(item, vocabulary=item.name) if isinstance(item, TokenStream) else item for item in STREAMS[:-1]
+    )
     model = FourM(streams, replace(SMALL, sharing=Sharing.none, shared_positions=False))
     tensors = export_fourm(model)
     read, config = read_layout(export_config(model), tensors)
@@ -118,7 +120,10 @@ def test_the_table_of_names_works_in_both_directions() -> None:
 
 def test_a_model_starts_from_what_another_has_in_another_order() -> None:
     torch.manual_seed(0)
-    own = tuple(replace(item, vocabulary=item.name if item.vocab_size else "") for item in reversed(STREAMS[:-1]))
+    own = tuple(
+        replace(item, vocabulary=item.name) if isinstance(item, TokenStream) else item
+        for item in reversed(STREAMS[:-1])
+    )
     other = FourM(own, replace(SMALL, sharing=Sharing.none))
     model = FourM(STREAMS, SMALL)
     before = model.tokens.vocabulary_rows("heat").clone()

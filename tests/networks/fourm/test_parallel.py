@@ -7,14 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from networks.kernels.cpu import module_device
 from tests.ports import free_port
 
 SHARDED = """
 import os
-import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -40,11 +37,6 @@ dist.destroy_process_group()
 """
 
 
-def test_the_device_of_a_network_without_weights_is_the_cpu() -> None:
-    assert module_device(torch.nn.Identity()) == torch.device("cpu")
-    assert module_device(torch.nn.Linear(2, 2, device="meta")) == torch.device("meta")
-
-
 def test_two_processes_that_share_the_weights_train_as_one_does() -> None:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     started = [
@@ -64,7 +56,6 @@ def test_two_processes_that_share_the_weights_train_as_one_does() -> None:
 
 COMPILED = """
 from dataclasses import replace
-import torch
 from torch._dynamo.utils import counters
 from tests.networks.small import small_batch, small_model
 
