@@ -14,10 +14,10 @@ from experiments.engine.observer import RunObserver, SilentObserver
 from experiments.engine.publish import log_report, publish_report
 from experiments.engine.recorder import RunRecorder
 from experiments.engine.scheduler import run_plan
-from experiments.engine.task import choose_executor, user_log
+from experiments.engine.task import choose_executor
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, check_names, flatten_config
-from experiments.stages.context import RunInfo, StageContext
+from experiments.stages.context import RunInfo, StageContext, user_log
 from experiments.stages.kinds import build_stage_plan
 from experiments.stages.plan import Stage, StagePlan
 from experiments.stages.report import REPORT_FILE, collect_scores

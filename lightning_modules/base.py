@@ -1,6 +1,7 @@
 """The base of the training modules: hyperparameters, optimizer, schedule, averaging, and the check of checkpoints."""
 
 from collections.abc import Iterator
+from types import UnionType
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -110,6 +111,6 @@ class BaseModule(LightningModule):
         return find_differences(expected, found)
 
 
-def as_record(cls: type[T], value: Any) -> T:
+def as_record(cls: type[T] | UnionType, value: Any) -> T:
     """``value`` itself if it is of type ``cls``, else the record that its plain JSON values describe."""
     return value if isinstance(value, cls) else from_plain(cls, value)

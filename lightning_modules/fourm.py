@@ -40,8 +40,7 @@ class FourMModule(BaseModule):
     ) -> None:
         """Build the model."""
         super().__init__(streams=streams, config=config, optim=optim)
-        # A union is no type to mypy.
-        self.streams: tuple[Stream, ...] = tuple(as_record(cast(Any, Stream), stream) for stream in streams)
+        self.streams: tuple[Stream, ...] = tuple(as_record(Stream, stream) for stream in streams)
         self.config, self.optim = as_record(FourMConfig, config), as_record(FourMOptimConfig, optim)
         self.model = FourM(self.streams, self.config)
         self.tokens_seen = 0

@@ -31,7 +31,7 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type[T], value: Any) -> T:
+def from_plain(cls: type[T] | types.UnionType, value: Any) -> T:
     """Build the value of type ``cls`` that `to_plain` converted. Missing fields take their defaults.
 
     Raises:
