@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, assert_neve
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.errors import DataError
 from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
     EmbeddedCodes,
@@ -141,6 +142,19 @@ class Modality(abc.ABC):
     def transform(self, value: Value, crop: Crop) -> Value:
         """The value as seen through ``view``, resampled to the layout."""
 
+    def coerce(self, value: Any) -> Value:
+        """The value in what a program holds: an array or tensor of any resolution, a Pillow image, a text, a record.
+
+        Raises:
+            DataError: Type, shape or range are not this modality's; one line says what was found and expected.
+        """
+        raise DataError(f"{self.name} takes files only ({self.suffix}), found a {type(value).__name__}.")
+
+    @property
+    def is_discrete(self) -> bool:
+        """True where a mean of two values means nothing, as of class maps: decoded from the most likely codes."""
+        return False
+
     @abc.abstractmethod
     def render(self, value: Value) -> NDArray[np.uint8] | str:
         """A picture (h, w, 3) for a person, or a text where a picture would say less."""
@@ -205,6 +219,24 @@ class SequenceModality(Modality):
     @abc.abstractmethod
     def from_json(self, data: Any) -> Value:
         """The value that `to_json` wrote. Raises KeyError, TypeError or ValueError for other data."""
+
+    def coerce(self, value: Any) -> Value:
+        """The value itself, if JSON holds all of it.
+
+        Raises:
+            DataError: It is no value of this modality.
+        """
+        try:
+            plain = self.to_json(value)
+            if self.to_json(self.from_json(plain)) != plain:
+                raise ValueError("a part of it is unknown")
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise DataError(
+                f"{self.name} is a {type(value).__name__} that does not hold {self.title.lower()} ({reason}); "
+                f"expected a value of {type(self).__name__}, or a file."
+            ) from error
+        return value
 
     def reconstruction_metrics(self) -> "torchmetrics.MetricCollection | None":
         """Fresh metrics of the learned tokenizer's own rows, by name; None stands for the mean absolute error.

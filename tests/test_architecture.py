@@ -22,7 +22,6 @@ MANY_IMPORTS = {
     "evaluation/tasks/chains.py",
     "experiments/ablation.py",
     "experiments/cli/evaluate.py",
-    "experiments/cli/predict.py",
     "experiments/stages/model.py",
     "experiments/stages/report.py",
     "experiments/stages/tokenizer.py",

@@ -4,16 +4,11 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.cli.options import add_model_options, parse_pairs, split_names
-from modalities.errors import ConfigError
-
-if TYPE_CHECKING:
-    from lightning_modules.inference.request import GenerationRequest
+from experiments.cli.options import add_model_options
 
 SAMPLING_OPTIONS = {
     "scheme": "maskgit (most confident first) or roar (random order)",
@@ -63,40 +58,6 @@ def add_generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-points", type=int, default=0, help="query points of a dense map of instances")
     parser.add_argument("--seed", type=int, default=0, help="seed of all sampling")
     parser.add_argument("--out", type=Path, default=Path("generated"), help="folder of the results")
-
-
-def parse_request(arguments: argparse.Namespace) -> "GenerationRequest":
-    """What was asked for.
-
-    Raises:
-        ConfigError: An option is not of the form that it takes.
-    """
-    from lightning_modules.inference.inputs import UserInput
-    from lightning_modules.inference.request import GenerationRequest
-    from lightning_modules.inference.settings import GenerationOptions
-
-    values, masks = parse_pairs("--from", arguments.sources), parse_pairs("--mask", arguments.masks)
-    for name in masks:
-        if name not in values:
-            raise ConfigError(f"--mask {name}=... masks an input that --from does not give.")
-    options = {name: getattr(arguments, name) for name in SAMPLING_OPTIONS if getattr(arguments, name) is not None}
-    return GenerationRequest(
-        sources={
-            name: UserInput(value=value, mask=Path(masks[name]) if name in masks else None)
-            for name, value in values.items()
-        },
-        targets=split_names(arguments.to),
-        settings=GenerationOptions(
-            options=options,
-            conditions=arguments.conditions,
-            accumulate_conditioning=not arguments.no_accumulate,
-            prompt_with_sentinel=not arguments.no_sentinel_prompt,
-        ),
-        num=arguments.num,
-        seed=arguments.seed,
-        points=arguments.num_points,
-        is_ordered=not arguments.in_order,
-    )
 
 
 @contextmanager

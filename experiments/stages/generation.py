@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from experiments.cli.generation_request import format_request
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import inference_device, open_raw_split
@@ -53,7 +54,9 @@ class GenerationStage(StageKind):
         model = loaded.model.to(inference_device(config))
         write_gallery(
             context.folder,
-            make_gallery(model, gallery_data, lambda share: context.report_progress(share, 0.0, "sheets")),
+            make_gallery(
+                model, gallery_data, format_request, lambda share: context.report_progress(share, 0.0, "sheets")
+            ),
         )
 
     def pictures(self, folder: Path) -> Sequence[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from lightning_modules.inference.inputs import repeat_inputs
 from modalities.builtin.sam_instances import COORDINATE_UNITS
 from modalities.geometry.masks import mask_iou
 from modalities.vocabulary import coordinate_tokens
@@ -45,7 +46,7 @@ def dense_instances(
     ]
     lengths = torch.tensor([len(ids) for ids in queries])
     ids = torch.tensor([[*row, *[0] * (int(lengths.max()) - len(row))] for row in queries])
-    inputs = {name: repeat_sample(item, len(queries)) for name, item in conditions.items() if name != INSTANCES}
+    inputs = repeat_inputs({name: item for name, item in conditions.items() if name != INSTANCES}, len(queries))
     inputs[INSTANCES] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
     written = generate(model, inputs, [INSTANCES], plan, generator)[INSTANCES].rows()
     found = codec.decode(INSTANCES, written).values
@@ -57,13 +58,6 @@ def query_points(num_points: int) -> list[tuple[int, int]]:
     side = max(1, round(num_points**0.5))
     steps = [int((index + 0.5) * COORDINATE_UNITS / side) for index in range(side)]
     return [(y, x) for y in steps for x in steps]
-
-
-def repeat_sample(item: ConditionInput, num: int) -> ConditionInput:
-    """The first sample of ``item``, ``num`` times."""
-    values, lengths = item.tokens.values[:1], item.tokens.lengths[:1]
-    column = PaddedTokens(values=values.expand(num, *values.shape[1:]).contiguous(), lengths=lengths.expand(num))
-    return ConditionInput(tokens=column, known=None if item.known is None else item.known[:1].expand(num, -1))
 
 
 def merge_instances(masks: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "k h w"]:

@@ -1,4 +1,4 @@
-"""From what is asked for to what a model makes of it: targets in order, settings over defaults, values at the end."""
+"""Requests for generation, and their execution."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,13 @@ from typing import Any
 
 import torch
 
-from lightning_modules.inference.inputs import PreparedInputs, UserInput, has_full_image, prepare_user_inputs
+from lightning_modules.inference.inputs import (
+    PreparedInputs,
+    UserInput,
+    has_full_image,
+    prepare_user_inputs,
+    repeat_inputs,
+)
 from lightning_modules.inference.instances import INSTANCES, dense_instances
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan
 from modalities.errors import UnknownNameError
@@ -29,36 +35,23 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """What is to be generated from what."""
+    """Targets to generate from inputs, and how."""
 
     sources: Mapping[str, UserInput] = field(default_factory=dict)
     targets: Sequence[str] = ()
-    settings: GenerationOptions = field(default_factory=GenerationOptions)
+    options: GenerationOptions = field(default_factory=GenerationOptions)
     num: int = 1
     """Variations."""
     seed: int = 0
-    points: int = 0
+    num_points: int = 0
     """Query points of a dense map of instances, side by side in one batch; 0 writes instances as one sequence."""
     is_ordered: bool = True
     """True for the published order of targets, False for the order given."""
 
-    def to_argv(self) -> list[str]:
-        """The request as ``fourm generate`` takes it, without the model and where to write."""
-        words: list[str] = []
-        for name, source in self.sources.items():
-            words += ["--from", f"{name}={source.value}"]
-            words += ["--mask", f"{name}={source.mask}"] if source.mask is not None else []
-        words += ["--to", ",".join(self.targets)]
-        words += [] if self.is_ordered else ["--in-order"]
-        words += self.settings.to_argv()
-        words += ["--num", str(self.num)] if self.num != 1 else []
-        words += ["--num-points", str(self.points)] if self.points else []
-        return [*words, "--seed", str(self.seed)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationResult:
-    """What a request came to."""
+    """Generated values, and what led to them."""
 
     targets: list[str]
     """In the order in which they were generated."""
@@ -81,10 +74,10 @@ def run_request(
     targets = sort_targets(targets) if request.is_ordered else targets
     sources = {resolve_alias(name): source for name, source in request.sources.items()}
     if request.num < 1:
-        raise GenerationError(f"--num must be at least 1, got {request.num}.")
-    prepared = prepare_user_inputs(model, codec, sources, targets, request.num)
+        raise GenerationError(f"num must be at least 1, got {request.num}.")
+    prepared = prepare_user_inputs(model, codec, sources, targets)
     plan = build_generation_plan(
-        request.settings,
+        request.options,
         model.streams,
         targets,
         from_image=has_full_image(prepared.condition_inputs, model),
@@ -93,10 +86,10 @@ def run_request(
     )
     parts = _generate_parts(model, prepared, targets, plan, request, progress)
     values = {name: _decode_values(codec, name, parts[name]) for name in targets if name in parts}
-    if request.points and INSTANCES in targets:
+    if request.num_points and INSTANCES in targets:
         condition_inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
         generator = torch.Generator().manual_seed(request.seed)
-        values[INSTANCES] = [dense_instances(model, codec, condition_inputs, plan, request.points, generator)]
+        values[INSTANCES] = [dense_instances(model, codec, condition_inputs, plan, request.num_points, generator)]
     return GenerationResult(targets=targets, prepared=prepared, plan=plan, parts=parts, values=values)
 
 
@@ -130,12 +123,13 @@ def _generate_parts(
     progress: Progress,
 ) -> Mapping[str, KnownTokens]:
     """Every part at the end. What a dense map of instances needs is generated without them."""
-    chosen = [name for name in targets if not (request.points and name == INSTANCES)]
+    chosen = [name for name in targets if not (request.num_points and name == INSTANCES)]
     generator = torch.Generator().manual_seed(request.seed)
     parts: Mapping[str, KnownTokens] = {}
     if not chosen and targets:
         return parts
-    for state in generate_iter(model, prepared.condition_inputs, chosen, plan, generator, num_samples=request.num):
+    condition_inputs = repeat_inputs(prepared.condition_inputs, request.num)
+    for state in generate_iter(model, condition_inputs, chosen, plan, generator, num_samples=request.num):
         stream = model.streams[model.index[state.target]]
         progress(state.target, state.step, plan.for_stream(state.target).steps if isinstance(stream, GridStream) else 0)
         parts = state.parts

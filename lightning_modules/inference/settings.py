@@ -1,80 +1,97 @@
-"""What a command line says about how targets are generated, on top of the published defaults."""
+"""How targets are generated: options on top of the published settings, and the resulting config in words."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from modalities.errors import ConfigError, UnknownNameError
+from modalities.errors import UnknownNameError
 from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.defaults import default_generation_config
 from networks.generation.schedules import Temperature, TokenSchedule
 from networks.streams import GridStream, PixelStream, Stream
 
-OPTION_PARSERS: dict[str, Callable[[str], Any]] = {
-    "scheme": DecodingScheme,
-    "steps": int,
-    "tokens": TokenSchedule,
-    "temperature": Temperature.parse,
-    "top_k": float,
-    "top_p": float,
-    "guidance": float,
-}
-"""The fields of `Decoding` that an option sets, and how its value is read."""
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingOptions:
+    """What a person sets of `DecodingConfig`; None keeps the published setting."""
+
+    scheme: DecodingScheme | None = None
+    steps: int | None = None
+    tokens: TokenSchedule | None = None
+    temperature: Temperature | None = None
+    top_k: float | None = None
+    top_p: float | None = None
+    guidance: float | None = None
+
+    def apply(self, decoding: DecodingConfig) -> DecodingConfig:
+        """``decoding`` with everything that is set.
+
+        Raises:
+            ConfigError: A value is out of its range.
+        """
+        return replace(decoding, **self.changes())
+
+    def changes(self) -> dict[str, Any]:
+        """What is set, by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """Options as they were typed: each is a value for all targets, or ``target=value``, several apart by commas."""
+    """How targets are generated, on top of the published settings."""
 
-    options: Mapping[str, str] = field(default_factory=dict)
-    """By the field of `Decoding`."""
-    conditions: str = ""
-    """Weighted inputs in place of guidance, as ``caption=3,depth=-1``."""
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    """For all targets."""
+    by_target: Mapping[str, DecodingOptions] = field(default_factory=dict)
+    """For some targets, on top of `decoding`."""
+    conditions: tuple[GuidanceCondition, ...] = ()
+    """Weighted inputs in place of guidance, by the names of their modalities."""
     accumulate_conditioning: bool = True
+    """See `GenerationConfig`."""
     prompt_with_sentinel: bool = True
-
-    def to_argv(self) -> list[str]:
-        """The settings as they are typed."""
-        words = [word for name, value in self.options.items() for word in ("--" + name.replace("_", "-"), value)]
-        words += ["--conditions", self.conditions] if self.conditions else []
-        words += [] if self.accumulate_conditioning else ["--no-accumulate"]
-        return words if self.prompt_with_sentinel else [*words, "--no-sentinel-prompt"]
+    """See `GenerationConfig`."""
 
 
 def build_generation_plan(
-    settings: GenerationOptions,
+    options: GenerationOptions,
     streams: Sequence[Stream],
     targets: Sequence[str],
     *,
     from_image: bool,
-    resolve_stream: Callable[[str], str],
+    resolve_stream: Callable[[str], str] = str,
     condition_inputs: Collection[str] = (),
 ) -> GenerationConfig:
-    """The plan for ``targets``: published defaults, and over them what was typed.
+    """The generation config of ``targets``: published settings, and the options over them.
 
     Args:
-        rename: From a name as it is typed to a stream's.
-        given: Streams of the inputs: a target of a higher resolution than one of them is refined from it.
+        from_image: True where a whole image is among the inputs.
+        resolve_stream: From a name in the options to a stream's.
+        condition_inputs: Streams of the inputs: a target of a higher resolution than one of them is refined from it.
 
     Raises:
-        ConfigError: A value is not of the option's kind or out of its range.
-        UnknownNameError: A setting names what is not asked for.
+        ConfigError: A value is out of its range.
+        UnknownNameError: The options name a target that is not generated.
     """
     coarsest = max((_stride(stream) for stream in streams if stream.name in condition_inputs), default=0.0)
     finer = [stream.name for stream in streams if _stride(stream) < coarsest]
     plan = default_generation_config(streams, from_image=from_image, finer=finer)
-    decodings = {name: plan.for_stream(name) for name in targets}
-    for option, raw_value in settings.options.items():
-        for name, value in _values_by_target(option, raw_value, targets, resolve_stream).items():
-            decodings[name] = _with_option(decodings[name], option, value)
-    if settings.conditions:
-        conditions = tuple(_parse_condition(item, resolve_stream) for item in settings.conditions.split(","))
+    decodings = {name: options.decoding.apply(plan.for_stream(name)) for name in targets}
+    for name, changes in options.by_target.items():
+        stream = resolve_stream(name)
+        if stream not in decodings:
+            raise UnknownNameError(f"target with {'/'.join(changes.changes())}", name, targets)
+        decodings[stream] = changes.apply(decodings[stream])
+    if options.conditions:
+        conditions = tuple(
+            replace(item, streams=tuple(map(resolve_stream, item.streams))) for item in options.conditions
+        )
         decodings = {name: replace(item, conditions=conditions) for name, item in decodings.items()}
     return replace(
         plan,
         decodings=decodings,
-        accumulate_conditioning=settings.accumulate_conditioning,
-        prompt_with_sentinel=settings.prompt_with_sentinel,
+        accumulate_conditioning=options.accumulate_conditioning,
+        prompt_with_sentinel=options.prompt_with_sentinel,
     )
 
 
@@ -84,15 +101,15 @@ def _stride(stream: Stream) -> float:
 
 
 def plan_to_dict(plan: GenerationConfig, targets: Sequence[str]) -> dict[str, Any]:
-    """The plan as plain values, for a record beside the results."""
+    """The config as plain values, for a record beside the results."""
     return {name: _decoding_to_dict(plan.for_stream(name)) for name in targets} | {
-        "grow": plan.accumulate_conditioning,
-        "prompted": plan.prompt_with_sentinel,
+        "accumulate_conditioning": plan.accumulate_conditioning,
+        "prompt_with_sentinel": plan.prompt_with_sentinel,
     }
 
 
 def describe_plan(plan: GenerationConfig, streams: Sequence[Stream], targets: Sequence[str]) -> str:
-    """The plan for a person: targets that are generated alike together, in their order."""
+    """The config in words: targets with equal settings together, in their order."""
     by_name = {stream.name: stream for stream in streams}
     groups: dict[str, list[str]] = {}
     for name in targets:
@@ -125,42 +142,3 @@ def _decoding_to_dict(decoding: DecodingConfig) -> dict[str, Any]:
         "guidance": decoding.guidance,
         "conditions": [{"streams": list(item.streams), "weight": item.weight} for item in decoding.conditions],
     }
-
-
-def _values_by_target(
-    option: str, raw_value: str, targets: Sequence[str], resolve_stream: Callable[[str], str]
-) -> dict[str, str]:
-    chosen: dict[str, str] = {}
-    for item in raw_value.split(","):
-        name, equals, value = item.rpartition("=")
-        if not equals:
-            chosen |= dict.fromkeys(targets, value.strip())
-        elif resolve_stream(name.strip()) in targets:
-            chosen[resolve_stream(name.strip())] = value.strip()
-        else:
-            raise UnknownNameError(f"target with --{option.replace('_', '-')}", name.strip(), targets)
-    return chosen
-
-
-def _with_option(decoding: DecodingConfig, option: str, value: str) -> DecodingConfig:
-    try:
-        return replace(decoding, **{option: OPTION_PARSERS[option](value)})
-    except ValueError:
-        kind = OPTION_PARSERS[option]
-        known = (
-            f"one of {', '.join(item.value for item in kind)}" if isinstance(kind, type(DecodingScheme)) else "a number"
-        )
-        raise ConfigError(f"--{option.replace('_', '-')} takes {known}, got {value!r}.") from None
-
-
-def _parse_condition(item: str, resolve_stream: Callable[[str], str]) -> GuidanceCondition:
-    names, _, weight = item.rpartition("=")
-    try:
-        return GuidanceCondition(
-            streams=tuple(resolve_stream(name.strip()) for name in names.split("+") if name.strip()),
-            weight=float(weight),
-        )
-    except ValueError:
-        raise ConfigError(
-            f"{item!r} is not a weighted condition: expected INPUT=WEIGHT, or ONE+OTHER=WEIGHT."
-        ) from None

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torchmetrics import MetricCollection
 
+from modalities.errors import DataError
 from modalities.geometry.boxes import (
     Box,
     bins_to_box,
     box_to_bins,
+    check_corners,
     color_for_name,
     crop_box,
     draw_box,
@@ -47,6 +49,15 @@ class BoundingBoxes(RecordModality):
     def from_json(self, data: Any) -> tuple[Box, ...]:
         """The boxes of such a list."""
         return tuple(Box.from_json(item) for item in data)
+
+    def coerce(self, value: Any) -> tuple[Box, ...]:
+        """Boxes with edges from 0 to 1, the first below the second, and a class name of one line."""
+        boxes: tuple[Box, ...] = tuple(super().coerce(value))
+        for box in boxes:
+            check_corners(self.name, box.box)
+            if not box.class_name.strip() or len(box.class_name.splitlines()) > 1:
+                raise DataError(f"{self.name} has the class name {box.class_name!r}, expected words in one line.")
+        return boxes
 
     def transform(self, value: Sequence[Box], crop: Crop) -> tuple[Box, ...]:
         """The boxes that the view shows, cut at its edges."""

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
+from modalities.kinds.arrays import as_array, image_plane, is_image, require_floats
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import depth_metrics
@@ -18,6 +21,7 @@ from modalities.storage.files import (
     check_shape,
     check_suffix,
     crop_and_resize,
+    image_levels,
     read_array,
     read_lossless_image,
     write_array,
@@ -47,11 +51,15 @@ class Depth(ImageModality):
         """The metres in a .npy file, or the millimetres in a 16-bit .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             return read_array(path, (None, None))
-        levels = read_lossless_image(path)
-        check_shape(path, levels.shape, (None, None))
-        if levels.dtype != np.uint16:
-            raise DataError(f"{path} has levels of 8 bits, expected 16 bits of millimetres.")
-        return levels.astype(np.float32) / MILLIMETERS_PER_METER
+        return _millimeters_to_meters(read_lossless_image(path), str(path))
+
+    def coerce(self, value: Any) -> Meters:
+        """Floats (h, w) in metres, or a 16-bit image of millimetres. What is not finite or not above 0 is missing."""
+        expected = "metres as floats (h, w), or an image of millimetres of 16 bits"
+        if is_image(value):
+            return _millimeters_to_meters(image_levels(value, self.name), self.name)
+        array = image_plane(self.name, as_array(self.name, value, expected), expected)
+        return require_floats(self.name, array, expected)
 
     def write(self, path: Path, value: Meters) -> None:
         """Write metres as .npy, or millimetres as a 16-bit .png."""
@@ -110,6 +118,14 @@ class Depth(ImageModality):
         meters = (row[0] + 1) / 2 * (self.far - self.near) + self.near
         cut: Meters = np.clip(meters, self.near, self.far).astype(np.float32)
         return cut
+
+
+def _millimeters_to_meters(levels: NDArray[Any], origin: str) -> Meters:
+    check_shape(origin, levels.shape, (None, None))
+    if levels.dtype != np.uint16:
+        raise DataError(f"{origin} has levels of 8 bits, expected 16 bits of millimetres.")
+    meters: Meters = levels.astype(np.float32) / MILLIMETERS_PER_METER
+    return meters
 
 
 def _is_valid_depth(value: Meters) -> Bool[np.ndarray, "h w"]:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.errors import DataError
+from modalities.kinds.arrays import as_array, channels_last, is_image, require_floats
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import surface_normal_metrics
@@ -16,6 +20,7 @@ from modalities.storage.files import (
     check_shape,
     check_suffix,
     crop_and_resize,
+    image_levels,
     read_array,
     read_lossless_image,
     write_array,
@@ -24,6 +29,9 @@ from modalities.storage.files import (
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 Directions = Float32[np.ndarray, "h w 3"]
+
+UNIT_TOLERANCE = 0.05
+"""How far from 1 the length of a vector that a program gives may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +46,24 @@ class Normals(ImageModality):
         """The vectors in a .npy file or a .png, made of unit length."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             return normalize_vectors(read_array(path, (None, None, 3)))
-        levels = read_lossless_image(path)
-        check_shape(path, levels.shape, (None, None, 3))
-        vectors = levels.astype(np.float32) / np.float32(127.5) - 1
-        return normalize_vectors(np.where((levels == 128).all(-1, keepdims=True), np.float32(0), vectors))
+        return _levels_to_vectors(read_lossless_image(path), str(path))
+
+    def coerce(self, value: Any) -> Directions:
+        """Unit vectors (h, w, 3) or (3, h, w) as floats, zero or not finite where missing, or an image of bytes."""
+        expected = "unit vectors as floats -1 to 1, of shape (h, w, 3) or (3, h, w), or an image as written to .png"
+        if is_image(value):
+            return _levels_to_vectors(image_levels(value, self.name), self.name)
+        array = channels_last(self.name, as_array(self.name, value, expected), 3, expected)
+        floats = require_floats(self.name, array, expected)
+        vectors = np.where(_is_valid_normal(floats)[..., None], floats, np.float32(0))
+        lengths = np.linalg.norm(vectors, axis=-1)
+        wrong = (lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)
+        if wrong.any():
+            found = lengths[lengths > 0]
+            raise DataError(
+                f"{self.name} has vectors of lengths {found.min():.3g} to {found.max():.3g}, expected {expected}."
+            )
+        return normalize_vectors(vectors)
 
     def write(self, path: Path, value: Directions) -> None:
         """Write a .npy file, or bytes as a .png."""
@@ -96,6 +118,13 @@ def normalize_vectors(vectors: Directions) -> Directions:
     is_long = np.isfinite(length) & (length > 1e-3)
     found: Directions = np.divide(vectors, length, out=np.zeros(vectors.shape, np.float32), where=is_long)
     return found
+
+
+def _levels_to_vectors(levels: NDArray[Any], origin: str) -> Directions:
+    """The vectors in the bytes of an image."""
+    check_shape(origin, levels.shape, (None, None, 3))
+    vectors = levels.astype(np.float32) / np.float32(127.5) - 1
+    return normalize_vectors(np.where((levels == 128).all(-1, keepdims=True), np.float32(0), vectors))
 
 
 def _is_valid_normal(value: Directions) -> Bool[np.ndarray, "h w"]:

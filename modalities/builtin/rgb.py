@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from torchmetrics import MetricCollection
 
+from modalities.kinds.arrays import as_array, channels_last, color_levels, is_image
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
-from modalities.storage.files import read_rgb, write_image
+from modalities.storage.files import read_rgb, rgb_levels, write_image
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -26,6 +28,14 @@ class Rgb(ImageModality):
     def read(self, path: Path) -> Picture:
         """The picture in any image file, upright."""
         return read_rgb(path)
+
+    def coerce(self, value: Any) -> Picture:
+        """uint8 levels 0..255 or floats 0..1, (h, w, 3) or (3, h, w), or an image of Pillow, upright."""
+        expected = "uint8 levels 0 to 255 or floats 0 to 1, of shape (h, w, 3) or (3, h, w), or a Pillow image"
+        if is_image(value):
+            return rgb_levels(value, self.name)
+        array = channels_last(self.name, as_array(self.name, value, expected), 3, expected)
+        return np.ascontiguousarray(color_levels(self.name, array, expected))
 
     def write(self, path: Path, value: Picture) -> None:
         """Write an image; a .jpg loses a little."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.errors import DataError
 from modalities.geometry.boxes import Corners
 from modalities.geometry.masks import (
     Masks,
@@ -20,6 +21,7 @@ from modalities.geometry.masks import (
     resize_masks,
     rle_to_mask,
 )
+from modalities.kinds.arrays import as_array
 from modalities.kinds.sequences import RecordModality, TokenReader, medoid
 from modalities.layouts import Dense, Scale, Text
 from modalities.metrics.detection import instance_mask_metrics, panoptic_quality
@@ -60,6 +62,16 @@ class SamInstances(RecordModality):
         if any(mask.shape != (height, width) for mask in masks):
             raise ValueError(f"every mask should have the size {height} x {width}")
         return np.array(masks, dtype=bool).reshape(-1, height, width)
+
+    def coerce(self, value: Any) -> Masks:
+        """Masks (instances, h, w) as flags, or as 0 and 1."""
+        expected = "masks (instances, h, w) of flags, or of 0 and 1"
+        array = as_array(self.name, value, expected)
+        if array.ndim != 3 or 0 in array.shape[1:]:
+            raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
+        if array.size and not np.isin(array, (0, 1)).all():
+            raise DataError(f"{self.name} has numbers from {array.min():g} to {array.max():g}, expected {expected}.")
+        return array.astype(bool)
 
     def transform(self, value: Masks, crop: Crop) -> Masks:
         """The parts of the masks that the view shows."""

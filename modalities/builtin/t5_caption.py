@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from modalities.errors import DataError
+from modalities.kinds.arrays import as_array, require_finite, require_floats
 from modalities.layouts import Embeddings
 from modalities.metrics.base import RatioOfSums, collect
 from modalities.metrics.features import cosine_terms
@@ -37,6 +40,15 @@ class T5Caption(Modality):
     def read(self, path: Path) -> EmbeddingRows:
         """The vectors in a .npy file, cut to the longest that is kept."""
         return read_array(path, (None, self.embedding_layout.channels))[: self.embedding_layout.max_tokens]
+
+    def coerce(self, value: Any) -> EmbeddingRows:
+        """Finite floats (n, c), at most `layout.max_tokens` vectors."""
+        layout = self.embedding_layout
+        expected = f"1 to {layout.max_tokens} vectors as floats (n, {layout.channels})"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        if array.ndim != 2 or array.shape[1] != layout.channels or not 1 <= len(array) <= layout.max_tokens:
+            raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
+        return require_finite(self.name, array, expected)
 
     def write(self, path: Path, value: EmbeddingRows) -> None:
         """Write a .npy file."""

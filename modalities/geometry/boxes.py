@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from PIL import ImageDraw
 
+from modalities.errors import DataError
 from modalities.spec import Crop
 
 Corners = tuple[float, float, float, float]
@@ -51,6 +52,22 @@ def to_corners(values: Sequence[float]) -> Corners:
         raise ValueError(f"a box is four finite numbers xmin, ymin, xmax, ymax, found {list(values)}")
     xmin, ymin, xmax, ymax = (float(value) for value in values)
     return xmin, ymin, xmax, ymax
+
+
+def check_corners(name: str, box: Corners) -> None:
+    """Check that a box lies in the image and has an area.
+
+    Args:
+        name: The modality's name, for the message.
+
+    Raises:
+        DataError: An edge is outside 0..1, or edges are in the wrong order.
+    """
+    if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise DataError(
+            f"{name} has the box {box}, expected xmin, ymin, xmax, ymax as shares of the image, 0 to 1, the first two "
+            "below the others."
+        )
 
 
 def box_to_bins(box: Corners) -> tuple[int, int, int, int]:

@@ -17,15 +17,25 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
+from modalities.kinds.arrays import (
+    as_array,
+    channels_last,
+    class_indices,
+    edge_flags,
+    image_plane,
+    is_image,
+    require_finite,
+    require_floats,
+)
 from modalities.layouts import Dense
 from modalities.metrics.maps import class_map_metrics, edge_metrics
 from modalities.rendering.colors import render_class_map
 from modalities.spec import Crop, Modality
 from modalities.storage.files import (
-    check_shape,
     crop_and_resize,
+    grayscale_levels,
     read_array,
-    read_lossless_image,
+    read_grayscale,
     write_array,
     write_image,
 )
@@ -49,6 +59,16 @@ class DenseModality(Modality):
 @dataclass(frozen=True, kw_only=True)
 class ImageModality(DenseModality):
     """Measured levels on pixels. Between pixels they are interpolated, so files may have any resolution."""
+
+    def coerce(self, value: Any) -> NDArray[Any]:
+        """Finite floats (h, w), or with several channels (h, w, c) or (c, h, w)."""
+        channels = self.dense_layout.channels
+        shapes = "(h, w)" if channels == 1 else f"(h, w, {channels}) or ({channels}, h, w)"
+        expected = f"an array of floats {shapes}"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        if channels == 1:
+            return require_finite(self.name, image_plane(self.name, array, expected), expected)
+        return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
 
     def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
         """The part that the view shows, bilinear."""
@@ -78,9 +98,22 @@ class ClassMap(DenseModality):
                 "both must be equal, 2 to 256."
             )
 
+    @property
+    def is_discrete(self) -> bool:
+        """True: there is no class between two classes."""
+        return True
+
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The class indices in a gray or palette image."""
         return read_grayscale(path)
+
+    def coerce(self, value: Any) -> UInt8[np.ndarray, "h w"]:
+        """Class indices (h, w), integers from 0 to 255, or an image as `read` takes."""
+        expected = "class indices as integers 0 to 255 (h, w), or a gray or palette image of 8 bits"
+        if is_image(value):
+            return grayscale_levels(value, self.name)
+        array = image_plane(self.name, as_array(self.name, value, expected), expected)
+        return class_indices(self.name, array, expected)
 
     def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write the class indices as a gray image."""
@@ -131,9 +164,21 @@ class EdgeMap(DenseModality):
     threshold: float = 0.0
     """Reconstructed level, from -1 for none to 1 for an edge, above which a pixel is one."""
 
+    @property
+    def is_discrete(self) -> bool:
+        """True: there is no half of an edge."""
+        return True
+
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The edges in a gray image."""
         return (read_grayscale(path) >= 128).astype(np.uint8)
+
+    def coerce(self, value: Any) -> UInt8[np.ndarray, "h w"]:
+        """Edges (h, w) as 0 and 1, flags or the levels 0 and 255, or an image as `read` takes."""
+        expected = "edges (h, w) as 0 and 1 or as 0 and 255, or a gray image of 8 bits"
+        if is_image(value):
+            return (grayscale_levels(value, self.name) >= 128).astype(np.uint8)
+        return edge_flags(self.name, image_plane(self.name, as_array(self.name, value, expected), expected), expected)
 
     def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write edges white on black."""
@@ -193,22 +238,21 @@ class ArrayModality(DenseModality):
         """The array in a .npy file."""
         return read_array(path, self.file_shape)
 
+    def coerce(self, value: Any) -> NDArray[np.float32]:
+        """Finite floats of `file_shape`."""
+        shape = ", ".join("any" if length is None else str(length) for length in self.file_shape)
+        expected = f"an array of floats ({shape})"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        fits = len(array.shape) == len(self.file_shape) and all(
+            length in (None, found) for found, length in zip(array.shape, self.file_shape, strict=True)
+        )
+        if not fits or not array.size:
+            raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
+        return require_finite(self.name, array, expected)
+
     def write(self, path: Path, value: NDArray[np.float32]) -> None:
         """Write a .npy file."""
         write_array(path, np.asarray(value, dtype=np.float32))
-
-
-def read_grayscale(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """The levels of a lossless gray or palette image of 8 bits.
-
-    Raises:
-        DataError: The file is missing, damaged, of another type, in colours or of 16 bits.
-    """
-    levels = read_lossless_image(path)
-    check_shape(path, levels.shape, (None, None))
-    if levels.dtype != np.uint8:
-        raise DataError(f"{path} has levels of 16 bits, expected 8.")
-    return levels.astype(np.uint8)
 
 
 def stack_arrays(values: Sequence[NDArray[Any]]) -> Shaped[Tensor, "b ..."]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from modalities.kinds.arrays import as_array, channels_last, require_finite, require_floats
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.layouts import Dense, Vector
 from modalities.metrics.features import feature_vector_metrics
@@ -33,6 +34,13 @@ class FeatureMap(ArrayModality):
     def file_shape(self) -> tuple[int | None, ...]:
         """Any resolution, all channels."""
         return (None, None, self.dense_layout.channels)
+
+    def coerce(self, value: Any) -> Float32[np.ndarray, "h w c"]:
+        """Finite floats (h, w, c) or (c, h, w)."""
+        channels = self.dense_layout.channels
+        expected = f"floats of shape (h, w, {channels}) or ({channels}, h, w)"
+        array = require_floats(self.name, as_array(self.name, value, expected), expected)
+        return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
 
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
         """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""

@@ -140,6 +140,12 @@ class FreeTextModality(SequenceModality):
         """The text itself."""
         return value
 
+    def coerce(self, value: Any) -> str:
+        """A string."""
+        if not isinstance(value, str):
+            raise DataError(f"{self.name} is a {type(value).__name__}, expected a string.")
+        return value
+
     def from_json(self, data: Any) -> str:
         """The text itself."""
         if not isinstance(data, str):

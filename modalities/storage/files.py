@@ -43,11 +43,23 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES and path.exists() and not _is_image(path):
         check_suffix(path, IMAGE_SUFFIXES)
-    image = _open_image(path, apply_exif_orientation=True)
+    return rgb_levels(_open_image(path, apply_exif_orientation=True), str(path))
+
+
+def rgb_levels(image: Image.Image, origin: str) -> UInt8[np.ndarray, "h w 3"]:
+    """The colours of an open image, upright. Of 16 bits of gray the upper 8 are taken.
+
+    Args:
+        origin: Names the image in the message.
+
+    Raises:
+        DataError: It has numbers that are no 8 or 16 bits.
+    """
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         levels = np.asarray(image)
         if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
-            raise DataError(f"{path} has pixels of kind {image.mode}, expected 8 or 16 bits a channel.")
+            raise DataError(f"{origin} has pixels of kind {image.mode}, expected 8 or 16 bits a channel.")
         gray = (levels.astype(np.uint32) >> 8).astype(np.uint8)
         return np.repeat(gray[..., None], 3, axis=-1)
     return np.asarray(image.convert("RGB"))
@@ -60,7 +72,18 @@ def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         DataError: The file is missing, damaged, or not a lossless image.
     """
     check_suffix(path, LOSSLESS_SUFFIXES)
-    image = _open_image(path, apply_exif_orientation=False)
+    return image_levels(_open_image(path, apply_exif_orientation=False), str(path))
+
+
+def image_levels(image: Image.Image, origin: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The levels of an open image as they are stored: (h, w) for gray and palettes, (h, w, 3) for colours.
+
+    Args:
+        origin: Names the image in the message.
+
+    Raises:
+        DataError: It has numbers that are no 8 or 16 bits.
+    """
     match image.mode:
         case "L" | "P":
             return np.asarray(image, dtype=np.uint8)
@@ -71,7 +94,32 @@ def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         case "I;16" | "I;16B" | "I":
             return np.asarray(image).astype(np.uint16)
         case _:
-            raise DataError(f"{path} has pixels of kind {image.mode}, expected 8 or 16 bits of gray, or colours.")
+            raise DataError(f"{origin} has pixels of kind {image.mode}, expected 8 or 16 bits of gray, or colours.")
+
+
+def read_grayscale(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """The levels of a lossless gray or palette image of 8 bits.
+
+    Raises:
+        DataError: The file is missing, damaged, of another type, in colours or of 16 bits.
+    """
+    return _check_grayscale(read_lossless_image(path), str(path))
+
+
+def grayscale_levels(image: Image.Image, origin: str) -> UInt8[np.ndarray, "h w"]:
+    """The levels of an open gray or palette image of 8 bits.
+
+    Raises:
+        DataError: The image is in colours or of 16 bits.
+    """
+    return _check_grayscale(image_levels(image, origin), origin)
+
+
+def _check_grayscale(levels: NDArray[Any], origin: str) -> UInt8[np.ndarray, "h w"]:
+    check_shape(origin, levels.shape, (None, None))
+    if levels.dtype != np.uint8:
+        raise DataError(f"{origin} has levels of 16 bits, expected 8.")
+    return levels.astype(np.uint8)
 
 
 def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
@@ -123,7 +171,7 @@ def write_array(path: Path, array: NDArray[np.float32]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
+def check_shape(path: Path | str, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
     """Check that a file's array has the expected shape.
 
     Raises:

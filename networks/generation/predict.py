@@ -6,13 +6,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from networks.batch import TokenBatch
 from networks.fourm.model import Context, FourM
 from networks.generation.autoregressive import InfillingSpec, generate_sequence_tokens
 from networks.generation.config import DecodingConfig
 from networks.generation.counter_rng import CounterRng
 from networks.generation.maskgit import grid_logits
 from networks.generation.schedules import Temperature
-from networks.generation.state import FIRST_SENTINEL
+from networks.generation.state import FIRST_SENTINEL, KnownTokens, known_sequences
+from networks.streams import SequenceStream, Stream
 from networks.tokenizers.codec import Codec, DecodedValues
 
 GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
@@ -77,6 +79,25 @@ def predict_sequence(
     )
     ids = [row[:-1] if row[-1] == end else row[:limit] for row in last.rows()]
     return GeneratedSequence(ids=ids, log_probability=last.log_probability / last.lengths)
+
+
+@torch.no_grad()
+def encoder_features(model: FourM, batch: TokenBatch) -> Float[Tensor, "b n d"]:
+    """The encoder's normed outputs at each slot, before their projection for the decoder; registers left out."""
+    found: list[Tensor] = []
+    handle = model.encoder_norm.register_forward_hook(lambda module, inputs, output: found.append(output))
+    try:
+        model.encode(batch)
+    finally:
+        handle.remove()
+    return found[0][:, model.config.registers :]
+
+
+def sentinel_prompt(target: Stream, b: int, device: torch.device) -> dict[str, KnownTokens]:
+    """The encoder's prompt for a target: published models are shown the first sentinel of a sequence to be written."""
+    if not target.published_name or not isinstance(target, SequenceStream) or not target.is_input:
+        return {}
+    return {target.name: known_sequences([[FIRST_SENTINEL]] * b, device)}
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning_modules.inference.gallery.contact_sheet import contact_sheet
 from lightning_modules.inference.gallery.presets import GALLERY_PRESETS, GalleryData, GalleryPreset, PresetInputs
-from lightning_modules.inference.request import run_request
+from lightning_modules.inference.request import GenerationRequest, run_request
 from lightning_modules.inference.settings import describe_plan
 from modalities.errors import DataError
 from modalities.rendering.sheet import ContactSheet, rendering_from_json, rendering_to_json
@@ -46,14 +46,21 @@ class GalleryItem:
 
 
 def make_gallery(
-    model: FourM, gallery_data: GalleryData, progress: Callable[[float], None] = lambda _: None
+    model: FourM,
+    gallery_data: GalleryData,
+    format_command: Callable[[GenerationRequest], Sequence[str]],
+    progress: Callable[[float], None] = lambda _: None,
 ) -> list[GalleryItem]:
-    """Every sheet that the model can make; a line of the log says which it cannot, and why."""
+    """Every sheet that the model can make; a line of the log says which it cannot, and why.
+
+    Args:
+        format_command: The words of the command line that a request stands for, for people to run it again.
+    """
     was_training = model.training
     model.eval()
     found: list[GalleryItem] = []
     for number, preset in enumerate(GALLERY_PRESETS):
-        exhibit = _make_item(model, gallery_data, preset)
+        exhibit = _make_item(model, gallery_data, preset, format_command)
         if exhibit is not None:
             found.append(exhibit)
         progress((number + 1) / len(GALLERY_PRESETS))
@@ -61,7 +68,12 @@ def make_gallery(
     return found
 
 
-def _make_item(model: FourM, gallery_data: GalleryData, preset: GalleryPreset) -> GalleryItem | None:
+def _make_item(
+    model: FourM,
+    gallery_data: GalleryData,
+    preset: GalleryPreset,
+    format_command: Callable[[GenerationRequest], Sequence[str]],
+) -> GalleryItem | None:
     missing = [name for name in preset.required_targets if name not in gallery_data.targets]
     if missing:
         log.warning("No sheet %s: the model cannot predict %s.", preset.name, ", ".join(missing))
@@ -89,7 +101,7 @@ def _make_item(model: FourM, gallery_data: GalleryData, preset: GalleryPreset) -
         sentence=preset.sentence,
         settings=". ".join(settings),
         commands=tuple(
-            tuple(word.replace(folder_name, FOLDER_PLACEHOLDER) for word in request.to_argv())
+            tuple(word.replace(folder_name, FOLDER_PLACEHOLDER) for word in format_command(request))
             for request in requests.values()
         ),
         sheet=contact_sheet(codec, outcomes, preset.title, gallery_data.truth(sample) if preset.has_sample else None),

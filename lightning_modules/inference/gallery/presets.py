@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from lightning_modules.inference.inputs import UserInput
 from lightning_modules.inference.request import GenerationRequest
-from lightning_modules.inference.settings import GenerationOptions
+from lightning_modules.inference.settings import DecodingOptions, GenerationOptions
 from modalities.layouts import Dense
 from modalities.spec import SequenceModality, ValueSequence
 from modalities.storage.files import write_image
+from networks.generation.config import DecodingScheme, GuidanceCondition
 from networks.generation.defaults import sort_targets
 from networks.tokenizers.codec import Codec
 
@@ -141,11 +142,13 @@ def _example(inputs: PresetInputs) -> dict[str, GenerationRequest]:
     hidden = np.ones((grid, grid), dtype=bool)
     hidden.flat[rng.permutation(grid * grid)[:3]] = False
     sources = {"rgb": inputs.masked("rgb", hidden), "bounding_boxes": UserInput(value=f"[S_1] {edge[0]} [S_2]")}
-    settings = GenerationOptions(options={"scheme": "maskgit", "steps": "rgb=3"})
+    options = GenerationOptions(
+        decoding=DecodingOptions(scheme=DecodingScheme.maskgit), by_target={"rgb": DecodingOptions(steps=3)}
+    )
     targets = ["rgb", "caption", "bounding_boxes"]
     return {
         "": GenerationRequest(
-            sources=sources, targets=targets, is_ordered=False, settings=settings, num=inputs.gallery_data.num
+            sources=sources, targets=targets, is_ordered=False, options=options, num=inputs.gallery_data.num
         )
     }
 
@@ -153,12 +156,17 @@ def _example(inputs: PresetInputs) -> dict[str, GenerationRequest]:
 def _weighted(inputs: PresetInputs) -> dict[str, GenerationRequest]:
     sources = {name: inputs.full(name) for name in ("caption", "depth")}
     chosen = {
-        "unguided": GenerationOptions(options={"guidance": "1"}),
-        "weighted": GenerationOptions(conditions="caption=3,depth=-1"),
+        "unguided": GenerationOptions(decoding=DecodingOptions(guidance=1.0)),
+        "weighted": GenerationOptions(
+            conditions=(
+                GuidanceCondition(streams=("caption",), weight=3.0),
+                GuidanceCondition(streams=("depth",), weight=-1.0),
+            )
+        ),
     }
     return {
-        label: GenerationRequest(sources=sources, targets=["rgb"], settings=settings, num=inputs.gallery_data.num)
-        for label, settings in chosen.items()
+        label: GenerationRequest(sources=sources, targets=["rgb"], options=options, num=inputs.gallery_data.num)
+        for label, options in chosen.items()
     }
 
 

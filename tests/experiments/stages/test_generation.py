@@ -8,17 +8,13 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
-from experiments.cli.generate_options import parse_request
-from experiments.cli.main import main, parse_arguments
+from experiments.cli.main import main
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.context import StageContext
 from experiments.stages.generation import load_galleries
 from experiments.stages.kinds import build_stage_plan
 from experiments.tracking import tracking_uri
 from lightning_modules.inference.gallery.gallery import GalleryItem
-from lightning_modules.inference.inputs import UserInput
-from lightning_modules.inference.request import GenerationRequest
-from lightning_modules.inference.settings import GenerationOptions
 from modalities.registry import default_registry
 from modalities.rendering.sheet import render_tile
 from tests.experiments.miniature import ROOT, command_line
@@ -85,31 +81,3 @@ def test_the_ledger_has_every_sheet_as_a_picture(finished: Path) -> None:
     run = next(run for run in runs if run.info.run_name == "generation/fourm_21")
     pictures = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
     assert all(any(name in path for path in pictures) for name in NAMES)
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        GenerationRequest(targets=["depth"]),
-        GenerationRequest(
-            sources={
-                "rgb": UserInput(value="a b.png", mask=Path("hole.png")),
-                "bounding_boxes": UserInput(value="[S_1] v3=990 [S_2]"),
-            },
-            targets=["rgb", "caption"],
-            settings=GenerationOptions(
-                options={"scheme": "maskgit", "steps": "rgb=3", "top_k": "5"},
-                conditions="caption=3,depth=-1",
-                accumulate_conditioning=False,
-                prompt_with_sentinel=False,
-            ),
-            num=3,
-            seed=7,
-            points=4,
-            is_ordered=False,
-        ),
-    ],
-)
-def test_the_words_of_a_request_are_read_as_that_request(request_: GenerationRequest) -> None:
-    arguments = parse_arguments(["generate", "--model", "m", *request_.to_argv()])
-    assert parse_request(arguments) == request_

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from lightning_modules.inference.instances import merge_instances, query_points, repeat_sample
+from lightning_modules.inference.inputs import repeat_sample
+from lightning_modules.inference.instances import merge_instances, query_points
 from networks.batch import PaddedTokens
 from networks.generation.inputs import ConditionInput
 

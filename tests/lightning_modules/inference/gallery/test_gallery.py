@@ -13,6 +13,7 @@ from PIL import Image
 
 from evaluation.report.input import ReportInput
 from evaluation.report.page import render
+from experiments.cli.generation_request import format_request
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.inference.gallery.gallery import (
@@ -71,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         folder=folder / "given",
         num=NUM,
     )
-    exhibits = make_gallery(loaded.model, gallery_data)
+    exhibits = make_gallery(loaded.model, gallery_data, format_request)
     write_gallery(folder, exhibits)
     return World(
         model=loaded.model, gallery_data=gallery_data, exhibits={item.name: item for item in exhibits}, folder=folder
@@ -136,9 +137,10 @@ def test_the_example_keeps_three_patches_and_the_edge_of_a_box(world: World) -> 
     outcome, sheet = world.outcome("example"), world.exhibits["example"].sheet
     known = outcome.prepared.condition_inputs["rgb"].known
     assert known is not None
-    assert known.sum(dim=1).tolist() == [3] * NUM
+    assert known.sum(dim=1).tolist() == [3]
     own = torch.tensor(_tokens_of_image(world, 3))
-    assert torch.equal(outcome.parts["rgb"].ids[known], own.expand(NUM, -1)[known])
+    kept = known.expand(NUM, -1)
+    assert torch.equal(outcome.parts["rgb"].ids[kept], own.expand(NUM, -1)[kept])
     assert outcome.plan.for_stream("rgb").steps == 3
     given, completed = (sheet.columns.index(f"Bounding boxes, {word}") for word in ("given", "completed"))
     text = str(sheet.rows[0][given])
@@ -211,7 +213,7 @@ def test_an_arm_without_captions_skips_what_needs_them_and_says_so(
     model = FourM(streams, FourMConfig(size=Size.nano, encoder_depth=1, decoder_depth=1))
     known = {name: item for name, item in world.gallery_data.codec.modalities.items() if name != "caption"}
     codec = replace(world.gallery_data.codec, modalities=known)
-    found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1))
+    found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1), format_request)
     assert [item.name for item in found] == ["from_image", "in_painting", "from_nothing"]
     assert found[0].sheet.columns == ("RGB, given", "Depth", "Semantic segmentation", "Bounding boxes")
     assert "No sheet from_caption: the model cannot predict caption." in caplog.text
@@ -224,6 +226,6 @@ def test_a_sheet_whose_inputs_no_scene_has_is_left_out(world: World, caplog: pyt
     gallery_data = replace(world.gallery_data, values=values, num=1)
     assert gallery_data.sample(0, ("caption", "rgb")) == 3
     assert gallery_data.sample(4, ("caption", "rgb")) == 3
-    found = make_gallery(world.model, gallery_data)
+    found = make_gallery(world.model, gallery_data, format_request)
     assert "example" not in [item.name for item in found]
     assert "No sheet example: no held-out sample has what it asks for." in caplog.text
