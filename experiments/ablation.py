@@ -1,6 +1,5 @@
 """An ablation from its config to its result: plan, run the missing stages, publish the report."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +8,15 @@ from pathlib import Path
 from lightning import Callback
 
 from evaluation.scores import Score
-from experiments.engine.manifest import PeakMemoryMonitor, run_manifest
 from experiments.engine.observer import RunObserver, SilentObserver
 from experiments.engine.publish import log_report, publish_report
-from experiments.engine.recorder import RunRecorder
-from experiments.engine.scheduler import run_plan
-from experiments.engine.task import choose_executor
+from experiments.engine.run import PlannedRun, execute
+from experiments.planning import build_stage_plan
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, check_names, flatten_config
-from experiments.stages.context import RunInfo, StageContext, user_log
-from experiments.stages.kinds import build_stage_plan
-from experiments.stages.plan import Stage, StagePlan
-from experiments.stages.report import REPORT_FILE, collect_scores
-from experiments.tracker import TrackedRun, Tracker
+from experiments.stages.context import user_log
+from experiments.stages.report import REPORT_FILE
+from experiments.stages.summaries import collect_scores
 from experiments.tracking import open_tracker, tracking_uri
 from lightning_modules.checkpoints.export_published import export_limits
 from modalities.registry import Registry, default_registry
@@ -66,40 +61,27 @@ def run_ablation(
         UserError: A modality is unknown, a stage failed, or nothing can be written.
     """
     started_at = time.time()
-    registry, observer = registry or default_registry(), observer or SilentObserver()
+    registry = registry or default_registry()
     check_names(config, registry)
     modalities = build_modalities(config, registry)
     plan = build_stage_plan(config, modalities, command)
     for limit in export_limits(config.model):
         user_log.warning("%s", limit)
-    executor = choose_executor(config, registry, callbacks)
-    reused = tuple(name for name in plan.stages if plan.is_done(name))
+    run = PlannedRun(
+        config=config,
+        plan=plan,
+        registry=registry,
+        callbacks=callbacks,
+        started_at=started_at,
+        reused=tuple(name for name in plan.stages if plan.is_done(name)),
+    )
     uri = tracking_uri(plan.root, config.tracking.uri)
     tracker = open_tracker(uri, plan.root, config.tracking.experiment)
-    tags, params = {"fourm.stage": "ablation"}, flatten_config(config)
-    with tracker.open_run(config.name, tags, params) as parent_run, PeakMemoryMonitor() as memory:
-        _log_reused(tracker, parent_run, plan, reused)
-        observer.on_plan(plan, reused)
-        manifest = run_manifest()
-
-        def make_task(stage: Stage, run_id: str | None) -> StageContext:
-            entries = {**manifest, "peak memory": f"{memory.peak / 2**30:.2f} GiB"}
-            return StageContext(
-                config=config,
-                stage=stage,
-                inputs={name: plan.folder(name) for name in stage.inputs},
-                folder=plan.folder(stage.name),
-                registry=registry,
-                callbacks=tuple(callbacks),
-                tracked_run=TrackedRun(uri=uri, run_id=run_id) if run_id else None,
-                run=RunInfo(started_at=started_at, reused=reused, manifest=entries),
-            )
-
-        recorder = RunRecorder(tracker=tracker, parent_run=parent_run, plan=plan, observer=observer)
-        run_plan(plan, make_task, recorder, executor)
+    with tracker.open_run(config.name, {"fourm.stage": "ablation"}, flatten_config(config)) as parent_run:
+        execute(run, tracker, parent_run, observer or SilentObserver())
         seconds = time.time() - started_at
-        folder = publish_report(config, plan, reused, seconds)
-        scores = tuple(collect_scores(make_task(plan.stages["report"], None)))
+        folder = publish_report(config, plan, run.reused, seconds)
+        scores = tuple(collect_scores(run.task(plan.stages["report"])))
         log_report(tracker, parent_run, folder, plan, scores)
     return AblationResult(
         folder=folder,
@@ -109,9 +91,3 @@ def run_ablation(
         uri=uri,
         seconds=seconds,
     )
-
-
-def _log_reused(tracker: Tracker, parent_run: str | None, plan: StagePlan, reused: Sequence[str]) -> None:
-    """Store the earlier runs of the stages whose results are reused."""
-    runs = {name: plan.metadata(name).get("run") for name in reused}
-    tracker.log_text(parent_run, "reused.json", json.dumps(runs, indent=1))

@@ -31,7 +31,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A file that is missing, truncated, of an unknown type, or at odds with its neighbours."""
+    """A file that is missing, truncated, of an unknown type, or at odds with its neighbors."""
 
 
 class CheckpointError(UserError):

@@ -4,6 +4,8 @@ They are defaults. A data set with other labels has modalities with other names,
 ``replace(MODALITY, classes=...)``.
 """
 
+from collections.abc import Iterable
+
 from modalities.vocabulary import COCO_CLASSES
 
 CLASSES: tuple[str, ...] = (
@@ -47,3 +49,10 @@ COLOR_NAMES: tuple[str, ...] = (
 """Colors that captions name."""
 SIZE_NAMES: tuple[str, ...] = ("small", "large")
 """Sizes that captions name."""
+
+
+def fact_words(class_names: Iterable[str]) -> frozenset[str]:
+    """Words of a caption that state a fact: of classes, colors, sizes, places and counts."""
+    places, counts = ("left", "right", "front", "behind"), ("no", "one", "two", "three")
+    names = (*class_names, *COLOR_NAMES, *SIZE_NAMES, *places, *counts)
+    return frozenset(word for name in names for word in name.lower().split())

@@ -1,4 +1,4 @@
-"""How a modality's values are laid out, and how large: grids, vectors, texts, embeddings, and the scale of a run."""
+"""Layouts of values (grids, vectors, texts, embeddings), and the scale of a run."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -8,7 +8,7 @@ from modalities.errors import ConfigError
 
 
 class KeepScheme(Enum):
-    """How the share of a sequence that stays visible is drawn (4M's span masking)."""
+    """Distribution of the fraction of a sequence that stays visible (4M's span masking)."""
 
     random = "random"
     """Uniform in (0, 1)."""
@@ -20,7 +20,7 @@ class KeepScheme(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How large a run is: resolution, patch, and upper limits on what the published sizes ask for."""
+    """Scale of a run: resolution, patch, and upper limits on the published sizes."""
 
     size: int = 224
     """Side of the image, in pixels."""

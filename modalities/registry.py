@@ -35,7 +35,7 @@ class PluginRegistry(Mapping[str, T], abc.ABC):
     """
 
     kind: ClassVar[str]
-    """What is published, for messages."""
+    """Kind of the published values, for messages."""
 
     def __init__(self, providers: Iterable[PluginProvider] = ()) -> None:
         """Take the providers.

@@ -1,4 +1,4 @@
-"""What a modality is: its layout, its tokenizer, what it does with files and values. No data source, no networks.
+"""The contract of a modality: layout, tokenizer, files, values. No data source, no networks.
 
 Letters: b batch, n tokens, d width, c channels, h w grid, v vocabulary.
 """
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Modality")
 
 UNSPECIFIED_NORMALIZATION = "values as Modality.preprocess gives them"
-"""Stands for the normalisation of a modality that does not tell."""
+"""The normalization of a modality that does not describe its own."""
 
 Value: TypeAlias = Any
 """One raw sample of one modality, in the form that the modality documents (an array, a string, a list of records)."""
 
 
 class Provenance(Enum):
-    """Where the labels of the embedded data set come from."""
+    """Origin of the labels."""
 
     exact = "exact"
     """Computed from the data set's ground truth or from the image without error."""
@@ -76,15 +76,15 @@ class Modality(abc.ABC):
     name: str
     """A Python identifier: also the file name, the config key and the metric prefix."""
     title: str
-    """What a person reads in a table or above a picture."""
+    """Name for a person, in tables and above pictures."""
     layout: Layout
     tokenizer: TokenizerSpec
     provenance: Provenance = Provenance.exact
-    """How the embedded data set's labels come about."""
+    """Origin of the labels of the data source in use."""
     labeller: str = ""
     """The expert that labels real photographs, for the record."""
     license: str = "CC0-1.0"
-    """Licence of the embedded data set's labels."""
+    """License of the labels."""
     base: str = ""
     """Name of the modality that this one is a variant of, at another size; empty for a modality of its own."""
     suffix: str = ".npy"
@@ -121,7 +121,7 @@ class Modality(abc.ABC):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does to values, in words, with units and range: tokenizers' cards quote it."""
+        """The effect of `preprocess` in words, with units and range, as tokenizers' cards quote it."""
         return UNSPECIFIED_NORMALIZATION
 
     def scaled(self: M, scale: Scale) -> M:
@@ -140,7 +140,7 @@ class Modality(abc.ABC):
 
     @abc.abstractmethod
     def transform(self, value: Value, crop: Crop) -> Value:
-        """The value as seen through ``view``, resampled to the layout."""
+        """The part of the value inside ``crop``, resampled to the layout."""
 
     def coerce(self, value: Any) -> Value:
         """The value in what a program holds: an array or tensor of any resolution, a Pillow image, a text, a record.
@@ -186,10 +186,10 @@ class Modality(abc.ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """What a generated text means."""
+    """The value that a generated text stands for."""
 
     value: Value
-    """The value, its coded parts left out until `SequenceModality.with_codes` fills them in."""
+    """The value, its coded parts left out until `SequenceModality.with_decoded_parts` fills them in."""
     well_formed: bool
     """True where the text follows the modality's grammar from end to end."""
     codes: NDArray[np.int64] | None = None
@@ -205,12 +205,12 @@ class SequenceModality(Modality):
         """The text of ``value``. Where order or selection is free, ``rng`` draws it.
 
         Args:
-            codes: (rows, n) codes of the rows that `prepare` gave, where the modality has a learnt part.
+            codes: (rows, n) codes of the rows that `preprocess` gave, where the modality has a learned part.
         """
 
     @abc.abstractmethod
     def parse(self, text: str) -> Parsed:
-        """What ``text`` means; never raises: what does not fit the grammar is left out and told by `well_formed`."""
+        """The value of ``text``. Never raises: parts that break the grammar are left out and not well-formed."""
 
     @abc.abstractmethod
     def to_json(self, value: Value) -> Any:
@@ -251,7 +251,7 @@ class SequenceModality(Modality):
 
 
 def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
-    """What becomes of the values of each modality before its tokenizer reads them, in one line for a person."""
+    """The normalization of each modality before its tokenizer, in one line for a person."""
     return (
         "; ".join(f"{name}: {modality.normalization}" for name, modality in modalities.items())
         or UNSPECIFIED_NORMALIZATION

@@ -1,4 +1,4 @@
-"""What turns a modality's values into tokens: the kinds of tokenizer, their vocabularies and losses. No networks."""
+"""Specs of tokenizers: kinds, vocabularies, losses. No networks."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -8,7 +8,7 @@ from modalities.layouts import Dense, Scale, Vector
 
 
 class ReconstructionLoss(Enum):
-    """What a tokenizer's decoder is trained with."""
+    """Reconstruction loss of a tokenizer's decoder."""
 
     mse = "mse"
     smooth_l1 = "smooth_l1"
@@ -19,7 +19,7 @@ class ReconstructionLoss(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ViTVQ:
-    """A transformer encoder, a vector quantiser and a decoder (4M section 'tokenization'): for `Dense` layouts."""
+    """A transformer encoder, a vector quantizer and a decoder (4M section 'tokenization'): for `Dense` layouts."""
 
     type_tag: ClassVar[str] = "vit_vq"
 
@@ -47,7 +47,7 @@ class ProductMLP:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedCodes:
-    """A learnt tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
+    """A learned tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
 
     layout: Dense | Vector
     tokenizer: ViTVQ | ProductMLP
@@ -60,7 +60,7 @@ class WordPiece:
     type_tag: ClassVar[str] = "word_piece"
 
     codes: EmbeddedCodes | None = None
-    """What part of the value is spelled by learnt codes, if any."""
+    """The learned codes that spell a part of the value, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def scaled_tokenizer(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTask:
-    """One tokenizer to be learnt, and the modalities that share it."""
+    """One tokenizer to be learned, and the modalities that share it."""
 
     name: str
     layout: Dense | Vector

@@ -1,1 +1,1 @@
-"""How it is computed, in plain torch: no Lightning, no files, no logging."""
+"""Networks in plain torch: no Lightning, no files, no logging."""

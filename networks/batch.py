@@ -1,4 +1,4 @@
-"""What crosses from data to masking, and from masking to the model."""
+"""Records passed from data to masking, and from masking to the model."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 IGNORE = -100
-"""Target id of a place that has no part in the loss."""
+"""Target id of slots that are left out of the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +19,10 @@ class PaddedTokens:
     values: Num[Tensor, "b n ..."]
     """Ids (b, n) of a grid or sequence, pixels (b, h, w, c) uint8, or vectors (b, n, c)."""
     lengths: Int[Tensor, " b"]
-    """Tokens that are there: all of a grid's or an image's, a sequence's length; 0 where the sample lacks it."""
+    """Number of real tokens: all of a grid or image, a sequence's length; 0 if the sample lacks the stream."""
 
     def to(self, device: torch.device | str) -> "PaddedTokens":
-        """The same column on another device."""
+        """The same tokens on another device."""
         return replace(self, values=self.values.to(device), lengths=self.lengths.to(device))
 
 
@@ -32,7 +32,7 @@ Samples = Mapping[str, PaddedTokens]
 
 @dataclass(frozen=True, kw_only=True)
 class PackedInputs:
-    """Patches or vectors that enter the encoder through a linear map, packed, with the slots they take."""
+    """Patches or vectors that enter the encoder through a linear projection, without padding, and their slots."""
 
     values: Float[Tensor, "r c"]
     slots: Int[Tensor, " r"]
@@ -41,36 +41,36 @@ class PackedInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenBatch:
-    """Only what the model needs, chosen before embedding.
+    """The selected tokens of a batch, before embedding.
 
     `stream` indexes the model's streams; padding is not `visible`.
 
-    Decoder slots of one stream lie side by side and in order of position. A sequence's decoder ids are its targets
-    shifted right by one (teacher forcing): the slot that sees ``[S_1]`` predicts the first token.
+    Decoder slots of one stream are adjacent and in order of position. A sequence's decoder ids are its targets shifted
+    right by one (teacher forcing): the slot with input ``[S_1]`` predicts the first token.
     """
 
     ids: Int[Tensor, "b n"]
     """Token ids; 0 where the slot is a patch, a vector or padding."""
     stream: Int[Tensor, "b n"]
     position: Int[Tensor, "b n"]
-    """Place on the grid, or index within the visible part of a sequence (sentinels counted)."""
+    """Index into the grid, or into the visible part of a sequence (sentinels counted)."""
     visible: Bool[Tensor, "b n"]
     rows: dict[str, PackedInputs]
     """Patches and vectors, by stream."""
     decoder_ids: Int[Tensor, "b m"]
-    """Ids that a sequence's decoder slot is given; 0 and unused for grids, whose slots hold a mask token."""
+    """Input ids of a sequence's decoder slots; 0 and unused for grids, whose slots hold the mask token."""
     decoder_stream: Int[Tensor, "b m"]
     decoder_position: Int[Tensor, "b m"]
     decoder_visible: Bool[Tensor, "b m"]
     targets: Int[Tensor, "b m"]
-    """Ids to predict; `IGNORE` where there is nothing to predict."""
+    """Ids to predict; `IGNORE` elsewhere."""
 
     def to(self, device: torch.device | str) -> "TokenBatch":
         """The same batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "TokenBatch":
-        """The same batch in page-locked memory, which a loader asks for when a GPU is used."""
+        """The same batch in page-locked memory; data loaders call this when a GPU is used."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     @property

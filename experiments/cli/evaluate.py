@@ -1,4 +1,4 @@
-"""Measures one model's folder on held-out scenes: a model trained here, or an imported one."""
+"""Measures one model's folder on held-out samples: a model trained here, or an imported one."""
 
 import argparse
 import tempfile
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=("test", "validation"),
         default="test",
-        help="test scenes, which nothing else uses, or the validation scenes that arms are compared on",
+        help="test samples, which nothing else uses, or the validation samples that arms are compared on",
     )
 
 
@@ -100,9 +100,9 @@ def evaluate_model(
     registry: Registry | None = None,
     progress: StatusCallback = lambda _: None,
 ) -> EvaluationOutput:
-    """Measure a model by `ExperimentConfig.evaluation` on `data.validation` scenes, and write ``scores.json``.
+    """Measure a model by `ExperimentConfig.evaluation` on `data.validation` samples, and write ``scores.json``.
 
-    Chance comes from training scenes: `evaluation.num_chance` of them, at most `data.train`.
+    Chance comes from training samples: `evaluation.num_chance` of them, at most `data.train`.
 
     Args:
         split: ``test``, which nothing else looks at, or ``validation``, by which an ablation compares its arms.
@@ -196,7 +196,7 @@ def _measurable_modalities(
         if missing_option is not None:
             lines.append(f"{name} is left out: the model was imported without its tokenizer ({missing_option}).")
         elif _has_other_classes(modality, base):
-            lines.append(f"{name} is left out: its classes are not those of the embedded data set.")
+            lines.append(f"{name} is left out: its classes are not those of the data source.")
         else:
             measurable[name] = modality
     if not any(loaded.streams[loaded.model.index[name]].is_target for name in measurable):

@@ -23,7 +23,7 @@ COMMANDS = {
     "predict": "predict modalities from an image file",
     "import-checkpoint": "make a model's folder out of a published 4M checkpoint",
     "export-checkpoint": "write a model in the published format",
-    "evaluate": "measure a model on held-out scenes",
+    "evaluate": "measure a model on held-out samples",
     "generate": "generate any modalities from any others, whole or in part",
     "ui": "open the tracking UI: mlflow ui on 127.0.0.1",
 }

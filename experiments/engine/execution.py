@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.engine.task import failure_log_path
+from experiments.planning import STAGE_KINDS
 from experiments.stages.context import StageContext
-from experiments.stages.kinds import STAGE_KINDS
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, PICTURES_FOLDER, partial_folder
 from modalities.errors import DataError, UserError
 

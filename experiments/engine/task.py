@@ -11,10 +11,10 @@ from typing import Any
 
 from lightning import Callback
 
+from experiments.planning import STAGE_KINDS
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.sections import ExecutorConfig
 from experiments.stages.context import StageContext, user_log
-from experiments.stages.kinds import STAGE_KINDS
 from modalities.errors import ConfigError, UserError
 from modalities.registry import Registry
 

@@ -26,14 +26,14 @@ STRATEGIES = ("auto", "ddp")
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """How much of the embedded world is rendered."""
+    """Samples that are taken from the data source."""
 
     train: int = 100_000
-    """Training scenes."""
+    """Training samples."""
     validation: int = 1_000
-    """Held-out scenes, on which everything is measured."""
+    """Held-out samples, on which everything is measured."""
     shard: int = 512
-    """Scenes in one shard: the unit of work and of resuming."""
+    """Samples in one shard: the unit of work and of resuming."""
 
     def __post_init__(self) -> None:
         _check_at_least(1, "data", self, "train", "validation", "shard")
@@ -82,12 +82,8 @@ class TrainingConfig:
     """Steps between pictures of validation predictions; 0 for none but the last."""
     pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
     """Modalities that those pictures show; those that an arm lacks are left out."""
-    restrict_output_vocab: bool = True
-    """Heads of sequences choose among the ids that occur in their training data only."""
     start_from: str | None = None
     """Folder of a model to start from: its weights, its text tokenizer and its tokenizers of equal tasks."""
-    shared_text: bool = True
-    """One table of tokens for all sequences; false gives each its own, as published models have."""
     precision: str = "32-true"
     """Precision, as Lightning names it: bf16-mixed on GPUs."""
     compile: bool = False

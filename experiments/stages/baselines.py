@@ -24,7 +24,7 @@ class BaselinesStage(StageKind):
             "baselines",
             {
                 "evaluation": measurement_params(context.config),
-                "restrict_output_vocab": context.config.training.restrict_output_vocab,
+                "restrict_output_vocab": context.config.model.restrict_output_vocab,
             },
             inputs=context.names("data", "tokens", "text", "tokenizer"),
             cost=50.0,

@@ -64,10 +64,3 @@ class StageContext:
     def input_folders(self, kind: str) -> list[Path]:
         """Folders of the inputs whose names start with ``kind``, in order."""
         return [path for name, path in self.inputs.items() if name == kind or name.startswith(f"{kind}/")]
-
-
-def move_contents_up(context: StageContext, inner: str) -> None:
-    """Move the contents of the folder ``inner``, which a writer of whole folders has made, into the stage's own."""
-    for path in (context.folder / inner).iterdir():
-        path.rename(context.folder / path.name)
-    (context.folder / inner).rmdir()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.stages.base import PlanContext, StageKind
-from experiments.stages.context import StageContext, move_contents_up
+from experiments.stages.context import StageContext
 from experiments.stages.plan import ModalityPart, Stage
 from lightning_modules.data.raw import write_shard
 from modalities.sources.base import Source, module_digest, require_modalities
@@ -39,14 +39,13 @@ class DataStage(StageKind):
         """Read the samples from the source and write their values."""
         run_args = context.stage.run_args
         write_shard(
-            context.folder / "raw",
+            context.folder,
             context.modalities,
             open_source(context.modalities),
             run_args["split"],
             range(run_args["first"], run_args["end"]),
             lambda done: context.report_progress(done, 0.0, "samples"),
         )
-        move_contents_up(context, "raw")
 
 
 def _params(modality: Modality, source: Source) -> list[Any]:

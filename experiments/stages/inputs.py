@@ -13,6 +13,7 @@ from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_token
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore
 from modalities.errors import DataError
+from modalities.sources.open import open_source
 from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
 from modalities.vocabulary import SENTINEL_0_ID, UNK
 from networks.streams import SequenceStream, Stream, pixel_stream_name, streams_of
@@ -24,6 +25,12 @@ def open_raw_split(context: StageContext, split: str, names: Sequence[str] | Non
     """The raw values of a split."""
     selected = {name: context.modalities[name] for name in (names or context.modalities)}
     return RawStore.open(context.input_folders(f"data/{split}"), selected)
+
+
+def describe_data(context: StageContext, counts: str) -> str:
+    """The samples of the run's source in words, after their counts."""
+    size = context.config.scale.size
+    return f"{counts} {open_source(context.modalities).description} of {size} × {size} pixels"
 
 
 def load_text_tokenizer(context: StageContext) -> TextTokenizer:
@@ -90,8 +97,8 @@ def _fingerprints_of(context: StageContext, streams: Sequence[Stream]) -> dict[s
 def build_streams(context: StageContext, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
     """The streams of some modalities, their heads cut to what occurs in training where the config says so."""
     selected = {name: context.modalities[name] for name in names}
-    streams = streams_of(selected, text.vocab_size, shared_text=context.config.training.shared_text)
-    if not context.config.training.restrict_output_vocab:
+    streams = streams_of(selected, text.vocab_size, shared_text=context.config.model.shared_text)
+    if not context.config.model.restrict_output_vocab:
         return streams
     return tuple(
         _restrict_head(context, stream) if isinstance(stream, SequenceStream) else stream for stream in streams

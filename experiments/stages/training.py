@@ -2,15 +2,17 @@
 
 import shutil
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from evaluation.report.sheets import validation_sheet
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.context import StageContext, user_log
+from experiments.stages.inputs import build_codec, open_eval_split
 from experiments.stages.plan import CHECKPOINT_FILE, PICTURES_FOLDER
 from experiments.tracker import RunLogger
 from experiments.tracking import connect_tracker
@@ -20,7 +22,11 @@ from lightning_modules.callbacks.periodic_checkpoint import (
     PeriodicCheckpoint,
     read_checkpoint,
 )
+from lightning_modules.callbacks.pictures import PredictionImageCallback
+from lightning_modules.callbacks.progress import ProgressReporter
+from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError
+from modalities.layouts import Dense
 
 HISTORY_FILE = "history.json"
 """File of a trained stage with its logged metrics by step."""
@@ -74,6 +80,11 @@ class ResumeState:
     """Seconds of training before the interruption."""
 
 
+def progress_callback(context: StageContext, unit: str, units_per_step: int) -> Callback:
+    """The callback that reports a training's progress; ``units_per_step`` counts one batch of one process."""
+    return ProgressReporter(context.report_progress, unit, units_per_step)
+
+
 def prepare_resume(context: StageContext, module: LightningModule, logger: RunLogger) -> ResumeState:
     """Find the stage's checkpoint, if it left one that can be used, and say what becomes of it."""
     path = context.folder / CHECKPOINT_FILE
@@ -108,6 +119,31 @@ def save_picture(context: StageContext, picture: Image.Image, step: int) -> None
     folder.mkdir(exist_ok=True)
     picture.save(folder / f"step-{step:07d}.png")
     _log_picture(context, picture, step)
+
+
+def picture_callbacks(context: StageContext) -> list[Callback]:
+    """The callback that draws validation predictions into the stage's folder and the tracker; none without targets.
+
+    Predictions are made from the first grid that has a pixel stream, or in an arm without one from the first grid.
+    """
+    if not context.config.training.pictures_every:
+        return []
+    names = list(context.config.arm_modalities(context.stage.run_args["arm"]))
+    codec = build_codec(context, names)
+    held_out = open_eval_split(context, "validation", names)
+    grids = [name for name, item in codec.modalities.items() if isinstance(item.layout, Dense)]
+    photographs = [name for name in grids if codec.modalities[name].has_pixel_stream]
+    source = next(iter([*photographs, *grids]), None)
+    targets = [name for name in context.config.training.pictures_of if name in codec.modalities and name != source]
+    if source is None or not targets:
+        return []
+
+    def draw_pictures(module: LightningModule, step: int) -> None:
+        model = cast(FourMModule, module).model
+        picture = validation_sheet(model, codec, held_out, targets, context.config.evaluation, source).image()
+        save_picture(context, picture, step)
+
+    return [PredictionImageCallback(context.config.training.pictures_every, draw_pictures)]
 
 
 @rank_zero_only

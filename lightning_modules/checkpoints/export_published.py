@@ -17,9 +17,9 @@ from modalities.errors import CheckpointError
 from modalities.storage.atomic import atomic_folder
 from modalities.storage.serialization import to_plain
 from networks.fourm.config import FourMConfig
-from networks.pretrained.fourm_weights import export_config, export_fourm, unsupported_settings
+from networks.pretrained.adapters import FourMAdapter, TokenizerAdapter
+from networks.pretrained.fourm_weights import unsupported_settings
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name
-from networks.pretrained.tokenizer_weights import export_tokenizer, export_tokenizer_config
 from networks.streams import TokenStream
 
 
@@ -40,7 +40,7 @@ def export_checkpoint(source: Path, out: Path, arm: str | None = None, seed: int
     """
     folder = find_model(source, arm, seed)
     loaded = load_model(folder)
-    tensors, config = export_fourm(loaded.model), export_config(loaded.model)
+    config, tensors = FourMAdapter.to_published(loaded.model)
     lines = [f"{len(tensors)} tensors in {out / WEIGHTS_FILE}."]
     with atomic_folder(out) as partial:
         _write_checkpoint(partial, tensors, config, _project_metadata(loaded))
@@ -74,12 +74,12 @@ def export_limits(config: FourMConfig) -> list[str]:
 
 def _export_tokenizer(folder: Path, name: str, item: TrainedTokenizer) -> list[str]:
     try:
-        tensors = export_tokenizer(item.tokenizer, item.task, item.config)
+        config, tensors = TokenizerAdapter(task=item.task, config=item.config).to_published(item.tokenizer)
     except CheckpointError as error:
         return [f"Tokenizer {name} is left out: {error}"]
     folder.mkdir(parents=True)
     metadata = {"task": to_plain(item.task), "config": to_plain(item.config)}
-    _write_checkpoint(folder, tensors, export_tokenizer_config(item.task, item.config), metadata)
+    _write_checkpoint(folder, tensors, config, metadata)
     return []
 
 

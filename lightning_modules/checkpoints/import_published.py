@@ -32,8 +32,9 @@ from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Scale
 from modalities.registry import Registry, default_registry
 from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations, learned_tokenizer
+from modalities.storage.atomic import atomic_folder
 from modalities.storage.serialization import from_plain
-from networks.pretrained.fourm_layout import is_fourm
+from networks.pretrained.adapters import FourMAdapter
 from networks.pretrained.fourm_weights import image_size
 from networks.streams import GridStream, PixelStream, SequenceStream, Stream
 from networks.tokenizers.text import TextTokenizer
@@ -64,16 +65,12 @@ def import_checkpoint(location: str, out: Path, options: ImportOptions, registry
         DataError: The text tokenizer cannot be read, or the folder cannot be written.
     """
     source = open_checkpoint(location)
-    if is_fourm(source.config):
+    if FourMAdapter.accepts(source.config):
         return _import_model(source, out, _with_exported_files(options, Path(location)), registry or default_registry())
     checkpoint = read_published_tokenizer(source, out.name)
-    save_tokenizer(
-        out,
-        checkpoint.tokenizer,
-        checkpoint.task,
-        checkpoint.config,
-        _tokenizer_card(source, UNSPECIFIED_NORMALIZATION),
-    )
+    card = _tokenizer_card(source, UNSPECIFIED_NORMALIZATION)
+    with atomic_folder(out) as partial:
+        save_tokenizer(partial, checkpoint.tokenizer, checkpoint.task, checkpoint.config, card)
     return [
         f"Tokenizer of {checkpoint.task.layout.num_tokens} tokens "
         f"out of {checkpoint.task.tokenizer.vocab_size} in {out}.",
@@ -103,17 +100,18 @@ def _import_model(source: CheckpointSource, out: Path, options: ImportOptions, r
             task, fingerprint = _import_tokenizer(name, location, members, variants, streams, registry, folders[name])
             variants |= {member: with_tokenizer(variants[member], task) for member in members}
             fingerprints |= dict.fromkeys(members, fingerprint)
-        save_model(
-            out,
-            checkpoint.model,
-            modalities=names,
-            scale=scale,
-            text=text,
-            fingerprints={stream.name: fingerprints.get(stream.name, UNKNOWN_FINGERPRINT) for stream in streams},
-            tokenizers=folders,
-            card=_model_card(source, checkpoint),
-            variants=variants,
-        )
+        with atomic_folder(out) as partial:
+            save_model(
+                partial,
+                checkpoint.model,
+                modalities=names,
+                scale=scale,
+                text=text,
+                fingerprints={stream.name: fingerprints.get(stream.name, UNKNOWN_FINGERPRINT) for stream in streams},
+                tokenizers=folders,
+                card=_model_card(source, checkpoint),
+                variants=variants,
+            )
     return _summary_lines(out, checkpoint, text, folders, variants, registry)
 
 

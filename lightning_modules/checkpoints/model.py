@@ -17,7 +17,7 @@ from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
 from modalities.registry import Registry
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
-from modalities.storage.atomic import atomic_folder, read_json_object
+from modalities.storage.atomic import read_json_object
 from modalities.storage.serialization import from_plain, to_plain
 from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
 from networks.fourm.config import FourMConfig
@@ -147,7 +147,7 @@ def save_model(
     card: Mapping[str, Any],
     variants: Mapping[str, ModalityVariant] | None = None,
 ) -> None:
-    """Write a model's folder atomically.
+    """Write a model's files into a folder. Atomicity is the caller's: see `modalities.storage.atomic.atomic_folder`.
 
     Args:
         fingerprints: Fingerprints of the tokenizers, by stream.
@@ -166,16 +166,16 @@ def save_model(
         variants=dict(variants or {}),
         has_text=text is not None,
     )
-    with atomic_folder(folder) as partial:
-        # Tied tables are one parameter under several names, which the format does not allow.
-        parameters = dict(model.named_parameters(remove_duplicate=True))
-        write_safetensors(partial / WEIGHTS_FILE, parameters)
-        (partial / CONFIG_FILE).write_text(json.dumps(to_plain(config), indent=1) + "\n")
-        if text is not None:
-            (partial / TEXT_TOKENIZER_FILE).write_text(text.to_json())
-        (partial / CARD_FILE).write_text(json.dumps(dict(card), indent=1) + "\n")
-        for name, path in tokenizers.items():
-            shutil.copytree(path, partial / TOKENIZERS_FOLDER / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Tied tables are one parameter under several names, which the format does not take.
+    parameters = dict(model.named_parameters(remove_duplicate=True))
+    write_safetensors(folder / WEIGHTS_FILE, parameters)
+    (folder / CONFIG_FILE).write_text(json.dumps(to_plain(config), indent=1) + "\n")
+    if text is not None:
+        (folder / TEXT_TOKENIZER_FILE).write_text(text.to_json())
+    (folder / CARD_FILE).write_text(json.dumps(dict(card), indent=1) + "\n")
+    for name, path in tokenizers.items():
+        shutil.copytree(path, folder / TOKENIZERS_FOLDER / name)
 
 
 def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedModel:

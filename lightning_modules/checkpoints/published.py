@@ -14,13 +14,8 @@ from modalities.errors import CheckpointError
 from modalities.layouts import Dense
 from modalities.storage.serialization import from_plain
 from modalities.tokenizer_specs import ReconstructionLoss, TokenizerTask
-from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM
-from networks.pretrained.fourm_layout import is_fourm, read_layout
-from networks.pretrained.fourm_weights import load_fourm
-from networks.pretrained.tokenizer_layout import is_tokenizer, read_tokenizer_layout
-from networks.pretrained.tokenizer_weights import import_tokenizer
-from networks.streams import Stream
+from networks.pretrained.adapters import FourMAdapter, TokenizerAdapter
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer
 
@@ -42,14 +37,6 @@ class CheckpointSource:
     config: Mapping[str, Any]
     export_metadata: Mapping[str, Any] | None
     """What `OWN` says, in files that were exported here."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ExportedModel:
-    """The model as an export describes it."""
-
-    streams: tuple[Stream, ...]
-    model: FourMConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +88,7 @@ def open_checkpoint(location: Path | str) -> CheckpointSource:
         if EXPORT_METADATA_KEY in metadata
         else None
     )
-    if not (is_fourm(config) or is_tokenizer(config)):
+    if not (FourMAdapter.accepts(config) or TokenizerAdapter.accepts(config)):
         raise CheckpointError(
             f"The config of {weights} is neither of a 4M model (it lacks domains_in) nor of a tokenizer "
             "(it lacks codebook_size)."
@@ -115,20 +102,18 @@ def read_published_model(source: CheckpointSource) -> PublishedModel:
     Raises:
         CheckpointError: It is a tokenizer, or a tensor is missing, unknown or of another shape.
     """
-    if not is_fourm(source.config):
+    if not FourMAdapter.accepts(source.config):
         raise CheckpointError(f"{source.origin} is a tokenizer, expected a 4M model.")
     if source.export_metadata is None:
-        streams, config = read_layout(source.config, source.tensors)
+        adapter = FourMAdapter.read(source.config, source.tensors)
     else:
         try:
             plain = source.export_metadata
-            described = from_plain(_ExportedModel, {"streams": plain["streams"], "model": plain["model"]})
-            streams, config = described.streams, described.model
+            adapter = from_plain(FourMAdapter, {"streams": plain["streams"], "config": plain["model"]})
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{source.origin} does not describe its model: {error}.") from error
-    return PublishedModel(
-        model=load_fourm(streams, config, source.tensors).eval(), export_metadata=source.export_metadata
-    )
+    model = adapter.from_published(source.tensors).eval()
+    return PublishedModel(model=model, export_metadata=source.export_metadata)
 
 
 def read_published_tokenizer(
@@ -144,19 +129,24 @@ def read_published_tokenizer(
     Raises:
         CheckpointError: It is a 4M model, or a tensor is missing, unknown or of another shape.
     """
-    if not is_tokenizer(source.config):
+    if not TokenizerAdapter.accepts(source.config):
         raise CheckpointError(f"{source.origin} is a 4M model, expected a tokenizer.")
     if source.export_metadata is None:
-        task, config = read_tokenizer_layout(source.config, source.tensors, name, loss)
-        if grid is not None and isinstance(task.layout, Dense):
-            task = replace(task, layout=replace(task.layout, size=grid * task.layout.patch))
+        adapter = TokenizerAdapter.read(source.config, source.tensors, name, loss)
+        layout = adapter.task.layout
+        if grid is not None and isinstance(layout, Dense):
+            layout = replace(layout, size=grid * layout.patch)
+            adapter = replace(adapter, task=replace(adapter.task, layout=layout))
     else:
         try:
-            task = from_plain(TokenizerTask, source.export_metadata["task"])
-            config = from_plain(TokenizerConfig, source.export_metadata["config"])
+            adapter = from_plain(
+                TokenizerAdapter,
+                {"task": source.export_metadata["task"], "config": source.export_metadata["config"]},
+            )
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{source.origin} does not describe its tokenizer: {error}.") from error
-    return PublishedTokenizer(tokenizer=import_tokenizer(task, config, source.tensors), task=task, config=config)
+    tokenizer = adapter.from_published(source.tensors)
+    return PublishedTokenizer(tokenizer=tokenizer, task=adapter.task, config=adapter.config)
 
 
 def _read_config_file(weights: Path, path: Path) -> dict[str, Any]:

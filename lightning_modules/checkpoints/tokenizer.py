@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from lightning_modules.checkpoints.safetensors import write_safetensors
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense
-from modalities.storage.atomic import atomic_folder, read_json_object
+from modalities.storage.atomic import read_json_object
 from modalities.storage.serialization import find_differences, from_plain, to_plain
 from modalities.tokenizer_specs import TokenizerTask
 from networks.tokenizers.build import build_tokenizer, uses_diffusion
@@ -80,16 +80,16 @@ def tokenizer_config_dict(task: TokenizerTask, config: TokenizerConfig) -> dict[
 def save_tokenizer(
     folder: Path, tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig, card: TokenizerCard
 ) -> str:
-    """Write a tokenizer's folder, whole or not at all, and give its fingerprint. What was there before is replaced.
+    """Write a tokenizer's files into a folder, and give its fingerprint. Atomicity is the caller's.
 
     Raises:
         DataError: The folder cannot be written.
     """
-    with atomic_folder(folder) as partial:
-        write_safetensors(partial / WEIGHTS_FILE, tokenizer.state_dict())
-        (partial / CONFIG_FILE).write_text(json.dumps(tokenizer_config_dict(task, config), indent=1) + "\n")
-        (partial / CARD_FILE).write_text(json.dumps(_card_dict(task, card), indent=1) + "\n")
-        (partial / CARD_MARKDOWN_FILE).write_text(card_markdown(task, config, card))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_safetensors(folder / WEIGHTS_FILE, tokenizer.state_dict())
+    (folder / CONFIG_FILE).write_text(json.dumps(tokenizer_config_dict(task, config), indent=1) + "\n")
+    (folder / CARD_FILE).write_text(json.dumps(_card_dict(task, card), indent=1) + "\n")
+    (folder / CARD_MARKDOWN_FILE).write_text(card_markdown(task, config, card))
     return tokenizer_fingerprint(folder)
 
 

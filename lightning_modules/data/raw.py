@@ -12,7 +12,6 @@ from lightning_modules.data.shards import ShardColumn, read_column, read_manifes
 from modalities.errors import DataError
 from modalities.sources.base import Source, require_modalities, select_keys
 from modalities.spec import Modality, SequenceModality
-from modalities.storage.atomic import atomic_folder
 
 
 def write_shard(
@@ -23,7 +22,7 @@ def write_shard(
     sample_indices: range,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Read samples of a split from a source and write the value of every modality, atomically.
+    """Read samples of a split from a source and write the value of every modality into a folder.
 
     Args:
         sample_indices: Which of the split's samples, counted in the order of `Source.keys`.
@@ -45,7 +44,7 @@ def write_shard(
 def write_raw(
     folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]], metadata: Mapping[str, Any]
 ) -> None:
-    """Write one shard of raw values.
+    """Write one shard of raw values into a folder. Atomicity is the caller's.
 
     Raises:
         DataError: Modalities have unequal counts, or the folder cannot be written.
@@ -55,17 +54,17 @@ def write_raw(
         raise DataError(
             f"Modalities have unequal counts: {', '.join(f'{name} {count}' for name, count in counts.items())}."
         )
-    with atomic_folder(folder) as partial:
-        kinds: dict[str, str] = {}
-        for name, column in values.items():
-            first_value = next((value for value in column if value is not None), None)
-            kinds[name] = "array" if isinstance(first_value, np.ndarray) else "json"
-            if kinds[name] == "array":
-                write_column(partial, name, column)
-            else:
-                lines = [_json_line(modalities[name], value) for value in column]
-                (partial / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
-        write_manifest(partial, {**metadata, "count": next(iter(counts.values()), 0), "kinds": kinds})
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds: dict[str, str] = {}
+    for name, column in values.items():
+        first_value = next((value for value in column if value is not None), None)
+        kinds[name] = "array" if isinstance(first_value, np.ndarray) else "json"
+        if kinds[name] == "array":
+            write_column(folder, name, column)
+        else:
+            lines = [_json_line(modalities[name], value) for value in column]
+            (folder / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
+    write_manifest(folder, {**metadata, "count": next(iter(counts.values()), 0), "kinds": kinds})
 
 
 def _json_line(modality: Modality, value: Any) -> str:

@@ -60,7 +60,7 @@ class BoundingBoxes(RecordModality):
         return boxes
 
     def transform(self, value: Sequence[Box], crop: Crop) -> tuple[Box, ...]:
-        """The boxes that the view shows, cut at its edges."""
+        """The boxes inside the crop, cut at its edges."""
         parts = [(crop_box(box.box, crop), box) for box in value]
         return sort_by_upper_left(
             [Box(box=part, class_name=box.class_name, score=box.score) for part, box in parts if part is not None]

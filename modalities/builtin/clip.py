@@ -1,4 +1,4 @@
-"""CLIP features: what each patch means, as words would say it. The embedded data set has a proxy."""
+"""CLIP features: what each patch means, as words would say it."""
 
 from modalities.kinds.features import feature_map_modality
 

@@ -38,7 +38,7 @@ MILLIMETERS_PER_METER = 1000
 class Depth(ImageModality):
     """Metres (side, side), float32. What is not above 0, or not finite, is missing.
 
-    Missing depth stays 0 in views, is left out by metrics and means, and enters the tokenizer as `far`. Files are .npy
+    Missing depth stays 0 in crops, is left out by metrics and means, and enters the tokenizer as `far`. Files are .npy
     of metres, or 16-bit .png of millimetres.
     """
 
@@ -70,7 +70,7 @@ class Depth(ImageModality):
             write_image(path, np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16))
 
     def transform(self, value: Float32[np.ndarray, "a b"], crop: Crop) -> Meters:
-        """The part that the view shows, bilinear over what is there; missing where half of it or more is missing."""
+        """The part inside the crop, bilinear over what is there; missing where half of it or more is missing."""
         valid = _is_valid_depth(value)
         side = self.dense_layout.side
         if valid.all():
@@ -104,7 +104,7 @@ class Depth(ImageModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return f"metres cut to {self.near:g}..{self.far:g}, missing ones as {self.far:g}, linearly to -1..1"
 
     def preprocess(self, value: Meters) -> Float32[np.ndarray, "1 1 h w"]:

@@ -1,4 +1,4 @@
-"""DINOv2 features: what each patch is like, learnt without words. The embedded data set has a proxy."""
+"""DINOv2 features: what each patch is like, learnt without words."""
 
 from modalities.kinds.features import feature_map_modality
 

@@ -48,12 +48,12 @@ class HumanPoses(RecordModality):
         return tuple(Pose.from_json(item) for item in data)
 
     def transform(self, value: Sequence[Pose], crop: Crop) -> tuple[Pose, ...]:
-        """The people that the view shows, mirrored with it."""
+        """The people inside the crop, mirrored with it."""
         return tuple(pose for pose in (crop_pose(pose, crop) for pose in value) if pose is not None)
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "entries of the 23 rotation matrices as they are, -1..1, a row for each person"
 
     def preprocess(self, value: Sequence[Pose]) -> NDArray[np.float32]:
@@ -70,7 +70,7 @@ class HumanPoses(RecordModality):
         return " ".join(person_tokens(pose, row, order) for pose, row, order in zip(value, codes, orders, strict=True))
 
     def parse(self, text: str) -> Parsed:
-        """The people that are there in full, in a T pose until `with_codes` knows better."""
+        """The people that are there in full, in a T pose until `with_decoded_parts` knows better."""
         reader = TokenReader(text)
         poses: list[Pose] = []
         codes: list[tuple[int, ...]] = []
@@ -116,7 +116,7 @@ class HumanPoses(RecordModality):
         return body_pose_reconstruction_metrics()
 
     def constant_baseline(self, values: Sequence[Sequence[Pose]]) -> tuple[Pose, ...]:
-        """Of the samples with people, the one whose joints are right most often in the others."""
+        """The sample with people whose joints are right most often in the others."""
         return tuple(medoid([value for value in values if value], pck, empty=()))
 
     @property

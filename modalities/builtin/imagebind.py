@@ -1,4 +1,4 @@
-"""ImageBind features: each patch in the trunk of a network that binds six senses. The embedded data set has a proxy."""
+"""ImageBind features: each patch in the trunk of a network that binds six senses."""
 
 from modalities.kinds.features import feature_map_modality
 

@@ -1,4 +1,4 @@
-"""ImageBind global feature: the whole image in one vector. The embedded data set has a proxy."""
+"""ImageBind global feature: the whole image in one vector."""
 
 from modalities.kinds.features import feature_vector_modality
 

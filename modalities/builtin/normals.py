@@ -38,7 +38,7 @@ UNIT_TOLERANCE = 0.05
 class Normals(ImageModality):
     """Unit vectors (side, side, 3), float32: x right, y up, z towards the viewer. A vector of length zero is missing.
 
-    Missing normals stay zero in views and in the tokenizer's input and are left out by metrics. Files are .npy, or
+    Missing normals stay zero in crops and in the tokenizer's input and are left out by metrics. Files are .npy, or
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
 
@@ -73,7 +73,7 @@ class Normals(ImageModality):
             write_image(path, self.render(value))
 
     def transform(self, value: Float32[np.ndarray, "a b 3"], crop: Crop) -> Directions:
-        """The part that the view shows, bilinear and made of unit length; a mirror turns left into right."""
+        """The part inside the crop, bilinear and made of unit length; a mirror turns left into right."""
         resized = crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
         if crop.flip:
             resized[..., 0] *= -1
@@ -100,7 +100,7 @@ class Normals(ImageModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "unit vectors as they are, each component -1..1"
 
     def preprocess(self, value: Directions) -> Float32[np.ndarray, "1 3 h w"]:

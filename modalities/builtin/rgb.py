@@ -55,7 +55,7 @@ class Rgb(ImageModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "levels 0..255 / 127.5 - 1, so -1..1"
 
     def preprocess(self, value: Picture) -> Float32[np.ndarray, "1 3 h w"]:

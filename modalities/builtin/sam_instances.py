@@ -74,7 +74,7 @@ class SamInstances(RecordModality):
         return array.astype(bool)
 
     def transform(self, value: Masks, crop: Crop) -> Masks:
-        """The parts of the masks that the view shows."""
+        """The parts of the masks inside the crop."""
         height, width = value.shape[1:]
         steps = (np.arange(self.size) + 0.5) / self.size
         rows = ((crop.top + steps * crop.height) * height).astype(int).clip(0, height - 1)
@@ -84,7 +84,7 @@ class SamInstances(RecordModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return f"each mask cut to its box and resized to {MASK_SIDE} x {MASK_SIDE} shares, 0 outside to 1 inside"
 
     def preprocess(self, value: Masks) -> NDArray[np.float32]:
@@ -110,7 +110,7 @@ class SamInstances(RecordModality):
         return " ".join(parts)
 
     def parse(self, text: str) -> Parsed:
-        """The instances, each once, as filled boxes until `with_codes` knows better."""
+        """The instances, each once, as filled boxes until `with_decoded_parts` knows better."""
         reader = TokenReader(text)
         found: dict[Any, None] = {}
         well_formed = not reader.at_end

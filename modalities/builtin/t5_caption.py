@@ -1,4 +1,4 @@
-"""T5 embeddings of the caption: an input only. The embedded data set has a proxy."""
+"""T5 embeddings of the caption: an input only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

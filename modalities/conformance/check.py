@@ -24,7 +24,7 @@ class CheckResult:
     name: str
     passed: bool
     message: str = ""
-    """What was expected and found, where it failed."""
+    """Expected and found, where the check failed."""
 
 
 def check_modality(modality: Modality, values: Sequence[Value]) -> list[CheckResult]:
@@ -75,7 +75,7 @@ CHECKS: dict[str, Callable[[ModalityUnderTest], None]] = {
 
 
 def _applies_to(check: Callable[[ModalityUnderTest], None], modality: Modality) -> bool:
-    """Whether a check is about this kind of modality at all."""
+    """True if a check is about this kind of modality."""
     if check is check_preprocess:
         return learned_tokenizer(modality) is not None
     if check in (check_json, check_text):

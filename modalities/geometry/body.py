@@ -1,7 +1,7 @@
 """A body of rigid bones over SMPL's 24-joint tree: forward kinematics, and the capsules that are drawn of it.
 
 Tree, joint order and conventions (rest pose is a T, y up, facing +z, +x to the body's left; rotations relative to the
-parent) are those of SMPL (Loper et al. 2015). Bone lengths are our own; SMPL's learnt shape space is not used.
+parent) are those of SMPL (Loper et al. 2015). Bone lengths are our own; SMPL's learned shape space is not used.
 """
 
 from typing import Any
@@ -99,16 +99,16 @@ BONES: tuple[tuple[int, int, float, str], ...] = (
     (12, 15, 0.055, "skin"),
     (15, 24, 0.10, "skin"),
 )
-"""The capsules of a body: the two joints, the radius at betas of zero in metres, and what covers it."""
+"""The capsules of a body: the two joints, the radius at betas of zero in meters, and what covers it."""
 
 
 def height_scale(betas: Float[np.ndarray, "*batch 10"]) -> Float64[np.ndarray, "*batch"]:
-    """Return the factor on all bone lengths: 5 % a unit of the first beta."""
+    """The factor on all bone lengths: 5 % a unit of the first beta."""
     return np.asarray(1.0 + 0.05 * betas[..., 0], dtype=np.float64)
 
 
 def thickness_scale(betas: Float[np.ndarray, "*batch 10"]) -> Float64[np.ndarray, "*batch"]:
-    """Return the factor on all capsule radii: 8 % a unit of the second beta."""
+    """The factor on all capsule radii: 8 % a unit of the second beta."""
     return np.asarray(1.0 + 0.08 * betas[..., 1], dtype=np.float64)
 
 
@@ -117,7 +117,7 @@ def all_joints(
     body_pose: Float[np.ndarray, "*batch 23 3 3"],
     betas: Float[np.ndarray, "*batch 10"],
 ) -> Float64[np.ndarray, "*batch 25 3"]:
-    """Place SMPL's 24 joints and the top of the head, in metres relative to the pelvis.
+    """Place SMPL's 24 joints and the top of the head, in meters relative to the pelvis.
 
     The third beta widens hips and shoulders by 4 % a unit; betas 3 to 9 have no effect.
     """
@@ -143,7 +143,7 @@ def forward_kinematics(
     body_pose: Float[np.ndarray, "*batch 23 3 3"],
     betas: Float[np.ndarray, "*batch 10"],
 ) -> Float[np.ndarray, "*batch 17 3"]:
-    """Place the joints of `JOINT_NAMES`, in metres from the pelvis, in the frame that ``global_orient`` leads to.
+    """Place the joints of `JOINT_NAMES`, in meters from the pelvis, in the frame that ``global_orient`` leads to.
 
     Any number of leading batch axes, the same for all three.
 
@@ -158,7 +158,7 @@ def forward_kinematics(
 
 
 def euler_matrices(angles: Float64[np.ndarray, "*batch 3"]) -> Float64[np.ndarray, "*batch 3 3"]:
-    """Return the rotations that turn by angle x about x, then y about y, then z about z (fixed axes, radians)."""
+    """The rotations that turn by angle x about x, then y about y, then z about z (fixed axes, radians)."""
     (cx, cy, cz), (sx, sy, sz) = np.moveaxis(np.cos(angles), -1, 0), np.moveaxis(np.sin(angles), -1, 0)
     entries = [
         cz * cy,

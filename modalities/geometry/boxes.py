@@ -25,7 +25,7 @@ class Box:
     box: Corners
     class_name: str
     score: float = 1.0
-    """How sure the detector is, 0..1."""
+    """Confidence of the detector, 0..1."""
 
     def to_json(self) -> dict[str, Any]:
         """The box in types that JSON knows."""
@@ -38,12 +38,12 @@ class Box:
 
 
 def sort_by_upper_left(boxes: Sequence[Box]) -> tuple[Box, ...]:
-    """Return boxes by the distance of their upper left corner from the image's; equals keep their order."""
+    """Boxes by the distance of their upper left corner from the image's; equals keep their order."""
     return tuple(sorted(boxes, key=lambda box: distance_from_origin(box.box)))
 
 
 def to_corners(values: Sequence[float]) -> Corners:
-    """Return four numbers as a box.
+    """Four numbers as a box.
 
     Raises:
         ValueError: There are not four, or one is not finite.
@@ -71,13 +71,13 @@ def check_corners(name: str, box: Corners) -> None:
 
 
 def box_to_bins(box: Corners) -> tuple[int, int, int, int]:
-    """Return a box in the numbers that spell it, 0..999."""
+    """A box in the numbers that spell it, 0..999."""
     left, top, right, bottom = (round(min(max(edge, 0.0), 1.0) * MAX_BIN) for edge in box)
     return left, top, right, bottom
 
 
 def bins_to_box(bins: Sequence[int]) -> Corners:
-    """Return the box that four numbers spell."""
+    """The box that four numbers spell."""
     return to_corners([value / MAX_BIN for value in bins])
 
 
@@ -87,17 +87,17 @@ def is_valid_box(box: Corners) -> bool:
 
 
 def box_area(box: Corners) -> float:
-    """Return the box's share of the image; 0 for one that is inside out."""
+    """The box's share of the image; 0 for one that is inside out."""
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
 def distance_from_origin(box: Corners) -> float:
-    """Return the distance of the upper left corner from the image's, by which boxes are ordered."""
+    """The distance of the upper left corner from the image's, by which boxes are ordered."""
     return float(np.hypot(box[0], box[1]))
 
 
 def crop_box(box: Corners, crop: Crop) -> Corners | None:
-    """Return the part of ``box`` that ``view`` shows, in the view's own shares; None where it shows nothing of it."""
+    """The part of ``box`` that ``crop`` shows, in fractions of the crop; None where it shows nothing of it."""
     left, right = (float(np.clip((x - crop.left) / crop.width, 0, 1)) for x in (box[0], box[2]))
     top, bottom = (float(np.clip((y - crop.top) / crop.height, 0, 1)) for y in (box[1], box[3]))
     if crop.flip:
@@ -106,7 +106,7 @@ def crop_box(box: Corners, crop: Crop) -> Corners | None:
 
 
 def box_iou(one: Float64[np.ndarray, "n 4"], other: Float64[np.ndarray, "m 4"]) -> Float64[np.ndarray, "n m"]:
-    """Return the intersection over union of each box with each other; 0 where both are without area."""
+    """The intersection over union of each box with each other; 0 where both are without area."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(-1)
@@ -116,7 +116,7 @@ def box_iou(one: Float64[np.ndarray, "n 4"], other: Float64[np.ndarray, "m 4"]) 
 
 
 def boxes_to_array(boxes: Sequence[Corners]) -> Float64[np.ndarray, "n 4"]:
-    """Return boxes as rows, (0, 4) where there are none."""
+    """Boxes as rows, (0, 4) where there are none."""
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
@@ -131,7 +131,7 @@ def draw_box(canvas: ImageDraw.ImageDraw, box: Corners, label: str, color: tuple
 
 
 def color_for_name(name: str) -> tuple[int, int, int]:
-    """Return a colour that is always the same for one name, dark enough for white letters."""
+    """A color that is always the same for one name, dark enough for white letters."""
     hue = sum(ord(letter) * (index + 7) for index, letter in enumerate(name)) % 360
     wave = [0.5 + 0.5 * np.cos(np.deg2rad(hue - shift)) for shift in (0, 120, 240)]
     red, green, blue = (int(30 + 150 * level) for level in wave)

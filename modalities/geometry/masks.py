@@ -15,7 +15,7 @@ MIN_BOX_AREA = 0.0005
 
 
 def mask_boxes(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
-    """Return each mask's xmin, ymin, xmax, ymax as shares of the image, far edges exclusive; zeros for an empty one."""
+    """Each mask's xmin, ymin, xmax, ymax as shares of the image, far edges exclusive; zeros for an empty one."""
     boxes = np.zeros((len(masks), 4))
     height, width = masks.shape[1:]
     for box, mask in zip(boxes, masks, strict=True):
@@ -26,7 +26,7 @@ def mask_boxes(masks: Bool[np.ndarray, "k h w"]) -> Float64[np.ndarray, "k 4"]:
 
 
 def box_slices(box: Corners, height: int, width: int) -> tuple[slice, slice]:
-    """Return the rows and columns that a box covers, at least one of each, inside the image."""
+    """The rows and columns that a box covers, at least one of each, inside the image."""
     left = min(max(round(box[0] * width), 0), width - 1)
     top = min(max(round(box[1] * height), 0), height - 1)
     right = min(max(round(box[2] * width), left + 1), width)
@@ -35,20 +35,20 @@ def box_slices(box: Corners, height: int, width: int) -> tuple[slice, slice]:
 
 
 def filled_box_mask(box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
-    """Return a square mask that is true inside the box."""
+    """A square mask that is true inside the box."""
     mask = np.zeros((size, size), dtype=bool)
     mask[box_slices(box, size, size)] = True
     return mask
 
 
 def crop_mask(mask: Bool[np.ndarray, "h w"], box: Corners, side: int) -> Float32[np.ndarray, "side side"]:
-    """Return the part of ``mask`` inside ``box`` as side x side values 0..1, shares of area where it shrinks."""
+    """The part of ``mask`` inside ``box`` as side x side values 0..1, shares of area where it shrinks."""
     rows, columns = box_slices(box, *mask.shape)
     return _resize_array(mask[rows, columns].astype(np.float32), side, side)
 
 
 def paste_mask(part: Float32[np.ndarray, "a b"], box: Corners, size: int) -> Bool[np.ndarray, "h w"]:
-    """Return a square mask that holds ``part`` (shares 0..1) resized into ``box``, true from a half on."""
+    """A square mask that holds ``part`` (shares 0..1) resized into ``box``, true from a half on."""
     mask = np.zeros((size, size), dtype=bool)
     rows, columns = box_slices(box, size, size)
     shape = (rows.stop - rows.start, columns.stop - columns.start)
@@ -57,13 +57,13 @@ def paste_mask(part: Float32[np.ndarray, "a b"], box: Corners, size: int) -> Boo
 
 
 def _resize_array(values: Float32[np.ndarray, "a b"], height: int, width: int) -> Float32[np.ndarray, "h w"]:
-    """Return an array resampled by areas where it shrinks and linearly where it grows."""
+    """An array resampled by areas where it shrinks and linearly where it grows."""
     image = Image.fromarray(np.ascontiguousarray(values))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
 def mask_iou(one: Bool[np.ndarray, "n a b"], other: Bool[np.ndarray, "m h w"]) -> Float64[np.ndarray, "n m"]:
-    """Return the intersection over union of each mask with each other; 0 where both are empty.
+    """The intersection over union of each mask with each other; 0 where both are empty.
 
     Masks of another size than the second's are resampled to it.
     """
@@ -77,7 +77,7 @@ def mask_iou(one: Bool[np.ndarray, "n a b"], other: Bool[np.ndarray, "m h w"]) -
 
 
 def resize_masks(masks: Bool[np.ndarray, "k a b"], height: int, width: int) -> Bool[np.ndarray, "k h w"]:
-    """Return masks at another size, by the nearest value."""
+    """Masks at another size, by the nearest value."""
     if masks.shape[1:] == (height, width):
         return masks
     rows = (np.arange(height) + 0.5) * masks.shape[1] / height
@@ -86,7 +86,7 @@ def resize_masks(masks: Bool[np.ndarray, "k a b"], height: int, width: int) -> B
 
 
 def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
-    """Return a mask as COCO's uncompressed run lengths: column by column, the count of zeros first."""
+    """A mask as COCO's uncompressed run lengths: column by column, the count of zeros first."""
     flat = mask.T.ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     edges = np.concatenate([[0], changes, [flat.size]])
@@ -95,7 +95,7 @@ def mask_to_rle(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
 
 
 def rle_to_mask(data: Any) -> Bool[np.ndarray, "h w"]:
-    """Return the mask that COCO's uncompressed run lengths describe.
+    """The mask that COCO's uncompressed run lengths describe.
 
     Raises:
         ValueError: The runs do not add up to the size.

@@ -42,19 +42,19 @@ class Pose:
     """Rotations relative to the parent, in SMPL's order."""
     betas: Float32[np.ndarray, "10"]
     camera: Float32[np.ndarray, "3"]
-    """Where the pelvis is: x and y over depth (tangents of the angles off the axis), and depth in metres.
+    """Position of the pelvis: x and y over depth (tangents of the angles off the axis), and depth in meters.
 
     In this form all three fit the range -1 to 19 that the published grammar can spell.
     """
 
     @property
     def translation(self) -> Float32[np.ndarray, "3"]:
-        """The pelvis in the camera's frame, metres; z is negative in front of the camera."""
+        """The pelvis in the camera's frame, meters; z is negative in front of the camera."""
         x, y, depth = self.camera
         return np.array([x * depth, y * depth, -depth], dtype=np.float32)
 
     def joints(self) -> Float[np.ndarray, "17 3"]:
-        """The joints of `modalities.scene.body.JOINT_NAMES` relative to the pelvis, in metres."""
+        """The joints of `modalities.geometry.body.JOINT_NAMES` relative to the pelvis, in meters."""
         return self._joints
 
     @functools.cached_property
@@ -87,7 +87,7 @@ def camera_from_translation(translation: Float[np.ndarray, "3"]) -> Float32[np.n
 
 
 def crop_pose(pose: Pose, crop: Crop) -> Pose | None:
-    """Return the person as ``view`` shows them; None where it shows nothing of their box.
+    """The person as ``crop`` shows them; None where it shows nothing of their box.
 
     A mirrored view exchanges left and right limbs. A crop cuts the box; body and place stay as the whole image's
     camera saw them.
@@ -110,7 +110,7 @@ def crop_pose(pose: Pose, crop: Crop) -> Pose | None:
 
 
 def rest_pose() -> Pose:
-    """Return a person of mean shape in a T pose who faces the camera, filling the image."""
+    """A person of mean shape in a T pose who faces the camera, filling the image."""
     return Pose(
         box=(0.0, 0.0, 1.0, 1.0),
         global_orient=np.eye(3, dtype=np.float32),
@@ -121,7 +121,7 @@ def rest_pose() -> Pose:
 
 
 def nearest_rotations(matrices: Float[np.ndarray, "*n 3 3"]) -> Float32[np.ndarray, "*n 3 3"]:
-    """Return the rotation nearest to each matrix (Frobenius norm), by singular value decomposition."""
+    """The rotation nearest to each matrix (Frobenius norm), by singular value decomposition."""
     left, _, right = np.linalg.svd(np.nan_to_num(matrices.astype(np.float64)))
     signs = np.ones(left.shape[:-1])
     signs[..., 2] = np.sign(np.linalg.det(left @ right))
@@ -129,5 +129,5 @@ def nearest_rotations(matrices: Float[np.ndarray, "*n 3 3"]) -> Float32[np.ndarr
 
 
 def body_pose_rows(poses: Sequence[Pose]) -> Float32[np.ndarray, "k 207"]:
-    """Return the body poses as rows for the tokenizer."""
+    """The body poses as rows for the tokenizer."""
     return np.array([pose.body_pose for pose in poses], dtype=np.float32).reshape(-1, BODY_POSE_SIZE)

@@ -1,1 +1,1 @@
-"""What modalities of one kind share: images and maps, features, texts and records, metadata."""
+"""Base classes of modalities by kind: images and maps, features, texts and records, metadata."""

@@ -1,4 +1,4 @@
-"""What modalities on a grid of pixels share: files, views, tensors, constant guesses. Pictures, class maps, edges.
+"""Base classes of modalities on a grid of pixels (pictures, class maps, edges): files, crops, tensors, baselines.
 
 A value is an array (side, side) or, with several channels, (side, side, channels), where side is `Dense.side`.
 """
@@ -71,7 +71,7 @@ class ImageModality(DenseModality):
         return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
 
     def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
-        """The part that the view shows, bilinear."""
+        """The part inside the crop, bilinear."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=False)
 
     def constant_baseline(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -83,7 +83,7 @@ class ImageModality(DenseModality):
 class ClassMap(DenseModality):
     """A class for each pixel, uint8. Files are gray images of class indices, which palettes may colour.
 
-    A level from `layout.channels` on is no class: it is kept in files and views, left out by metrics, and enters the
+    A level from `layout.channels` on is no class: it is kept in files and crops, left out by metrics, and enters the
     tokenizer as class 0.
     """
 
@@ -120,7 +120,7 @@ class ClassMap(DenseModality):
         write_image(path, value)
 
     def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
-        """The part that the view shows, by the nearest pixel."""
+        """The part inside the crop, by the nearest pixel."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -142,7 +142,7 @@ class ClassMap(DenseModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "class indices as they are, levels that are no class as 0"
 
     def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Int64[np.ndarray, "1 h w"]:
@@ -185,7 +185,7 @@ class EdgeMap(DenseModality):
         write_image(path, value * np.uint8(255))
 
     def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
-        """The part that the view shows, by the nearest pixel."""
+        """The part inside the crop, by the nearest pixel."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -211,7 +211,7 @@ class EdgeMap(DenseModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "edges as 1, all else as -1"
 
     def preprocess(self, value: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "1 1 h w"]:

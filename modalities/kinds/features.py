@@ -1,4 +1,4 @@
-"""What feature modalities share: maps of vectors and single vectors, with a proxy in the embedded data set.
+"""Base classes of feature modalities: maps of vectors, and single vectors.
 
 A map's value is (side, side, channels) on the token grid, a vector's (channels,), float32. No vector, or one of length
 zero, is missing: metrics leave it out.
@@ -43,7 +43,7 @@ class FeatureMap(ArrayModality):
         return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
 
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
-        """The part that the view shows, bilinear. A network would give a mirrored image other features; ours stay."""
+        """The part inside the crop, bilinear. A network would give a mirrored image other features; ours stay."""
         return crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
 
     def render(self, value: Float32[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -60,7 +60,7 @@ class FeatureMap(ArrayModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "feature vectors as they are, one for each patch"
 
     def preprocess(self, value: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "1 c h w"]:
@@ -107,7 +107,7 @@ class FeatureVector(ArrayModality):
 
     @property
     def normalization(self) -> str:
-        """What `prepare` does."""
+        """The effect of `preprocess`."""
         return "the feature vector as it is"
 
     def preprocess(self, value: Float32[np.ndarray, " c"]) -> Float32[np.ndarray, "1 c"]:

@@ -31,7 +31,7 @@ class MetadataField:
     id: int
     name: str
     max_value: float | None = None
-    """Value of the highest of `NUM_SHARES` bins, the lowest being 0; None for whole numbers."""
+    """Value of the highest of `NUM_FRACTION_BINS` bins, the lowest being 0; None for whole numbers."""
     bin_width: int = 1
     """Width of a bin of whole numbers."""
 
@@ -68,13 +68,13 @@ SEMANTIC_FIELDS = (
     MetadataField(id=15, name="objectness", max_value=1.0),
     MetadataField(id=16, name="semantic_diversity"),
 )
-"""What is in the image and what is said of it."""
+"""Contents of the image and length of its caption."""
 
 GEOMETRIC_FIELDS = (
     MetadataField(id=17, name="geometric_complexity", max_value=0.75),
     MetadataField(id=18, name="occlusion_score", max_value=0.25),
 )
-"""How the surfaces lie."""
+"""Shape of the surfaces."""
 
 IMAGE_FIELDS = (
     MetadataField(id=0, name="original_width", bin_width=32),
@@ -85,7 +85,7 @@ IMAGE_FIELDS = (
     MetadataField(id=12, name="saturation", max_value=255.0),
     MetadataField(id=13, name="entropy", max_value=10.0),
 )
-"""What the pixels are like."""
+"""Statistics of the pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class Metadata(RecordModality):
         return " ".join(chunks[index] for index in rng.permutation(len(chunks)))
 
     def parse(self, text: str) -> Parsed:
-        """The facts; of one that is told twice the first counts."""
+        """The facts; of one that is stated twice the first counts."""
         by_id = {field.id: field for field in self.fields}
         values: dict[str, float] = {}
         reader = TokenReader(text)

@@ -1,4 +1,4 @@
-"""What sequence modalities share: JSON and text files, a reader of generated words, and prose."""
+"""Base classes of sequence modalities, records and free text, and a reader of generated words."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
 from modalities.errors import DataError
+from modalities.labels import BOX_CLASSES, fact_words
 from modalities.metrics.text import text_metrics, word_f1
 from modalities.spec import Crop, Parsed, SequenceModality, Value
 from modalities.storage.atomic import atomic_file
@@ -53,7 +54,7 @@ class TokenReader:
         return tuple(item[1] for item in found if item is not None)
 
     def read_codes(self, count: int, vocab_size: int) -> tuple[int, ...] | None:
-        """The next ``count`` learnt codes, if they are there and below ``vocab``."""
+        """The next ``count`` learnt codes, if they are there and below ``vocab_size``."""
         found: list[int] = []
         for step in range(count):
             item = self._coordinate(self._position + step)
@@ -117,6 +118,8 @@ class RecordModality(SequenceModality):
 class FreeTextModality(SequenceModality):
     """A text in words. The value is a string; upper case and spacing do not survive the text vocabulary."""
 
+    class_names: tuple[str, ...] = BOX_CLASSES
+    """Classes whose names state a fact, by which `metrics` compares texts."""
     suffix: str = ".txt"
 
     def read(self, path: Path) -> str:
@@ -153,7 +156,7 @@ class FreeTextModality(SequenceModality):
         return data
 
     def transform(self, value: str, crop: Crop) -> str:
-        """The same text, left and right exchanged where the view is mirrored."""
+        """The same text, left and right exchanged where the crop is mirrored."""
         return swap_left_right(value) if crop.flip else value
 
     def render(self, value: str) -> str:
@@ -171,7 +174,7 @@ class FreeTextModality(SequenceModality):
 
     def metrics(self) -> MetricCollection:
         """BLEU, F1 of words and of words that state a fact, and the share of texts that are right throughout."""
-        return text_metrics()
+        return text_metrics(fact_words(self.class_names))
 
     def constant_baseline(self, values: Sequence[str]) -> str:
         """The text that shares most words with the others."""
@@ -195,7 +198,7 @@ def swap_left_right(text: str) -> str:
 
 
 def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], empty: Value) -> Value:
-    """Return the value most alike to the others by mean ``likeness(guess, truth)``, or ``empty`` where there is none.
+    """Return the value most alike to the others by mean ``similarity(guess, truth)``, or ``empty`` where there is none.
 
     Values spread evenly over those given stand for all; of equals the first is taken.
     """
@@ -208,7 +211,7 @@ def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], emp
 
 
 def _subsample(values: Sequence[Value], max_count: int) -> list[Value]:
-    """At most ``most`` of ``values``, at even steps."""
+    """At most ``max_count`` of ``values``, at even steps."""
     count = min(len(values), max_count)
     return [values[index * len(values) // count] for index in range(count)]
 

@@ -11,7 +11,7 @@ _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32) / np.float32(255)
 
 @functools.lru_cache(maxsize=16)
 def _gaussian_sobel_filters(length: int, sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return two matrices that filter one axis: a Gaussian and then Sobel's smoothing, or its derivative.
+    """Two matrices that filter one axis: a Gaussian and then Sobel's smoothing, or its derivative.
 
     The Gaussian has four sigmas on each side and gives missing pixels no weight; Sobel's filters mirror the border.
     """
@@ -65,7 +65,7 @@ def _is_local_maximum(
     right: NDArray[np.float32],
     width: int,
 ) -> NDArray[np.bool_]:
-    """Tell where the strength is no less than at both interpolated neighbours across the edge."""
+    """True where the strength is no less than at both interpolated neighbors across the edge."""
     sign = np.where(down * right >= 0, 1, -1)
     is_steep = np.abs(down) > np.abs(right)
     straight = np.where(is_steep, width, 1)
@@ -80,7 +80,7 @@ def _is_local_maximum(
 
 
 def _apply_hysteresis(edges: NDArray[np.uint8], strong: NDArray[np.int64], width: int) -> None:
-    """Keep the 1s of a flat map that a path of 1s (8 neighbours) joins to ``strong``; no 1 touches the border."""
+    """Keep the 1s of a flat map that a path of 1s (8 neighbors) joins to ``strong``; no 1 touches the border."""
     offsets = np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1])
     edges[strong] = 2
     front = strong

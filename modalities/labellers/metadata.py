@@ -20,7 +20,7 @@ def image_statistics(rgb: UInt8[np.ndarray, "h w 3"]) -> dict[str, float]:
     """Measure an image.
 
     Returns:
-        colorfulness: Hasler and Suesstrunk 2003, eq. 13 (0 for gray, about 110 for extremely colourful).
+        colorfulness: Hasler and Suesstrunk 2003, eq. 13 (0 for gray, about 110 for extremely colorful).
         brightness, contrast: mean and standard deviation of luma, 0..255.
         saturation: mean of HSV's saturation, 0..255.
         entropy: of luma's 256 levels, bits, 0..8.

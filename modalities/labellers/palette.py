@@ -1,4 +1,4 @@
-"""The dominant colours of an image."""
+"""The dominant colors of an image."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,9 +13,9 @@ _NUM_ITERATIONS = 4
 def dominant_colors(rgb: UInt8[np.ndarray, "h w 3"], k: int) -> UInt8[np.ndarray, "k 3"]:
     """The k dominant colors, those of the most pixels first.
 
-    k-means over a histogram of 16 levels a channel, started from the commonest colour and then, one by one, from the
+    k-means over a histogram of 16 levels a channel, started from the commonest color and then, one by one, from the
     bin with the largest count times squared distance to what was chosen. Deterministic; an image of fewer than k
-    colours repeats its first.
+    colors repeats its first.
 
     Raises:
         ValueError: ``k`` is not positive.
@@ -47,7 +47,7 @@ def _histogram(rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[NDArray[np.float64], ND
 
 
 def _initial_centers(colors: NDArray[np.float64], counts: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """Choose k starting colours that are common and far apart."""
+    """Choose k starting colors that are common and far apart."""
     chosen = [int(counts.argmax())]
     distance = ((colors - colors[chosen[0]]) ** 2).sum(axis=1)
     for _ in range(k - 1):

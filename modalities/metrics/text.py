@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,28 +12,8 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.text import BLEUScore
 
-from modalities.labels import BOX_CLASSES, COLOR_NAMES, SIZE_NAMES
 from modalities.metrics.base import FRACTION, SampleRatioOfSums, collect
 from modalities.rendering.colors import rgb_to_lab
-
-FACT_WORDS = frozenset(
-    word
-    for name in (
-        *BOX_CLASSES,
-        *COLOR_NAMES,
-        *SIZE_NAMES,
-        "left",
-        "right",
-        "front",
-        "behind",
-        "no",
-        "one",
-        "two",
-        "three",
-    )
-    for word in name.split()
-)
-"""Words of a caption that state a fact: classes, colours, sizes, places, counts."""
 
 MAX_DELTA_E = 100.0
 """Distance from black to white in CIELAB: what a missing palette counts as."""
@@ -75,9 +55,9 @@ def word_f1(prediction: str, target: str) -> float:
     return bag_of_words_f1(split_words(prediction), split_words(target))
 
 
-def field_f1(prediction: str, target: str) -> float:
-    """The F1 of the words of two texts that state a fact (`FACT_WORDS`)."""
-    one, other = ([word for word in split_words(text) if word in FACT_WORDS] for text in (prediction, target))
+def field_f1(prediction: str, target: str, fact_words: Container[str]) -> float:
+    """The F1 of the words of two texts that are among ``fact_words``."""
+    one, other = ([word for word in split_words(text) if word in fact_words] for text in (prediction, target))
     return bag_of_words_f1(one, other)
 
 
@@ -103,9 +83,14 @@ class FieldF1(SampleRatioOfSums):
     higher_is_better = True
     title, unit = "field F1", FRACTION
 
+    def __init__(self, fact_words: Iterable[str], **kwargs: Any) -> None:
+        """Take the words that state a fact, in lower case."""
+        super().__init__(**kwargs)
+        self.fact_words = frozenset(fact_words)
+
     def terms(self, prediction: str, target: str) -> tuple[float, float]:
         """One sample's F1, counted once."""
-        return field_f1(prediction, target), 1.0
+        return field_f1(prediction, target, self.fact_words), 1.0
 
 
 class ExactMatch(SampleRatioOfSums):
@@ -119,9 +104,9 @@ class ExactMatch(SampleRatioOfSums):
         return exact_match(prediction, target), 1.0
 
 
-def text_metrics() -> MetricCollection:
-    """Fresh metrics of texts: BLEU, F1 of words, F1 of words that state a fact, fraction that is right throughout."""
-    return collect(bleu=Bleu(), word_f1=WordF1(), field_f1=FieldF1(), exact=ExactMatch())
+def text_metrics(fact_words: Iterable[str]) -> MetricCollection:
+    """Fresh metrics of texts: BLEU, F1 of words, F1 of ``fact_words``, fraction that is right throughout."""
+    return collect(bleu=Bleu(), word_f1=WordF1(), field_f1=FieldF1(fact_words), exact=ExactMatch())
 
 
 Palette = Sequence[tuple[int, int, int]]

@@ -92,7 +92,7 @@ def write_renderings(path: Path, drawings: Mapping[str, Sequence[Rendering]]) ->
 
 
 def read_renderings(path: Path) -> dict[str, list[Rendering]]:
-    """What `write_drawings` wrote.
+    """The renderings that `write_renderings` wrote.
 
     Raises:
         DataError: The file is missing or is something else.

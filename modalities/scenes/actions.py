@@ -1,4 +1,4 @@
-"""What a person can be doing, as joint angles drawn around a named action."""
+"""Actions of people, as joint angles drawn around a named action."""
 
 import random
 

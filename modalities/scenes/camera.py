@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64
 
 @functools.lru_cache(maxsize=8)
 def _pixel_grid(size: int) -> Float32[np.ndarray, "3 n"]:
-    """Return the pixel centres, row by row, on an image plane of side 1: (x right, y up, -1)."""
+    """The pixel centers, row by row, on an image plane of side 1: (x right, y up, -1)."""
     line = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) - np.float32(0.5)
     x, y = np.meshgrid(line, -line)
     grid = np.stack([x.ravel(), y.ravel(), np.full(size * size, -1.0, np.float32)])
@@ -23,7 +23,7 @@ class Camera:
     """A pinhole camera with a square image."""
 
     height: float
-    """Above the floor, metres."""
+    """Above the floor, meters."""
     pitch: float
     """Radians; positive looks down."""
     focal: float
@@ -41,14 +41,14 @@ class Camera:
         return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
     def rays(self, size: int) -> Float32[np.ndarray, "3 n"]:
-        """Return one world direction per pixel, row by row; a ray's parameter is the depth, as its camera z is -1."""
+        """One world direction per pixel, row by row; a ray's parameter is the depth, as its camera z is -1."""
         scale = np.array([1 / self.focal, 1 / self.focal, 1.0])
         matrix = (self.rotation.T * scale).astype(np.float32)
         rays: Float32[np.ndarray, "3 n"] = matrix @ _pixel_grid(size)
         return rays
 
     def project(self, points: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 2"]:
-        """Return where camera-frame points fall in the image: x right, y down, 0..1 inside."""
+        """Project camera-frame points into the image: x right, y down, 0..1 inside."""
         plane = points[:, :2] / -points[:, 2:] * self.focal
         image: Float32[np.ndarray, "n 2"] = (np.array([0.5, 0.5]) + plane * np.array([1.0, -1.0])).astype(np.float32)
         return image

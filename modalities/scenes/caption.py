@@ -24,11 +24,11 @@ class Mention:
     phrase: str
     """With its article."""
     action: str
-    """What a person does; empty for an object."""
+    """Action of a person; empty for an object."""
     middle: float
-    """Of its visible box, 0 at the left and 1 at the right."""
+    """Middle of its visible box, 0 at the left and 1 at the right."""
     distance: float
-    """Along the world's -z, metres."""
+    """Along the world's -z, meters."""
     support: int
 
 
@@ -75,7 +75,7 @@ def make_caption(
     stuff: frozenset[str],
     size: int,
 ) -> str:
-    """Return a caption of 8 to 25 words.
+    """A caption of 8 to 25 words.
 
     ``visible`` has pixel count and box of each visible instance, ``stuff`` the names of the classes that are visible.
     """
@@ -130,7 +130,7 @@ def _person_statement(rng: random.Random, person: Mention, order: Sequence[Menti
 
 
 def _relation(rng: random.Random, a: Mention, b: Mention) -> str:
-    """Return a relation that holds from a to b, or nothing."""
+    """A relation that holds from a to b, or nothing."""
     if a.support == b.instance:
         return "on"
     if b.support == a.instance:

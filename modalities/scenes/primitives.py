@@ -1,4 +1,4 @@
-"""Where rays meet spheres, tubes and boxes: exact, in float32, for lists of (part, pixel) pairs.
+"""Intersections of rays with spheres, tubes and boxes: exact, in float32, for lists of (part, pixel) pairs.
 
 A capsule is a tube without ends and two spheres, a cylinder a tube with flat ends. All parts of a kind are intersected
 in one go, each only with the pixels of its bounding rectangle. Vectors lie along the first axis: (3, n).
@@ -22,7 +22,7 @@ class PrimitiveParts:
     """Primitives taken apart: `num_spheres` spheres, then `num_tubes` tubes, then boxes; one column each."""
 
     start: Floats
-    """(3, m) centre of a sphere or box, start of a tube's axis."""
+    """(3, m) center of a sphere or box, start of a tube's axis."""
     axis: Floats
     """(3, m) unit axis of a tube; for a box (cos yaw, sin yaw, 0)."""
     extent: Floats
@@ -34,18 +34,18 @@ class PrimitiveParts:
     instance: NDArray[np.int32]
     material: NDArray[np.int32]
     bodies: tuple[tuple[Ints, Floats, float], ...]
-    """The parts of each instance, and its bounding sphere: centre (3,), radius."""
+    """The parts of each instance, and its bounding sphere: center (3,), radius."""
     num_spheres: int
     num_tubes: int
 
     @property
     def num(self) -> int:
-        """How many parts there are."""
+        """Number of parts."""
         return int(self.bound.shape[0])
 
 
 def split_into_parts(solids: Sequence[Solid]) -> PrimitiveParts:
-    """Return the parts of all primitives."""
+    """The parts of all primitives."""
     spheres, tubes, boxes = [], [], []
     for kind, instance, material, a, b, radius, half, yaw in solids:
         tag = (float(instance), float(material))
@@ -90,7 +90,7 @@ def split_into_parts(solids: Sequence[Solid]) -> PrimitiveParts:
 def _bodies(
     instance: NDArray[np.int32], center: NDArray[np.float64], bound: NDArray[np.float64]
 ) -> tuple[tuple[Ints, Floats, float], ...]:
-    """Group parts by instance; the bounding sphere is about the middle of the extreme centres."""
+    """Group parts by instance; the bounding sphere is about the middle of the extreme centers."""
     bodies = []
     for number in sorted(set(instance.tolist())):
         members = np.flatnonzero(instance == number)
@@ -106,7 +106,7 @@ def _bodies(
 
 
 def intersect(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Floats:
-    """Return where each ray enters its part, as a multiple of ``ray``; infinite for a miss.
+    """Distance at which each ray enters its part, as a multiple of ``ray``; infinite for a miss.
 
     ``part`` ascends, one entry per pair; ``ray`` is (3, n), ``origin`` (3, n) or (3, 1). Origins are outside the parts.
     """
@@ -123,7 +123,7 @@ def intersect(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) ->
 
 
 def dot(a: Floats, b: Floats) -> Floats:
-    """Return the inner products of columns: (n,) of two (3, n)."""
+    """The inner products of columns: (n,) of two (3, n)."""
     out: Floats = a[0] * b[0]
     out += a[1] * b[1]
     out += a[2] * b[2]
@@ -166,7 +166,7 @@ def _tubes(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Fl
 
 
 def _rotate_about_y(vectors: Floats, turn: Floats) -> Floats:
-    """Return vectors in the axes of boxes; ``turn`` is their (cos, sin, -)."""
+    """Vectors in the axes of boxes; ``turn`` is their (cos, sin, -)."""
     c, s = turn[0], turn[1]
     out = np.empty_like(vectors)
     out[0] = c * vectors[0] - s * vectors[2]
@@ -186,7 +186,7 @@ def _boxes(parts: PrimitiveParts, part: Ints, origin: Floats, ray: Floats) -> Fl
 
 
 def surface_normals(parts: PrimitiveParts, part: Int[np.ndarray, " n"], point: Float32[np.ndarray, "3 n"]) -> Floats:
-    """Return the outward unit normals of parts, in any order, at points on their surfaces."""
+    """The outward unit normals of parts, in any order, at points on their surfaces."""
     offset = point - parts.start.take(part, axis=1)
     axis, extent = parts.axis.take(part, axis=1), parts.extent.take(part, axis=1)
     is_tube: Bool[np.ndarray, " n"] = (part >= parts.num_spheres) & (part < parts.num_spheres + parts.num_tubes)

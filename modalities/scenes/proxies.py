@@ -28,7 +28,7 @@ class _ProxyWeights:
     geometry: float
     borders: float
     context: float
-    """Share of the neighbouring cells' mean, 0..1."""
+    """Share of the neighboring cells' mean, 0..1."""
 
 
 _PROXY_WEIGHTS: dict[str, _ProxyWeights] = {
@@ -92,7 +92,7 @@ def _proxy_weights(proxy: str) -> _ProxyWeights:
 def feature_map(scene: Scene, *, grid: int, channels: int, proxy: str) -> Float32[np.ndarray, "h w c"]:
     """A PROXY for a network's patch features: (grid, grid, channels), within -1..1.
 
-    ``proxy`` is "clip" (mostly classes and colours), "dinov2" (geometry, borders, classes) or "imagebind" (a mixture
+    ``proxy`` is "clip" (mostly classes and colors), "dinov2" (geometry, borders, classes) or "imagebind" (a mixture
     with wider context).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What each pixel sees: the nearest surface along its ray, and which of two points lie in shadow."""
+"""Ray casting: the nearest surface along each pixel's ray, and shadow tests."""
 
 import math
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class RayHits:
     """One nearest surface per pixel, row by row, in the world frame."""
 
     depth: Floats
-    """(n,) z-depth, metres; `FAR` in the sky, else not clipped."""
+    """(n,) z-depth, meters; `MAX_DEPTH` in the sky, else not clipped."""
     point: Floats
-    """(3, n) metres."""
+    """(3, n) meters."""
     normal: Floats
     """(3, n) unit, towards the viewer's side."""
     label: NDArray[np.uint8]
@@ -153,7 +153,7 @@ def _sphere_rectangles(
 
 
 def is_lit_by(light: Light, parts: PrimitiveParts, point: Floats, toward: Floats, normal: Floats) -> NDArray[np.bool_]:
-    """Tell which points a light reaches: (n,), False where a part is in between. The room itself casts no shadow.
+    """Points that a light reaches: (n,), False where a part is in between. The room itself casts no shadow.
 
     ``toward`` leads from each point to the light.
     """

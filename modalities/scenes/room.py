@@ -15,7 +15,7 @@ class Wall(NamedTuple):
     normal: tuple[float, float]
     """World x and z of the unit normal, pointing out of the room."""
     distance: float
-    """From the camera, metres."""
+    """From the camera, meters."""
     material: int
     top: float
     """World y of the upper edge; infinite where the wall has none."""
@@ -37,7 +37,7 @@ class Light(NamedTuple):
     position: Vector3
     power: float
     half_power_distance: float
-    """Distance at which the light has half its power, metres; infinite for the sun."""
+    """Distance at which the light has half its power, meters; infinite for the sun."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +59,18 @@ class Room:
     lights: tuple[Light, ...]
     ambient: float
     haze: Vector3
-    """Colour that far surfaces fade to, 0..1."""
+    """Color that far surfaces fade to, 0..1."""
     wall_color: str
-    """Name of the walls' colour; empty without walls."""
+    """Name of the walls' color; empty without walls."""
     floor_color: str
 
     def contains(self, x: float, z: float, radius: float) -> bool:
-        """Whether an upright cylinder at world x, z is clear of every wall."""
+        """True if an upright cylinder at world x, z is clear of every wall."""
         return all(w.normal[0] * x + w.normal[1] * z + radius < w.distance for w in self.walls)
 
     @property
     def is_outdoors(self) -> bool:
-        """Whether there is a sky."""
+        """True if there is a sky."""
         return self.kind in ("yard", "field")
 
 
@@ -121,7 +121,7 @@ def _room_yaw(rng: random.Random, kind: str) -> float:
 
 
 def _ground(rng: random.Random, camera: Camera, yaw: float, *, is_outdoors: bool) -> tuple[str, str, Material]:
-    """Return class, colour and material; cells have the same size in every scene, so they tell the scale."""
+    """Class, color and material; cells have the same size in every scene, so they tell the scale."""
     origin = (rng.uniform(0.0, 1.0), -camera.height, rng.uniform(0.0, 1.0))
     if is_outdoors and rng.random() < 0.7:
         return (

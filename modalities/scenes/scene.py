@@ -1,4 +1,4 @@
-"""One scene of the embedded data set: its exact maps, objects, people and texts, each computed when first asked for."""
+"""One procedural scene: exact maps, objects, people and texts, each computed when first read."""
 
 import functools
 import random
@@ -37,7 +37,7 @@ class SceneObject:
     num_pixels: int
     """Visible ones."""
     center: Vector3
-    """Camera frame, metres."""
+    """Camera frame, meters."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,18 +53,18 @@ class Person:
     num_pixels: int
     """Visible ones."""
     color: str
-    """Of the shirt."""
+    """Color of the shirt."""
     action: str
-    """One of `modalities.scene.poses.ACTIONS`."""
+    """One of `modalities.scenes.actions.ACTIONS`."""
     global_orient: Float32[np.ndarray, "3 3"]
     """From the body's frame (y up, facing +z) to the camera's."""
     body_pose: Float32[np.ndarray, "23 3 3"]
     """SMPL's order and tree, each relative to its parent."""
     betas: Float32[np.ndarray, "10"]
     translation: Float32[np.ndarray, "3"]
-    """The pelvis in the camera frame, metres."""
+    """The pelvis in the camera frame, meters."""
     joints: Float32[np.ndarray, "17 3"]
-    """Camera frame, metres; `modalities.scene.body.JOINT_NAMES` has their order."""
+    """Camera frame, meters; `modalities.geometry.body.JOINT_NAMES` has their order."""
     joints_2d: Float32[np.ndarray, "17 2"]
     """In the image: x right, y down, 0..1 inside."""
 
@@ -102,7 +102,7 @@ class Scene:
 
     @functools.cached_property
     def depth(self) -> Float32[np.ndarray, "h w"]:
-        """Depth along the optical axis, metres, at most `FAR`."""
+        """Depth along the optical axis, meters, at most `MAX_DEPTH`."""
         return _read_only(np.minimum(self._hits.depth, np.float32(MAX_DEPTH)).reshape(self.size, self.size))
 
     @functools.cached_property
@@ -195,7 +195,7 @@ class Scene:
 
 
 def make_scene(seed: int, *, size: int = 64) -> Scene:
-    """Return the scene that belongs to a seed; the size changes how it is rendered and nothing else.
+    """The scene that belongs to a seed; the size changes how it is rendered and nothing else.
 
     Raises:
         ValueError: ``seed`` is negative, or ``size`` less than 8 pixels.

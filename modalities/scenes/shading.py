@@ -1,4 +1,4 @@
-"""Colour of what is seen: albedo with solid textures, Lambert's law, hard shadows, and haze with distance."""
+"""Color of what is seen: albedo with solid textures, Lambert's law, hard shadows, and haze with distance."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from modalities.scenes.room import Light
 from modalities.scenes.world import Material
 
 _HAZE_LENGTH = 16.0
-"""Depth at which about two thirds of a colour is haze, metres."""
+"""Depth at which about two thirds of a color is haze, meters."""
 
 
 def shade(geometry: SceneGeometry, parts: PrimitiveParts, hits: RayHits, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the picture, sRGB 0..255."""
+    """The picture, sRGB 0..255."""
     room = geometry.room
     color = _albedo(geometry.materials, hits, room.camera.focal * size)
     point, normal = hits.point, hits.normal

@@ -1,4 +1,4 @@
-"""Objects: how each class is built of primitives, in what sizes and colours."""
+"""Objects: how each class is built of primitives, in what sizes and colors."""
 
 import math
 import random
@@ -18,7 +18,7 @@ class PlacedObject:
     center: Vector3
     """Middle of its bounding cylinder."""
     footprint: float
-    """Radius of the bounding upright cylinder, metres."""
+    """Radius of the bounding upright cylinder, meters."""
     top: float
     """World y of its highest point."""
     support: int = 0
@@ -32,29 +32,29 @@ class ObjectShape:
     class_name: str
     size_name: str
     half: Vector3
-    """Half extents along its own axes, metres; what each means is the class's."""
+    """Half extents along its own axes, meters; what each means is the class's."""
     yaw: float
 
     @property
     def height(self) -> float:
-        """From its lowest to its highest point, metres."""
+        """From its lowest to its highest point, meters."""
         return 2 * self.half[1]
 
     @property
     def footprint(self) -> float:
-        """Radius of the bounding upright cylinder, metres."""
+        """Radius of the bounding upright cylinder, meters."""
         if self.class_name in ("box", "table"):
             return math.hypot(self.half[0], self.half[2])
         return max(self.half[0], self.half[2])
 
     @property
     def is_stackable(self) -> bool:
-        """Whether something small may stand on it."""
+        """True if something small may stand on it."""
         return self.class_name in ("box", "table")
 
     @property
     def top_radius(self) -> float:
-        """Radius of the largest disc on its top, metres."""
+        """Radius of the largest disc on its top, meters."""
         return min(self.half[0], self.half[2])
 
 
@@ -70,7 +70,7 @@ _NAMES = ("ball", "ball", "box", "box", "box", "can", "can", "log", "lamp", "tab
 
 
 def sample_color(rng: random.Random, class_name: str) -> str:
-    """Draw a colour that is usual for a class."""
+    """Draw a color that is usual for a class."""
     return rng.choice(_COLORS[class_name])
 
 
@@ -116,7 +116,7 @@ def build_solids(
     materials: list[Material],
     texture: tuple[Vector3, float],
 ) -> list[Solid]:
-    """Return the primitives of an object that stands at ``foot``, and append its materials.
+    """The primitives of an object that stands at ``base``; appends its materials.
 
     ``texture`` is cell frequencies and contrast of its main material.
     """

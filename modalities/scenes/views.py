@@ -1,4 +1,4 @@
-"""How each modality looks in a scene: one function a modality; other packages add theirs by entry point."""
+"""Views: one function a modality that gives its value in a scene; other packages add theirs by entry point."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

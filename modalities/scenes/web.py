@@ -45,7 +45,7 @@ def make_web_text(
     stuff: frozenset[str],
     size: int,
 ) -> str:
-    """Return two to four sentences, fewer than 60 words; the arguments are those of `describe`."""
+    """Two to four sentences, fewer than 60 words; the arguments are those of `make_caption`."""
     names = {t.instance: t.class_name for t in geometry.things} | {f.instance: "person" for f in geometry.figures}
     topics = sorted({names[i] for i in visible} | stuff)
     facts = [rng.choice(_FACTS[topic]) for topic in rng.sample(topics, min(2, len(topics)))]

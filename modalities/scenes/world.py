@@ -1,13 +1,13 @@
 """Constants and records of the procedural world: colors, limits, materials, solids, seeds of splits.
 
-World frame: the camera at the origin, x to its right, y up (gravity is -y), z towards the viewer, metres.
+World frame: the camera at the origin, x to its right, y up (gravity is -y), z towards the viewer, meters.
 Camera frame: the world frame turned by the camera's pitch, so z is still towards the viewer and depth is -z.
 """
 
 from typing import NamedTuple
 
 MAX_DEPTH = 12.0
-"""Largest depth that a map holds, in metres; the sky has it everywhere."""
+"""Largest depth that a map holds, in meters; the sky has it everywhere."""
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (214, 44, 40),
@@ -51,9 +51,9 @@ class Material(NamedTuple):
     contrast: float = 0.0
     """Share of the albedo that the dark cells lose."""
     freq: Vector3 = (0.0, 0.0, 0.0)
-    """Cells per metre along the local axes; 0 leaves an axis out, so one non-zero axis gives stripes."""
+    """Cells per meter along the local axes; 0 leaves an axis out, so one non-zero axis gives stripes."""
     is_noise: bool = False
-    """Whether cells have random shades, where otherwise light and dark alternate."""
+    """True for cells of random shades; otherwise light and dark alternate."""
     origin: Vector3 = (0.0, 0.0, 0.0)
     yaw: float = 0.0
     """Turn of the local axes about +y, radians."""
@@ -62,7 +62,7 @@ class Material(NamedTuple):
 class Solid(NamedTuple):
     """One convex primitive in the world frame.
 
-    A sphere is at `a`; a capsule and a cylinder run from `a` to `b`; a box is centred at `a`.
+    A sphere is at `a`; a capsule and a cylinder run from `a` to `b`; a box is centered at `a`.
     """
 
     kind: str

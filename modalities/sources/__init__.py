@@ -1,1 +1,1 @@
-"""Where samples come from. Nothing else of `modalities` imports this package."""
+"""Data sources. Nothing else of `modalities` imports this package."""

@@ -82,7 +82,7 @@ class ScenesSource:
         return self.view(modality)(_scene(split_seed(split, int(number)), _scene_size(modality, self.size)), modality)
 
     def explain_missing(self, modality: Modality) -> str | None:
-        """How to add a view of ``modality``, or None where there is one."""
+        """The way to add a view of ``modality``, or None where there is one."""
         if _view_name(modality) in self.views:
             return None
         return (

@@ -18,7 +18,7 @@ LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 """Image types that keep every level, which maps need and photographs do not."""
 
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises on files that are damaged, or larger than any photograph."""
+"""Exceptions of Pillow on files that are damaged, or larger than any photograph."""
 
 
 def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:

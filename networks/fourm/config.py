@@ -50,7 +50,7 @@ class Init(Enum):
 
 
 class LossReduction(Enum):
-    """How the cross-entropies of a batch become one loss."""
+    """Average of the cross-entropies of a batch."""
 
     modality = "modality"
     """Mean over modalities of the mean over their targets, as in the papers."""
@@ -88,6 +88,10 @@ class FourMConfig:
     """True to normalise each head's queries and keys."""
     sharing: Sharing = Sharing.decoder
     """Token tables that share their weights."""
+    shared_text: bool = True
+    """True for one table and one head for all sequences; false gives each its own, as published models have."""
+    restrict_output_vocab: bool = True
+    """True where the heads of sequences choose only among the ids that occur in their training data."""
     registers: int = 0
     """Learned tokens in front of the encoder's input."""
     init: Init = Init.published

@@ -1,4 +1,4 @@
-"""How targets are generated: scheme, steps, temperature, truncation and guidance of each, and what they share."""
+"""Configuration of generation: scheme, steps, temperature, filters and guidance of each target."""
 
 import math
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from networks.generation.schedules import Temperature, TokenSchedule
 
 
 class GenerationError(UserError):
-    """Inputs or targets that a model cannot generate from or to."""
+    """Inputs, targets or settings that do not fit the model."""
 
 
 class DecodingScheme(Enum):
-    """Which tokens of a grid a step decides."""
+    """Choice of the tokens of a grid that a step decides."""
 
     maskgit = "maskgit"
-    """Those it is surest of, after all that are left have been drawn (Chang et al. 2022, arXiv:2202.04200)."""
+    """The most confident ones, after all undecided tokens were sampled (Chang et al. 2022, arXiv:2202.04200)."""
     roar = "roar"
-    """Random ones; only they are computed. More varied, where `maskgit` is plainer."""
+    """Random ones; only they are computed. Gives more varied results than `maskgit`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceCondition:
-    """Inputs that pull together, and how hard. Negative weights push away."""
+    """Inputs of one guidance condition and their weight; negative weights guide away from them."""
 
     streams: tuple[str, ...]
     weight: float
@@ -37,20 +37,20 @@ class GuidanceCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
-    """How one target is generated. Sequences are written from left to right, whatever the scheme and steps."""
+    """Settings of one target. Sequences are generated from left to right and ignore scheme and steps."""
 
     scheme: DecodingScheme = DecodingScheme.roar
     steps: int = 1
-    """Steps of a grid; a partly known one takes no more than it has tokens to decide."""
+    """Steps of a grid, at most as many as it has undecided tokens."""
     tokens: TokenSchedule = TokenSchedule.linear
     temperature: Temperature = field(default_factory=Temperature)
-    """Sequences keep its start throughout."""
+    """Sequences use its start throughout."""
     top_k: float = 0.0
-    """How many of the likeliest tokens may be drawn, or below 1 which share of the vocabulary; 0 for all."""
+    """Number of most likely tokens that may be drawn, or below 1 their share of the vocabulary; 0 for all."""
     top_p: float = 1.0
-    """Together how likely those are that may be drawn."""
+    """Total probability of the most likely tokens that may be drawn."""
     guidance: float = 1.0
-    """Weight of all inputs together: 1 is without guidance, 0 without inputs, below 0 away from them."""
+    """Weight of all inputs together: 1 means no guidance, 0 no inputs, below 0 away from them."""
     conditions: tuple[GuidanceCondition, ...] = ()
     """Several weighted sets of inputs in place of `guidance`."""
 
@@ -66,16 +66,16 @@ class DecodingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """How a chain of targets is generated, each finished one becoming an input of the next."""
+    """Settings of a chain of targets; each completed target is an input of the next."""
 
     decodings: Mapping[str, DecodingConfig] = field(default_factory=dict)
-    """By stream; what is not named takes `default`."""
+    """By stream; others take `default`."""
     default: DecodingConfig = field(default_factory=DecodingConfig)
     accumulate_conditioning: bool = True
-    """True where guidance counts finished targets among the inputs that it weighs."""
+    """True if guidance counts completed targets as inputs."""
     prompt_with_sentinel: bool = True
-    """True shows the first sentinel of a sequence that is to be written whole, as the published sampler does."""
+    """True to show the first sentinel of a sequence that is generated as a whole, as the published sampler does."""
 
     def for_stream(self, stream: str) -> DecodingConfig:
-        """How ``stream`` is generated."""
+        """Settings of ``stream``."""
         return self.decodings.get(stream, self.default)

@@ -1,4 +1,4 @@
-"""Any inputs, whole or in part, to a chain of targets, each finished one an input of the next."""
+"""Generation of a chain of targets from any inputs, whole or in part; each finished target is an input of the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from networks.streams import GridStream, Stream
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationStep:
-    """What is known of every stream after a step: inputs, finished targets, and the one at work."""
+    """Known tokens of all streams after a step: inputs, finished targets, and the current target."""
 
     target: str
-    """The target at work."""
+    """The current target."""
     step: int
-    """Steps of it that are done; for sequences, tokens written."""
+    """Finished steps of it; for sequences, generated tokens."""
     is_finished: bool
-    """True where the target is whole."""
+    """True if the target is complete."""
     parts: Mapping[str, KnownTokens]
-    """The target at work is a grid known in part, or a sequence as it was before."""
+    """The current target is a partly known grid, or a sequence as it was before generation."""
     written: GeneratedTokens | None = None
-    """What has been written of a sequence that is not finished."""
+    """Generated tokens of an unfinished sequence."""
 
 
 def generate(
@@ -43,18 +43,18 @@ def generate(
     num_samples: int = 1,
     sample_ids: Sequence[int] | None = None,
 ) -> Mapping[str, KnownTokens]:
-    """Inputs and targets, all known: ids of grids, and of sequences without sentinels, the end token included.
+    """Inputs and completed targets: ids of grids, and ids of sequences without sentinels, the end token included.
 
     Args:
-        inputs: By stream; of a target, what is known of it.
-        targets: Streams in the order in which they are generated.
-        num_samples: How many, where there are no inputs.
-        numbers: The number of each sample among the generator's streams of randomness, 0, 1, ... if not given: a
-            sample of the same number and inputs gets the same tokens in whatever batch.
+        inputs: By stream; for a target, its known part.
+        targets: Streams in the order of generation.
+        num_samples: Batch size without inputs.
+        sample_ids: Number of each sample's random stream, 0, 1, ... by default: equal number and inputs give equal
+            tokens in any batch.
 
     Raises:
         UnknownNameError: There is no stream of a name.
-        GenerationError: Inputs, targets or plan do not fit the model or each other.
+        GenerationError: Inputs, targets and plan do not fit the model or each other.
     """
     last: Mapping[str, KnownTokens] = {}
     for state in generate_iter(model, inputs, targets, plan, generator, num_samples=num_samples, sample_ids=sample_ids):
@@ -73,7 +73,7 @@ def generate_iter(
     num_samples: int = 1,
     sample_ids: Sequence[int] | None = None,
 ) -> Iterator[GenerationStep]:
-    """`generate`, and every state on the way; the model's weights must stay as they are until the last."""
+    """`generate`, step by step; the model's weights must not change in between."""
     model = model.inference_copy()
     device = model.mask_token.device
     known_streams = prepare_inputs(model, inputs, targets)
@@ -105,7 +105,7 @@ def generate_iter(
 
 @dataclass(frozen=True, kw_only=True)
 class _TargetRun:
-    """One target's turn: what is known before it, and how it is generated."""
+    """The generation of one target: known tokens and settings."""
 
     model: FourM
     known_streams: Mapping[str, KnownTokens]
@@ -123,19 +123,19 @@ class _TargetRun:
 
     @property
     def device(self) -> torch.device:
-        """Where all of it lies."""
+        """Device of the model and of all tokens."""
         return self.model.mask_token.device
 
     def state(
         self, part: KnownTokens, step: int, written: GeneratedTokens | None = None, *, is_finished: bool = False
     ) -> GenerationStep:
-        """The state in which the target is ``part``."""
+        """The step after which the target is ``part``."""
         parts = {**self.known_streams, self.target: part}
         return GenerationStep(target=self.target, step=step, is_finished=is_finished, parts=parts, written=written)
 
 
 def _generate_grid(run: _TargetRun) -> Iterator[GenerationStep]:
-    """One grid, state by state."""
+    """Generate a grid, step by step."""
     before = run.known_streams.get(run.target) or empty_grid(run.stream, run.b, run.device)
     known_streams = {**run.known_streams, run.target: before}
     step, part = 0, before
@@ -154,9 +154,9 @@ def _generate_grid(run: _TargetRun) -> Iterator[GenerationStep]:
 
 
 def _generate_sequence(run: _TargetRun) -> Iterator[GenerationStep]:
-    """One sequence, state by state; at the end what was written goes where the gaps were."""
+    """Generate a sequence, token by token; at the end the generated spans fill the gaps."""
     model, known_streams, target, device = run.model, run.known_streams, run.target, run.device
-    # Nothing known of a sample is one gap.
+    # A sample without known tokens is one gap.
     visible = [
         row or [FIRST_SENTINEL] for row in (known_streams[target].rows() if target in known_streams else [[]] * run.b)
     ]
@@ -181,7 +181,7 @@ def _generate_sequence(run: _TargetRun) -> Iterator[GenerationStep]:
 
 
 def _truncate_generated(written: list[int], room: int) -> list[int]:
-    """What was written with no more than ``room`` tokens between its sentinels, so that what is known is never cut."""
+    """Generated tokens with at most ``room`` beside sentinels, so that known tokens are never cut."""
     kept: list[int] = []
     for token in written:
         if is_sentinel(token) or room > 0:
@@ -191,10 +191,10 @@ def _truncate_generated(written: list[int], room: int) -> list[int]:
 
 
 def _check_config(model: FourM, targets: Sequence[str], plan: GenerationConfig, given: Sequence[str]) -> None:
-    """Refuse a plan before its first step rather than at its last.
+    """Check a plan before its first step.
 
     Raises:
-        GenerationError: A target has more steps than tokens, or names a condition that is not there in time.
+        GenerationError: A target has more steps than tokens, or a condition that is not available by then.
     """
     finished: list[str] = []
     for target in targets:

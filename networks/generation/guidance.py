@@ -1,4 +1,4 @@
-"""The branches of guidance: what each may see of the inputs."""
+"""Branches of classifier-free guidance, each with its own visible inputs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,33 +19,34 @@ from networks.generation.state import (
 from networks.streams import SequenceStream
 
 MIN_WIDTH_RATIO = 0.75
-"""Branches of which one shows at least this share of what the other shows are encoded together."""
+"""Minimum ratio of the numbers of visible tokens of two branches that are encoded as one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceBranches:
-    """What each branch does not see, the unconditional one first, and the weights of the others."""
+    """Streams hidden from each branch, the unconditional one first, and the weights of the others."""
 
     excluded: tuple[frozenset[str], ...]
     weights: tuple[float, ...] = ()
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of branches."""
         return len(self.excluded)
 
 
 def guidance_branches(
     decoding: DecodingConfig, target: str, given: Collection[str], finished: Collection[str], plan: GenerationConfig
 ) -> GuidanceBranches:
-    """The branches that a target's guidance needs.
+    """The branches for the guidance of a target.
 
     Args:
         given: The inputs.
-        finished: Targets that are done; with `GenerationConfig.grow` they count as inputs, else every branch sees them.
+        finished: Completed targets; inputs with `GenerationConfig.accumulate_conditioning`, else visible to all
+            branches.
 
     Raises:
-        GenerationError: A condition is none of what there is.
+        GenerationError: A condition is not among the inputs.
     """
     accumulated = set(finished) if plan.accumulate_conditioning else set()
     if decoding.conditions:
@@ -61,7 +62,7 @@ def guidance_branches(
 def _conditioned_branches(
     decoding: DecodingConfig, target: str, available: set[str], accumulated: set[str]
 ) -> GuidanceBranches:
-    """One branch for each condition. What has grown belongs to every one of them."""
+    """One branch for each condition; accumulated targets belong to each of them."""
     for condition in decoding.conditions:
         for name in condition.streams:
             if name not in available - {target}:
@@ -85,10 +86,10 @@ def encode_branches(
     *,
     prompt_with_sentinel: bool,
 ) -> list[Context]:
-    """What the decoder looks at: contexts that hold all branches, one under another.
+    """Contexts of all branches for the decoder, in the order of branches.
 
-    Branches that show about as much are encoded as one batch. One that shows much less, as the unconditional one does,
-    is encoded by itself: as one batch it would be as wide as the others, and most of it padding.
+    Branches with about as many visible tokens are encoded as one batch. A branch with far fewer, such as the
+    unconditional one, is encoded separately: in one batch most of it would be padding.
     """
     branch_streams = [
         _branch_streams(model, known_streams, target, excluded, b, device, prompt_with_sentinel=prompt_with_sentinel)
@@ -114,7 +115,7 @@ def _branch_streams(
     *,
     prompt_with_sentinel: bool,
 ) -> KnownStreams:
-    """The canvas as one branch sees it."""
+    """The known tokens that one branch sees."""
     visible: dict[str, KnownTokens] = {}
     for name, part in known_streams.items():
         stream = model.streams[model.index[name]]

@@ -1,4 +1,4 @@
-"""What a person gives to generate from, checked and laid on a canvas."""
+"""Validation of the inputs of generation, and their conversion to known tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,23 +22,23 @@ from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceS
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionInput:
-    """One stream's values for a whole batch. Of a sequence, what is missing is a sentinel: the first ``[S_1]``."""
+    """Values of one stream for a whole batch. Gaps of a sequence are sentinels, the first ``[S_1]``."""
 
     tokens: PaddedTokens
-    """As in a batch of samples; pixels also as patches (b, n, c) that are cut and scaled already."""
+    """As in a batch of samples; pixels also as patches (b, n, c), already cut and scaled."""
     known: Bool[Tensor, "b n"] | None = None
-    """True where a grid's tokens or patches are known; None where all are."""
+    """True for known tokens or patches of a grid; None for all."""
 
 
 ConditionInputs = Mapping[str, ConditionInput]
 
 
 def prepare_inputs(model: FourM, inputs: ConditionInputs, targets: Sequence[str]) -> dict[str, KnownTokens]:
-    """The canvas that shows ``inputs``.
+    """Known tokens of ``inputs``, by stream.
 
     Raises:
         UnknownNameError: There is no stream of a name.
-        GenerationError: A stream cannot be given or asked for; its values, their mask or their number do not fit.
+        GenerationError: A stream cannot be an input or a target, or its values, their mask or number do not fit.
     """
     _check_targets(model, targets)
     sizes = {name: len(item.tokens.lengths) for name, item in inputs.items()}
@@ -88,7 +88,7 @@ def _known_tokens(stream: Stream, item: ConditionInput, reference: Tensor) -> Kn
 
 
 def _known_mask(stream: Stream, item: ConditionInput, n: int) -> Bool[Tensor, "b n"]:
-    """The places that are known; nothing of a sample whose length is 0."""
+    """True for known positions; all False for samples of length 0."""
     is_present = torch.arange(n)[None] < item.tokens.lengths.cpu()[:, None]
     if item.known is None:
         return is_present

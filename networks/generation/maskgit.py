@@ -1,4 +1,4 @@
-"""Grids, a few places at a time: in random order, or those that the model is surest of first."""
+"""Iterative decoding of grids: some positions in each step, in random order or most confident first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from networks.generation.schedules import tokens_per_step
 from networks.generation.state import KnownTokens, update_known
 
 ORDER_STEP = 1 << 20
-"""The step whose random numbers are the random order; no schedule is as long."""
+"""Step number for drawing the random order; no schedule is as long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _StepSchedule:
-    """What each step does for each sample; samples of which more is known have less to do."""
+    """Schedule of each sample; samples with more known tokens have fewer steps."""
 
     tokens: list[list[int]]
-    """By step, then sample."""
+    """Tokens to decide, by step and sample."""
     remaining: list[list[int]]
-    """Tokens that are undecided before each step."""
+    """Undecided tokens before each step."""
     temperatures: Float[Tensor, "steps b"]
     is_greedy: list[bool]
-    """True for steps that take the likeliest token of every sample."""
+    """True for steps that take the argmax in every sample."""
 
 
 def generate_grid_tokens(
@@ -91,22 +91,22 @@ def grid_logits(
     valid: Bool[Tensor, "b m"] | None,
     weights: tuple[float, ...],
 ) -> Float[Tensor, "b m v"]:
-    """Logits at some places of a grid, which the decoder sees all at once; ``there`` is False for padding.
+    """Logits at some positions of a grid, decoded together; ``valid`` is False for padding.
 
-    Heads are linear, so that guidance can be summed before them: one product with the table does for all branches.
+    Heads are linear, so guidance is applied before them, and one product with the table serves all branches.
     """
-    # What is asked is the same in all branches; they part where the decoder looks at what they show.
+    # All branches decode the same positions; they differ only in their cross-attention context.
     x = model.embed_targets(torch.zeros_like(positions), torch.full_like(positions, model.index[target]), positions)
     mask = None
     if valid is not None:
-        # A sample without any place looks at padding, whose answer nobody uses.
+        # A sample without positions attends to padding; its output is not used.
         mask = (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]
     decoded, _ = model.decode_step(x, model.cross_attention_kv(*contexts), None, mask)
     return model.stream_logits(apply_guidance(decoded, weights), target)
 
 
 def _step_schedule(decoding: DecodingConfig, remaining: list[int], device: torch.device) -> _StepSchedule:
-    """The schedule of each sample, which follows from what it has left to decide."""
+    """The schedule of each sample, from its number of undecided tokens."""
     max_steps = min(decoding.steps, max(remaining))
     counts, temperatures = [], []
     for num_undecided in remaining:
@@ -130,7 +130,7 @@ def _step_schedule(decoding: DecodingConfig, remaining: list[int], device: torch
 def _most_confident(
     confidence: Float[Tensor, "b m"], valid: Bool[Tensor, "b m"], tokens: list[int]
 ) -> Bool[Tensor, "b m"]:
-    """True at each sample's surest places, as many as ``tokens`` says."""
+    """True at the ``tokens`` most confident positions of each sample."""
     order = confidence.masked_fill(~valid, -1.0).argsort(dim=1, descending=True, stable=True)
     is_accepted = torch.arange(order.shape[1], device=order.device) < _column_vector(tokens, order)
     return torch.zeros_like(valid).scatter(1, order, is_accepted) & valid

@@ -1,4 +1,4 @@
-"""GridPrediction in the plainest form: dense modalities in one step, sequences greedily from left to right."""
+"""One-step prediction of grids and greedy prediction of sequences."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from networks.streams import SequenceStream, Stream
 from networks.tokenizers.codec import Codec, DecodedValues
 
 GREEDY = DecodingConfig(temperature=Temperature(start=0.0))
-"""The likeliest token each time."""
+"""Argmax at each token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +32,17 @@ class GridPrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedSequence:
-    """Sequences written from left to right."""
+    """Sequences generated from left to right."""
 
     ids: list[list[int]]
-    """Tokens of each sample, without the start and the end."""
+    """Tokens of each sample, without start and end."""
     log_probability: Float[Tensor, " b"]
-    """Mean log-probability of the tokens written, the end included, in nats."""
+    """Mean log-probability of the generated tokens, the end included, in nats."""
 
 
 @torch.no_grad()
 def predict_grid(model: FourM, context: Context, stream: str) -> GridPrediction:
-    """All tokens of a grid in one step, each on its own: the model's marginals.
+    """Predict all tokens of a grid in one step, independently: the model's marginals.
 
     Args:
         context: From `FourM.encode`.
@@ -57,13 +57,13 @@ def predict_grid(model: FourM, context: Context, stream: str) -> GridPrediction:
 def predict_sequence(
     model: FourM, context: Context, stream: str, *, start: int, end: int, max_tokens: int | None = None
 ) -> GeneratedSequence:
-    """A whole sequence, the most likely token at a time.
+    """Predict a whole sequence by greedy decoding.
 
     Args:
         context: From `FourM.encode`.
-        start: Id that opens the sequence: the first sentinel.
-        end: Id that closes it: the second sentinel.
-        max_tokens: Longest sequence; the stream's own limit where None.
+        start: Id in front of the sequence: the first sentinel.
+        end: Id that ends it: the second sentinel.
+        max_tokens: Maximum length; None for the stream's own.
     """
     most = model.streams[model.index[stream]].num_tokens
     limit = min(max_tokens or most, most)

@@ -1,4 +1,4 @@
-"""From logits to tokens: guidance, truncation, temperature, and one draw for each place."""
+"""Sampling of tokens from logits: guidance, top-k and top-p filters, temperature."""
 
 import math
 
@@ -7,15 +7,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 GREEDY_TEMPERATURE = 1e-4
-"""Temperatures below this take the likeliest token."""
+"""Temperatures below this take the argmax."""
 
 
 def apply_guidance(decoded: Float[Tensor, "kb *m d"], weights: tuple[float, ...]) -> Float[Tensor, "b *m d"]:
-    """The answers of all branches as one: the unconditional one plus each condition's weighted difference from it.
+    """Combine guidance branches: the unconditional output plus each condition's weighted difference from it.
 
     Args:
-        decoded: What heads read, or logits without infinities: branches one under another, the unconditional one
-            first; a single one where there are no ``weights``.
+        decoded: Inputs of heads, or finite logits: branches along the batch axis, the unconditional one first; a single
+            branch without ``weights``.
 
     Source: classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598), summed over conditions (Liu et al. 2022,
     arXiv:2206.01714).
@@ -30,11 +30,11 @@ def apply_guidance(decoded: Float[Tensor, "kb *m d"], weights: tuple[float, ...]
 
 
 def filter_logits(logits: Float[Tensor, "*m v"], top_k: float, top_p: float) -> Float[Tensor, "*m v"]:
-    """``logits``, minus infinity where a token is not among the likeliest; the likeliest always stays.
+    """``logits`` with -inf for all but the most likely tokens; the argmax always stays.
 
     Args:
-        top_k: How many stay, or below 1 which share of the vocabulary; 0 for all.
-        top_p: The likeliest that together reach this probability stay (Holtzman et al. 2020, arXiv:1904.09751); 1: all.
+        top_k: Number of tokens to keep, or below 1 their share of the vocabulary; 0 for all.
+        top_p: Total probability of the tokens to keep (Holtzman et al. 2020, arXiv:1904.09751); 1 for all.
     """
     vocab_size = logits.shape[-1]
     if top_k:
@@ -58,12 +58,12 @@ def sample_tokens(
     *,
     is_greedy: bool = False,
 ) -> tuple[Int[Tensor, "b m"], Float[Tensor, "b m"]]:
-    """A token at each place, and the probability it was drawn with; where the temperature is 0, the likeliest.
+    """A token at each position, and the probability with which it was drawn; the argmax at temperature 0.
 
-    The probability of the likeliest is that at temperature 1. Ties go to the lower id.
+    The probability of an argmax is that at temperature 1. Ties go to the lower id.
 
     Args:
-        is_cold: True where every temperature is known to be 0, which spares the draw.
+        is_greedy: True if all temperatures are known to be 0, which spares the draw.
     """
     if is_greedy:
         ids = logits.argmax(dim=-1)
@@ -87,7 +87,7 @@ def _logsumexp(logits: Float[Tensor, "b m v"]) -> Float[Tensor, "b m"]:
 
 
 def check_filter(top_k: float, top_p: float) -> str | None:
-    """What is wrong with the settings of `truncated`; None where nothing is."""
+    """An error in the arguments of `filter_logits`, in words; None if they are valid."""
     if not (math.isfinite(top_k) and top_k >= 0):
         return f"top_k must be 0 (all), a share below 1, or a number of tokens, got {top_k}"
     if not 0 < top_p <= 1:

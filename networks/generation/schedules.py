@@ -1,4 +1,4 @@
-"""How many tokens each step of generation decides, and at which temperature it draws them.
+"""Schedules of generation: tokens and temperature of each step.
 
 Source: the cosine schedule is MaskGIT's (Chang et al. 2022, arXiv:2202.04200, section 3.3); linear and ``onex`` are
 4M's (Mizrahi et al. 2023, arXiv:2312.06647), with the rounding of its released sampler.
@@ -14,11 +14,11 @@ from modalities.errors import ConfigError
 MIN_ONEX_POWER = 1e-3
 """Below this, `onex_temperatures` would lose its digits."""
 ONEX_MAX = 100.0
-"""Where the falling part of `onex_temperatures` ends: it follows x to a power from 1 to here."""
+"""End of the range of x in `onex_temperatures`, which starts at 1."""
 
 
 class TokenSchedule(Enum):
-    """How the tokens of a grid are spread over its steps."""
+    """Number of tokens of a grid that each step decides."""
 
     cosine = "cosine"
     """Few at first and at the end, most in the middle."""
@@ -27,26 +27,26 @@ class TokenSchedule(Enum):
 
 
 class TemperatureSchedule(Enum):
-    """How the temperature moves over the steps of a grid."""
+    """Course of the temperature over the steps of a grid."""
 
     constant = "constant"
     linear = "linear"
-    """In proportion to what is left to decide."""
+    """Proportional to the number of undecided tokens."""
     onex = "onex"
-    """Steeply down from the start to a floor."""
+    """From the start steeply down to a floor."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Temperature:
-    """The temperature of each step: probabilities are those of the logits over it, and 0 takes the likeliest."""
+    """The temperature of each step, by which logits are divided; 0 takes the argmax."""
 
     schedule: TemperatureSchedule = TemperatureSchedule.constant
     start: float = 1.0
-    """The temperature, or where it starts."""
+    """The temperature, or its first value."""
     floor: float = 0.5
-    """Where `TemperatureSchedule.onex` ends."""
+    """Last value of `TemperatureSchedule.onex`."""
     power: float = 0.5
-    """How steeply `TemperatureSchedule.onex` falls."""
+    """Exponent of `TemperatureSchedule.onex`: larger values fall faster."""
 
     def __post_init__(self) -> None:
         numbers = (self.start, self.floor, self.power)
@@ -59,10 +59,10 @@ class Temperature:
 
     @classmethod
     def parse(cls, text: str) -> "Temperature":
-        """The temperature that ``text`` names: ``0.7``, ``linear:2.0``, or ``onex:6.0:0.5:0.5`` (start, floor, power).
+        """Parse ``0.7``, ``linear:2.0``, or ``onex:6.0:0.5:0.5`` (start, floor, power).
 
         Raises:
-            ConfigError: It names none.
+            ConfigError: The text has another form.
         """
         kind, _, rest = text.partition(":")
         names = [item.value for item in TemperatureSchedule]
@@ -90,7 +90,7 @@ class Temperature:
                 return f"onex:{self.start:g}:{self.floor:g}:{self.power:g}"
 
     def steps(self, tokens: list[int]) -> list[float]:
-        """The temperature of each step, of which ``tokens`` says how many it decides."""
+        """The temperature of each step; ``tokens`` is the number of tokens that each decides."""
         match self.schedule:
             case TemperatureSchedule.constant:
                 return [self.start] * len(tokens)
@@ -101,7 +101,7 @@ class Temperature:
 
 
 def tokens_per_step(schedule: TokenSchedule, num_steps: int, num_tokens: int) -> list[int]:
-    """How many tokens each step decides, ``num_tokens`` in all. With few tokens, a cosine's first steps may have none.
+    """Number of tokens that each step decides, in total ``num_tokens``. A cosine's first steps may have none.
 
     Raises:
         ConfigError: There are no steps, or more than tokens.
@@ -123,7 +123,7 @@ def tokens_per_step(schedule: TokenSchedule, num_steps: int, num_tokens: int) ->
 
 
 def linear_temperatures(start: float, tokens: list[int]) -> list[float]:
-    """From ``start`` down in proportion to the tokens that are left before each step."""
+    """Temperatures from ``start`` down, proportional to the tokens undecided before each step."""
     total, done, temperatures = sum(tokens), 0, []
     for count in tokens:
         temperatures.append(start * (1 - done / total))
@@ -132,11 +132,11 @@ def linear_temperatures(start: float, tokens: list[int]) -> list[float]:
 
 
 def onex_temperatures(start: float, floor: float, tokens: list[int], *, power: float = 0.5) -> list[float]:
-    """From nearly ``start`` steeply down to ``floor``.
+    """Temperatures from nearly ``start`` steeply down to ``floor``.
 
-    The share of the way that is left is the product of two: the tokens that are left after the step, and 1 / x^power,
-    brought to run from 1 to 0 while x runs from 1 to `ONEX_RANGE` in as many places as there are tokens. As in the
-    released sampler, a step counts as one place there, however many tokens it decides.
+    The remaining part of ``start - floor`` is the product of the share of tokens undecided after the step and
+    1 / x^power, rescaled to run from 1 to 0 while x runs from 1 to `ONEX_MAX` in as many places as there are tokens. As
+    in the released sampler, a step counts as one place, however many tokens it decides.
     """
     total, done, temperatures = sum(tokens), 0, []
     floor_value = ONEX_MAX**-power

@@ -1,7 +1,7 @@
-"""What is known of a batch while it is generated, and the encoder's input that shows it.
+"""Generation state: known tokens per stream, and the encoder batch built from them.
 
-Everything stays on its device; how many tokens are known at most is counted on the host, so that nothing has to be
-asked of the device between two steps.
+Tokens stay on their device. The maximum number of known tokens is counted on the host, so that no step waits for the
+device.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from networks.batch import IGNORE, PackedInputs, TokenBatch
 from networks.streams import EmbeddingStream, SequenceStream, Stream
 
 FIRST_SENTINEL = SENTINEL_0_ID + 1
-"""Opens a sequence that is written whole."""
+"""Start of a sequence that is generated as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownRows:
-    """The known patches or vectors of a stream, one under another."""
+    """The known patches or vectors of a stream, without padding."""
 
     values: Float[Tensor, "r c"]
     sample: Int[Tensor, " r"]
@@ -30,13 +30,13 @@ class KnownRows:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownTokens:
-    """What is known of one stream. Of a sequence, hidden runs are sentinels, and what is known comes first."""
+    """Known tokens of one stream. In sequences, hidden runs are sentinels and known tokens come first."""
 
     ids: Int[Tensor, "b n"]
-    """0 where nothing is known, and for patches and vectors."""
+    """0 for unknown tokens, patches and vectors."""
     known: Bool[Tensor, "b n"]
     max_known: int
-    """No sample knows more than this many."""
+    """Upper bound of the number of known tokens of a sample."""
     packed: KnownRows | None = None
 
     def rows(self) -> list[list[int]]:
@@ -46,11 +46,11 @@ class KnownTokens:
 
 
 KnownStreams = Mapping[str, KnownTokens]
-"""What is known, by stream."""
+"""Known tokens by stream."""
 
 
 def known_sequences(rows: Sequence[Sequence[int]], device: torch.device) -> KnownTokens:
-    """A part of sequences."""
+    """Known tokens of a batch of sequences."""
     width = max(1, *(len(row) for row in rows)) if rows else 1
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
@@ -58,16 +58,16 @@ def known_sequences(rows: Sequence[Sequence[int]], device: torch.device) -> Know
 
 
 def empty_grid(stream: Stream, b: int, device: torch.device) -> KnownTokens:
-    """A grid of which nothing is known."""
+    """A grid without known tokens."""
     shape = (b, stream.num_tokens)
     ids = torch.zeros(shape, dtype=torch.int64, device=device)
     return KnownTokens(ids=ids, known=torch.zeros(shape, dtype=torch.bool, device=device), max_known=0)
 
 
 def hide_stream(part: KnownTokens, stream: Stream, *, prompt_with_sentinel: bool) -> KnownTokens | None:
-    """What a branch shows in place of a stream that it must not see; None for nothing.
+    """Replacement of a stream that is hidden from a branch; None for grids and pixels, which are left out.
 
-    Grids and pixels leave nothing. Of a sequence the sentinel of one hidden whole stays, of vectors a single zero.
+    A sequence is replaced by the first sentinel with ``prompt_with_sentinel``, vectors by a single zero vector.
     """
     b, device = len(part.ids), part.ids.device
     if isinstance(stream, SequenceStream) and prompt_with_sentinel:
@@ -86,14 +86,14 @@ def hide_stream(part: KnownTokens, stream: Stream, *, prompt_with_sentinel: bool
 
 
 def encoder_width(known_streams: KnownStreams) -> int:
-    """The most tokens that a sample shows, which is the width of the encoder's input."""
+    """Width of the encoder's input: the maximum number of known tokens of a sample."""
     return max(1, sum(part.max_known for part in known_streams.values()))
 
 
 def encoder_batch(
     known_streams_list: Sequence[KnownStreams], streams: Sequence[Stream], b: int, device: torch.device
 ) -> TokenBatch:
-    """The encoder's input for several canvases of ``b`` samples, one under another; known slots first in each row."""
+    """The encoder's input for several states of ``b`` samples each, in order; known slots come first in each row."""
     batches = [_batch(known_streams, streams, b, device) for known_streams in known_streams_list]
     width = max(batch.ids.shape[1] for batch in batches)
     ids, stream, position, visible = (
@@ -126,7 +126,7 @@ def encoder_batch(
 
 @dataclass(frozen=True, kw_only=True)
 class _EncoderInput:
-    """One canvas, its known slots pushed to the front."""
+    """Encoder input of one state, known slots first."""
 
     ids: Int[Tensor, "b n"]
     stream: Int[Tensor, "b n"]
@@ -174,7 +174,7 @@ def _pad_to_width(values: Tensor, width: int) -> Tensor:
 def update_known(
     part: KnownTokens, places: Int[Tensor, "b m"], ids: Int[Tensor, "b m"], accepted: Bool[Tensor, "b m"], more: int
 ) -> KnownTokens:
-    """``part`` with ``ids`` known at ``places`` where ``accepted``, which are at most ``more`` in each sample."""
+    """``part`` with ``ids`` known at ``places`` if ``accepted``, at most ``more`` of each sample."""
     return replace(
         part,
         ids=part.ids.scatter(1, places, torch.where(accepted, ids, part.ids.gather(1, places))),

@@ -1,4 +1,4 @@
-"""Fixed position codes: sines and cosines over one or two axes."""
+"""Fixed position embeddings: sines and cosines over one or two axes."""
 
 import torch
 from jaxtyping import Float
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def sincos_1d(num: int, width: int, max_period: float = 10_000.0, *, stride: float = 1.0) -> Float[Tensor, "num width"]:
-    """Sine and cosine codes of the places 0 .. num - 1.
+    """Sine and cosine embeddings of the positions 0 .. num - 1.
 
     Args:
-        width: Even; the first half are sines, the second cosines.
+        width: Even; the first half holds sines, the second cosines.
         max_period: Longest wavelength over 2 pi; smaller values spend more channels on short distances.
-        stride: Places of the finest grid that one place covers, in whose units the middle of each place is counted.
+        stride: Positions of the finest grid that one position covers. Positions are the centers in units of that grid.
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with sines and cosines in halves.
     """
@@ -24,7 +24,7 @@ def sincos_1d(num: int, width: int, max_period: float = 10_000.0, *, stride: flo
 def sincos_2d(
     grid: int, width: int, max_period: float = 10_000.0, *, stride: float = 1.0
 ) -> Float[Tensor, "places width"]:
-    """Codes of the places of a square grid in row-major order: half of the width for the row, half for the column.
+    """Embeddings of a square grid in row-major order: the first half of the width codes the row, the second the column.
 
     Source: the fixed positions of MoCo v3 and MAE (arXiv:2111.06377), in the order of the published 4M models.
     """

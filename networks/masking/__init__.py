@@ -1,1 +1,1 @@
-"""Which tokens the encoder sees and the decoder predicts."""
+"""Selection of the tokens that the encoder sees and the decoder predicts."""

@@ -1,6 +1,6 @@
-"""From chosen places to a `TokenBatch`: slots of fixed width, filled from the samples in two look-ups on their device.
+"""From selected tokens to a `TokenBatch`: slots of fixed width, filled by two look-ups on the samples' device.
 
-Patches are cut and vectors copied only where they were chosen.
+Only selected patches are cut and only selected vectors copied.
 """
 
 from collections.abc import Sequence
@@ -15,31 +15,31 @@ from torch import Tensor
 
 from modalities.vocabulary import NUM_SENTINELS, SENTINEL_0_ID
 from networks.batch import IGNORE, PackedInputs, Samples, TokenBatch
-from networks.masking.picks import Selection
+from networks.masking.ragged import Selection
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 ZERO_ROW, IGNORE_ROW, SENTINELS_START = 0, 1, 2
-"""Where the pool of ids holds 0, `IGNORE`, and ``[S_0]``."""
+"""Rows of the `IdTable` that hold 0, `IGNORE`, and ``[S_0]``."""
 TOKENS_START = SENTINELS_START + NUM_SENTINELS
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdTable:
-    """Every id of a batch in one table, so that a look-up fills all slots whatever their streams."""
+    """All ids of a batch in one table, so that one look-up fills the slots of all streams."""
 
     ids: Int[Tensor, " size"]
     first: Int[ndarray, " s"]
-    """Where each stream begins; `NOTHING` for streams without ids."""
+    """First row of each stream; `ZERO_ROW` for streams without ids."""
     width: Int[ndarray, " s"]
-    """Ids of one sample of each stream; 0 for streams without ids."""
+    """Number of ids of one sample of each stream; 0 for streams without ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotIndex:
-    """Where picks go."""
+    """Slots of selected tokens."""
 
     slot: Int[ndarray, " r"]
-    """Index into the flattened slots."""
+    """Index into the flattened (b * width) slots."""
     sample: Int[ndarray, " r"]
     stream: Int[ndarray, " r"]
     width: int
@@ -52,10 +52,10 @@ def assemble(
     decoder: Selection,
     widths: tuple[int, int] | None = None,
 ) -> TokenBatch:
-    """The batch of the chosen tokens. Streams lie side by side in each sample, padding at the end.
+    """The batch of the selected tokens. Each sample has its streams in order, and padding at the end.
 
     Args:
-        widths: Slots of the encoder and the decoder; the least that hold everything where None.
+        widths: Slots of the encoder and of the decoder; None for as many as needed.
     """
     lengths = next(iter(samples.values())).lengths
     b, device = len(lengths), lengths.device
@@ -90,7 +90,7 @@ def assemble(
 
 
 def assign_slots(picks: Selection, b: int, num_streams: int, width: int | None) -> SlotIndex:
-    """A slot for each pick: sample by sample, stream by stream, by rank."""
+    """A slot for each selected token: sample by sample, stream by stream, by rank."""
     counts = np.bincount(picks.row, minlength=b * num_streams).reshape(b, num_streams)
     if width is None:
         width = max(int(counts.sum(axis=1).max()), 1)
@@ -106,7 +106,7 @@ def assign_slots(picks: Selection, b: int, num_streams: int, width: int | None) 
 
 
 def build_id_table(samples: Samples, streams: Sequence[Stream], device: torch.device) -> IdTable:
-    """All ids of the samples."""
+    """The table of all ids of the samples."""
     first, width, total = [], [], TOKENS_START
     for stream in streams:
         has_ids = isinstance(stream, TokenStream) and stream.name in samples
@@ -124,7 +124,7 @@ def build_id_table(samples: Samples, streams: Sequence[Stream], device: torch.de
 
 
 def table_index(table: IdTable, slots: SlotIndex, column: Int[ndarray, " r"]) -> Int[ndarray, " r"]:
-    """Where the pool holds what each pick stands for."""
+    """Row of the table for each selected token."""
     begin, width = table.first[slots.stream], table.width[slots.stream]
     token = np.where(column >= 0, begin + slots.sample * width + column, SENTINELS_START - 1 - column)
     return np.where(width > 0, token, ZERO_ROW)
@@ -138,7 +138,7 @@ def lookup(table: IdTable, index: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
 def gather_inputs(
     samples: Samples, streams: Sequence[Stream], slots: SlotIndex, column: Int[ndarray, " r"]
 ) -> dict[str, PackedInputs]:
-    """The chosen patches and vectors of every stream that has them."""
+    """The selected patches and vectors of every stream that has them."""
     rows: dict[str, PackedInputs] = {}
     for stream_index, stream in enumerate(streams):
         if stream.name not in samples:
@@ -173,14 +173,14 @@ def pixel_inputs(
 def extract_patches(
     images: Integer[Tensor, "b height width c"], sample: Int[ndarray, " r"], position: Int[ndarray, " r"], patch: int
 ) -> Float[Tensor, "r pixels"]:
-    """Square patches of 8-bit images, scaled to [-1, 1]: row by row of the patch, pixel by pixel, channels innermost.
+    """Square patches of 8-bit images, scaled to [-1, 1] and flattened row by row with channels innermost.
 
     Args:
-        position: Place on the grid of patches, counted row by row.
+        position: Index into the grid of patches, in row-major order.
     """
     b, height, width, channels = images.shape
     grid = width // patch
-    # A patch is `patch` runs of neighbouring bytes; nothing else of the image is touched.
+    # A patch is `patch` runs of contiguous bytes; the rest of the image is not read.
     runs = images.contiguous().view(b * height * grid, patch * channels)
     first = (sample * height + position // grid * patch) * grid + position % grid
     chosen = first[:, None] + grid * np.arange(patch)
@@ -190,7 +190,7 @@ def extract_patches(
 def standardize_patches(
     rows: Float[Tensor, "r pixels"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Tensor, "r pixels"]:
-    """Patches of levels from -1 to 1 in units of each channel's deviation from its mean, both of levels from 0 to 1."""
+    """Patches of levels -1 to 1, standardized with each channel's mean and deviation, which are of levels 0 to 1."""
     channels = rows.unflatten(1, (-1, len(mean)))
     centre, width = channels.new_tensor(mean), channels.new_tensor(std)
     scaled: Tensor = channels.sub(2 * centre - 1).div_(2 * width).flatten(1)
@@ -200,7 +200,7 @@ def standardize_patches(
 def gather_vectors(
     values: Num[Tensor, "b n c"], sample: Int[ndarray, " r"], column: Int[ndarray, " r"]
 ) -> Float[Tensor, "r c"]:
-    """Vectors of each sample's sequence; zeros where ``column`` is negative, which is what hidden runs become."""
+    """Vectors of each sample's sequence; zeros where ``column`` is negative, as for hidden runs."""
     flat = np.maximum(sample * values.shape[1] + column, 0)
     chosen = _gather_rows(values.flatten(0, 1), flat[:, None])
     chosen[torch.from_numpy(np.flatnonzero(column < 0)).to(values.device)] = 0.0
@@ -210,7 +210,7 @@ def gather_vectors(
 def _gather_rows(
     table: Num[Tensor, "all c"], index: Int[ndarray, "r k"], *, scale: float = 1.0, shift: float = 0.0
 ) -> Float[Tensor, "r kc"]:
-    """The ``k`` rows of each, side by side, in fp32, times ``scale`` plus ``shift``."""
+    """The ``k`` rows of each entry, concatenated, in fp32, times ``scale`` plus ``shift``."""
     chosen = torch.from_numpy(index.ravel()).to(table.device)
     rows = table.index_select(0, chosen).view(len(index), index.shape[1] * table.shape[1]).float()
     return rows.mul_(scale).add_(shift) if scale != 1.0 or shift else rows

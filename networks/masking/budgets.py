@@ -1,4 +1,4 @@
-"""How many tokens of each stream a sample shows and asks for: Dirichlet draws for a whole batch at once."""
+"""Token budgets of the streams of a sample: Dirichlet draws for a whole batch at once."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from numpy import ndarray
 from networks.masking.mixtures import MixtureTable
 
 REDISTRIBUTION_ROUNDS = 4
-"""Rounds in which tokens beyond what a stream has are dealt again; each leaves a small part of the one before."""
+"""Rounds in which tokens above a limit are allocated again; each leaves a small part of the round before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetLimits:
-    """The most that each stream of each sample can be given."""
+    """Maximum number of tokens of each stream of each sample."""
 
     inputs: Int[ndarray, "b s"]
     targets: Int[ndarray, "b s"]
     exclusive: Bool[ndarray, " s"]
-    """True where a token that is an input cannot be a target too: grids."""
+    """True for grids, whose input tokens cannot be targets too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,10 @@ def sample_budgets(
     *,
     redistribute: bool = False,
 ) -> Budgets:
-    """A mixture for each sample, and its token budgets.
+    """Draw a mixture for each sample, and its token budgets.
 
-    A stream that a sample lacks has concentration 0. A mixture that would leave a sample without input or target is not
-    drawn for it, unless all would. Budgets above a cap are cut to it; what is cut is lost, unless ``redistribute``.
+    Streams that a sample lacks have concentration 0. Mixtures that would leave a sample without input or target are not
+    drawn for it, unless all would. Budgets are cut to their limits; the excess is lost unless ``redistribute``.
     """
     component = sample_mixture(tables, present, rng)
     inputs = allocate_tokens(
@@ -58,7 +58,7 @@ def sample_budgets(
 
 
 def sample_mixture(tables: MixtureTable, present: Bool[ndarray, "b s"], rng: np.random.Generator) -> Int[ndarray, " b"]:
-    """The mixture of each sample, by weight among those that give it an input and a target."""
+    """Draw a mixture for each sample by weight, among those that give it an input and a target."""
     there = present.astype(np.float64)
     useful = (there @ (tables.input_alpha > 0).T > 0) & (there @ (tables.target_alpha > 0).T > 0)
     weight = useful * tables.weight
@@ -76,9 +76,9 @@ def allocate_tokens(
     *,
     redistribute: bool = False,
 ) -> Int[ndarray, "b s"]:
-    """``total`` tokens shared out by Dirichlet draws and cut to ``caps``.
+    """Allocate ``total`` tokens by Dirichlet draws, cut to ``limits``.
 
-    Each stream gets the floor of its share. Every token left over goes to the largest share of a Dirichlet draw of its
+    Each stream gets the floor of its share. Each remaining token goes to the largest share of a Dirichlet draw of its
     own, so that none goes to a stream of concentration near 0.
     """
     budget: ndarray = np.minimum(_allocate_once(alpha, total, rng), limits)
@@ -91,7 +91,7 @@ def allocate_tokens(
 def _allocate_once(
     alpha: Float[ndarray, "b s"], total: Int[ndarray, " b"], rng: np.random.Generator
 ) -> Int[ndarray, "b s"]:
-    """``total`` tokens, or none where every concentration is 0."""
+    """Allocate ``total`` tokens; none if every concentration is 0."""
     amount = sample_log_gamma(alpha, rng)
     top = amount.max(axis=1, keepdims=True)
     amount = np.exp(amount - np.where(np.isfinite(top), top, 0.0))
@@ -107,9 +107,9 @@ def _allocate_once(
 def _sample_largest_share(
     alpha: Float[ndarray, "b s"], row: Int[ndarray, " r"], rng: np.random.Generator
 ) -> Int[ndarray, " r"]:
-    """The stream with the largest share in one Dirichlet draw for each of ``row``."""
+    """Stream with the largest share in one Dirichlet draw for each of ``row``."""
     is_even = ((alpha == alpha.max(axis=1, keepdims=True)) | (alpha == 0)).all(axis=1)[row]
-    # Among equals any continuous law has the same winner, and uniform draws cost a tenth of gamma draws.
+    # Among equal concentrations any continuous distribution gives the same winner; uniform draws cost a tenth.
     keys = np.where(alpha[row] > 0, rng.random((len(row), alpha.shape[1])), -np.inf)
     uneven = np.flatnonzero(~is_even)
     keys[uneven] = sample_log_gamma(alpha[row[uneven]], rng)

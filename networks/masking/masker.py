@@ -1,8 +1,8 @@
-"""From whole token samples to what the model sees and predicts: at random for training, by name for evaluation.
+"""Masking of token samples: random inputs and targets for training, streams by name for evaluation.
 
 Source: the input and target masking of 4M (arXiv:2312.06647, section 3; arXiv:2406.09406, section 3), for a whole batch
-at once. Unlike the published code, a stream that is an input only takes no share of the targets, and a stream that a
-sample lacks takes no share of anything.
+at once. Unlike in the published code, input-only streams take no share of the targets, and streams that a sample lacks
+take no share at all.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,8 +17,8 @@ from modalities.layouts import KeepScheme
 from networks.batch import Samples, TokenBatch
 from networks.masking.assemble import assemble
 from networks.masking.budgets import BudgetLimits, sample_budgets
-from networks.masking.choice import MaskPlan, select_tokens
 from networks.masking.mixtures import KEEP_MODES, MaskingConfig, MaskingPreset, Mixture, mixture_table
+from networks.masking.selection import MaskPlan, select_tokens
 from networks.masking.spans import merge_spans, split_spans
 from networks.streams import GridStream, SequenceStream, Stream
 
@@ -34,14 +34,14 @@ __all__ = [
 ]
 
 UNLIMITED = 1 << 30
-"""A budget that no sequence reaches."""
+"""A budget above the length of any sequence."""
 
 
 class Masker:
-    """Draws what the encoder sees and what the decoder predicts. It keeps no state: randomness is the generator's."""
+    """Draws encoder inputs and decoder targets. Stateless: all randomness comes from the generator."""
 
     def __init__(self, streams: Sequence[Stream], config: MaskingConfig) -> None:
-        """Take the streams of the run.
+        """Build the mixtures for some streams.
 
         Raises:
             ConfigError: The config's mixtures leave these streams without input or without target.
@@ -70,10 +70,10 @@ class Masker:
         return assemble(samples, self.streams, encoder, decoder, (config.num_inputs, config.num_targets))
 
     def _budget_limits(self, lengths: Int[ndarray, "b s"]) -> BudgetLimits:
-        """The most tokens of each stream: what a sample has where tokens are dealt again, else what there can be."""
+        """Limits of each stream: the sample's own length if tokens are redistributed, else the maximum length."""
         exclusive = np.array([isinstance(stream, GridStream) for stream in self.streams])
         if self.config.redistribute:
-            # A sequence that is hidden whole is asked for with a sentinel before and one behind it.
+            # A sequence that is hidden as a whole has a sentinel before it and one behind it.
             return BudgetLimits(
                 inputs=lengths, targets=np.where(exclusive | (lengths == 0), lengths, lengths + 2), exclusive=exclusive
             )
@@ -82,13 +82,13 @@ class Masker:
 
 
 def numpy_generator(generator: torch.Generator) -> np.random.Generator:
-    """A numpy generator seeded from ``generator``, which moves on by one draw."""
+    """A numpy generator seeded by one draw from ``generator``."""
     seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device)
     return np.random.Generator(np.random.SFC64(int(seed)))
 
 
 def stream_lengths(samples: Samples, streams: Sequence[Stream]) -> Int[ndarray, "b s"]:
-    """What each sample has of each stream; nothing of one that is not in ``samples``."""
+    """Number of tokens of each sample and stream; 0 for streams not in ``samples``."""
     nothing = torch.zeros_like(next(iter(samples.values())).lengths)
     columns = [samples[stream.name].lengths if stream.name in samples else nothing for stream in streams]
     lengths: ndarray = torch.stack(columns, dim=1).cpu().numpy().astype(np.int64)
@@ -103,11 +103,11 @@ def select(
     targets: Collection[str],
     prompt_targets: bool = False,
 ) -> TokenBatch:
-    """A batch that shows ``inputs`` whole and asks for ``targets`` whole, with nothing random; as wide as it must be.
+    """A batch with all of ``inputs`` visible and all of ``targets`` predicted, without randomness or extra padding.
 
     Args:
-        prompt_targets: Also show the first sentinel of each sequence that is asked for, as published generation does.
-            In training a sequence without input budget shows nothing, so that is the default.
+        prompt_targets: True to also show the first sentinel of target sequences, as published generation does. In
+            training, a sequence without input budget shows nothing.
 
     Raises:
         UnknownNameError: There is no stream of that name.
@@ -135,11 +135,10 @@ def select_partially(
     share: float,
     generator: torch.Generator,
 ) -> TokenBatch:
-    """A batch that shows ``inputs`` whole and a random ``share`` of ``target``, and asks for the rest of it.
+    """A batch with all of ``inputs`` and a random ``share`` of ``target`` visible, and the rest of it predicted.
 
-    Exactly that share of a grid, rounded, is visible. A sequence shows each token with that probability, and sentinels.
-    Nothing else is drawn, so what other streams there are does not change the mask: runs with different modalities are
-    asked the same from the same seed.
+    Of a grid, exactly that share is visible, rounded. Of a sequence, each token is visible with that probability.
+    The mask does not depend on other streams: models of different modalities get equal masks from equal seeds.
 
     Raises:
         UnknownNameError: There is no stream of that name.
@@ -159,14 +158,14 @@ def select_partially(
 
 
 def _sample_totals(min_tokens: int | None, max_tokens: int, b: int, rng: np.random.Generator) -> Int[ndarray, " b"]:
-    """Each sample's whole budget."""
+    """Total budget of each sample."""
     return rng.integers(max_tokens if min_tokens is None else min_tokens, max_tokens, b, endpoint=True)
 
 
 def _role_masks(
     streams: Sequence[Stream], inputs: Collection[str], targets: Collection[str]
 ) -> tuple[Bool[ndarray, " s"], Bool[ndarray, " s"], Bool[ndarray, " s"]]:
-    """Which streams are inputs, which are targets, and which are texts."""
+    """Masks of the streams that are inputs, targets, and sequences."""
     known = [stream.name for stream in streams]
     for name in (*inputs, *targets):
         if name not in known:

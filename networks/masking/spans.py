@@ -1,4 +1,4 @@
-"""Span masking: hidden runs of a sequence become sentinels, and the decoder writes each sentinel and what it hides.
+"""Span masking: hidden runs of a sequence become sentinels; the decoder writes each sentinel and the run it hides.
 
 Source: T5 (Raffel et al. 2020, arXiv:1910.10683), section 3.1.4, as 4M (arXiv:2312.06647) draws it: token by token,
 again with fewer kept tokens until the visible part fits its budget.
@@ -14,16 +14,17 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from modalities.vocabulary import NUM_SENTINELS, SENTINEL_0_ID
-from networks.masking.picks import RaggedRows, Selection, count_per_row, flag_index, index_within_row, random_bits
+from networks.masking.ragged import RaggedRows, Selection, count_per_row, flag_index, index_within_row, random_bits
 
 KEEP_DECAY = 0.9
 """Factor on the share of kept tokens from one draw to the next."""
 INFEASIBLE_STDS = 3.5
-"""Standard deviations: one draw in 4,000 that is left out would have fitted, at most."""
+"""Skip keep rates whose expected length exceeds the budget by this many standard deviations; fewer than one in 4,000 of
+the skipped draws would have fitted."""
 MIN_ATTEMPTS = 4
-"""Draws of one sequence at once, at least."""
+"""Minimum number of draws of one sequence at once."""
 SAMPLES_PER_DRAW = 1 << 16
-"""Coins at once, about: what a core's cache holds."""
+"""Approximate number of Bernoulli samples at once, which fit in a core's cache."""
 MAX_SPANS = NUM_SENTINELS - 2
 """Hidden runs in one sequence: numbering begins at ``[S_1]``, and one more sentinel closes the last."""
 
@@ -33,7 +34,7 @@ class Spans:
     """Sequences of which some tokens are hidden."""
 
     columns: Int[ndarray, "r n"]
-    """Which token of the sequence is at each place, where its chunks were shuffled."""
+    """Token of the sequence at each place, after its chunks were shuffled."""
     lengths: Int[ndarray, " r"]
     hidden: Bool[ndarray, "r n"]
 
@@ -58,17 +59,17 @@ def sample_hidden(
     chunk: int,
     rng: np.random.Generator,
 ) -> Bool[ndarray, "r width"]:
-    """True where a token is hidden; everything where the budget is 0.
+    """True for hidden tokens; all of them if the budget is 0.
 
-    Each chunk is kept with probability ``keep``. Where the kept tokens and the sentinels do not fit the budget, all of
-    the sequence is drawn again with nine tenths of that, and so on.
+    Each chunk is kept with probability ``keep``. If kept tokens and sentinels exceed the budget, the whole sequence is
+    drawn again with nine tenths of that probability, and so on.
     """
-    # Nothing is drawn for what is certain: all kept and within the budget, or nothing kept.
+    # Certain outcomes are not drawn: all kept and within the budget, or nothing kept.
     certain = (keep >= 1) & (lengths <= budget)
     hidden = np.arange(width) < np.where(certain, 0, lengths)[:, None]
     pending = np.flatnonzero(~certain & (keep > 0) & (budget > 0) & (lengths > 0))
     keep = skip_infeasible_rates(keep, lengths // chunk, budget)
-    # Those of nearly equal length are drawn together, a few times ahead.
+    # Sequences of nearly equal length are drawn together, several attempts at once.
     pending = pending[np.argsort(-lengths[pending], kind="stable")]
     while len(pending):
         longest = int(lengths[pending[0]])
@@ -93,7 +94,7 @@ def _attempt(
     chunk: int,
     rng: np.random.Generator,
 ) -> tuple[Bool[ndarray, "r t"], Bool[ndarray, "r t n"]]:
-    """Draws with ``share`` of the chunks kept: whether they fit, and what they hide."""
+    """Draws with ``share`` of the chunks kept: True for those that fit, and their hidden tokens."""
     longest = int(lengths.max())
     kept = bernoulli(share, -(-longest // chunk), rng)
     if chunk > 1:
@@ -105,9 +106,9 @@ def _attempt(
 
 
 def bernoulli(share: Float[ndarray, "r t"], num: int, rng: np.random.Generator) -> Bool[ndarray, "r t num"]:
-    """``num`` coins each, true with probability ``share``, below 1, to the nearest of 65,536 parts."""
+    """``num`` samples each that are True with probability ``share`` (below 1), rounded to multiples of 1 / 65,536."""
     total = share.size * num
-    # Sixteen random bits a coin, where a float would take three times as long.
+    # 16 random bits each; drawing floats takes three times as long.
     bits = random_bits((total + 3) // 4, rng).view(np.uint16)[:total].reshape(*share.shape, num)
     below: ndarray = bits < np.minimum(np.rint(share * 65536), 65535).astype(np.uint16)[..., None]
     return below
@@ -116,11 +117,11 @@ def bernoulli(share: Float[ndarray, "r t"], num: int, rng: np.random.Generator) 
 def skip_infeasible_rates(
     keep: Float[ndarray, " r"], num_chunks: Int[ndarray, " r"], budget: Int[ndarray, " r"]
 ) -> Float[ndarray, " r"]:
-    """``keep`` after the draws that would hardly ever fit: those more than `HOPELESS` standard deviations off.
+    """``keep`` reduced past the rates whose draws are more than `INFEASIBLE_STDS` standard deviations too long.
 
-    With a share p kept, a sequence of n shows about m = n p (2 - p) tokens and sentinels, with a variance of at most
-    2 m; so the square root of their number has a standard deviation of at most the root of a half. Most draws of long
-    sequences are hopeless, and so is the one that keeps everything of a sequence above its budget.
+    At rate p, a sequence of n tokens shows about m = n p (2 - p) tokens and sentinels, with a variance of at most 2 m;
+    the square root of their number then has a standard deviation of at most the square root of 1/2. Most first draws of
+    long sequences are infeasible, and so is rate 1 for a sequence above its budget.
     """
     keep = np.where(keep >= 1, KEEP_DECAY, np.maximum(keep, 1e-12))
     max_tokens = (np.sqrt(budget + 1.0) + INFEASIBLE_STDS * 0.5**0.5) ** 2
@@ -133,9 +134,9 @@ def skip_infeasible_rates(
 def shuffle_chunks(
     lengths: Int[ndarray, " r"], width: int, chunk: int, rng: np.random.Generator
 ) -> Int[ndarray, "r n"]:
-    """Which token of each sequence goes where when its chunks are put in a random order.
+    """Token of each sequence at each place after its chunks are put in a random order.
 
-    A last part of less than a chunk, which is where the end token is, stays last.
+    An incomplete last chunk, which holds the end token, stays last.
     """
     order = np.arange(width)
     keys = rng.random((len(lengths), -(-width // chunk)))
@@ -148,7 +149,7 @@ def visible_tokens(spans: Spans, is_shown: Bool[ndarray, " r"]) -> RaggedRows:
     """The tokens that are not hidden, each hidden run replaced by the next sentinel, counted from 1.
 
     Args:
-        shown: False for rows of which nothing is wanted.
+        is_shown: False for rows that are left out.
     """
     there = np.arange(spans.hidden.shape[1]) < np.where(is_shown, spans.lengths, 0)[:, None]
     found = flag_index(there & (spans.starts | ~spans.hidden))
@@ -159,12 +160,12 @@ def visible_tokens(spans: Spans, is_shown: Bool[ndarray, " r"]) -> RaggedRows:
 
 
 def target_tokens(spans: Spans, max_tokens: Int[ndarray, " r"], window_position: Float[ndarray, " r"]) -> RaggedRows:
-    """Each sentinel and the run it hides, and one more sentinel that closes the whole; at most ``most`` tokens.
+    """Each sentinel and the run it hides, and a closing sentinel; at most ``max_tokens`` tokens.
 
-    What is longer begins at a random sentinel, or earlier at the first one from which the rest fits.
+    Longer targets begin at a random sentinel, or at an earlier one if the rest fits from there.
 
     Args:
-        where: Uniform in [0, 1): which sentinel, where it matters.
+        window_position: Uniform in [0, 1), for the choice of that sentinel.
     """
     has_target = max_tokens > 0
     found = flag_index(spans.hidden & has_target[:, None])
@@ -173,7 +174,7 @@ def target_tokens(spans: Spans, max_tokens: Int[ndarray, " r"], window_position:
     is_start = spans.starts.ravel()[found.flat]
     start = np.flatnonzero(is_start)
     start_row, span = found.row[start], 1 + index_within_row(num_runs)
-    # A sequence's k-th hidden token, in run j, has k tokens and j sentinels before it; its run's sentinel is one ahead.
+    # The k-th hidden token, in run j, has k tokens and j sentinels before it; the sentinel of a run is one before it.
     sentinels_so_far = is_start.cumsum()
     offset = found.rank + sentinels_so_far - (num_runs.cumsum() - num_runs)[found.row]
     begin = _window_start(size, max_tokens, offset[start] - 1, start_row, num_runs, window_position)
@@ -196,7 +197,7 @@ def _window_start(
     num_runs: Int[ndarray, " r"],
     window_position: Float[ndarray, " r"],
 ) -> Int[ndarray, " r"]:
-    """Where each row's targets begin; ``offset`` and ``row`` are the sentinels', in order, without the closing one."""
+    """First target of each row; ``offset`` and ``row`` belong to the sentinels, without the closing one."""
     excess = size - max_tokens
     begin = np.zeros_like(size)
     cut = np.flatnonzero((excess > 0) & (num_runs > 0))
@@ -210,13 +211,13 @@ def _window_start(
 
 
 def visible_selection(part: RaggedRows, row: Int[ndarray, " r"]) -> Selection:
-    """The encoder's slots of sequences: positions count what is visible."""
+    """The encoder's slots of sequences; positions count visible tokens."""
     rank = index_within_row(part.sizes)
     return Selection(row=row[part.row], rank=rank, position=rank, token_index=part.values)
 
 
 def target_selection(part: RaggedRows, row: Int[ndarray, " r"]) -> Selection:
-    """The decoder's slots of sequences: each is given one token and asked for the next."""
+    """The decoder's slots of sequences: each takes one token and predicts the next."""
     sizes = np.maximum(part.sizes - 1, 0)
     rank = index_within_row(sizes)
     position = np.repeat(part.sizes.cumsum() - part.sizes, sizes) + rank
@@ -230,23 +231,23 @@ def target_selection(part: RaggedRows, row: Int[ndarray, " r"]) -> Selection:
 
 
 def split_spans(ids: Sequence[int], hidden: Sequence[bool]) -> tuple[list[int], list[int]]:
-    """What the encoder and what the decoder is given of one sequence whose hidden tokens are known."""
+    """Encoder ids and target ids of one sequence with these hidden tokens."""
     spans = Spans(
         columns=np.arange(len(ids))[None], lengths=np.array([len(ids)]), hidden=np.array([list(hidden)], dtype=np.bool_)
     )
     visible = visible_tokens(spans, np.array([True]))
-    asked = target_tokens(spans, 2 * spans.lengths + 2, np.zeros(1))
+    targets = target_tokens(spans, 2 * spans.lengths + 2, np.zeros(1))
 
     def read(values: Int[ndarray, " r"]) -> list[int]:
         return [ids[column] if column >= 0 else SENTINEL_0_ID - 1 - column for column in values.tolist()]
 
-    return read(visible.values), read(asked.values)
+    return read(visible.values), read(targets.values)
 
 
 def merge_spans(visible: Sequence[int], generated: Sequence[int]) -> list[int]:
-    """The whole sequence: ``visible`` with each sentinel replaced by what ``written`` has behind it.
+    """``visible`` with each sentinel replaced by the tokens behind it in ``generated``.
 
-    An empty ``visible`` is a sequence that was hidden whole. A sentinel that ``written`` does not have hides nothing.
+    An empty ``visible`` is a sequence that was hidden as a whole. Sentinels missing in ``generated`` hide nothing.
     """
     spans: dict[int, list[int]] = {}
     current: list[int] = []
@@ -262,5 +263,5 @@ def merge_spans(visible: Sequence[int], generated: Sequence[int]) -> list[int]:
 
 
 def is_sentinel(token: int) -> bool:
-    """True where ``token`` is the id of a sentinel."""
+    """True if ``token`` is the id of a sentinel."""
     return SENTINEL_0_ID <= token < SENTINEL_0_ID + NUM_SENTINELS

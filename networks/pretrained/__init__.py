@@ -1,4 +1,1 @@
-"""Published 4M checkpoints: what their configs and tensors say, in our terms, and the way back.
-
-Dictionaries of tensors in, modules out. Files, folders and the hub are `lightning_modules.published`'s.
-"""
+"""Conversion between published 4M checkpoints and our networks: configs and tensors in memory, no files."""

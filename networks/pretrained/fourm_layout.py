@@ -1,4 +1,4 @@
-"""What a published 4M config and its tensors say of the model: streams, sizes, what is tied, what is learnt."""
+"""Streams and config of a model from its published config and tensors."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,29 +12,22 @@ from modalities.errors import CheckpointError
 from networks.fourm.config import FourMConfig, Sharing, Size
 from networks.layers.blocks import BiasConfig
 from networks.layers.positions import sincos_1d, sincos_2d
+from networks.pretrained.config_names import SINCOS_TOLERANCE
 from networks.pretrained.names import PublishedModality, parse_published_name, stream_names_of
 from networks.pretrained.source import TensorSource, get_setting, shape_of
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream
 
 ENCODER, DECODER = "encoder_embeddings", "decoder_embeddings"
 
-SINCOS_TOLERANCE = 3e-5
-"""Sines and cosines that the published code computed in fp32 differ from exact ones by up to 2e-5."""
-
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, in which published models are given pixels."""
-
-
-def is_fourm(config: Mapping[str, Any]) -> bool:
-    """True for the config of a published 4M model."""
-    return "domains_in" in config and "domains_out" in config
+"""Mean and deviation of ImageNet, by which published models standardize pixels."""
 
 
 def read_layout(config: Mapping[str, Any], tensors: TensorSource) -> tuple[tuple[Stream, ...], FourMConfig]:
     """The streams and the config of a published model.
 
     Raises:
-        CheckpointError: The config asks for what we do not compute, or a tensor is missing.
+        CheckpointError: The config has a setting that is not supported, or a tensor is missing.
     """
     _check_supported(config)
     domains_in, domains_out = get_setting(config, "domains_in", list), get_setting(config, "domains_out", list)
@@ -160,6 +153,8 @@ def _model(config: Mapping[str, Any], streams: tuple[Stream, ...], tensors: Tens
         ),
         qk_norm=get_setting(config, "qk_norm", bool, default=False),
         sharing=Sharing.decoder if _has_tied_heads(streams, tensors) else Sharing.none,
+        shared_text=False,
+        restrict_output_vocab=False,
         registers=get_setting(config, "num_register_tokens", int, default=0),
         shared_positions=False,
         shared_streams=_has_shared_stream_embeddings(streams, tensors),
@@ -167,7 +162,7 @@ def _model(config: Mapping[str, Any], streams: tuple[Stream, ...], tensors: Tens
 
 
 def _has_tied_heads(streams: tuple[Stream, ...], tensors: TensorSource) -> bool:
-    """True where every head is the decoder's table of tokens: one of the two is left out, or they are equal."""
+    """True if every head equals the decoder's token table, or one of the two is left out."""
     for stream in streams:
         if stream.is_target:
             table, head = (f"{DECODER}.{stream.published_name}.{part}.weight" for part in ("token_emb", "to_logits"))
@@ -177,7 +172,7 @@ def _has_tied_heads(streams: tuple[Stream, ...], tensors: TensorSource) -> bool:
 
 
 def _has_shared_stream_embeddings(streams: tuple[Stream, ...], tensors: TensorSource) -> bool:
-    """True where encoder and decoder tell streams apart by the same codes."""
+    """True if encoder and decoder have the same stream embeddings."""
     for stream in streams:
         mine, other = (f"{role}.{stream.published_name}.mod_emb" for role in (ENCODER, DECODER))
         both = mine in tensors and other in tensors

@@ -1,4 +1,4 @@
-"""The published names of a 4M model's weights: one mapping for both directions, as views into our tensors."""
+"""Published names of a 4M model's weights, in one mapping for both directions: views into our tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from networks.fourm.config import FourMConfig
 from networks.fourm.embedding import position_table_size, vocabulary_ranges
 from networks.fourm.model import FourM
 from networks.layers.positions import sincos_1d
-from networks.pretrained.fourm_layout import DECODER, ENCODER, SINCOS_TOLERANCE
+from networks.pretrained.config_names import SINCOS_TOLERANCE
+from networks.pretrained.fourm_layout import DECODER, ENCODER
 from networks.pretrained.names import published_stream_name
 from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names, copy_into_view
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream, TokenStream, token_stream
@@ -25,7 +26,7 @@ MODEL_PARTS = {
     "decoder_norm": "decoder_norm",
     "decoder_proj_context": "context_projection",
 }
-"""Published names and ours, of what a model has once."""
+"""Our name of each published part of a model."""
 
 ENCODER_PARTS = {
     "norm1": "attention_norm",
@@ -36,7 +37,7 @@ ENCODER_PARTS = {
     "norm2": "mlp_norm",
     "mlp.fc2": "mlp.down",
 }
-"""Published names and ours, of what an encoder block has, but for the MLP's way up."""
+"""Our name of each published part of an encoder block, except the MLP's first layers."""
 
 DECODER_PARTS = {
     "norm1": "attention_norm",
@@ -54,23 +55,22 @@ DECODER_PARTS = {
     "norm2": "mlp_norm",
     "mlp.fc2": "mlp.down",
 }
-"""The same of a decoder block."""
+"""Our name of each published part of a decoder block, except the MLP's first layers."""
 
 
 def published_views(
     streams: tuple[Stream, ...], config: FourMConfig, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Views of ``tensors`` under their published names: what is written into one is written into the tensor.
+    """Views of ``tensors`` under their published names; writing into a view writes into its tensor.
 
     Args:
-        tensors: Parameters or gradients by our names, tied ones under each of their names; what is left out is left
-            out of the answer.
+        tensors: Parameters or gradients by our names, tied ones under each of their names. Missing ones have no view.
     """
     return _NameMapping(streams=streams, config=config, tensors=tensors).views()
 
 
 def load_fourm(streams: tuple[Stream, ...], config: FourMConfig, tensors: TensorSource) -> FourM:
-    """A model with the weights of a published checkpoint, read one tensor at a time.
+    """A model with the weights of a published checkpoint, which are read one at a time.
 
     Raises:
         CheckpointError: A tensor is missing, unknown or of another shape; the message names it.
@@ -152,14 +152,14 @@ def image_size(stream: Stream) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _NameMapping:
-    """The mapping for one model."""
+    """Published names of one model's tensors."""
 
     streams: tuple[Stream, ...]
     config: FourMConfig
     tensors: Mapping[str, Tensor]
 
     def views(self) -> dict[str, Tensor]:
-        """Every view."""
+        """All views."""
         _, _, encoder, decoder = self.config.shape
         found = {**self._weight_and_bias_views("", "", MODEL_PARTS), **self._view("mask_token", "mask_token", lead=2)}
         found |= self._view("register_tokens", "registers", lead=1)
@@ -228,14 +228,14 @@ class _NameMapping:
         codes, learned = self.tensors.get(f"{ours}.stream"), self.tensors.get(f"{ours}.learned")
         if codes is not None:
             found[f"{prefix}mod_emb"] = codes[number][None, None]
-        if learned is not None and self._is_learnt(self.streams[number]):
-            before = [position_table_size(item) for item in self.streams[:number] if self._is_learnt(item)]
-            # Row 0 stands for streams whose positions are fixed.
+        if learned is not None and self._has_learned_positions(self.streams[number]):
+            before = [position_table_size(item) for item in self.streams[:number] if self._has_learned_positions(item)]
+            # Row 0 is for streams with fixed positions.
             start = 1 + sum(before)
             found[f"{prefix}pos_emb"] = learned[start : start + position_table_size(self.streams[number])][None]
         return found
 
-    def _is_learnt(self, stream: Stream) -> bool:
+    def _has_learned_positions(self, stream: Stream) -> bool:
         return self.config.learned_positions or stream.has_learned_positions
 
 
@@ -245,7 +245,7 @@ def _parameters(model: FourM) -> dict[str, Tensor]:
 
 
 def _constants(model: FourM, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the published code keeps as tensors and we compute: fixed positions, biases of norms that have none."""
+    """Tensors of the published format that are constants here: fixed positions, and zero biases of norms."""
     found: dict[str, Tensor] = {}
     for number, stream in enumerate(model.streams):
         name, start = published_stream_name(stream), int(model.position_embedding.first[number])
@@ -262,7 +262,7 @@ def _constants(model: FourM, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _omitted_tied(views: Mapping[str, Tensor], tensors: TensorSource) -> set[str]:
-    """Names that a checkpoint may leave out because it has the same weight under another name."""
+    """Names that a checkpoint may omit because it has the same weight under another name."""
     names: dict[int, list[str]] = {}
     for name, view in views.items():
         names.setdefault(view.data_ptr(), []).append(name)

@@ -1,4 +1,4 @@
-"""The one table between the published modality names and ours."""
+"""The table of published modality names and ours."""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -10,12 +10,12 @@ from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceS
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedModality:
-    """One published modality, but for its resolution."""
+    """One published modality at any resolution."""
 
     name: str
-    """What the part of the published name before ``@`` is."""
+    """Published name without ``@`` and resolution."""
     modality: str
-    """Ours."""
+    """Our name."""
     kind: type[Stream]
     max_tokens: int = 0
     """Longest sequence."""
@@ -30,7 +30,7 @@ class PublishedModality:
         return pixel_stream_name(self.modality) if self.kind is PixelStream else self.modality
 
     def name_at(self, resolution: int) -> str:
-        """The published name at a resolution in pixels; vectors and sequences have none."""
+        """Published name at a resolution in pixels, which vectors and sequences do not have."""
         is_sized = self.kind is PixelStream or (self.kind is GridStream and "_global" not in self.name)
         return f"{self.name}@{resolution}" if is_sized else self.name
 
@@ -71,11 +71,11 @@ PUBLISHED_MODALITIES = {
         PublishedModality(name="t5_caption", modality="t5_caption", kind=EmbeddingStream, max_tokens=77),
     )
 }
-"""Every modality of the published 4M-7 and 4M-21 models, in either direction."""
+"""All modalities of the published 4M-7 and 4M-21 models."""
 
 
 def parse_published_name(name: str) -> tuple[PublishedModality, int]:
-    """What a published name stands for, and its resolution in pixels, 0 where it has none.
+    """The modality of a published name, and its resolution in pixels; 0 if it has none.
 
     Raises:
         CheckpointError: No published modality is called that.
@@ -89,7 +89,7 @@ def parse_published_name(name: str) -> tuple[PublishedModality, int]:
 
 
 def stream_names_of(names: list[str]) -> dict[str, str]:
-    """Our stream for each published name; of several resolutions the lowest has the plain name: ``rgb``, ``rgb_448``.
+    """Our stream of each published name. The lowest of several resolutions has the plain name: ``rgb``, ``rgb_448``.
 
     Raises:
         CheckpointError: No published modality is called that.
@@ -105,7 +105,7 @@ def stream_names_of(names: list[str]) -> dict[str, str]:
 
 
 def published_stream_name(stream: Stream) -> str:
-    """The published name of one of our streams; its own where no published model has the like."""
+    """Published name of one of our streams; its own name if no published model has it."""
     if stream.published_name:
         return stream.published_name
     for item in PUBLISHED_MODALITIES.values():

@@ -1,4 +1,4 @@
-"""Tensors by name, read when asked for, and the questions that are put to them."""
+"""Named tensors that are read on access, and checks of their names and shapes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from modalities.errors import CheckpointError
 
 @runtime_checkable
 class TensorSource(Protocol):
-    """The tensors of a checkpoint. A file of gigabytes gives one at a time."""
+    """The tensors of a checkpoint; a file reads one at a time."""
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -20,23 +20,23 @@ class TensorSource(Protocol):
     def __getitem__(self, name: str) -> Tensor: ...
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape, without reading it."""
+        """Shape of a tensor, without reading it."""
         ...
 
 
 class InMemoryTensors(dict[str, Tensor]):
-    """Tensors that are in memory."""
+    """Tensors in memory."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape."""
+        """Shape of a tensor."""
         return tuple(self[name].shape)
 
 
 def shape_of(tensors: TensorSource, name: str) -> tuple[int, ...]:
-    """The shape of a tensor that must be there.
+    """Shape of a required tensor.
 
     Raises:
-        CheckpointError: It is not.
+        CheckpointError: It is missing.
     """
     if name not in tensors:
         raise CheckpointError(f"The checkpoint lacks the tensor {name!r}.")
@@ -44,7 +44,7 @@ def shape_of(tensors: TensorSource, name: str) -> tuple[int, ...]:
 
 
 def get_setting(config: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
-    """A setting of a published config.
+    """Value of a setting of a published config.
 
     Raises:
         CheckpointError: It is missing without a default, or of another type.
@@ -58,7 +58,7 @@ def get_setting(config: Mapping[str, Any], name: str, kind: type, default: Any =
 
 
 def copy_into_view(views: Mapping[str, Tensor], tensors: TensorSource, name: str) -> None:
-    """Copy a tensor into the view of that name.
+    """Copy the tensor ``name`` into the view of that name.
 
     Raises:
         CheckpointError: The shapes differ in more than axes of length 1.
@@ -71,10 +71,10 @@ def copy_into_view(views: Mapping[str, Tensor], tensors: TensorSource, name: str
 
 
 def check_tensor_names(required: set[str], optional: set[str], tensors: TensorSource) -> None:
-    """Check that a checkpoint has what is wanted, and nothing that is neither wanted nor optional.
+    """Check that a checkpoint has all required tensors, and none that is neither required nor optional.
 
     Raises:
-        CheckpointError: The message names the first of either.
+        CheckpointError: The message names the first missing or unknown tensor.
     """
     found = set(tensors)
     for name in sorted(required - found):

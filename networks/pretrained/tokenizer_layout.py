@@ -1,4 +1,4 @@
-"""What a published tokenizer's config and its tensors say of it: layout, codes, sizes."""
+"""Task and config of a tokenizer from its published config and tensors."""
 
 from collections.abc import Mapping
 from math import isqrt
@@ -8,45 +8,32 @@ from modalities.errors import CheckpointError
 from modalities.layouts import Dense, Vector
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.layers.positions import sincos_2d
-from networks.pretrained.source import TensorSource, get_setting, shape_of
-from networks.tokenizers.config import (
-    CodebookKind,
-    DecoderKind,
-    DiffusionConfig,
-    NoiseSchedule,
-    PredictionType,
-    TokenizerConfig,
+from networks.pretrained.config_names import (
+    PREDICTION_NAMES,
+    SCHEDULE_NAMES,
+    SINCOS_TOLERANCE,
+    VIT_CUSTOM,
+    VIT_CUSTOM_HEAD_WIDTH,
+    VIT_PRESETS,
+    inverse,
 )
+from networks.pretrained.source import TensorSource, get_setting, shape_of
+from networks.tokenizers.config import CodebookKind, DecoderKind, DiffusionConfig, TokenizerConfig
 
-VIT_HEADS = {"vit_s": 8, "vit_b": 12, "vit_l": 16}
-"""Attention heads of the published transformers."""
-
-VIT_HEAD_WIDTH = 16
-"""Width of a head of transformers that have no published preset (``vit_xt``)."""
-
-PREDICTIONS = {"sample": PredictionType.sample, "v_prediction": PredictionType.v, "epsilon": PredictionType.noise}
-SCHEDULES = {"linear": NoiseSchedule.linear, "squaredcos_cap_v2": NoiseSchedule.cosine}
-
-SINCOS_TOLERANCE = 3e-5
-"""How far published fixed positions lie from exact ones, at most."""
-
-
-def is_tokenizer(config: Mapping[str, Any]) -> bool:
-    """True for the config of a published tokenizer."""
-    return "codebook_size" in config and "latent_dim" in config
+PREDICTION_TYPES, NOISE_SCHEDULES = inverse(PREDICTION_NAMES), inverse(SCHEDULE_NAMES)
 
 
 def read_tokenizer_layout(
     config: Mapping[str, Any], tensors: TensorSource, name: str, loss: ReconstructionLoss | None = None
 ) -> tuple[TokenizerTask, TokenizerConfig]:
-    """The task and the sizes of a published tokenizer.
+    """Task and config of a published tokenizer.
 
     Args:
-        name: What the tokenizer is called here.
-        loss: What it was trained with, which the checkpoint does not say; None for the usual of its kind.
+        name: Name of the tokenizer here.
+        loss: The loss it was trained with, which the checkpoint lacks; None for the usual one of its kind.
 
     Raises:
-        CheckpointError: The config asks for what we do not compute, or a tensor is missing.
+        CheckpointError: The config has a setting that is not supported, or a tensor is missing.
     """
     _check_supported(config)
     if "MLP" in str(config.get("enc_type")):
@@ -62,8 +49,8 @@ def _check_supported(config: Mapping[str, Any]) -> None:
         "quant_type": ("memcodes",) if is_mlp else ("lucid",),
         "conditioning": ("concat",),
         "patch_size": (patch,),
-        "prediction_type": tuple(PREDICTIONS),
-        "beta_schedule": tuple(SCHEDULES),
+        "prediction_type": tuple(PREDICTION_TYPES),
+        "beta_schedule": tuple(NOISE_SCHEDULES),
     }
     if not is_mlp:
         allowed["num_codebooks"] = (1,)
@@ -118,7 +105,8 @@ def _dense(
         post_mlp=get_setting(config, "post_mlp", bool, default=False),
         encoder_positions=_positions(tensors, "encoder"),
         decoder_positions=0 if uses_diffusion else _positions(tensors, "decoder"),
-        learned_positions=_is_learnt(tensors, "encoder") or (not uses_diffusion and _is_learnt(tensors, "decoder")),
+        learned_positions=_has_learned_positions(tensors, "encoder")
+        or (not uses_diffusion and _has_learned_positions(tensors, "decoder")),
         class_width=channels if labels else 64,
         output_convs=len({key.split(".")[2] for key in tensors if key.startswith("decoder.out_conv.")}),
         codebook=CodebookKind.cosine if norm_codes else CodebookKind.euclidean,
@@ -130,7 +118,7 @@ def _dense(
 
 
 def _diffusion(config: Mapping[str, Any], tensors: TensorSource, channels: int) -> DiffusionConfig:
-    """The UNet's shape, from its tensors."""
+    """Config of the UNet, from its tensors."""
     width = shape_of(tensors, "decoder.input_blocks.0.0.weight")[0]
     widths: list[int] = [width]
     counts, attention, number = [0], set(), 1
@@ -154,8 +142,8 @@ def _diffusion(config: Mapping[str, Any], tensors: TensorSource, channels: int) 
         heads=1,
         steps=steps,
         sampling_steps=min(25, steps),
-        schedule=SCHEDULES[config.get("beta_schedule", "squaredcos_cap_v2")],
-        prediction=PREDICTIONS[config.get("prediction_type", "v_prediction")],
+        schedule=NOISE_SCHEDULES[config.get("beta_schedule", "squaredcos_cap_v2")],
+        prediction=PREDICTION_TYPES[config.get("prediction_type", "v_prediction")],
         zero_terminal_snr=get_setting(config, "zero_terminal_snr", bool, default=True),
         threshold=0.995
         if get_setting(config, "thresholding", bool, default=True) or config.get("clip_sample")
@@ -175,11 +163,11 @@ def _depth(tensors: TensorSource, part: str) -> int:
 def _heads(config: Mapping[str, Any], width: int) -> int:
     name = str(config.get("enc_type", "vit_b_enc"))
     preset = name.removesuffix("_enc")
-    if preset in VIT_HEADS:
-        return VIT_HEADS[preset]
-    if preset != "vit_xt" or width % VIT_HEAD_WIDTH:
-        raise CheckpointError(f"The checkpoint's config has enc_type = {name!r}; {', '.join(VIT_HEADS)} can be read.")
-    return width // VIT_HEAD_WIDTH
+    if preset in VIT_PRESETS:
+        return VIT_PRESETS[preset].heads
+    if preset != VIT_CUSTOM or width % VIT_CUSTOM_HEAD_WIDTH:
+        raise CheckpointError(f"The checkpoint's config has enc_type = {name!r}; {', '.join(VIT_PRESETS)} can be read.")
+    return width // VIT_CUSTOM_HEAD_WIDTH
 
 
 def _positions(tensors: TensorSource, part: str) -> int:
@@ -191,8 +179,8 @@ def _positions(tensors: TensorSource, part: str) -> int:
     return height
 
 
-def _is_learnt(tensors: TensorSource, part: str) -> bool:
-    """True where positions are not the sines and cosines of their grid."""
+def _has_learned_positions(tensors: TensorSource, part: str) -> bool:
+    """True if positions are not the sines and cosines of their grid."""
     found = tensors[f"{part}.pos_emb"][0].float().flatten(1).T
     fixed = sincos_2d(_positions(tensors, part), found.shape[1])
     return bool((found - fixed).abs().max() > SINCOS_TOLERANCE)

@@ -1,4 +1,4 @@
-"""The published names and shapes of a tokenizer's weights, one table for both directions."""
+"""Published names and shapes of a tokenizer's weights, in one table for both directions."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,10 @@ from torch import Tensor
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense, Vector
 from modalities.tokenizer_specs import TokenizerTask
+from networks.pretrained.config_names import PREDICTION_NAMES, SCHEDULE_NAMES, vit_preset_of
 from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names
 from networks.tokenizers.build import build_tokenizer, uses_diffusion
-from networks.tokenizers.config import CodebookKind, EncoderKind, NoiseSchedule, PredictionType, TokenizerConfig
+from networks.tokenizers.config import CodebookKind, EncoderKind, TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer
 
 SHARED_RULES = [
@@ -30,7 +31,7 @@ SHARED_RULES = [
     (r"\.post\.up\.", ".post_mlp.fc1."),
     (r"\.post\.down\.", ".post_mlp.fc2."),
 ]
-"""Our names and the published ones, as patterns that are applied in order: a transformer encoder and its codebook."""
+"""Patterns of our names and the published replacements, applied in order: transformer encoder and codebook."""
 
 VIT_DECODER_RULES = [
     *SHARED_RULES,
@@ -82,14 +83,9 @@ VECTOR_RULES = [
 ]
 """A bottleneck MLP with product codes."""
 
-PREDICTIONS = {PredictionType.sample: "sample", PredictionType.v: "v_prediction", PredictionType.noise: "epsilon"}
-SCHEDULES = {NoiseSchedule.linear: "linear", NoiseSchedule.cosine: "squaredcos_cap_v2"}
-VIT_PRESETS = {512: "vit_s", 768: "vit_b", 1024: "vit_l"}
-"""The published transformers, by width."""
-
 
 def published_tokenizer_names(tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig) -> dict[str, str]:
-    """Our name of each tensor of a tokenizer, and its published one."""
+    """The published name of each tensor of a tokenizer, by our name."""
     if isinstance(task.layout, Vector):
         rules = VECTOR_RULES
     elif uses_diffusion(task, config):
@@ -106,7 +102,7 @@ def load_tokenizer_weights(tokenizer: Tokenizer, names: Mapping[str, str], tenso
     Raises:
         CheckpointError: A tensor is missing, unknown or of another shape; the message names it.
     """
-    # The running sums that codes are the averages of are published for Euclidean codes only.
+    # The running sums of codes are published for Euclidean codes only.
     optional = {name for name in names.values() if name.endswith(("embed_avg", "cluster_size", "initted"))}
     optional |= {"encoder.pos_emb", "decoder.pos_emb"} - set(names.values())
     check_tensor_names(set(names.values()) - optional, {*names.values(), *optional}, tensors)
@@ -134,7 +130,7 @@ def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: Tokenize
     """A tokenizer's tensors under their published names and in their published shapes.
 
     Raises:
-        CheckpointError: The tokenizer has what the format has no place for; the message names it.
+        CheckpointError: The format cannot hold the tokenizer; the message says why.
     """
     if isinstance(task.layout, Dense) and config.encoder is EncoderKind.patch_mlp:
         raise CheckpointError(
@@ -164,7 +160,7 @@ def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dic
         sizes = {"image_size": 1, "patch_size": 1, "n_channels": layout.channels, "enc_type": name, "dec_type": name}
         codes = {"quant_type": "memcodes", "codebook_size": vocab_size, "num_codebooks": layout.num_tokens}
         return {**shared, **sizes, **codes, "latent_dim": config.mlp_latent}
-    preset = VIT_PRESETS.get(config.width, "vit_xt")
+    preset = vit_preset_of(config.width)
     has_diffusion = uses_diffusion(task, config)
     found: dict[str, object] = {
         **shared,
@@ -185,8 +181,8 @@ def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dic
     if has_diffusion:
         diffusion = config.diffusion
         found |= {
-            "beta_schedule": SCHEDULES[diffusion.schedule],
-            "prediction_type": PREDICTIONS[diffusion.prediction],
+            "beta_schedule": SCHEDULE_NAMES[diffusion.schedule],
+            "prediction_type": PREDICTION_NAMES[diffusion.prediction],
             "zero_terminal_snr": diffusion.zero_terminal_snr,
             "thresholding": diffusion.threshold > 0,
             "num_train_timesteps": diffusion.steps,
@@ -199,7 +195,7 @@ def export_tokenizer_config(task: TokenizerTask, config: TokenizerConfig) -> dic
 def _published_name(name: str, rules: list[tuple[str, str]], ours: set[str]) -> str:
     up = re.match(r"^decoder\.unet\.up\.(\d+)\.resample\.1\.(.*)$", name)
     if up:
-        # It is the published block's last layer, which follows its attention where it has one.
+        # It is the last layer of the published block, behind its attention if it has one.
         has_attention = f"decoder.unet.up.{up[1]}.attention.qkv.weight" in ours
         return f"decoder.output_blocks.{up[1]}.{2 if has_attention else 1}.conv.{up[2]}"
     # Published blocks count the first convolution; ours do not.
@@ -224,7 +220,7 @@ def _copy_tensor(ours: Tensor, tensors: TensorSource, name: str) -> None:
 
 
 def _seed_averages(state: Mapping[str, Tensor], tensors: TensorSource, name: str) -> None:
-    """Start the codebook's running sums from its codes and counts, where the checkpoint has none."""
+    """Set the codebook's running sums from its codes and counts if the checkpoint has none."""
     book = "codebook.quantize._codebook."
     if "quantize._codebook.initted" not in tensors:
         state[f"{book}initted"].fill_(value=True)
@@ -253,7 +249,7 @@ def _in_published_shape(name: str, value: Tensor, task: TokenizerTask) -> Tensor
 
 
 def _as_image(positions: Tensor) -> Tensor:
-    """A table of positions (n, d) as the published code keeps it, (1, d, h, w)."""
+    """A table of positions (n, d) in the published shape (1, d, h, w)."""
     side = round(len(positions) ** 0.5)
     image: Tensor = positions.T.unflatten(1, (side, side))
     return image[None]

@@ -1,4 +1,4 @@
-"""Starts a model from another one's weights: what has the same meaning and shape is taken, all else stays as it was."""
+"""Initialisation of a model from another one's weights: those with the same meaning and shape are copied."""
 
 from dataclasses import dataclass, replace
 
@@ -11,29 +11,29 @@ from networks.pretrained.fourm_weights import published_views
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStartReport:
-    """What was taken and what was not, by the published names of weights with our names of streams."""
+    """Copied and other weights, by the published names of weights with our names of streams."""
 
     taken: tuple[str, ...]
     kept: tuple[str, ...]
-    """Weights of the new model that the other has none for, or one of another shape."""
+    """Weights of the new model that have no counterpart in the other, or one of another shape."""
     shared: tuple[str, ...]
-    """Weights that the other model has, of a table that the new model shares and has taken from an earlier stream."""
+    """Weights of the other model for a table that several streams share here and that an earlier stream has filled."""
 
     def __str__(self) -> str:
-        told = [f"{len(self.taken)} weights taken"]
+        parts = [f"{len(self.taken)} weights taken"]
         if self.kept:
-            told.append(f"{len(self.kept)} start afresh ({_first(self.kept)})")
+            parts.append(f"{len(self.kept)} start afresh ({_first(self.kept)})")
         if self.shared:
-            told.append(f"{len(self.shared)} have no table of their own here ({_first(self.shared)})")
-        return "; ".join(told)
+            parts.append(f"{len(self.shared)} have no table of their own here ({_first(self.shared)})")
+        return "; ".join(parts)
 
 
 @torch.no_grad()
-def adopt(model: FourM, other: FourM) -> WarmStartReport:
-    """Copy into ``model`` every weight of ``other`` that is for the same thing and has the same shape.
+def warm_start(model: FourM, other: FourM) -> WarmStartReport:
+    """Copy into ``model`` every weight of ``other`` that has the same meaning and the same shape.
 
-    Weights belong together by the name of their stream, not by their place in a table. Where the model's sequences
-    share one table and the other's have one each, the table is the first sequence's.
+    Weights correspond by the name of their stream, not by their place in a table. If sequences share one table here and
+    have one each in ``other``, the table of the first sequence is copied.
     """
     mine, theirs = _views(model), _views(other)
     taken: list[str] = []
@@ -55,7 +55,7 @@ def adopt(model: FourM, other: FourM) -> WarmStartReport:
 
 
 def _views(model: FourM) -> dict[str, Tensor]:
-    """A model's weights by names that do not depend on where a table has them."""
+    """A model's weights by names that do not depend on their place in a table."""
     streams = tuple(replace(stream, published_name=stream.name) for stream in model.streams)
     own = {name: value.detach() for name, value in model.named_parameters(remove_duplicate=False)}
     beside = {name: value for name, value in own.items() if name.startswith("input_projections.") and ".mlp." in name}

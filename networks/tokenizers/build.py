@@ -1,4 +1,4 @@
-"""From what is to be tokenized, and how large, to a network."""
+"""Construction of tokenizers from task and config."""
 
 from typing import assert_never
 
@@ -12,7 +12,7 @@ from networks.tokenizers.vector import VectorTokenizer
 
 
 def uses_diffusion(task: TokenizerTask, config: TokenizerConfig) -> bool:
-    """True where the config asks for a diffusion decoder and the papers have one for this tokenizer."""
+    """True if the config selects a diffusion decoder and the papers have one for this tokenizer."""
     return (
         config.decoder is DecoderKind.diffusion
         and isinstance(task.tokenizer, ViTVQ)
@@ -24,7 +24,7 @@ def build_tokenizer(task: TokenizerTask, config: TokenizerConfig) -> Tokenizer:
     """An untrained tokenizer for ``task``.
 
     Raises:
-        ConfigError: The layout does not suit the tokenizer, or the sizes do not divide.
+        ConfigError: Layout and tokenizer do not fit, or sizes do not divide.
     """
     match task.tokenizer, task.layout:
         case ViTVQ() as spec, Dense() as layout:

@@ -1,4 +1,4 @@
-"""How large a learnt tokenizer is and how it works; what it reads and how many codes it has, the modality says."""
+"""Configuration of learned tokenizers. Their values and number of codes come from the modality."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -7,32 +7,32 @@ from modalities.errors import ConfigError
 
 
 class EncoderKind(Enum):
-    """What looks at the patches before they become codes."""
+    """Encoder of patches."""
 
     vit = "vit"
-    """A transformer: a code depends on the whole image."""
+    """A transformer: each code depends on the whole image."""
     patch_mlp = "patch_mlp"
-    """An MLP on each patch alone: codes that are far easier to predict, at the cost of some fidelity."""
+    """An MLP on each patch alone: codes are far easier to predict, at the cost of some fidelity."""
 
 
 class DecoderKind(Enum):
-    """What turns codes back into values."""
+    """Decoder from codes to values."""
 
     plain = "plain"
-    """A transformer that is trained with the modality's own loss."""
+    """A transformer trained with the modality's own loss."""
     diffusion = "diffusion"
-    """A UNet that removes noise, where the papers use one for the modality; a transformer elsewhere."""
+    """A denoising UNet for modalities for which the papers use one; a transformer for others."""
 
 
 class CodebookKind(Enum):
-    """By which distance a latent finds its code."""
+    """Distance between latents and codes."""
 
     cosine = "cosine"
     euclidean = "euclidean"
 
 
 class PredictionType(Enum):
-    """What the denoiser is trained to predict."""
+    """Training target of the denoiser."""
 
     sample = "sample"
     """The clean value."""
@@ -43,7 +43,7 @@ class PredictionType(Enum):
 
 
 class NoiseSchedule(Enum):
-    """How the share of signal falls over the noise levels."""
+    """Share of the signal over noise levels."""
 
     linear = "linear"
     """Ho et al. 2020 (arXiv:2006.11239), section 4."""
@@ -56,7 +56,7 @@ class DiffusionConfig:
     """The diffusion decoder; the defaults are the published ``unet_patched``."""
 
     patch: int = 4
-    """Side of the squares of values that the UNet sees as one place."""
+    """Side of the squares of values that form one position of the UNet."""
     channels: int = 256
     """Channels at the finest level."""
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
@@ -64,7 +64,7 @@ class DiffusionConfig:
     blocks: int = 3
     """Residual blocks per level."""
     attention: tuple[int, ...] = (4, 8)
-    """Downsampling factors at which places attend to each other."""
+    """Downsampling factors with self-attention."""
     heads: int = 1
     steps: int = 1000
     """Noise levels in training."""
@@ -73,11 +73,11 @@ class DiffusionConfig:
     schedule: NoiseSchedule = NoiseSchedule.linear
     prediction: PredictionType = PredictionType.sample
     zero_terminal_snr: bool = True
-    """True where the last noise level holds no signal at all (arXiv:2305.08891)."""
+    """True if the last noise level has no signal (arXiv:2305.08891)."""
     threshold: float = 0.995
-    """Share of the magnitudes that dynamic thresholding keeps; 0 turns it off."""
+    """Quantile of magnitudes for dynamic thresholding; 0 turns it off."""
     limit: float | None = None
-    """Largest magnitude that thresholding leaves, in prepared units; None takes the quantile. Published: 1."""
+    """Maximum magnitude after thresholding, in preprocessed units; None takes the quantile. Published: 1."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -92,12 +92,12 @@ class DiffusionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """Sizes and codebook of a learnt tokenizer; the defaults are the published B sizes."""
+    """Sizes and codebook of a learned tokenizer; the defaults are the published B sizes."""
 
     encoder: EncoderKind = EncoderKind.vit
     decoder: DecoderKind = DecoderKind.plain
     width: int = 768
-    """Width of the transformers, and of the patch MLP's answer."""
+    """Width of the transformers, and of the patch MLP's output."""
     heads: int = 12
     mlp_ratio: float = 4.0
     encoder_depth: int = 12
@@ -107,11 +107,11 @@ class TokenizerConfig:
     post_mlp: bool = True
     """True for a tanh MLP in fp32 behind the transformers' last block."""
     encoder_positions: int = 0
-    """Side of the grid whose positions the encoder knows; those of another grid are resized. 0 for its own grid."""
+    """Side of the grid of the encoder's position table, which is resized for other grids; 0 for its own grid."""
     decoder_positions: int = 0
-    """The same of the decoder."""
+    """The same for the decoder."""
     learned_positions: bool = False
-    """True where the transformers' positions are learnt, from sines and cosines on."""
+    """True for learned positions of the transformers, initialised by sines and cosines."""
     patch_hidden: tuple[int, ...] = (128, 128)
     """Hidden widths of a ``patch_mlp`` encoder."""
     class_width: int = 64
@@ -122,23 +122,23 @@ class TokenizerConfig:
     """Width of a code vector; None takes the modality's."""
     codebook: CodebookKind = CodebookKind.cosine
     ema_decay: float = 0.99
-    """Share of the old value that a code keeps at each step."""
+    """Decay of the codes' exponential averages per step."""
     revive_below: float = 1 / 32
-    """A code used less than this share of an even use is replaced by a latent of the batch; 0 leaves codes to die."""
+    """Codes used less than this share of uniform usage are replaced by latents of the batch; 0 never replaces."""
     kmeans_init: bool = False
-    """True where the first batch's clusters are the first codes."""
+    """True to initialise codes by k-means of the first batch."""
     commitment: float = 1.0
-    """Weight of the pull of a latent towards its code."""
+    """Weight of the commitment loss."""
     rotation_trick: bool = False
-    """True where gradients are rotated with the latent on their way past the codebook (arXiv:2410.06424)."""
+    """True for the rotation trick in place of the straight-through estimator (arXiv:2410.06424)."""
     mlp_width: int = 1024
     """Width of the bottleneck MLP that tokenizes vectors; its hidden layers are four times as wide."""
     mlp_depth: int = 6
     """Residual blocks of the bottleneck MLP, in the encoder and again in the decoder."""
     mlp_latent: int = 1024
-    """Width of a vector's latent, divided over its product codes."""
+    """Width of a vector's latent, split over its product codes."""
     temperature: float = 1.0
-    """Temperature of the Gumbel softmax that draws product codes in training."""
+    """Temperature of the Gumbel softmax that samples product codes in training."""
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The tokenizer of images, class maps, masks and feature maps: encoder, codebook, decoder."""
+"""Tokenizers of images, class maps, masks and feature maps: encoder, codebook, decoder."""
 
 import math
 
@@ -18,7 +18,7 @@ from networks.tokenizers.vq import Codebook
 
 
 class DenseTokenizer(Tokenizer):
-    """A vector-quantised autoencoder over patches; what decodes is a subclass's choice."""
+    """A vector-quantised autoencoder over patches; subclasses add the decoder."""
 
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
         super().__init__()
@@ -38,18 +38,18 @@ class DenseTokenizer(Tokenizer):
         self.codebook = Codebook(latent, spec.vocab_size, config)
 
     def latents(self, x: Tensor) -> Float[Tensor, "b n k"]:
-        """What the codebook is given."""
+        """Latents before quantisation."""
         patches = to_patches(self.classes(x), self.layout.values_per_patch)
         latents: Tensor = self.to_latents(self.encoder(patches))
         return latents
 
     def encode(self, x: Tensor) -> Int[Tensor, "b n"]:
-        """The codes of the grid, row by row."""
+        """The codes of the grid, in row-major order."""
         return self.codebook.nearest(self.latents(x))
 
 
 class ViTDecoderTokenizer(DenseTokenizer):
-    """Decoded by a transformer."""
+    """A dense tokenizer with a transformer decoder."""
 
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
         super().__init__(layout, spec, config)
@@ -74,7 +74,7 @@ class ViTDecoderTokenizer(DenseTokenizer):
         return image
 
     def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
-        """Reconstruction and commitment."""
+        """Reconstruction and commitment loss."""
         quantized = self.codebook(self.latents(x), generator)
         output: Tensor = self.decoder(quantized.codes)
         error = reconstruction_loss(self.kind, output, x)
@@ -88,7 +88,7 @@ class ViTDecoderTokenizer(DenseTokenizer):
 
 
 class DiffusionTokenizer(DenseTokenizer):
-    """Decoded by removing noise from an image, given the codes (DiVAE, Shi et al. 2022, arXiv:2206.00386)."""
+    """A dense tokenizer with a diffusion decoder (DiVAE, Shi et al. 2022, arXiv:2206.00386)."""
 
     def __init__(self, layout: Dense, spec: ViTVQ, config: TokenizerConfig) -> None:
         super().__init__(layout, spec, config)
@@ -102,17 +102,17 @@ class DiffusionTokenizer(DenseTokenizer):
         )
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
-        """An image drawn for ``ids`` by DDIM."""
+        """An image sampled for ``ids`` by DDIM."""
         return self.decoder.sample(self._on_grid(self.codebook.lookup(ids)), generator)
 
     def decode_soft(
         self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
-        """An image drawn for the probability-weighted mean of the code vectors."""
+        """An image sampled for the probability-weighted mean of the code vectors."""
         return self.decoder.sample(self._on_grid(self.codebook.soft_lookup(probabilities)), generator)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
-        """The denoiser's loss at a random noise level, and commitment."""
+        """The denoiser's loss at a random noise level, and commitment loss."""
         quantized = self.codebook(self.latents(x), generator)
         error, clean = self.decoder.loss(x, self._on_grid(quantized.codes), generator)
         return TokenizerOutput(

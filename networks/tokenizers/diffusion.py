@@ -13,7 +13,7 @@ from networks.tokenizers.unet import UNet
 def alphas_cumprod(
     steps: int, *, zero_terminal_snr: bool, schedule: NoiseSchedule = NoiseSchedule.linear
 ) -> Float[Tensor, " steps"]:
-    """Share of the signal's variance that is left at each noise level (alpha bar).
+    """Remaining share of the signal's variance at each noise level (alpha bar).
 
     Source: Ho et al. 2020 (arXiv:2006.11239), section 4; Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17, with their
     bound on a step's noise; Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
@@ -30,7 +30,7 @@ def alphas_cumprod(
 
 
 def trailing_timesteps(steps: int, count: int) -> Int[Tensor, " count"]:
-    """The noise levels that a sampler of ``count`` steps visits, the noisiest first: it starts from pure noise.
+    """Noise levels of a sampler of ``count`` steps, the noisiest first, starting from pure noise.
 
     Source: "trailing" spacing, Lin et al. 2023 (arXiv:2305.08891), section 3.3.
     """
@@ -38,7 +38,7 @@ def trailing_timesteps(steps: int, count: int) -> Int[Tensor, " count"]:
 
 
 class DiffusionDecoder(nn.Module):
-    """Codes to an image, by removing noise step by step."""
+    """Decoder from codes to an image by iterative denoising."""
 
     alphas: Float[Tensor, " steps"]
 
@@ -55,7 +55,7 @@ class DiffusionDecoder(nn.Module):
     def loss(
         self, x: Float[Tensor, "b c h w"], codes: Float[Tensor, "b k p q"], generator: torch.Generator
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
-        """The denoiser's loss at noise levels drawn for each sample, and its estimate of the clean images."""
+        """The denoiser's loss at random noise levels, and its estimates of the clean images."""
         device = generator.device
         timestep = torch.randint(self.config.steps, x.shape[:1], generator=generator, device=device).to(x.device)
         noise = torch.randn(x.shape, generator=generator, device=device).to(x.device)
@@ -74,10 +74,10 @@ class DiffusionDecoder(nn.Module):
     def sample(
         self, codes: Float[Tensor, "b k p q"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b c h w"]:
-        """Images drawn for ``codes`` by DDIM without added noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
+        """Sample images for ``codes`` by DDIM without added noise (Song et al. 2021, arXiv:2010.02502, eq. 12).
 
         Args:
-            generator: Draws the starting noise; None stands for the same noise each time.
+            generator: Draws the initial noise; None for the same noise each time.
         """
         generator = generator or torch.Generator().manual_seed(0)
         timesteps = trailing_timesteps(self.config.steps, self.config.sampling_steps)
@@ -112,14 +112,14 @@ class DiffusionDecoder(nn.Module):
             case PredictionType.v:
                 return signal_scale * noisy - noise_scale * predicted
             case PredictionType.noise:
-                # At zero terminal signal the noise says nothing of the image; the bound keeps it finite.
+                # At zero terminal signal the noise determines no image; the bound keeps it finite.
                 return (noisy - noise_scale * predicted) / signal_scale.clamp(min=1e-4)
 
     def _dynamic_threshold(self, clean: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The estimate with its largest magnitudes cut.
+        """The estimate with its largest magnitudes clipped.
 
-        Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), without its division: depth is
-        standardised, so that magnitudes above 1 are real, and what is bounded anyway is cut when it is restored.
+        Dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3) without its division: depth is
+        standardised, so that magnitudes above 1 are valid, and bounded modalities are clipped in postprocessing.
         """
         if self.config.threshold == 0:
             return clean

@@ -17,23 +17,21 @@ from modalities.vocabulary import (
     PUBLISHED_TOKENS,
     SOS_ID,
     UNK,
-    UNK_ID,
-    sentinel_token_id,
     special_tokens,
 )
 
 CONTINUATION_PREFIX = "##"
-"""What begins a piece that continues a word."""
+"""Prefix of word pieces that continue a word."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _CASE_SENSITIVE = frozenset(CONTROL_TOKENS + COORDINATE_TOKENS)
 
 
 class TextTokenizer:
-    """Text to ids and back. Special tokens have the published ids; the rest is learnt from the texts given."""
+    """Conversion between text and ids. Special tokens have the published ids; word pieces are learned from texts."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Take a tokenizer whose special tokens have the published ids.
+        """Wrap a tokenizer whose special tokens have the published ids.
 
         Raises:
             DataError: A special token is missing or has another id.
@@ -50,9 +48,9 @@ class TextTokenizer:
         """Learn word pieces from ``texts``.
 
         Args:
-            texts: Captions and whatever else is written in words.
-            class_names: Classes of the data set, which get one token each, next to COCO's.
-            vocab_size: Most tokens, special ones included; small sets of texts need fewer.
+            texts: Captions and all other texts made of words.
+            class_names: Classes of the data set, which get one token each, in addition to COCO's.
+            vocab_size: Maximum number of tokens, special ones included; few texts give fewer.
 
         Raises:
             ConfigError: ``vocab_size`` has no room for the special tokens and the letters.
@@ -64,7 +62,7 @@ class TextTokenizer:
             raise ConfigError(f"The text vocabulary must have at least {min_size} tokens, got {vocab_size}.")
         trained = _untrained({})
         # The library numbers the letters inside words in the order of a hash map, which differs from run to run, and
-        # breaks ties by those numbers. Given as special tokens they have fixed ones, and all letters are there.
+        # breaks ties by those numbers. As special tokens they get fixed numbers, and none is missing.
         trainer = WordPieceTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
@@ -84,33 +82,9 @@ class TextTokenizer:
         return len(self._tokens)
 
     @property
-    def pad_id(self) -> int:
-        """Id of padding."""
-        return PAD_ID
-
-    @property
-    def unk_id(self) -> int:
-        """Id of what the vocabulary cannot spell."""
-        return UNK_ID
-
-    @property
-    def sos_id(self) -> int:
-        """Id of the start token, which 4M does not use."""
-        return SOS_ID
-
-    @property
     def eos_id(self) -> int:
         """Id of the end token."""
         return EOS_ID
-
-    def sentinel_token_id(self, index: int) -> int:
-        """Id of the token that stands for the hidden span number ``index``."""
-        return sentinel_token_id(index)
-
-    def token_id(self, token: str) -> int | None:
-        """Id of one token, or None where the vocabulary lacks it."""
-        found: int | None = self._tokenizer.token_to_id(token)
-        return found
 
     def token(self, index: int) -> str:
         """The token with the id ``index``; ``[UNK]`` for an id outside the vocabulary."""
@@ -126,7 +100,7 @@ class TextTokenizer:
         return [item.ids for item in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ``ids`` up to the first end token: words and special tokens apart by spaces, padding left out."""
+        """The text of ``ids`` up to the first end token: words and special tokens joined by spaces, without padding."""
         words: list[str] = []
         for index in map(int, ids):
             if index == EOS_ID:
@@ -160,7 +134,7 @@ class TextTokenizer:
 
 
 def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
-    """A tokenizer of the published kind over ``vocab``, without special tokens."""
+    """A tokenizer of the published kind over ``vocabulary``, without special tokens."""
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token=UNK) if vocabulary else WordPiece(unk_token=UNK))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
@@ -181,6 +155,6 @@ def _inner_letters(texts: Sequence[str]) -> list[str]:
 
 
 def _special_token(token: str) -> AddedToken:
-    """A special token: marks and numbers match as they stand, class names and words whole and in any case."""
+    """A special token. Control and coordinate tokens match exactly, class names as whole words in any case."""
     is_word = token not in _CASE_SENSITIVE
     return AddedToken(token, single_word=is_word, normalized=is_word, special=True)

@@ -1,4 +1,4 @@
-"""What every learnt tokenizer can do, what its training step answers, and how the use of a codebook is told."""
+"""Interface of learned tokenizers, the output of their training step, and measures of codebook usage."""
 
 import abc
 from dataclasses import dataclass
@@ -14,72 +14,72 @@ from modalities.tokenizer_specs import ReconstructionLoss
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerOutput:
-    """What one training step answers."""
+    """Output of one training step."""
 
     loss: Float[Tensor, ""]
-    """What is minimised."""
+    """Total loss."""
     reconstruction_loss: Float[Tensor, ""]
     commitment: Float[Tensor, ""]
-    """Mean squared distance of a latent from its code; 0 for product codes, which have none."""
+    """Mean squared distance of a latent from its code; 0 for product codes."""
     ids: Int[Tensor, "b n"]
     reconstruction: Float[Tensor, "b ..."]
-    """As `Tokenizer.decode` gives it; with a diffusion decoder the estimate at the noise level that was drawn."""
+    """As from `Tokenizer.decode`; for a diffusion decoder the estimate at the sampled noise level."""
 
 
 class Tokenizer(nn.Module, abc.ABC):
-    """Values to codes and back. Values come as `Modality.prepare` gives them, stacked: float32, or int64 class maps."""
+    """Conversion between values and codes. Values are batches from `Modality.preprocess`: float32, or int64 classes."""
 
     num_tokens: int
-    """Codes of one sample."""
+    """Number of codes of one sample."""
     vocab_size: int
 
     @abc.abstractmethod
     def encode(self, x: Tensor) -> Int[Tensor, "b n"]:
-        """The codes of each sample, row by row for grids."""
+        """The codes of each sample, in row-major order for grids."""
 
     @abc.abstractmethod
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b ..."]:
-        """The values (b, c, h, w) or (b, c) that codes stand for.
+        """Decode codes to values (b, c, h, w) or (b, c).
 
         Class maps and binary masks come as logits.
 
         Args:
-            generator: Draws the noise that a diffusion decoder starts from; None stands for the same noise each time.
+            generator: Draws the initial noise of a diffusion decoder; None for the same noise each time.
         """
 
     @abc.abstractmethod
     def decode_soft(
         self, probabilities: Float[Tensor, "b n v"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "b ..."]:
-        """The values of the probability-weighted mean of the code vectors; `decode` where one code has it all."""
+        """Decode the probability-weighted mean of the code vectors; equal to `decode` for one-hot probabilities."""
 
     @abc.abstractmethod
     def loss(self, x: Tensor, generator: torch.Generator) -> TokenizerOutput:
-        """The loss of a batch. In training mode this moves the codebook too, as exponential averages do."""
+        """The loss of a batch. In training mode this also updates the codebook's exponential averages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodebookUsage:
-    """How evenly a codebook is used."""
+    """Usage of a codebook."""
 
     used: float
-    """Share of the codes that occur at all."""
+    """Share of the codes that occur."""
     perplexity: float
-    """Number of equally likely codes that would be as hard to guess."""
+    """Exponential of the entropy of code frequencies."""
 
     @property
     def is_collapsed(self) -> bool:
-        """True where under a tenth of the codes occur: the codebook has collapsed, or is far too large."""
+        """True if under a tenth of the codes occur: the codebook has collapsed, or is far too large."""
         return self.used < 0.1
 
 
 def codebook_usage(ids: Int[Tensor, "..."], vocab_size: int) -> CodebookUsage:
-    """How evenly ``ids`` use a codebook of ``vocab`` codes. Product codebooks count as one."""
+    """Usage of a codebook of ``vocab_size`` codes by ``ids``. Product codebooks count as one."""
     return codebook_usage_from_counts(torch.bincount(ids.flatten(), minlength=vocab_size))
 
 
 def codebook_usage_from_counts(counts: Int[Tensor, " v"]) -> CodebookUsage:
-    """How evenly a codebook is used whose codes occurred ``counts`` times."""
+    """Usage of a codebook whose codes occurred ``counts`` times."""
     share = counts.double() / counts.sum().clamp(min=1)
     entropy = torch.special.entr(share).sum()
     return CodebookUsage(used=float((counts > 0).double().mean()), perplexity=float(entropy.exp()))
@@ -88,7 +88,7 @@ def codebook_usage_from_counts(counts: Int[Tensor, " v"]) -> CodebookUsage:
 def reconstruction_loss(
     kind: ReconstructionLoss, output: Float[Tensor, "b c ..."], target: Tensor
 ) -> Float[Tensor, ""]:
-    """How far a decoder's raw output is from the value, averaged over all but the channels that the loss compares.
+    """Reconstruction loss of a decoder's raw output.
 
     Args:
         output: Values; logits for ``cross_entropy`` and ``bce``.

@@ -1,4 +1,4 @@
-"""The denoiser of the diffusion decoder: a UNet over patches of the image, told the noise level and the codes."""
+"""The denoiser of the diffusion decoder: a UNet over patches, conditioned on noise level and codes."""
 
 import math
 
@@ -26,7 +26,7 @@ def _group_norm(channels: int) -> nn.GroupNorm:
 
 
 def _zero_init(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with all weights 0, so that the block that it ends starts as the identity."""
+    """Set all weights of a layer to 0, so that its residual block starts as the identity."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -34,7 +34,7 @@ def _zero_init(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 class ResBlock(nn.Module):
-    """Two convolutions, the noise level's code added between them."""
+    """Two convolutions with the noise level's embedding added in between."""
 
     def __init__(self, inputs: int, outputs: int, code: int) -> None:
         super().__init__()
@@ -48,12 +48,12 @@ class ResBlock(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b k h w"]:
         """The image after the block."""
         hidden = self.first(x) + self.code(code)[:, :, None, None]
-        answer: Tensor = self.skip(x) + self.second(hidden)
-        return answer
+        output: Tensor = self.skip(x) + self.second(hidden)
+        return output
 
 
 class AttentionBlock(nn.Module):
-    """Each place of an image looks at all others."""
+    """Self-attention over all positions of an image."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -63,16 +63,16 @@ class AttentionBlock(nn.Module):
         self.out = _zero_init(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The image with what was gathered added."""
+        """The image after residual attention."""
         qkv = rearrange(self.qkv(self.norm(x)), "b (three e c) h w -> three b e (h w) c", three=3, e=self.heads)
         query, key, value = qkv
         gathered = rearrange(attend(query, key, value, None), "b (h w) c -> b c h w", h=x.shape[2])
-        answer: Tensor = x + self.out(gathered)
-        return answer
+        output: Tensor = x + self.out(gathered)
+        return output
 
 
 class ResStage(nn.Module):
-    """A residual block, attention where asked for, and a change of resolution where asked for."""
+    """A residual block, optional attention and optional resampling."""
 
     def __init__(self, inputs: int, outputs: int, code: int, attention: nn.Module, resample: nn.Module) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class ResStage(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b k p q"]:
         """The image after the stage."""
-        answer: Tensor = self.resample(self.attention(self.residual(x, code)))
-        return answer
+        output: Tensor = self.resample(self.attention(self.residual(x, code)))
+        return output
 
 
 def _upsample(channels: int) -> nn.Module:
@@ -123,7 +123,7 @@ class UNet(nn.Module):
     def forward(
         self, noisy: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"], codes: Float[Tensor, "b k p q"]
     ) -> Float[Tensor, "b c h w"]:
-        """What the noised image is predicted to hold, given its noise level and its code vectors on their grid."""
+        """The prediction for a noisy image, given its noise level and its code vectors on their grid."""
         patch = self.config.patch
         image = rearrange(noisy, "b c (h p) (w q) -> b (c p q) h w", p=patch, q=patch)
         wide = F.interpolate(codes, size=image.shape[2:], mode="nearest")
@@ -141,7 +141,7 @@ class UNet(nn.Module):
         return rearrange(written, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
 
     def _build_down(self, widths: list[int]) -> tuple[nn.ModuleList, list[int]]:
-        """The stages down to the coarsest level, and the widths of all images that the way up is given."""
+        """The stages down to the coarsest level, and the widths of all skip connections."""
         stages, skips, width = nn.ModuleList(), [widths[0]], widths[0]
         for depth, target in enumerate(widths):
             for _ in range(self.config.blocks):
@@ -154,7 +154,7 @@ class UNet(nn.Module):
         return stages, skips
 
     def _build_up(self, widths: list[int], skips: list[int]) -> nn.ModuleList:
-        """The stages back up; each takes one of the images that were ``kept``, the last first."""
+        """The stages back up; each takes one of the skip connections, the last first."""
         stages, width, left = nn.ModuleList(), widths[-1], list(skips)
         for depth, target in reversed(list(enumerate(widths))):
             for index in range(self.config.blocks + 1):
@@ -180,6 +180,6 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b c p q"]:
-        """The image at half the side; the noise level's code has no part in it."""
-        answer: Tensor = self.conv(x)
-        return answer
+        """The image at half the side; ``code`` is not used."""
+        output: Tensor = self.conv(x)
+        return output

@@ -1,4 +1,4 @@
-"""The tokenizer of vectors: a bottleneck MLP whose latent is cut into parts, each with a codebook of its own."""
+"""Tokenizer of vectors: a bottleneck MLP whose latent is split into parts, each with its own codebook."""
 
 import math
 
@@ -26,16 +26,16 @@ class BottleneckMLP(nn.Module):
         self.write = nn.Linear(width, outputs)
 
     def forward(self, x: Float[Tensor, "b c"]) -> Float[Tensor, "b e"]:
-        """The MLP's answer."""
+        """The MLP's output."""
         x = self.read(x)
         for block in self.blocks:
             x = x + block(x)
-        answer: Tensor = self.write(x)
-        return answer
+        output: Tensor = self.write(x)
+        return output
 
 
 class Memcodes(nn.Module):
-    """One codebook per part of a latent; keys that pick a code and values that it stands for are linear in the code.
+    """One codebook per part of a latent; the keys and values of a code are linear in its vector.
 
     Source: Mama et al. 2021, "NWT" (arXiv:2106.04283), section 3.2.
     """
@@ -52,29 +52,29 @@ class Memcodes(nn.Module):
 
     @property
     def values(self) -> Float[Tensor, "m v e"]:
-        """What the codes stand for, part by part."""
+        """Values of the codes, by part."""
         return self.codes @ self.to_values
 
     def logits(self, latents: Float[Tensor, "b c"]) -> Float[Tensor, "b m v"]:
-        """How well each code fits each part of a latent."""
+        """Similarity of each part of a latent to each code."""
         queries = rearrange(latents, "b (m e) -> m b e", m=self.parts)
         fit = queries @ (self.codes @ self.to_keys).transpose(1, 2) / math.sqrt(queries.shape[-1])
         return rearrange(fit, "m b v -> b m v")
 
     def soft_lookup(self, weights: Float[Tensor, "b m v"]) -> Float[Tensor, "b c"]:
-        """The weighted mean of each part's values, parts side by side."""
-        splitmix64 = rearrange(weights, "b m v -> m b v") @ self.values
-        return rearrange(splitmix64, "m b e -> b (m e)")
+        """The weighted mean of each part's values, parts concatenated."""
+        parts = rearrange(weights, "b m v -> m b v") @ self.values
+        return rearrange(parts, "m b e -> b (m e)")
 
     def lookup(self, ids: Int[Tensor, "b m"]) -> Float[Tensor, "b c"]:
-        """The values of ``ids``, parts side by side."""
+        """The values of ``ids``, parts concatenated."""
         part = torch.arange(self.parts, device=ids.device)
         return rearrange(self.values[part, ids], "b m e -> b (m e)")
 
     def gumbel_sample(
         self, logits: Float[Tensor, "b m v"], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b m v"], Int[Tensor, "b m"]]:
-        """One code per part, drawn with Gumbel noise: as a one-hot weight whose gradient is the softmax's, and its id.
+        """One code per part, sampled with Gumbel noise: a one-hot weight with the softmax's gradient, and its id.
 
         Source: Jang et al. 2017 (arXiv:1611.01144), straight-through estimator.
         """
@@ -106,7 +106,7 @@ class VectorTokenizer(Tokenizer):
         return self.memcodes.logits(self.encoder(x)).argmax(-1)
 
     def decode(self, ids: Int[Tensor, "b n"], generator: torch.Generator | None = None) -> Float[Tensor, "b c"]:
-        """The vector that codes stand for."""
+        """The vector of the codes."""
         vector: Tensor = self.decoder(self.memcodes.lookup(ids))
         return vector
 
@@ -118,7 +118,7 @@ class VectorTokenizer(Tokenizer):
         return vector
 
     def loss(self, x: Float[Tensor, "b c"], generator: torch.Generator) -> TokenizerOutput:
-        """The reconstruction loss; product codes need no commitment, for gradients reach them."""
+        """The reconstruction loss; gradients reach product codes, so that they need no commitment loss."""
         logits = self.memcodes.logits(self.encoder(x))
         if self.training:
             weights, ids = self.memcodes.gumbel_sample(logits, generator)

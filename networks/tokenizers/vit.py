@@ -1,4 +1,4 @@
-"""What stands before and behind the codebook of a dense tokenizer: patches, transformers, an MLP per patch."""
+"""Encoder and decoder of dense tokenizers: patches, transformers, and MLPs on patches."""
 
 import math
 
@@ -20,12 +20,12 @@ def to_patches(x: Float[Tensor, "b c h w"], patch: int) -> Float[Tensor, "b n p"
 
 
 def from_patches(x: Float[Tensor, "b n p"], patch: int) -> Float[Tensor, "b c h w"]:
-    """The square image whose patches `to_patches` gave."""
+    """The square image of patches from `to_patches`."""
     return rearrange(x, "b (h w) (c p q) -> b c (h p) (w q)", h=math.isqrt(x.shape[1]), p=patch, q=patch)
 
 
 class PostMLP(nn.Module):
-    """A tanh MLP added to the transformer's answer, in fp32: it keeps latents in the range where codes lie close.
+    """A residual tanh MLP behind the transformer, in fp32, which bounds latents.
 
     Source: Yu et al. 2021, "Vector-quantized image modeling" (arXiv:2110.04627), section 3.1, as 4M uses it.
     """
@@ -37,11 +37,11 @@ class PostMLP(nn.Module):
         self.down = nn.Linear(int(width * ratio), width)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """The tokens with the MLP's answer added."""
+        """The tokens after the residual MLP."""
         with torch.autocast(x.device.type, enabled=False):
             full = x.float()
-            answer: Tensor = full + self.down(self.up(self.norm(full)).tanh())
-            return answer
+            output: Tensor = full + self.down(self.up(self.norm(full)).tanh())
+            return output
 
 
 def resize_positions(positions: Float[Tensor, "n d"], places: int) -> Float[Tensor, "places d"]:
@@ -50,12 +50,12 @@ def resize_positions(positions: Float[Tensor, "n d"], places: int) -> Float[Tens
         return positions
     side = math.isqrt(len(positions))
     table = rearrange(positions, "(h w) d -> 1 d h w", h=side)
-    wanted = (math.isqrt(places),) * 2
-    return rearrange(F.interpolate(table, size=wanted, mode="bicubic", align_corners=False), "1 d h w -> (h w) d")
+    size = (math.isqrt(places),) * 2
+    return rearrange(F.interpolate(table, size=size, mode="bicubic", align_corners=False), "1 d h w -> (h w) d")
 
 
 class ViT(nn.Module):
-    """Transformer blocks over a square grid. A grid of another size than it was built for has its positions resized."""
+    """Transformer blocks over a square grid; positions are resized for other grids than the one it was built for."""
 
     positions: Float[Tensor, "n d"]
 
@@ -79,8 +79,8 @@ class ViT(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """The tokens after all blocks."""
-        splitmix64: Tensor = self.post(self.blocks(x + resize_positions(self.positions, x.shape[1])))
-        return splitmix64
+        output: Tensor = self.post(self.blocks(x + resize_positions(self.positions, x.shape[1])))
+        return output
 
 
 def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequential:
@@ -97,7 +97,7 @@ def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequent
 
 
 class ClassEmbedding(nn.Module):
-    """A vector for each pixel's class, so that a class map is read like an image."""
+    """An embedding of each pixel's class, which turns a class map into an image."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class ClassEmbedding(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """A ConvNeXt block (Liu et al. 2022, arXiv:2201.03545): it smooths the seams between a decoder's patches."""
+    """A ConvNeXt block (Liu et al. 2022, arXiv:2201.03545), to smooth the seams between patches."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -122,14 +122,14 @@ class ConvNeXt(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), 1e-6))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The image with the block's answer added."""
-        splitmix64 = rearrange(self.depthwise(x), "b c h w -> b h w c")
-        answer: Tensor = self.scale * self.down(F.gelu(self.up(self.norm(splitmix64))))
-        return x + rearrange(answer, "b h w c -> b c h w")
+        """The image after the residual block."""
+        hidden = rearrange(self.depthwise(x), "b c h w -> b h w c")
+        residual: Tensor = self.scale * self.down(F.gelu(self.up(self.norm(hidden))))
+        return x + rearrange(residual, "b h w c -> b c h w")
 
 
 class PatchDecoder(nn.Module):
-    """Code vectors to an image: a transformer, a linear map to patches, and convolutions where the config asks."""
+    """Decoder from code vectors to an image: transformer, linear map to patches, optional convolutions."""
 
     def __init__(self, config: TokenizerConfig, *, latent: int, channels: int, patch: int, grid: int) -> None:
         super().__init__()

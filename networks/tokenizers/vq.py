@@ -1,4 +1,4 @@
-"""The codebook of a dense tokenizer: VectorQuantize of vector-quantize-pytorch, repeatable and safe to distribute."""
+"""Codebook of dense tokenizers: VectorQuantize of vector-quantize-pytorch, made reproducible and distributed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,16 +14,16 @@ from vector_quantize_pytorch import VectorQuantize
 
 from networks.tokenizers.config import CodebookKind, TokenizerConfig
 
-# It says on stderr when a first batch has fewer latents than there are codes; unused codes are revived soon after.
+# It warns if a first batch has fewer latents than codes; unused codes are revived soon after.
 logger.disable("vector_quantize_pytorch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """Latents and what became of them."""
+    """Quantised latents."""
 
     codes: Float[Tensor, "b n k"]
-    """The code vectors, through which gradients pass to the latents."""
+    """Code vectors, with straight-through gradients to the latents."""
     ids: Int[Tensor, "b n"]
     commitment: Float[Tensor, ""]
     """Mean squared distance of the latents from their codes."""
@@ -31,7 +31,7 @@ class Quantized:
 
 @contextmanager
 def _seeded_global_rng(seed: int, device: torch.device) -> Iterator[None]:
-    """Let the library, which draws from the global streams, draw from our own; the caller's stay as they were."""
+    """Seed the global generators, which the library draws from, and restore them afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -41,9 +41,9 @@ def _seeded_global_rng(seed: int, device: torch.device) -> Iterator[None]:
 
 
 class Codebook(nn.Module):
-    """A codebook that follows its latents by exponential averages and gives unused codes a new start.
+    """A codebook updated by exponential averages of its latents, whose unused codes are replaced.
 
-    With cosine codes, latents are normalised before they are compared and pulled (the paper pulls the raw latent).
+    With cosine codes, latents are normalised before comparison and commitment (the paper commits the raw latent).
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 3.2 and appendix A.1; 4M's appendix on tokenization.
     """
@@ -57,7 +57,7 @@ class Codebook(nn.Module):
     def synchronize(self) -> None:
         """Share the codebook's averages between processes from now on.
 
-        To be called once the process group is there. A codebook built before and not told drifts apart silently.
+        Call this after the process group is initialised; otherwise the processes' codebooks drift apart silently.
         """
         shared = self._build(sync=True).to(self.vectors.device)
         shared.load_state_dict(self.quantize.state_dict())
@@ -70,8 +70,8 @@ class Codebook(nn.Module):
 
     def nearest(self, latents: Float[Tensor, "b n k"]) -> Int[Tensor, "b n"]:
         """Row of the nearest code; ties go to the lower row."""
-        # A latent's own length does not change which code is nearest, by either distance.
-        # Half precision would pick other codes than training did.
+        # A latent's length does not change the nearest code, by either distance.
+        # Half precision would select other codes than training did.
         with torch.autocast(latents.device.type, enabled=False):
             similarity = F.linear(latents.float(), self.vectors)
             if not self.cosine:
@@ -87,7 +87,7 @@ class Codebook(nn.Module):
         return probabilities.float() @ self.vectors
 
     def forward(self, latents: Float[Tensor, "b n k"], generator: torch.Generator) -> Quantized:
-        """Quantise, and in training mode move the codes. ``generator`` draws what replaces unused codes."""
+        """Quantise, and in training mode update the codes. ``generator`` draws replacements of unused codes."""
         if not self.training:
             ids = self.nearest(latents)
             codes = self.lookup(ids)
@@ -100,13 +100,13 @@ class Codebook(nn.Module):
         return Quantized(codes=codes, ids=ids, commitment=commitment)
 
     def _set_dead_code_threshold(self, latents: int) -> None:
-        """Tell the library below which count a code is unused, now that the size of a batch is known."""
+        """Set the count below which a code is unused, from the number of latents of a batch."""
         # The library takes only a count, and only at construction.
         book = self.quantize._codebook  # noqa: SLF001
         processes = torch.distributed.get_world_size() if book.use_ddp else 1
         even_count = latents * processes / self.vocab_size
         book.threshold_ema_dead_code = self.config.revive_below * even_count
-        # A new code counts as evenly used, which gives it a few steps to find its latents.
+        # A new code counts as evenly used, so that it has a few steps to attract latents.
         book.reset_cluster_size = even_count
 
     def _build(self, *, sync: bool) -> VectorQuantize:

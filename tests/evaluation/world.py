@@ -17,6 +17,7 @@ from modalities.layouts import Dense, Embeddings, Text
 from modalities.metrics.base import FRACTION, collect
 from modalities.spec import Crop, Modality, Provenance, Value, ValueSequence
 from modalities.tokenizer_specs import NoTokenizer, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.vocabulary import EOS_ID, UNK_ID, sentinel_token_id
 from networks.batch import PaddedTokens, Samples
 from networks.fourm.config import FourMConfig, Init, Size
 from networks.fourm.model import FourM
@@ -226,10 +227,10 @@ def make_streams(codec: Codec) -> tuple[Stream, ...]:
     text = codec.text_tokenizer
     assert text is not None
     ids = (
-        text.unk_id,
-        text.eos_id,
-        text.sentinel_token_id(1),
-        text.sentinel_token_id(2),
+        UNK_ID,
+        EOS_ID,
+        sentinel_token_id(1),
+        sentinel_token_id(2),
         *text.encode(" ".join(WORDS)),
     )
     return tuple(

@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 
 from lightning_modules.checkpoints.published import open_checkpoint, read_published_model, read_published_tokenizer
 from modalities.errors import UserError
-from networks.pretrained.fourm_layout import is_fourm
-from networks.pretrained.tokenizer_layout import is_tokenizer
+from networks.pretrained.adapters import FourMAdapter, TokenizerAdapter
 from tests.reference.check import Check
 from tests.reference.fourm import check_model, is_model_case
 from tests.reference.generation import check_generation, is_generation_case
@@ -47,13 +46,13 @@ def run_cases(root: Path) -> Iterator[Check]:
 def _folder(name: str, folder: Path) -> Iterator[Check]:
     io = load_file(folder / IO)
     source = open_checkpoint(folder)
-    if is_fourm(source.config):
+    if FourMAdapter.accepts(source.config):
         model = read_published_model(source).model
         if is_model_case(io):
             yield from check_model(name, folder, model, io)
         if is_generation_case(io):
             yield from check_generation(name, model, io)
-    elif is_tokenizer(source.config) and is_tokenizer_case(io):
+    elif TokenizerAdapter.accepts(source.config) and is_tokenizer_case(io):
         yield from check_tokenizer(name, read_published_tokenizer(source, name=name).tokenizer, io)
 
 

@@ -95,7 +95,7 @@ def test_training_starts_from_an_imported_model(imported: Path, tmp_path: Path) 
         "model.position_scale": 1.0,
         "model.max_period": 10000.0,
         "training.start_from": imported,
-        "training.shared_text": "false",
+        "model.shared_text": "false",
     }
     assert ablate(tmp_path, **{key.replace(".", "__"): value for key, value in changes.items()}) == 0
     trained = load_model(find_model(tmp_path / "mini"))

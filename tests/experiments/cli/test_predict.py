@@ -37,7 +37,7 @@ def test_a_photograph_becomes_pictures_and_records(
     assert predict(photograph, finished / "mini", tmp_path) == 0
     out = capsys.readouterr().out
     assert "answers on photographs are poor" in out
-    assert "24 procedural scenes of 32 pixels" in " ".join(out.split())
+    assert "24 procedural scenes of 32 × 32 pixels" in " ".join(out.split())
     told = json.loads((tmp_path / "prediction.json").read_text())
     assert list(told) == ["depth", "semseg", "caption", "bounding_boxes"]
     for name in ("depth", "semseg"):

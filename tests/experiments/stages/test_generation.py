@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from experiments.cli.main import main
+from experiments.planning import build_stage_plan
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.context import StageContext
 from experiments.stages.generation import load_galleries
-from experiments.stages.kinds import build_stage_plan
 from experiments.tracking import tracking_uri
 from lightning_modules.inference.gallery.gallery import GalleryItem
 from modalities.registry import default_registry

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from experiments.planning import build_stage_plan
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.data import plugin_file_hashes
-from experiments.stages.kinds import build_stage_plan
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, StagePlan
 from modalities.kinds.sequences import FreeTextModality
 from modalities.registry import default_registry
+from tests.modalities.test_registry import SALIENCY, install
 
 SMALL = ["scale.size=64", "scale.patch=8", "data.train=20", "data.validation=8", "data.shard=10", "seeds=[0,1]"]
 
@@ -140,6 +141,20 @@ def test_the_code_of_a_modality_from_elsewhere_decides_too(tmp_path: Path, monke
     file.write_text(file.read_text() + "    title = 'Mood'\n")
     assert plugin_file_hashes(mood) != before
     assert plugin_file_hashes(FreeTextModality) == []
+
+
+def test_an_edited_view_of_a_plug_in_makes_the_results_of_its_modality_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "squint", SALIENCY, "saliency = squint:MODALITY", views=("saliency = squint:view",))
+    arms = "arms={mine: [rgb, saliency], other: [rgb]}"
+    _, before = _plan(tmp_path, arms)
+    file = tmp_path / "squint.py"
+    file.write_text(file.read_text().replace("> 0", "> 1"))
+    _, after = _plan(tmp_path, arms)
+    changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
+    assert {"data/train/0000", "tokenizer/saliency", "model/mine/0"} <= changed
+    assert not {"tokenizer/rgb", "model/other/0"} & changed
 
 
 def test_a_stage_whose_record_is_damaged_is_not_done(tmp_path: Path) -> None:

@@ -201,10 +201,10 @@ def test_weights_that_are_missing_or_unknown(folder: Path) -> None:
     assert str(caught.value) == f"{folder / WEIGHTS_FILE} lacks ['{name}'] and has unknown ['surplus']."
 
 
-def test_a_model_takes_the_place_of_another_whole(folder: Path) -> None:
+def test_other_files_of_the_folder_stay(folder: Path) -> None:
     (folder / "old").touch()
     save(folder, model(registers=2))
-    assert not (folder / "old").exists()
+    assert (folder / "old").exists()
     assert load_model(folder).model.config.registers == 2
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 

@@ -16,6 +16,7 @@ from lightning_modules.checkpoints.tokenizer import (
 )
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import Dense, Vector
+from modalities.storage.atomic import atomic_folder
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import DecoderKind, DiffusionConfig, TokenizerConfig
@@ -86,10 +87,11 @@ def test_equal_weights_have_equal_fingerprints_and_others_do_not(tmp_path: Path)
     assert first == second == tokenizer_fingerprint(tmp_path / "b") != third
 
 
-def test_writing_again_replaces_the_folder_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_an_atomic_folder_replaces_all_and_leaves_nothing_else(tmp_path: Path) -> None:
     written(tmp_path / "it")
     (tmp_path / "it" / "stale").write_text("")
-    written(tmp_path / "it")
+    with atomic_folder(tmp_path / "it") as partial:
+        written(partial)
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
     assert not (tmp_path / "it" / "stale").exists()
 
@@ -101,8 +103,9 @@ def test_a_failed_write_leaves_the_old_folder_and_says_why(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("lightning_modules.checkpoints.tokenizer.write_safetensors", full)
-    with pytest.raises(DataError, match=r"it cannot be written: No space left on device"):
-        written(tmp_path / "it")
+    expected = pytest.raises(DataError, match=r"it cannot be written: No space left on device")
+    with expected, atomic_folder(tmp_path / "it") as partial:
+        written(partial)
     assert tokenizer_fingerprint(tmp_path / "it") == before
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
 

@@ -207,6 +207,7 @@ def test_a_sequence_without_json_cannot_be_made() -> None:
 def test_values_that_are_neither_arrays_nor_of_a_sequence_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="A value of 'depth' is a list, expected a numpy array"):
         write_raw(tmp_path / "shard", chosen("depth"), {"depth": [[1.0, 2.0]]}, {})
-    write_raw(tmp_path, {"depth": chosen("caption")["caption"]}, {"depth": ["far"]}, {})
+    folder = tmp_path / "json"
+    write_raw(folder, {"depth": chosen("caption")["caption"]}, {"depth": ["far"]}, {})
     with pytest.raises(DataError, match="holds JSON, expected arrays of 'depth'"):
-        list(RawStore.open([tmp_path], chosen("depth"))["depth"])
+        list(RawStore.open([folder], chosen("depth"))["depth"])

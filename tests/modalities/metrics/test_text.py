@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from modalities.builtin.metadata_image import MODALITY as IMAGE
+from modalities.labels import fact_words
 from modalities.metrics.text import (
     MAX_DELTA_E,
     Bleu,
@@ -29,13 +30,23 @@ def test_word_f1_is_the_overlap_of_bags() -> None:
     assert word_f1("a", "") == 0
 
 
+WORDS = fact_words(["ball", "Traffic light"])
+
+
+def test_words_that_state_a_fact_are_those_of_names_in_lower_case() -> None:
+    assert {"ball", "traffic", "light", "red", "small", "left", "two"} <= WORDS
+    assert not {"car", "Traffic", "the", "here"} & WORDS
+    assert field_f1("a red car", "a red ball", fact_words(["ball", "car"])) == pytest.approx(0.5)
+    assert field_f1("a red car", "a red ball", fact_words([])) == 1
+
+
 def test_field_f1_looks_at_words_that_state_a_fact() -> None:
-    assert field_f1("there is a red ball", "here was some red ball") == 1
-    assert field_f1("a red ball", "a blue ball") == pytest.approx(0.5)
+    assert field_f1("there is a red ball", "here was some red ball", WORDS) == 1
+    assert field_f1("a red ball", "a blue ball", WORDS) == pytest.approx(0.5)
 
 
 def test_texts_differ_only_by_words_not_by_case_or_spacing() -> None:
-    for name, metric in text_metrics().items():
+    for name, metric in text_metrics(WORDS).items():
         metric.update(["A red ball, on the left."], ["a red ball , on the left ."])
         assert metric.compute() == pytest.approx(1), name
 
@@ -88,4 +99,4 @@ def test_bins_are_averaged_over_samples_then_fields() -> None:
 
 def test_lists_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        text_metrics()["word_f1"].update(["a"], [])
+        text_metrics(WORDS)["word_f1"].update(["a"], [])

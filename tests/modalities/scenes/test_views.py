@@ -13,9 +13,9 @@ from modalities.builtin.depth import Depth
 from modalities.conformance.subject import shape_problem
 from modalities.errors import BrokenPluginError, DuplicateNameError
 from modalities.kinds.dense import ClassMap
-from modalities.labels import CLASSES, COLOR_NAMES, SIZE_NAMES, THINGS, WALKABLE
+from modalities.kinds.sequences import FreeTextModality
+from modalities.labels import CLASSES, COLOR_NAMES, SIZE_NAMES, THINGS, WALKABLE, fact_words
 from modalities.layouts import Scale
-from modalities.metrics.text import FACT_WORDS
 from modalities.registry import builtin_providers, default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.views import BUILTIN_VIEWS, SceneViews, default_views, human_poses, view_module, visible_boxes
@@ -37,7 +37,7 @@ def test_a_view_gives_a_legal_value_at_the_run_s_scale(name: str) -> None:
 
 
 def test_facts_of_modalities_are_those_of_the_world() -> None:
-    semseg, boxes, depth = REGISTRY["semseg"], REGISTRY["bounding_boxes"], REGISTRY["depth"]
+    semseg, boxes, depth, caption = (REGISTRY[name] for name in ("semseg", "bounding_boxes", "depth", "caption"))
     assert isinstance(semseg, ClassMap)
     assert isinstance(boxes, BoundingBoxes)
     assert isinstance(depth, Depth)
@@ -45,7 +45,8 @@ def test_facts_of_modalities_are_those_of_the_world() -> None:
     assert depth.far == MAX_DEPTH
     assert set(CLASSES) >= THINGS | WALKABLE
     assert tuple(COLORS) == COLOR_NAMES
-    assert {*THINGS, *COLORS, *SIZE_NAMES} <= FACT_WORDS
+    assert isinstance(caption, FreeTextModality)
+    assert {*THINGS, *COLORS, *SIZE_NAMES} <= fact_words(caption.class_names)
     for seed in range(40):
         scene = make_scene(seed, size=32)
         assert {thing.size_name for thing in scene.objects} <= set(SIZE_NAMES)

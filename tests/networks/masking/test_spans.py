@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from modalities.vocabulary import SENTINEL_0_ID
-from networks.masking.picks import RaggedRows
+from networks.masking.ragged import RaggedRows
 from networks.masking.spans import (
     KEEP_DECAY,
     MAX_SPANS,

@@ -11,7 +11,7 @@ from networks.fourm.model import FourM
 from networks.pretrained.fourm_layout import read_layout
 from networks.pretrained.fourm_weights import export_config, export_fourm, load_fourm
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name, stream_names_of
-from networks.pretrained.warm_start import adopt
+from networks.pretrained.warm_start import warm_start
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 
 TEXT = SequenceStream(name="caption", num_tokens=6, vocabulary="text", vocab_size=20)
@@ -127,7 +127,7 @@ def test_a_model_starts_from_what_another_has_in_another_order() -> None:
     other = FourM(own, replace(SMALL, sharing=Sharing.none))
     model = FourM(STREAMS, SMALL)
     before = model.tokens.vocabulary_rows("heat").clone()
-    found = adopt(model, other)
+    found = warm_start(model, other)
     assert torch.equal(model.tokens.vocabulary_rows("depth"), other.tokens.vocabulary_rows("depth"))
     assert torch.equal(model.tokens.vocabulary_rows("text"), other.tokens.vocabulary_rows("caption"))
     assert torch.equal(model.position_embedding.stream[1], other.position_embedding.stream[other.index["depth"]])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modalities.errors import ConfigError, DataError
-from modalities.vocabulary import PUBLISHED_TOKENS, special_tokens
+from modalities.vocabulary import PAD_ID, PUBLISHED_TOKENS, special_tokens
 from networks.tokenizers.text import TextTokenizer
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "serialisation.json"
@@ -63,7 +63,7 @@ def test_texts_encode_alike_one_by_one_and_together(tokenizer: TextTokenizer) ->
 
 def test_decoding_stops_at_the_end_token_and_leaves_out_padding(tokenizer: TextTokenizer) -> None:
     ids = tokenizer.encode("a red ball")
-    assert tokenizer.decode([tokenizer.pad_id, *ids, tokenizer.eos_id, *ids]) == "a red ball"
+    assert tokenizer.decode([PAD_ID, *ids, tokenizer.eos_id, *ids]) == "a red ball"
 
 
 def test_an_id_outside_the_vocabulary_is_unknown(tokenizer: TextTokenizer) -> None:

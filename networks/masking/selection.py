@@ -1,15 +1,14 @@
-"""From token budgets to chosen places: grids by random places, sequences by random spans, many streams at once."""
+"""Selection of tokens within budgets: random places of grids, random spans of sequences, many streams at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from networks.masking.grids import choose_positions, grid_selection
-from networks.masking.picks import Selection, concatenate_selections
+from networks.masking.ragged import Selection, concatenate_selections, flag_index, random_nested_subsets
 from networks.masking.spans import (
     Spans,
     sample_hidden,
@@ -24,18 +23,18 @@ from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceS
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPlan:
-    """What each stream of each sample has, and how much of it is seen and asked for."""
+    """Tokens of each stream of each sample, and the numbers to show and to predict."""
 
     lengths: Int[ndarray, "b s"]
     num_visible: Int[ndarray, "b s"]
-    """Most tokens that the encoder sees; a grid shows just as many."""
+    """Maximum number of visible tokens; exact for grids."""
     num_targets: Int[ndarray, "b s"]
-    """Most tokens that are asked for; of a sequence, sentinels counted."""
+    """Maximum number of target tokens; sentinels count in sequences."""
     keep_rate: Float[ndarray, "b s"]
-    """Share of a sequence's tokens that are kept, before they are fitted to what may be seen."""
+    """Share of a sequence's tokens to keep, before they are cut to `num_visible`."""
 
     def active_rows(self, stream_indices: list[int]) -> "_ActiveRows":
-        """What the streams ``numbers`` have to see or to ask for, under one another."""
+        """The entries of some streams that have a visible or a target token, one after another."""
         num_streams = self.lengths.shape[1]
         lengths, num_visible, num_targets, keep_rate = (
             item[:, stream_indices].ravel()
@@ -54,7 +53,7 @@ class MaskPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class _ActiveRows:
-    """A plan's entries that matter, one after another."""
+    """Entries of a `MaskPlan` that have something to select."""
 
     row: Int[ndarray, " r"]
     """Sample times number of streams, plus stream."""
@@ -67,10 +66,10 @@ class _ActiveRows:
 def select_tokens(
     streams: Sequence[Stream], plan: MaskPlan, rng: np.random.Generator, *, shuffle: bool
 ) -> tuple[Selection, Selection]:
-    """What the encoder and the decoder get of each stream.
+    """The tokens of all streams for the encoder and for the decoder.
 
     Args:
-        shuffle: True where chunks that may come in any order are put in a random one.
+        shuffle: True to put chunks that may come in any order in a random order.
     """
     encoder, decoder = [], []
     grids, sequences = _group_streams(streams)
@@ -86,6 +85,41 @@ def select_tokens(
     return concatenate_selections(encoder), concatenate_selections(decoder)
 
 
+def choose_positions(
+    num_visible: Int[ndarray, " r"], num_targets: Int[ndarray, " r"], num_positions: int, rng: np.random.Generator
+) -> tuple[Bool[ndarray, "r n"], Bool[ndarray, "r n"]]:
+    """The first ``num_visible`` places of a random order of each grid, and the next ``num_targets``.
+
+    Nothing is drawn for a grid that is visible or predicted as a whole.
+    """
+    some = np.flatnonzero((num_visible < num_positions) & (num_targets < num_positions))
+    visible = np.broadcast_to((num_visible >= num_positions)[:, None], (len(num_visible), num_positions))
+    targets = np.broadcast_to((num_targets >= num_positions)[:, None], visible.shape)
+    if len(some):
+        num = np.stack([num_visible[some], num_visible[some] + num_targets[some]], axis=1)
+        first, both = random_nested_subsets(num, num_positions, rng)
+        visible, targets = visible.copy(), targets.copy()
+        visible[some], targets[some] = first, both > first
+    return visible, targets
+
+
+def grid_selection(row: Int[ndarray, " r"], chosen: Bool[ndarray, "r n"], *, is_target: bool) -> Selection:
+    """Selected places of grids, in order of position.
+
+    Args:
+        is_target: True for the decoder, whose slots hold a mask token; their input ids are not read.
+    """
+    found = flag_index(chosen)
+    token_index = found.flat - found.row * chosen.shape[1]
+    return Selection(
+        row=row[found.row],
+        rank=found.rank,
+        position=token_index,
+        token_index=token_index,
+        decoder_input_index=token_index if is_target else None,
+    )
+
+
 def _select_spans(
     rows: _ActiveRows, chunk: int, rng: np.random.Generator, *, shuffle: bool
 ) -> tuple[Selection, Selection]:
@@ -97,7 +131,7 @@ def _select_spans(
         columns = np.broadcast_to(np.arange(width), (len(rows.row), width))
     hidden = sample_hidden(rows.lengths, rows.num_visible, rows.keep_rate, width, chunk, rng)
     spans = Spans(columns=columns, lengths=rows.lengths, hidden=hidden)
-    # One token alone, a sentinel, is given but leaves nothing to ask for.
+    # A single token, the sentinel, is an input and leaves no target.
     max_targets = np.where(rows.num_targets > 1, rows.num_targets, 0)
     window_position = np.zeros(len(max_targets))
     window_position[max_targets > 0] = rng.random(np.count_nonzero(max_targets))

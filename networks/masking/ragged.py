@@ -1,7 +1,7 @@
-"""Chosen tokens of a batch as flat lists, and the few operations on ragged rows that choosing needs.
+"""Selected tokens of a batch as flat lists, and operations on ragged rows.
 
-Everything here is numpy on the host: choosing is many small steps over uneven rows, which numpy takes several times
-faster than torch, and no token is read for it. Tokens are gathered at the end, where they are (`networks.assemble`).
+Selection is numpy on the host: many small steps over uneven rows, in which numpy is several times faster than torch.
+It reads no tokens; `networks.masking.assemble` gathers them on their device.
 """
 
 from dataclasses import dataclass
@@ -13,24 +13,25 @@ from numpy import ndarray
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Chosen places, one entry each, in any order.
+    """Selected tokens, one entry each, in any order.
 
-    What fills a place is a column of the row's tokens, or ``-1 - i``: sentinel i of a text, any hidden run of vectors.
+    A token index is a column of the row's tokens, or ``-1 - i`` for sentinel i of a text, or for any hidden run of
+    vectors.
     """
 
     row: Int[ndarray, " r"]
     """Sample times number of streams, plus stream."""
     rank: Int[ndarray, " r"]
-    """Which of its row's picks it is."""
+    """Index among the selected tokens of its row."""
     position: Int[ndarray, " r"]
     token_index: Int[ndarray, " r"]
-    """What the encoder sees, or the decoder is asked for."""
+    """Token that the encoder sees or the decoder predicts."""
     decoder_input_index: Int[ndarray, " r"] | None = None
-    """What the decoder is given; None for the encoder."""
+    """Token that the decoder is given; None for the encoder."""
 
 
 def concatenate_selections(parts: list[Selection]) -> Selection:
-    """All parts, one behind the other."""
+    """All parts in one."""
     decoder_input_index = [part.decoder_input_index for part in parts if part.decoder_input_index is not None]
     return Selection(
         row=np.concatenate([part.row for part in parts]),
@@ -43,7 +44,7 @@ def concatenate_selections(parts: list[Selection]) -> Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class RaggedRows:
-    """Rows of different lengths, one behind the other."""
+    """Rows of different lengths, concatenated."""
 
     values: Int[ndarray, " r"]
     sizes: Int[ndarray, " rows"]
@@ -55,7 +56,7 @@ class RaggedRows:
 
 
 def index_within_row(sizes: Int[ndarray, " rows"]) -> Int[ndarray, " r"]:
-    """The place of each entry in its row, where rows lie one behind the other."""
+    """Index of each entry within its row, for concatenated rows of these sizes."""
     first = sizes.cumsum() - sizes
     rank: ndarray = np.arange(sizes.sum())
     rank -= np.repeat(first, sizes)
@@ -64,19 +65,19 @@ def index_within_row(sizes: Int[ndarray, " rows"]) -> Int[ndarray, " r"]:
 
 @dataclass(frozen=True, kw_only=True)
 class FlagIndex:
-    """Where a matrix of flags is true, in row-major order."""
+    """True entries of a matrix of flags, in row-major order."""
 
     flat: Int[ndarray, " r"]
     """Index into the flattened matrix."""
     row: Int[ndarray, " r"]
     rank: Int[ndarray, " r"]
-    """How many flags of the row come before."""
+    """Number of true flags before it in its row."""
     sizes: Int[ndarray, " rows"]
-    """Flags of each row."""
+    """Number of true flags of each row."""
 
 
 def flag_index(flags: Bool[ndarray, "rows n"]) -> FlagIndex:
-    """Where ``flags`` is true."""
+    """The true entries of ``flags``."""
     sizes = count_per_row(flags)
     return FlagIndex(
         flat=np.flatnonzero(flags),
@@ -87,8 +88,8 @@ def flag_index(flags: Bool[ndarray, "rows n"]) -> FlagIndex:
 
 
 def count_per_row(flags: Bool[ndarray, "*rows n"]) -> Int[ndarray, "*rows"]:
-    """How many flags of each row are true."""
-    # Two bytes a sum are enough for any sequence, and a quarter of the time.
+    """Number of true flags of each row, up to 65,535."""
+    # 16-bit sums take a quarter of the time.
     sums: ndarray = flags.sum(axis=-1, dtype=np.uint16).astype(np.int64)
     return sums
 
@@ -101,13 +102,13 @@ def random_bits(num: int, rng: np.random.Generator) -> Int[ndarray, " num"]:
 def random_nested_subsets(
     num: Int[ndarray, "r k"], num_positions: int, rng: np.random.Generator
 ) -> list[Bool[ndarray, "r n"]]:
-    """For each column of ``num`` that many places of a random order of each row's; a later set holds the earlier."""
+    """For each column of ``num``, that many first places of a random order of each row; later sets contain earlier."""
     rows = len(num)
     bits = max(num_positions - 1, 1).bit_length()
     words = random_bits((rows * num_positions + 1) // 2, rng).view(np.int32)[: rows * num_positions]
-    # The place in the low bits makes keys distinct, and they are not negative; the order depends on the high bits.
+    # Low bits hold the place, so that keys are distinct; the order depends on the random high bits. None is negative.
     keys = (words.reshape(rows, num_positions) & np.int32(2**31 - 2**bits)) | np.arange(num_positions, dtype=np.int32)
-    # The column before the first is below every key: the threshold of none.
+    # The extra column, below every key, is the threshold of an empty set.
     ordered = np.full((rows, num_positions + 1), -1, dtype=np.int32)
     ordered[:, 1:] = keys
     ordered.sort(axis=1)
