@@ -65,8 +65,7 @@ def run_ablation(
     check_names(config, registry)
     modalities = build_modalities(config, registry)
     plan = build_stage_plan(config, modalities, command)
-    for limit in export_limits(config.model):
-        user_log.warning("%s", limit)
+    _warn_of_export_limits(config)
     run = PlannedRun(
         config=config,
         plan=plan,
@@ -91,3 +90,9 @@ def run_ablation(
         uri=uri,
         seconds=seconds,
     )
+
+
+def _warn_of_export_limits(config: ExperimentConfig) -> None:
+    """Say before training which settings will keep its models from being exported."""
+    for limit in export_limits(config.model):
+        user_log.warning("%s", limit)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -172,6 +172,12 @@ class TokenizerOptimConfig(OptimConfig):
             weight_decay=0.0,
             ema_decay=0.95,
         )
+
+    def with_steps(self, steps: int | None) -> "TokenizerOptimConfig":
+        """A copy with another number of steps, of which warm-up takes at most a tenth; itself for None."""
+        if steps is None:
+            return self
+        return replace(self, steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
 
     @property
     def warmup(self) -> float:
