@@ -13,7 +13,7 @@ demo: $(call STAMP,run)
 	$(BIN)/fourm ablate experiments/configs/quickstart.yaml
 
 test: $(call STAMP,dev)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=20
 
 lint: $(call STAMP,dev)
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.samples import describe_machine, published_streams, random_samples
 from experiments.schema.load import find_config, load_config
+from modalities.mixtures import MaskingPreset
 from modalities.presets import FOURM_21
 from modalities.registry import default_registry
 from networks.batch import TokenBatch
@@ -28,7 +29,7 @@ from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
 from networks.kernels.row_table import RowTable, retain_table_grads, zero_grads
 from networks.masking.masker import Masker
-from networks.masking.mixtures import MaskingConfig, MaskingPreset
+from networks.masking.mixtures import MaskingConfig
 from networks.streams import Stream, streams_of
 
 TEXT_VOCAB = 5000

@@ -13,8 +13,9 @@ import time
 import torch
 
 from benchmarks.samples import describe_machine, published_streams, random_samples
+from modalities.mixtures import MaskingPreset, Mixture
 from networks.masking.masker import Masker
-from networks.masking.mixtures import MaskingConfig, MaskingPreset, Mixture
+from networks.masking.mixtures import MaskingConfig
 
 CONFIGS = {
     "published mixture": MaskingConfig(num_inputs=256, num_targets=256, recipe=MaskingPreset.fourm_21),

@@ -28,11 +28,12 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.samples import MODALITY_SETS, published_streams, random_samples
+from modalities.mixtures import MaskingPreset
 from networks.batch import TokenBatch
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
 from networks.masking.masker import Masker
-from networks.masking.mixtures import MaskingConfig, MaskingPreset
+from networks.masking.mixtures import MaskingConfig
 
 CASES = ("B:7:256:eager", "B:7:256:blocks", "B:21:128:eager", "B:21:128:blocks", "B:21:128:model", "L:21:96:blocks")
 TOKENS = {7: 128, 14: 256, 21: 256}

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import MODALITY_SETS, describe_machine, published_streams, random_samples
+from modalities.mixtures import MaskingPreset
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
 from networks.kernels.row_table import retain_table_grads, zero_grads
 from networks.masking.masker import Masker
-from networks.masking.mixtures import MaskingConfig, MaskingPreset
+from networks.masking.mixtures import MaskingConfig
 
 TOKENS, BATCH = 256, 8
 WARM_UP = 12

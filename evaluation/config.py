@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from modalities.errors import ConfigError
+from modalities.presets import ARGMAX_TARGETS, EVALUATION_CHAINS, EVALUATION_PROBES, EVALUATION_ROUTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,16 +20,16 @@ class EvaluationConfig:
     """Samples per forward pass, at most 64 for masked tokens. It changes nothing but speed and memory."""
     max_tokens: int | None = None
     """Longest sequence that is written, in tokens; each modality's own limit where None."""
-    routes: dict[str, list[str]] = field(default_factory=lambda: {"rgb": [], "caption": ["semseg", "bounding_boxes"]})
-    """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
-    chains: list[list[str]] = field(
-        default_factory=lambda: [["rgb", "depth", "normals", "semseg"], ["rgb", "semseg", "depth"]]
+    routes: dict[str, list[str]] = field(
+        default_factory=lambda: {source: list(targets) for source, targets in EVALUATION_ROUTES.items()}
     )
+    """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
+    chains: list[list[str]] = field(default_factory=lambda: [list(names) for names in EVALUATION_CHAINS])
     """Source, modalities generated on the way, and target: measured beside the direct route, and left out where a model
     lacks one of them."""
-    probes: dict[str, str] = field(default_factory=lambda: {"t5_caption": "caption"})
+    probes: dict[str, str] = field(default_factory=lambda: dict(EVALUATION_PROBES))
     """What is predicted from a modality that is an input only, to say what it is worth."""
-    argmax: list[str] = field(default_factory=lambda: ["semseg", "canny_edges", "sam_edges"])
+    argmax: list[str] = field(default_factory=lambda: list(ARGMAX_TARGETS))
     """Modalities decoded from the most likely codes. All others are decoded from the probability-weighted mean of the
     code vectors, which is nearer to the mean of what is possible, and blurs what must be sharp."""
     masked_inputs: int = 64

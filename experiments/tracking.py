@@ -21,12 +21,11 @@ from typing import Any
 from PIL import Image
 
 from experiments.processes import child_environment
+from experiments.schema.sections import NO_TRACKING
 from experiments.tracker import NullTracker, Tracker
 from modalities.errors import DataError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-NO_TRACKING = "none"
-"""The tracking URI that stands for no tracker."""
 MODEL_ARTIFACTS = "model"
 """Folder of a model's run that holds the model's whole folder."""
 _MAX_PARAM_LENGTH = 6000

@@ -31,5 +31,18 @@ FOURM_21 = (
 RGB 2, edges 2, geometry 3, semantics 3, feature maps 3, global features 2, metadata 3, text 3.
 """
 
+EVALUATION_ROUTES = {"rgb": (), "caption": ("semseg", "bounding_boxes")}
+"""Targets that the quickstart's evaluation predicts from one whole modality; none stands for every target."""
+EVALUATION_CHAINS = (("rgb", "depth", "normals", "semseg"), ("rgb", "semseg", "depth"))
+"""Source, modalities generated in between, and target."""
+EVALUATION_PROBES = {"t5_caption": "caption"}
+"""Target to predict from an input-only modality."""
+ARGMAX_TARGETS = ("semseg", "canny_edges", "sam_edges")
+"""Maps that the probability-weighted mean of the code vectors would blur: they are decoded from the likeliest codes."""
+PICTURE_TARGETS = ("depth", "normals", "semseg")
+"""Targets that pictures of validation show."""
+IMAGE = "rgb"
+"""The image: the modality that photographs are read as."""
+
 PRESETS = {"fourm_7": FOURM_7, "fourm_21": FOURM_21}
 """Names that a config may use in place of a list of modalities."""

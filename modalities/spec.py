@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, assert_neve
 import numpy as np
 from numpy.typing import NDArray
 
+from modalities.decoding import DecodingDefaults, map_decoding, sequence_decoding
 from modalities.errors import DataError
 from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
@@ -91,6 +92,15 @@ class Modality(abc.ABC):
     """Type of the files that `read` and `write` use."""
     has_pixel_stream: bool = False
     """True where the raw value also enters the encoder as linear patches (RGB)."""
+    decoding: DecodingDefaults | None = None
+    """How it is best generated; None for the settings of its data type, and a place behind all that say theirs."""
+    aliases: tuple[str, ...] = ()
+    """Short names that a request may use."""
+
+    @property
+    def decoding_defaults(self) -> DecodingDefaults:
+        """How it is best generated."""
+        return self.decoding or (map_decoding() if self.data_type == "dense" else sequence_decoding())
 
     @property
     def data_type(self) -> str:
@@ -161,10 +171,9 @@ class Modality(abc.ABC):
 
     @abc.abstractmethod
     def metrics(self) -> "torchmetrics.MetricCollection":
-        """Fresh metrics, by name; the first is the one that a table shows (`modalities.metrics.base.collect`).
+        """Fresh metrics of ``(prediction, target)`` as `collate` gives them; a table shows the first.
 
-        They are updated with ``(prediction, target)`` in the form of `collate`. The class of each has a ``title`` (what
-        a table shows), a ``unit`` and torchmetrics' ``higher_is_better``.
+        The class of each has a ``title``, a ``unit`` and ``higher_is_better`` (see `modalities.metrics.base`).
         """
 
     @abc.abstractmethod
@@ -252,10 +261,8 @@ class SequenceModality(Modality):
 
 def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
     """The normalization of each modality before its tokenizer, in one line for a person."""
-    return (
-        "; ".join(f"{name}: {modality.normalization}" for name, modality in modalities.items())
-        or UNSPECIFIED_NORMALIZATION
-    )
+    words = [f"{name}: {modality.normalization}" for name, modality in modalities.items()]
+    return "; ".join(words) or UNSPECIFIED_NORMALIZATION
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:

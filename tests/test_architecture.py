@@ -26,6 +26,10 @@ MANY_IMPORTS = {
 LONG_FUNCTIONS = {
     "experiments/cli/evaluate.py:evaluate_model",
 }
+NAMES_A_MODALITY = {
+    "evaluation/report/figures.py",
+    "evaluation/report/tables.py",
+}
 
 
 @cache
@@ -127,6 +131,21 @@ def test_every_name_has_one_import_path() -> None:
             if name not in _defined(module):
                 found.add(f"{path.relative_to(ROOT)}: {name} from {module}")
     assert not found
+
+
+def test_no_modality_is_named_outside_its_file_the_presets_and_the_gallery() -> None:
+    """What code does with a modality follows from what the modality declares, so that a plug-in is treated alike."""
+    names = {path.stem for path in (ROOT / "modalities" / "builtin").glob("*.py")} - {"__init__"}
+    names |= {f"{name}_pixels" for name in names}
+    allowed = ("modalities/", "networks/pretrained/", "lightning_modules/inference/gallery/")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in _files()
+        if not str(path.relative_to(ROOT)).startswith(allowed)
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert found == NAMES_A_MODALITY
 
 
 def test_only_tracking_imports_mlflow() -> None:

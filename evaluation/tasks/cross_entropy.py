@@ -31,12 +31,13 @@ from evaluation.config import EvaluationConfig
 from evaluation.references.chance import Unigram
 from evaluation.samples import EvalSplit, index_batches
 from evaluation.scores import CROSS_ENTROPY, CROSS_ENTROPY_TITLE, MASKED_ROUTE, Score, route_name
+from modalities.mixtures import Mixture
 from networks.batch import IGNORE, Samples, TokenBatch
 from networks.device import module_device
 from networks.fourm.heads import class_indices, predictable_ids
 from networks.fourm.model import Context, FourM
 from networks.masking.masker import Masker, select
-from networks.masking.mixtures import MaskingConfig, Mixture
+from networks.masking.mixtures import MaskingConfig
 from networks.streams import GridStream, Stream, input_stream_name, token_stream
 
 MASK_CHUNK = 64

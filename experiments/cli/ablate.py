@@ -6,6 +6,7 @@ from rich.console import Console
 
 from experiments.cli.options import print_lines, shell_command
 from experiments.schema.load import find_config, load_config, shipped_configs
+from experiments.schema.sections import NO_TRACKING
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     from evaluation.report.plots import duration
     from experiments.ablation import run_ablation
     from experiments.engine.display import ProgressDisplay
-    from experiments.tracking import NO_TRACKING
 
     command = shell_command("fourm", "ablate", arguments.config, *arguments.overrides)
     with ProgressDisplay(console) as display:

@@ -80,7 +80,9 @@ def write_results(out: Path, pipeline: Pipeline, request: GenerationRequest, res
             "num": request.num,
             "targets": result.targets,
             "settings": plan_to_dict(result.plan, result.targets),
-            "inputs": {resolve_alias(name): str(source.value) for name, source in request.sources.items()},
+            "inputs": {
+                resolve_alias(name, pipeline.modalities): str(source.value) for name, source in request.sources.items()
+            },
             "tokens": {name: result.parts[name].rows() for name in result.targets if name in result.parts},
             "results": entries,
         }

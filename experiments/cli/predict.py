@@ -15,12 +15,10 @@ from lightning_modules.inference.inputs import crop_value, read_value
 from lightning_modules.inference.pipeline import Pipeline
 from lightning_modules.inference.request import resolve_target
 from modalities.errors import CheckpointError, UnknownNameError
+from modalities.presets import IMAGE
 from modalities.registry import Registry
 from modalities.rendering.sheet import render_tile, render_value
 from modalities.storage.atomic import atomic_folder_update
-
-IMAGE = "rgb"
-"""The modality as which a photograph enters."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

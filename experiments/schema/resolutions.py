@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from lightning_modules.checkpoints.model import ModalityVariant
 from modalities.errors import ConfigError
 from modalities.layouts import Dense, Scale
+from modalities.presets import IMAGE
 from modalities.registry import Registry
 from modalities.spec import Modality
 from modalities.tokenizer_specs import ViTVQ
@@ -14,7 +15,7 @@ from modalities.tokenizer_specs import ViTVQ
 class ResolutionConfig:
     """One modality at one resolution. It has a tokenizer and a vocabulary of its own, and enters as tokens alone."""
 
-    base: str = "rgb"
+    base: str = IMAGE
     """The installed modality."""
     size: int = 64
     """Side of the image, in pixels; the patch is the run's, so that a larger image has more tokens."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modalities.errors import ConfigError
+from modalities.presets import PICTURE_TARGETS
 
 PRECISIONS = (
     "16-mixed",
@@ -22,6 +23,10 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 STRATEGIES = ("auto", "ddp")
 """Lightning's names of the strategies that stages can train with; auto is ddp on several devices."""
+
+
+NO_TRACKING = "none"
+"""`tracking.uri` of a run that nothing is tracked of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ class TrainingConfig:
     """Steps between logged metrics."""
     pictures_every: int = 0
     """Steps between pictures of validation predictions; 0 for none but the last."""
-    pictures_of: list[str] = field(default_factory=lambda: ["depth", "normals", "semseg"])
+    pictures_of: list[str] = field(default_factory=lambda: list(PICTURE_TARGETS))
     """Modalities that those pictures show; those that an arm lacks are left out."""
     start_from: str | None = None
     """Folder of a model to start from: its weights, its text tokenizer and its tokenizers of equal tasks."""
@@ -129,6 +134,10 @@ class TrackingConfig:
     """MLflow's tracking URI; None is a database below `root`, and `none` disables tracking: MLflow is not needed."""
     experiment: str = "fourm-lab"
     """MLflow's name of the experiment that holds the runs."""
+
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        return {"experiment": "tracking.uri=none tracks nothing"} if self.uri == NO_TRACKING else {}
 
 
 def _check_at_least(minimum: int, section: str, config: Any, *names: str) -> None:

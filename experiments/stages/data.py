@@ -1,6 +1,7 @@
 """Stage kind ``data``: one shard of raw values of all modalities."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from experiments.stages.base import PlanContext, StageKind
@@ -51,7 +52,9 @@ class DataStage(StageKind):
 def _params(modality: Modality, source: Source) -> list[Any]:
     """Everything that decides the values of one modality, in terms of JSON."""
     kind = type(modality)
-    return [kind.__qualname__, to_plain(modality), *plugin_file_hashes(kind), source.fingerprint(modality)]
+    # How it is generated and what it is called for short decide no value.
+    facts = to_plain(replace(modality, decoding=None, aliases=()))
+    return [kind.__qualname__, facts, *plugin_file_hashes(kind), source.fingerprint(modality)]
 
 
 def plugin_file_hashes(modality: type) -> list[str]:

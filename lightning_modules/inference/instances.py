@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 
 from lightning_modules.inference.inputs import repeat_inputs
-from modalities.builtin.sam_instances import COORDINATE_UNITS
+from modalities.builtin.sam_instances import COORDINATE_UNITS, SamInstances
 from modalities.geometry.masks import mask_iou
+from modalities.spec import Modality
 from modalities.vocabulary import coordinate_tokens
 from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
@@ -22,20 +23,25 @@ from networks.generation.inputs import ConditionInput
 from networks.generation.state import FIRST_SENTINEL
 from networks.tokenizers.codec import Codec
 
-INSTANCES = "sam_instances"
 SAME_INSTANCE_IOU = 0.7
 """Masks that overlap by more than this, as a share of their union, are one instance."""
+
+
+def has_query_points(modality: Modality) -> bool:
+    """True for a modality whose texts say what lies at points of the image, which `dense_instances` can spread."""
+    return isinstance(modality, SamInstances)
 
 
 def dense_instances(
     model: FourM,
     codec: Codec,
+    target: str,
     conditions: Mapping[str, ConditionInput],
     plan: GenerationConfig,
     num_points: int,
     generator: torch.Generator,
 ) -> Bool[np.ndarray, "k h w"]:
-    """The instances of the first sample of ``given``, the most often found first.
+    """The instances of the first sample of ``conditions``, the most often found first.
 
     Each point of a square grid of about ``num_points`` is a sequence of its own, of which the model writes the rest.
     """
@@ -46,10 +52,10 @@ def dense_instances(
     ]
     lengths = torch.tensor([len(ids) for ids in queries])
     ids = torch.tensor([[*row, *[0] * (int(lengths.max()) - len(row))] for row in queries])
-    inputs = repeat_inputs({name: item for name, item in conditions.items() if name != INSTANCES}, len(queries))
-    inputs[INSTANCES] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
-    written = generate(model, inputs, [INSTANCES], plan, generator)[INSTANCES].rows()
-    found = codec.decode(INSTANCES, written).values
+    inputs = repeat_inputs({name: item for name, item in conditions.items() if name != target}, len(queries))
+    inputs[target] = ConditionInput(tokens=PaddedTokens(values=ids, lengths=lengths))
+    written = generate(model, inputs, [target], plan, generator)[target].rows()
+    found = codec.decode(target, written).values
     return merge_instances(np.concatenate(found))
 
 

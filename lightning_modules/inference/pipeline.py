@@ -106,7 +106,7 @@ class Pipeline:
         Raises:
             UserError: An input or a target does not fit the model.
         """
-        samples, is_batch = split_samples(inputs)
+        samples, is_batch = split_samples(inputs, self.modalities)
         asked = {name: resolve_target(name, self.model, self.codec) for name in _names(to)}
         self._require_tokenizers([*samples[0], *asked.values()])
         prepared = self._prepare(samples)
@@ -160,7 +160,7 @@ class Pipeline:
         Raises:
             UserError: An input, a target or a setting does not fit the model.
         """
-        samples, is_batch = split_samples(inputs, masks)
+        samples, is_batch = split_samples(inputs, self.modalities, masks)
         names = _names(to)
         results = [
             self.run(
@@ -175,7 +175,7 @@ class Pipeline:
             )
             for sample in samples
         ]
-        found = {name: [result.values[resolve_alias(name)] for result in results] for name in names}
+        found = {name: [result.values[resolve_alias(name, self.modalities)] for result in results] for name in names}
         return found if is_batch else {name: values[0] for name, values in found.items()}
 
     def run(self, request: GenerationRequest, progress: Progress = lambda *_: None) -> GenerationResult:
@@ -194,7 +194,7 @@ class Pipeline:
         Raises:
             UserError: An input does not fit the model, or its modality has no tokens.
         """
-        samples, is_batch = split_samples(inputs)
+        samples, is_batch = split_samples(inputs, self.modalities)
         self._require_tokenizers(samples[0])
         rows = [
             {name: tokenize_input(self.codec, name, source.value) for name, source in sample.items()}
@@ -211,7 +211,7 @@ class Pipeline:
         self._require_tokenizers(tokens)
         values: dict[str, Any] = {}
         for name, ids in tokens.items():
-            full = resolve_alias(name)
+            full = resolve_alias(name, self.modalities)
             rows = [check_ids(self.codec, full, row) for row in (ids if isinstance(ids, list) else [ids])]
             batch = torch.from_numpy(np.stack(rows)) if self.codec.is_dense(full) else [row.tolist() for row in rows]
             decoded = self.codec.decode(full, batch).values
@@ -227,7 +227,7 @@ class Pipeline:
         Raises:
             UserError: An input does not fit the model.
         """
-        samples, is_batch = split_samples(inputs)
+        samples, is_batch = split_samples(inputs, self.modalities)
         self._require_tokenizers(samples[0])
         prepared = self._prepare(samples)
         # Nothing is asked for; any target passes the check.
@@ -254,7 +254,7 @@ class Pipeline:
         )
 
     def _require_tokenizers(self, names: Sequence[str] | Mapping[str, Any]) -> None:
-        for name in map(resolve_alias, names):
+        for name in (resolve_alias(name, self.modalities) for name in names):
             if name not in self.modalities:
                 raise UnknownNameError("modality of this model", name, self.modalities)
             self.loaded.require_tokenizers(self.modalities[name])

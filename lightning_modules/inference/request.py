@@ -13,9 +13,10 @@ from lightning_modules.inference.inputs import (
     prepare_user_inputs,
     repeat_inputs,
 )
-from lightning_modules.inference.instances import INSTANCES, dense_instances
+from lightning_modules.inference.instances import dense_instances, has_query_points
 from lightning_modules.inference.settings import GenerationOptions, build_generation_plan
 from modalities.errors import UnknownNameError
+from modalities.spec import Modality
 from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.config import GenerationConfig, GenerationError
@@ -25,9 +26,6 @@ from networks.generation.inputs import ConditionInput
 from networks.generation.state import KnownTokens
 from networks.streams import GridStream, pixel_stream_name
 from networks.tokenizers.codec import Codec
-
-ALIASES = {"boxes": "bounding_boxes", "instances": "sam_instances", "poses": "human_poses", "palette": "color_palette"}
-"""Short names that a request may use."""
 
 Progress = Callable[[str, int, int], None]
 """Takes the target at work, its steps done, and its steps in all; 0 where that is open."""
@@ -71,8 +69,8 @@ def run_request(
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read.
     """
     targets = [resolve_target(name, model, codec) for name in request.targets]
-    targets = sort_targets(targets) if request.is_ordered else targets
-    sources = {resolve_alias(name): source for name, source in request.sources.items()}
+    targets = sort_targets(targets, codec.modalities) if request.is_ordered else targets
+    sources = {resolve_alias(name, codec.modalities): source for name, source in request.sources.items()}
     if request.num < 1:
         raise GenerationError(f"num must be at least 1, got {request.num}.")
     prepared = prepare_user_inputs(model, codec, sources, targets)
@@ -80,22 +78,25 @@ def run_request(
         request.options,
         model.streams,
         targets,
+        modalities=codec.modalities,
         from_image=has_full_image(prepared.condition_inputs, model),
-        resolve_stream=lambda name: _condition_stream(resolve_alias(name), prepared),
+        resolve_stream=lambda name: _condition_stream(resolve_alias(name, codec.modalities), prepared),
         condition_inputs=prepared.condition_inputs,
     )
-    parts = _generate_parts(model, prepared, targets, plan, request, progress)
+    dense = [name for name in targets if request.num_points and has_query_points(codec.modalities[name])]
+    chosen = [name for name in targets if name not in dense]
+    parts = {} if dense and not chosen else _generate_parts(model, prepared, chosen, plan, request, progress)
     values = {name: _decode_values(codec, name, parts[name]) for name in targets if name in parts}
-    if request.num_points and INSTANCES in targets:
-        condition_inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
+    inputs = {**prepared.condition_inputs, **{name: _as_condition(parts[name]) for name in values}}
+    for name in dense:
         generator = torch.Generator().manual_seed(request.seed)
-        values[INSTANCES] = [dense_instances(model, codec, condition_inputs, plan, request.num_points, generator)]
+        values[name] = [dense_instances(model, codec, name, inputs, plan, request.num_points, generator)]
     return GenerationResult(targets=targets, prepared=prepared, plan=plan, parts=parts, values=values)
 
 
-def resolve_alias(name: str) -> str:
-    """A modality's name for a short one."""
-    return ALIASES.get(name, name)
+def resolve_alias(name: str, modalities: Mapping[str, Modality]) -> str:
+    """The name of the modality that is called ``name`` for short; ``name`` itself where none is."""
+    return next((full for full, modality in modalities.items() if name in modality.aliases), name)
 
 
 def resolve_target(name: str, model: FourM, codec: Codec) -> str:
@@ -105,7 +106,7 @@ def resolve_target(name: str, model: FourM, codec: Codec) -> str:
         UnknownNameError: The model has no such target.
         GenerationError: It is an input only.
     """
-    full = resolve_alias(name)
+    full = resolve_alias(name, codec.modalities)
     targets = [stream.name for stream in model.streams if stream.is_target]
     if full in targets:
         return full
@@ -122,14 +123,11 @@ def _generate_parts(
     request: GenerationRequest,
     progress: Progress,
 ) -> Mapping[str, KnownTokens]:
-    """Every part at the end. What a dense map of instances needs is generated without them."""
-    chosen = [name for name in targets if not (request.num_points and name == INSTANCES)]
+    """Every part at the end."""
     generator = torch.Generator().manual_seed(request.seed)
     parts: Mapping[str, KnownTokens] = {}
-    if not chosen and targets:
-        return parts
     condition_inputs = repeat_inputs(prepared.condition_inputs, request.num)
-    for state in generate_iter(model, condition_inputs, chosen, plan, generator, num_samples=request.num):
+    for state in generate_iter(model, condition_inputs, targets, plan, generator, num_samples=request.num):
         stream = model.streams[model.index[state.target]]
         progress(state.target, state.step, plan.for_stream(state.target).steps if isinstance(stream, GridStream) else 0)
         parts = state.parts

@@ -11,12 +11,13 @@ from torch import Tensor
 from lightning_modules.inference.inputs import UserInput
 from lightning_modules.inference.request import resolve_alias
 from modalities.errors import DataError
+from modalities.spec import Modality
 from networks.generation.config import GenerationError
 from networks.tokenizers.codec import Codec
 
 
 def split_samples(
-    inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None
+    inputs: Mapping[str, Any], modalities: Mapping[str, Modality], masks: Mapping[str, Any] | None = None
 ) -> tuple[list[dict[str, UserInput]], bool]:
     """The inputs of each sample, and whether they came as lists."""
     masks = masks or {}
@@ -30,7 +31,7 @@ def split_samples(
     count = next(iter(lengths.values()), None)
     if count is None:
         sample = {name: UserInput(value=value, mask=masks.get(name)) for name, value in inputs.items()}
-        return [_resolve_names(sample)], False
+        return [_resolve_names(sample, modalities)], False
     for name, mask in masks.items():
         if not isinstance(mask, list) or len(mask) != count:
             raise DataError(f"The masks of {name} must be a list of {count}, as its values are.")
@@ -39,15 +40,16 @@ def split_samples(
             {
                 name: UserInput(value=value[number], mask=masks[name][number] if name in masks else None)
                 for name, value in inputs.items()
-            }
+            },
+            modalities,
         )
         for number in range(count)
     ], True
 
 
-def _resolve_names(sample: Mapping[str, UserInput]) -> dict[str, UserInput]:
+def _resolve_names(sample: Mapping[str, UserInput], modalities: Mapping[str, Modality]) -> dict[str, UserInput]:
     """The inputs by their modalities' names."""
-    return {resolve_alias(name): source for name, source in sample.items()}
+    return {resolve_alias(name, modalities): source for name, source in sample.items()}
 
 
 def check_ids(codec: Codec, name: str, ids: Any) -> Int[np.ndarray, " n"]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from modalities.errors import UnknownNameError
+from modalities.spec import Modality
 from networks.generation.config import DecodingConfig, DecodingScheme, GenerationConfig, GuidanceCondition
 from networks.generation.defaults import default_generation_config
 from networks.generation.schedules import Temperature, TokenSchedule
@@ -58,6 +59,7 @@ def build_generation_plan(
     streams: Sequence[Stream],
     targets: Sequence[str],
     *,
+    modalities: Mapping[str, Modality],
     from_image: bool,
     resolve_stream: Callable[[str], str] = str,
     condition_inputs: Collection[str] = (),
@@ -75,7 +77,7 @@ def build_generation_plan(
     """
     coarsest = max((_stride(stream) for stream in streams if stream.name in condition_inputs), default=0.0)
     finer = [stream.name for stream in streams if _stride(stream) < coarsest]
-    plan = default_generation_config(streams, from_image=from_image, finer=finer)
+    plan = default_generation_config(streams, modalities, from_image=from_image, finer=finer)
     decodings = {name: options.decoding.apply(plan.for_stream(name)) for name in targets}
     for name, changes in options.by_target.items():
         stream = resolve_stream(name)

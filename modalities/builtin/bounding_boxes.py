@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torchmetrics import MetricCollection
 
+from modalities.decoding import sequence_decoding
 from modalities.errors import DataError
 from modalities.geometry.boxes import (
     Box,
@@ -112,4 +113,6 @@ MODALITY = BoundingBoxes(
     layout=Text(max_tokens=256),
     tokenizer=WordPiece(),
     labeller="ViTDet ViT-H Cascade Mask R-CNN",
+    decoding=sequence_decoding(order=31),
+    aliases=("boxes",),
 )

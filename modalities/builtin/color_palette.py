@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.decoding import sequence_decoding
 from modalities.kinds.sequences import RecordModality, TokenReader
 from modalities.labellers.palette import MAX_COLORS
 from modalities.layouts import KeepScheme, Text
@@ -100,4 +101,6 @@ MODALITY = ColorPalette(
     layout=Text(max_tokens=23, keep=KeepScheme.binary),
     tokenizer=WordPiece(),
     labeller="PyPalette",
+    decoding=sequence_decoding(order=34, temperature="0.1"),
+    aliases=("palette",),
 )

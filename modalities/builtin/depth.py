@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.decoding import map_decoding
 from modalities.errors import DataError
 from modalities.kinds.arrays import as_array, image_plane, is_image, require_floats
 from modalities.kinds.dense import ImageModality, elementwise_mean
@@ -139,4 +140,5 @@ MODALITY = Depth(
     layout=Dense(channels=1, size=224, patch=16),
     tokenizer=ViTVQ(name="depth", vocab_size=8192, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     labeller="Omnidata DPT-Hybrid v2",
+    decoding=map_decoding(order=10),
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torchmetrics import MetricCollection
 
+from modalities.decoding import sequence_decoding
 from modalities.geometry.boxes import bins_to_box, box_to_bins, draw_box, is_valid_box
 from modalities.geometry.poses import (
     BODY_POSE_SIZE,
@@ -199,4 +200,6 @@ MODALITY = HumanPoses(
         )
     ),
     labeller="4D-Humans (HMR 2.0)",
+    decoding=sequence_decoding(order=32, temperature="0.1"),
+    aliases=("poses",),
 )

@@ -1,5 +1,6 @@
 """Image metadata: size and colour statistics of the pixels."""
 
+from modalities.decoding import sequence_decoding
 from modalities.kinds.metadata import IMAGE_FIELDS, Metadata
 from modalities.layouts import Text
 from modalities.tokenizer_specs import WordPiece
@@ -11,4 +12,5 @@ MODALITY = Metadata(
     tokenizer=WordPiece(),
     fields=IMAGE_FIELDS,
     labeller="computed from the pixels",
+    decoding=sequence_decoding(order=37, temperature="0.1"),
 )

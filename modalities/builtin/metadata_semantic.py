@@ -1,5 +1,6 @@
 """Semantic metadata: what is in the image, how much of it, and how long its caption is."""
 
+from modalities.decoding import sequence_decoding
 from modalities.kinds.metadata import SEMANTIC_FIELDS, Metadata
 from modalities.layouts import Text
 from modalities.tokenizer_specs import WordPiece
@@ -11,4 +12,5 @@ MODALITY = Metadata(
     tokenizer=WordPiece(),
     fields=SEMANTIC_FIELDS,
     labeller="counted from the other labels",
+    decoding=sequence_decoding(order=35, temperature="0.1"),
 )

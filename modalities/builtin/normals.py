@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.decoding import map_decoding
 from modalities.errors import DataError
 from modalities.kinds.arrays import as_array, channels_last, is_image, require_floats
 from modalities.kinds.dense import ImageModality, elementwise_mean
@@ -138,4 +139,5 @@ MODALITY = Normals(
     layout=Dense(channels=3, size=224, patch=16),
     tokenizer=ViTVQ(name="normals", vocab_size=8192, loss=ReconstructionLoss.mse, has_diffusion_decoder=True),
     labeller="Omnidata DPT-Hybrid v2",
+    decoding=map_decoding(order=11),
 )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from torchmetrics import MetricCollection
 
+from modalities.decoding import DecodingDefaults
 from modalities.kinds.arrays import as_array, channels_last, color_levels, is_image
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
@@ -75,4 +76,5 @@ MODALITY = Rgb(
     tokenizer=ViTVQ(name="rgb", vocab_size=16384, loss=ReconstructionLoss.mse, has_diffusion_decoder=True),
     labeller="the photograph itself",
     has_pixel_stream=True,
+    decoding=DecodingDefaults(order=20, temperature="onex:3:0.5:0.5", steps=25, guidance=2.0),
 )

@@ -1,5 +1,6 @@
 """SAM edges: the borders between instances."""
 
+from modalities.decoding import map_decoding
 from modalities.kinds.dense import EdgeMap
 from modalities.layouts import Dense
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
@@ -10,4 +11,5 @@ MODALITY = EdgeMap(
     layout=Dense(channels=1, size=224, patch=16),
     tokenizer=ViTVQ(name="edges", vocab_size=8192, loss=ReconstructionLoss.smooth_l1, has_diffusion_decoder=True),
     labeller="OpenCV's Canny on the instances of SAM ViT-H",
+    decoding=map_decoding(order=14),
 )

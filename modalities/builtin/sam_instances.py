@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.decoding import sequence_decoding
 from modalities.errors import DataError
 from modalities.geometry.boxes import Corners
 from modalities.geometry.masks import (
@@ -239,4 +240,6 @@ MODALITY = SamInstances(
         )
     ),
     labeller="SAM ViT-H, 32 x 32 query points",
+    decoding=sequence_decoding(order=33, temperature="0.01"),
+    aliases=("instances",),
 )

@@ -1,5 +1,6 @@
 """Semantic segmentation: a class for each pixel."""
 
+from modalities.decoding import map_decoding
 from modalities.kinds.dense import ClassMap
 from modalities.labels import CLASSES
 from modalities.layouts import Dense
@@ -12,4 +13,5 @@ MODALITY = ClassMap(
     layout=Dense(channels=len(CLASSES), size=224, patch=16, categorical=True),
     tokenizer=ViTVQ(name="semseg", vocab_size=4096, loss=ReconstructionLoss.cross_entropy),
     labeller="Mask2Former Swin-B on COCO panoptic, 133 classes",
+    decoding=map_decoding(order=12),
 )

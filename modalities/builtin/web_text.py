@@ -1,5 +1,6 @@
 """Web text: a page's words around the image (C4 in the papers, where it stands alone)."""
 
+from modalities.decoding import sequence_decoding
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Text
 from modalities.tokenizer_specs import WordPiece
@@ -10,4 +11,5 @@ MODALITY = FreeTextModality(
     layout=Text(max_tokens=256),
     tokenizer=WordPiece(),
     labeller="C4",
+    decoding=sequence_decoding(order=38),
 )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from modalities.decoding import DecodingDefaults
 from modalities.kinds.arrays import as_array, channels_last, require_finite, require_floats
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.layouts import Dense, Vector
@@ -123,7 +124,9 @@ class FeatureVector(ArrayModality):
         return stack_arrays(values)
 
 
-def feature_map_modality(name: str, title: str, labeller: str, *, channels: int, patch: int) -> FeatureMap:
+def feature_map_modality(
+    name: str, title: str, labeller: str, *, channels: int, patch: int, decoding: DecodingDefaults | None = None
+) -> FeatureMap:
     """A feature map with the published sizes: 8,192 codes, smooth L1."""
     return FeatureMap(
         name=name,
@@ -131,10 +134,13 @@ def feature_map_modality(name: str, title: str, labeller: str, *, channels: int,
         labeller=labeller,
         layout=Dense(channels=channels, size=224, patch=patch, pixels_per_value=patch),
         tokenizer=ViTVQ(name=name, vocab_size=8192, loss=ReconstructionLoss.smooth_l1),
+        decoding=decoding,
     )
 
 
-def feature_vector_modality(name: str, title: str, labeller: str, *, channels: int) -> FeatureVector:
+def feature_vector_modality(
+    name: str, title: str, labeller: str, *, channels: int, decoding: DecodingDefaults | None = None
+) -> FeatureVector:
     """A global feature with the published sizes: 16 codes out of 8,192 each, cosine."""
     return FeatureVector(
         name=name,
@@ -142,4 +148,5 @@ def feature_vector_modality(name: str, title: str, labeller: str, *, channels: i
         labeller=labeller,
         layout=Vector(channels=channels, num_tokens=16),
         tokenizer=ProductMLP(name=name, vocab_size=8192, loss=ReconstructionLoss.cosine),
+        decoding=decoding,
     )

@@ -14,10 +14,11 @@ from numpy import ndarray
 
 from modalities.errors import UnknownNameError
 from modalities.layouts import KeepScheme
+from modalities.mixtures import MaskingPreset, Mixture
 from networks.batch import Samples, TokenBatch
 from networks.masking.assemble import assemble
 from networks.masking.budgets import BudgetLimits, sample_budgets
-from networks.masking.mixtures import KEEP_MODES, MaskingConfig, MaskingPreset, Mixture, mixture_table
+from networks.masking.mixtures import KEEP_MODES, MaskingConfig, mixture_table
 from networks.masking.selection import MaskPlan, select_tokens
 from networks.masking.spans import merge_spans, split_spans
 from networks.streams import GridStream, SequenceStream, Stream

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import assert_never
 
 import numpy as np
@@ -11,72 +10,11 @@ from jaxtyping import Float, Int
 
 from modalities.errors import ConfigError
 from modalities.layouts import KeepScheme
+from modalities.mixtures import MaskingPreset, Mixture, preset_mixtures
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream
 
 KEEP_MODES = (KeepScheme.random, KeepScheme.all, KeepScheme.binary)
 """Order in which `Tables.keep` counts the kinds of keeping."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """One way to share tokens out: the concentrations of two Dirichlet distributions over the streams.
-
-    A low concentration lets one stream dominate a sample, a high one gives equal shares, 0 leaves a stream out.
-    Overrides go by stream name; those of streams that a run does not have are ignored.
-    """
-
-    weight: float = 1.0
-    """How often this mixture is drawn, relative to the others."""
-    input_alpha: float = 0.5
-    """Concentration of every stream's share of the input."""
-    input_overrides: dict[str, float] = field(default_factory=dict)
-    """Concentrations of single streams in place of `input_alpha`."""
-    target_alpha: float = 0.5
-    """Concentration of every stream's share of the targets; streams that are inputs only have none."""
-    target_overrides: dict[str, float] = field(default_factory=dict)
-    """Concentrations of single streams in place of `target_alpha`."""
-    keep_overrides: dict[str, KeepScheme] = field(default_factory=dict)
-    """How much of single sequences stays visible, in place of what their modality says."""
-
-    def __post_init__(self) -> None:
-        alphas = [self.weight, self.input_alpha, self.target_alpha]
-        alphas += [*self.input_overrides.values(), *self.target_overrides.values()]
-        for value in alphas:
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"A mixture's weight and concentrations must be finite and at least 0, got {value}.")
-
-
-def all2all(alpha: float, *, weight: float = 1.0) -> Mixture:
-    """Every stream into every stream, at one concentration on both sides."""
-    return Mixture(weight=weight, input_alpha=alpha, target_alpha=alpha)
-
-
-def rgb2all(alpha: float = 0.5, *, weight: float = 1.0) -> Mixture:
-    """The image's pixels into every stream."""
-    return Mixture(weight=weight, input_alpha=0.0, input_overrides={"rgb_pixels": 1000.0}, target_alpha=alpha)
-
-
-def text2all(text: str, *, weight: float = 1.0) -> Mixture:
-    """Mostly one whole text, ``caption`` or ``t5_caption``, into every stream but the caption, which it gives away."""
-    other = {"caption": "t5_caption", "t5_caption": "caption"}[text]
-    return Mixture(
-        weight=weight,
-        input_alpha=0.05,
-        input_overrides={text: 5.0, other: 0.0},
-        target_overrides={"caption": 0.0},
-        keep_overrides={text: KeepScheme.all},
-    )
-
-
-class MaskingPreset(Enum):
-    """The published mixtures."""
-
-    all2all = "all2all"
-    """One symmetric mixture at `MaskingConfig.alpha`: 4M-7's ablations."""
-    rgb2all_and_all2all = "rgb2all_and_all2all"
-    """Half pixels to everything, half everything to everything at `MaskingConfig.alpha`: 4M-7's main models."""
-    fourm_21 = "fourm_21"
-    """Seven mixtures: symmetric at four concentrations, pixels to everything, caption- and T5-biased."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,24 +67,7 @@ class MaskingConfig:
         """The mixtures that samples are drawn from."""
         if self.mixtures:
             return tuple(self.mixtures)
-        match self.recipe:
-            case MaskingPreset.all2all:
-                return (all2all(self.alpha),)
-            case MaskingPreset.rgb2all_and_all2all:
-                return rgb2all_and_all2all(self.alpha)
-            case MaskingPreset.fourm_21:
-                return fourm_21()
-
-
-def rgb2all_and_all2all(alpha: float = 0.5) -> tuple[Mixture, ...]:
-    """4M-7's main mixture."""
-    return rgb2all(), all2all(alpha)
-
-
-def fourm_21() -> tuple[Mixture, ...]:
-    """4M-21's main mixture, on its labelled images."""
-    symmetric = [all2all(alpha) for alpha in (0.01, 0.1, 1.0, 10.0)]
-    return (*symmetric, rgb2all(), text2all("caption", weight=0.5), text2all("t5_caption", weight=0.5))
+        return preset_mixtures(self.recipe, self.alpha)
 
 
 @dataclass(frozen=True, kw_only=True)

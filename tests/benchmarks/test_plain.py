@@ -7,11 +7,12 @@ from torch import nn
 
 from benchmarks.plain import PlainFourM, plain_batch
 from benchmarks.samples import random_samples
+from modalities.mixtures import Mixture
 from networks.fourm.config import FourMConfig
 from networks.fourm.embedding import InputProjection
 from networks.fourm.model import FourM
 from networks.masking.masker import Masker
-from networks.masking.mixtures import MaskingConfig, Mixture
+from networks.masking.mixtures import MaskingConfig
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 
 STREAMS = (

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from modalities.mixtures import Mixture
 from networks.masking.budgets import BudgetLimits, sample_budgets
-from networks.masking.mixtures import Mixture, mixture_table
+from networks.masking.mixtures import mixture_table
 from networks.masking.spans import merge_spans, split_spans
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream
 from tests.reference.check import Check, compare_values

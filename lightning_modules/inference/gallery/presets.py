@@ -45,7 +45,8 @@ class GalleryData:
     def dense_targets(self) -> list[str]:
         """The targets that are maps of what is seen, the image itself left out, in the published order."""
         found = [name for name in self.targets if isinstance(self.codec.modalities[name].layout, Dense)]
-        return sort_targets(name for name in found if not self.codec.modalities[name].has_pixel_stream)
+        known = self.codec.modalities
+        return sort_targets((name for name in found if not known[name].has_pixel_stream), known)
 
     def sample(self, first: int, needed: tuple[str, ...]) -> int | None:
         """The first sample from ``first`` on that has a value of everything ``needed``; None where there is none."""
@@ -115,7 +116,7 @@ def _from_image(inputs: PresetInputs) -> dict[str, GenerationRequest]:
 
 
 def _from_caption(inputs: PresetInputs) -> dict[str, GenerationRequest]:
-    order = sort_targets([*inputs.gallery_data.dense_targets, "rgb"])
+    order = sort_targets([*inputs.gallery_data.dense_targets, "rgb"], inputs.gallery_data.codec.modalities)
     targets = order[: order.index("rgb") + 1]
     return {
         "": GenerationRequest(sources={"caption": inputs.full("caption")}, targets=targets, num=inputs.gallery_data.num)

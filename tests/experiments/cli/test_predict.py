@@ -14,7 +14,6 @@ from experiments.cli.main import main
 from experiments.cli.results import PICTURE_SIZE
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.checkpoints.tokenizer import tokenizer_fingerprint
-from lightning_modules.inference.request import ALIASES
 from modalities.errors import CheckpointError
 
 
@@ -64,7 +63,10 @@ def test_every_target_of_the_largest_arm_can_be_asked_for(finished: Path, photog
     told = json.loads((tmp_path / "prediction.json").read_text())
     assert set(told) == set(names)
     assert told["clip"]["labels"] == "proxy"
-    assert set(ALIASES.values()) <= set(told)
+    short = predict(photograph, finished / "mini", tmp_path / "short", "boxes,instances,poses,palette")
+    assert short == 0
+    told = json.loads((tmp_path / "short" / "prediction.json").read_text())
+    assert set(told) == {"bounding_boxes", "sam_instances", "human_poses", "color_palette"}
 
 
 def test_an_arm_of_the_ablation_can_be_chosen(

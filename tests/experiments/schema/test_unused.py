@@ -34,6 +34,7 @@ from modalities.errors import ConfigError
             ["model.learned_positions=true", "model.shared_streams=false", "model.shared_positions=true"],
             "model.shared_positions has no effect: model.shared_streams=false",
         ),
+        (["tracking.uri=none", "tracking.experiment=mine"], "tracking.experiment has no effect: tracking.uri=none"),
         (["executor.strategy=ddp"], "executor.strategy has no effect: executor.devices=1"),
         (["resolutions={rgb_32: {base: rgb, size: 32}}"], "resolutions.rgb_32.base has no effect: no arm names rgb_32"),
     ],

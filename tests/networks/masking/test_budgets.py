@@ -9,8 +9,9 @@ import pytest
 from numpy import ndarray
 
 from modalities.errors import ConfigError
+from modalities.mixtures import MaskingPreset, Mixture, all2all
 from networks.masking.budgets import BudgetLimits, Budgets, sample_budgets, sample_mixture
-from networks.masking.mixtures import MaskingConfig, MaskingPreset, Mixture, all2all, mixture_table
+from networks.masking.mixtures import MaskingConfig, mixture_table
 from networks.streams import GridStream, Stream
 from tests.reference.masking import published_stream
 

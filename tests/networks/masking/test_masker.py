@@ -10,12 +10,13 @@ import torch
 from benchmarks.samples import EOS_ID, published_streams, random_samples
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.layouts import KeepScheme
+from modalities.mixtures import MaskingPreset, Mixture
 from modalities.vocabulary import SENTINEL_0_ID
 from networks.batch import IGNORE, PaddedTokens, Samples, TokenBatch
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM
 from networks.masking.masker import Masker, select, select_partially
-from networks.masking.mixtures import MaskingConfig, MaskingPreset, Mixture
+from networks.masking.mixtures import MaskingConfig
 from networks.masking.spans import merge_spans
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, TokenStream
 from tests.networks.small import small_config
