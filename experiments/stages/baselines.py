@@ -27,7 +27,7 @@ class BaselinesStage(StageKind):
                 "restrict_output_vocab": context.config.model.restrict_output_vocab,
             },
             inputs=context.names("data", "tokens", "text", "tokenizer"),
-            cost=50.0,
+            cost=1.0 + 0.03 * context.config.evaluation.num_samples,
         )
 
     def run(self, context: StageContext) -> None:

@@ -40,7 +40,7 @@ class EvaluationStage(StageKind):
                 {"evaluation": measurement_params(config), "common": shared},
                 inputs=(f"model/{arm}/{seed}", *context.names("baselines", "data", "tokens", "text", "tokenizer")),
                 run_args={"arm": arm, "seed": seed},
-                cost=100.0,
+                cost=0.06 * config.evaluation.num_samples + 0.15 * config.evaluation.num_sequences,
             )
 
     def run(self, context: StageContext) -> None:

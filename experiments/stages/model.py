@@ -80,7 +80,7 @@ class ModelStage(StageKind):
                 ),
                 read_modalities=tuple(names),
                 run_args={"arm": arm, "seed": seed},
-                cost=1000.0,
+                cost=3.5e-5 * config.optim.total_tokens,
             )
 
     def run(self, context: StageContext) -> None:

@@ -49,7 +49,7 @@ class ReportStage(StageKind):
             },
             inputs=tuple(stage.name for stage in context.stages),
             run_args={"command": context.command},
-            cost=5.0,
+            cost=3.0,
         )
 
     def run(self, context: StageContext) -> None:

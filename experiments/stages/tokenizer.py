@@ -71,7 +71,7 @@ class TokenizerStage(StageKind):
                 inputs=context.names("data"),
                 read_modalities=task.members,
                 run_args={"task": name},
-                cost=20.0,
+                cost=1.0 + 1.2e-3 * steps * config.tokenizer_training.batch_size,
             )
 
     def run(self, context: StageContext) -> None:
