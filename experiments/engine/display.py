@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.report.plots import duration
+from evaluation.report.formats import format_duration
 from experiments.engine.observer import StageProgress
 from experiments.stages.plan import Stage, StagePlan
 
@@ -53,7 +53,7 @@ class ProgressDisplay:
             earlier_seconds, earlier_cost = self._spent.get(stage.kind, (0.0, 0.0))
             self._spent[stage.kind] = earlier_seconds + seconds, earlier_cost + cost
         mark = Text("✗ ", style="red") if error else Text("✓ ", style="green")
-        self._console.print(mark + Text(f"{stage.name}  {duration(seconds)}"))
+        self._console.print(mark + Text(f"{stage.name}  {format_duration(seconds)}"))
 
     def on_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
         """Show the running stages."""
@@ -61,7 +61,7 @@ class ProgressDisplay:
             self._live.update(self._table(running, done, total))
         elif time.time() - self._last_printed > 30 and running:
             self._last_printed = time.time()
-            elapsed = duration(time.time() - self._started_at)
+            elapsed = format_duration(time.time() - self._started_at)
             self._console.print(
                 f"{done}/{total} stages, {elapsed} so far, {self._time_left(running)} left: "
                 + "; ".join(_status_line(name, item) for name, item in running.items()),
@@ -89,7 +89,7 @@ class ProgressDisplay:
         ratios = {kind: item[0] / item[1] for kind, item in spent.items() if item[1]}
         work = sum(amount * ratios.get(self._kind[name], overall) for name, amount in left.items())
         num_parallel = max(1.0, seconds / (now - self._started_at))
-        return "about " + duration(work / num_parallel)
+        return "about " + format_duration(work / num_parallel)
 
     def _table(self, running: Mapping[str, StageProgress], done: int, total: int) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -101,7 +101,7 @@ class ProgressDisplay:
             "all",
             Text(f"{done} of {total} stages", style="bold"),
             "",
-            f"{duration(time.time() - self._started_at)} so far",
+            f"{format_duration(time.time() - self._started_at)} so far",
             f"{self._time_left(running)} left",
         )
         return table
@@ -113,7 +113,7 @@ def _rate(item: StageProgress) -> str:
 
 def _stage_time_left(item: StageProgress) -> str:
     elapsed = time.time() - item.started_at
-    return duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
+    return format_duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
 
 
 def _status_line(name: str, item: StageProgress) -> str:

@@ -75,8 +75,6 @@ def log_report(tracker: Tracker, run_id: str | None, folder: Path, plan: StagePl
     if run_id is not None and (diff := git_diff()):
         tracker.log_text(run_id, "uncommitted.diff", diff)
     values = {
-        f"{score.arm}/{score.seed}/{score.route}/{score.target}/{score.metric}".replace("->", "-to-"): score.value
-        for score in scores
-        if score.seed is not None
+        f"{score.arm}/{score.seed}/{score.tracking_name}": score.value for score in scores if score.seed is not None
     }
     tracker.log_metrics(run_id, values)

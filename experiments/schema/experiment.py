@@ -28,7 +28,9 @@ class ExperimentConfig:
     """Name of the experiment, and of its folder below `root`."""
     root: str = "runs"
     """Folder of all results."""
-    arms: dict[str, list[str]] = field(default_factory=lambda: {"fourm_7": ["fourm_7"], "fourm_21": ["fourm_21"]})
+    arms: dict[str, list[str]] = field(
+        default_factory=lambda: {"fourm_7": ["fourm_7"], "fourm_21": ["fourm_21"]}, metadata={"merge": "replace"}
+    )
     """Lists of modalities to compare; a preset's name stands for its modalities."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """Seeds of each arm: initialisation, sample order, masks."""

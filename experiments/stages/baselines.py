@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from evaluation.references.round_trip import ReferenceLevels, measure_reference_levels
+from evaluation.reference_levels import ReferenceLevels
+from evaluation.references.measure import measure_reference_levels
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
