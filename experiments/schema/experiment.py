@@ -11,8 +11,7 @@ from experiments.schema.sections import (
     TrackingConfig,
     TrainingConfig,
 )
-from lightning_modules.optim import OptimConfig
-from lightning_modules.tokenizer import TokenizerOptimConfig
+from lightning_modules.optim import FourMOptimConfig, TokenizerOptimConfig
 from modalities.errors import ConfigError
 from modalities.layouts import Scale
 from modalities.presets import PRESETS
@@ -44,7 +43,7 @@ class ExperimentConfig:
     tokenizer_training: TokenizerTrainingConfig = field(default_factory=TokenizerTrainingConfig)
     model: FourMConfig = field(default_factory=FourMConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    optim: FourMOptimConfig = field(default_factory=FourMOptimConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)

@@ -148,7 +148,7 @@ def _write_result(context: StageContext, module: FourMModule, history: Any, prev
     }
     save_model(
         context.folder,
-        module.inference_model.cpu(),
+        module.model.cpu(),
         modalities=names,
         scale=context.config.scale,
         text=load_text_tokenizer(context),
