@@ -1,1 +1,1 @@
-"""How good a model is: held-out samples, the same questions for every arm, and a report that says what is noise."""
+"""Evaluation of models on held-out samples: reference levels, tasks, statistics and the report."""

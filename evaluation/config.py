@@ -1,4 +1,4 @@
-"""How a trained model is measured."""
+"""Configuration of the evaluation of trained models."""
 
 from dataclasses import dataclass, field
 
@@ -8,36 +8,42 @@ from modalities.presets import ARGMAX_TARGETS, EVALUATION_CHAINS, EVALUATION_PRO
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Which held-out samples are asked what, and how answers are decoded. The same for every arm and seed."""
+    """Held-out samples, tasks and decoding; the same for every arm and seed."""
 
     num_samples: int = 512
     """Held-out samples that are measured: the first of the split."""
     num_sequences: int = 256
-    """Held-out samples whose sequences are written out; writing costs a step per token."""
+    """Held-out samples whose sequences are generated, which costs a step per token."""
     num_chance: int = 4096
-    """Training samples from which chance is computed."""
+    """Training samples from which chance levels are computed."""
     batch_size: int = 64
     """Samples per forward pass, at most 64 for masked tokens. It changes nothing but speed and memory."""
     max_tokens: int | None = None
-    """Longest sequence that is written, in tokens; each modality's own limit where None."""
+    """Longest generated sequence, in tokens; each modality's own limit where None."""
     routes: dict[str, list[str]] = field(
-        default_factory=lambda: {source: list(targets) for source, targets in EVALUATION_ROUTES.items()}
+        default_factory=lambda: {source: list(targets) for source, targets in EVALUATION_ROUTES.items()},
+        metadata={"names": "modality", "merge": "replace"},
     )
     """Targets to predict from one whole modality, by that modality; an empty list stands for every target."""
-    chains: list[list[str]] = field(default_factory=lambda: [list(names) for names in EVALUATION_CHAINS])
-    """Source, modalities generated on the way, and target: measured beside the direct route, and left out where a model
+    chains: list[list[str]] = field(
+        default_factory=lambda: [list(names) for names in EVALUATION_CHAINS],
+        metadata={"names": "modality"},
+    )
+    """Source, modalities generated in between, and target; measured beside the direct route, and skipped where a model
     lacks one of them."""
-    probes: dict[str, str] = field(default_factory=lambda: dict(EVALUATION_PROBES))
-    """What is predicted from a modality that is an input only, to say what it is worth."""
-    argmax: list[str] = field(default_factory=lambda: list(ARGMAX_TARGETS))
-    """Modalities decoded from the most likely codes. All others are decoded from the probability-weighted mean of the
-    code vectors, which is nearer to the mean of what is possible, and blurs what must be sharp."""
+    probes: dict[str, str] = field(
+        default_factory=lambda: dict(EVALUATION_PROBES), metadata={"names": "modality", "merge": "replace"}
+    )
+    """Target to predict from an input-only modality, by that modality, which shows what the input is worth."""
+    argmax: list[str] = field(default_factory=lambda: list(ARGMAX_TARGETS), metadata={"names": "modality"})
+    """Modalities decoded from their most likely codes, which keeps maps sharp. All others are decoded from the
+    probability-weighted mean of the code vectors, which has a lower mean error."""
     masked_inputs: int = 64
-    """Tokens that the encoder sees in the masked-token question."""
+    """Visible tokens in the masked cross-entropy."""
     num_pictures: int = 6
-    """Held-out samples that are drawn."""
+    """Held-out samples shown as pictures."""
     num_generated: int = 4
-    """Variations on each sheet of what an arm's model generates; 0 for no such sheets."""
+    """Variations on each sheet of generated samples; 0 for no such sheets."""
     resamples: int = 2000
     """Bootstrap resamples of the held-out samples."""
     seed: int = 0

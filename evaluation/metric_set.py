@@ -10,7 +10,7 @@ from modalities.spec import Modality
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """One metric's result, and how a table shows it."""
+    """Result of one metric, with its title and unit in tables."""
 
     value: float
     title: str
@@ -19,7 +19,7 @@ class MetricValue:
 
 
 class MetricSet:
-    """A modality's `MetricCollection`, fed with lists of values."""
+    """The `MetricCollection` of a modality, updated with lists of values."""
 
     def __init__(self, modality: Modality) -> None:
         self.modality = modality
@@ -27,16 +27,16 @@ class MetricSet:
         self.num_samples = 0
 
     def update(self, predictions: Sequence[Any], targets: Sequence[Any]) -> None:
-        """Add pairs of values."""
+        """Add predictions and their ground truth."""
         if not predictions:
             return
         self.metrics.update(self.modality.collate(predictions), self.modality.collate(targets))
         self.num_samples += len(predictions)
 
     def compute(self) -> dict[str, MetricValue]:
-        """Every metric by name; nan where there was nothing to compute it from."""
+        """Every metric by name; NaN for a metric without samples."""
         with warnings.catch_warnings():
-            # A metric that saw no sample says so in a warning; here that is a nan, which the report shows as a dash.
+            # torchmetrics warns of metrics without samples; they become NaN, which the report shows as a dash.
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             values = self.metrics.compute()
         return {

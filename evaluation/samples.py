@@ -1,4 +1,4 @@
-"""The samples that are measured, as values and as tokens, and what turns one into the other."""
+"""The samples that models are measured on, as values and as tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from networks.streams import Stream
 
 @runtime_checkable
 class TokenReader(Protocol):
-    """Token samples by number: the token store, or anything that answers alike."""
+    """Reads token samples by number, as the token store does."""
 
     def read(self, indices: Any, streams: Sequence[str]) -> Samples:
         """The samples ``indices`` of ``streams``, padded to the longest among them."""
@@ -22,12 +22,13 @@ class TokenReader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSplit:
-    """One split of the data: its raw values by modality, and its tokens by stream. Sample i is the same in all."""
+    """One split of the data. Sample i is the same in all modalities and streams."""
 
     values: Mapping[str, ValueSequence]
+    """By modality."""
     tokens: TokenReader
     streams: tuple[Stream, ...]
-    """Of the tokens."""
+    """Streams of the tokens."""
     num_samples: int
 
     def first_values(self, name: str, count: int) -> list[Any]:

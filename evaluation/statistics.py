@@ -1,15 +1,17 @@
-"""What differs between two arms and what is noise: over seeds, and over held-out samples."""
+"""Differences between two arms and their noise, over seeds and over held-out samples."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import stats
 
+from evaluation.route import AnyRoute
 from evaluation.scores import Score
 
 CONFIDENCE_LEVEL = 0.95
@@ -17,15 +19,16 @@ CONFIDENCE_LEVEL = 0.95
 
 
 class Verdict(Enum):
-    """What a difference amounts to."""
+    """Significance and direction of a difference."""
 
     better = "better"
-    """The second arm is better, beyond the noise."""
+    """The second arm is better beyond noise."""
     worse = "worse"
+    """The second arm is worse beyond noise."""
     noise = "noise"
-    """Not to be told from noise."""
+    """The difference is not significant."""
     unknown = "unknown"
-    """One seed: nothing is known of the noise."""
+    """One seed: the noise cannot be estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +40,13 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """True where zero lies outside."""
+        """True if zero lies outside."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSummary:
-    """One arm's values of one figure over its seeds."""
+    """Values of one metric of one arm, by seed."""
 
     values: tuple[float, ...]
 
@@ -60,15 +63,15 @@ class SeedSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The second arm minus the first in one figure."""
+    """The second arm minus the first, by one metric."""
 
     first: SeedSummary
     second: SeedSummary
     higher_is_better: bool
     over_seeds: Interval | None
-    """Where training again would put it: Student's two-sample interval; None with fewer than two seeds in an arm."""
+    """Interval over repeated trainings (Student's, two samples); None with fewer than two seeds in an arm."""
     over_samples: Interval | None
-    """Where other held-out samples would put it, for these very models; None where there are no figures per sample."""
+    """Interval over held-out samples for these models (paired bootstrap); None without values per sample."""
 
     @property
     def mean(self) -> float:
@@ -77,7 +80,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """Better or worse only where every interval that could be computed excludes zero."""
+        """Better or worse only if every available interval excludes zero."""
         if self.over_seeds is None:
             return Verdict.unknown
         intervals = [item for item in (self.over_seeds, self.over_samples) if item is not None]
@@ -87,7 +90,7 @@ class Difference:
 
     @property
     def sentence(self) -> str:
-        """The verdict for a person, with how many seeds it stands on."""
+        """The verdict as text, with the number of seeds behind it."""
         seeds = min(len(self.first.values), len(self.second.values))
         match self.verdict:
             case Verdict.unknown:
@@ -101,7 +104,7 @@ class Difference:
 def compare_arms(
     first: Sequence[Score], second: Sequence[Score], *, resamples: int = 2000, seed: int = 0
 ) -> Difference:
-    """The difference between two arms in one figure, each arm given as its seeds' scores."""
+    """The difference between two arms by one metric; each arm is given as the scores of its seeds."""
     assert first
     assert second
     one, other = (SeedSummary(values=tuple(score.value for score in arm)) for arm in (first, second))
@@ -117,11 +120,11 @@ def compare_arms(
 
 
 def seed_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
-    """Student's interval of the difference of two means, equal variances assumed.
+    """Student's interval of the difference of two means, with equal variances.
 
-    Two or three seeds are too few to estimate each arm's variance by itself; pooled, two arms of two seeds leave two
-    degrees of freedom, and the interval is 4.3 standard errors to each side. None with fewer than two seeds in an arm,
-    or where a value is not finite.
+    Two or three seeds are too few to estimate the variance of each arm by itself. Pooled, two arms of two seeds leave
+    two degrees of freedom, and the interval is 4.3 standard errors to each side. None with fewer than two seeds in an
+    arm, or if a value is not finite.
     """
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if min(len(one), len(other)) < 2 or not (np.isfinite(one).all() and np.isfinite(other).all()):
@@ -143,28 +146,32 @@ def sample_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval | None:
-    """The percentile bootstrap interval of the paired difference over held-out samples, means over seeds taken first.
+    """Percentile bootstrap interval of the paired difference over held-out samples, after averaging over seeds.
 
-    Both arms answered the same samples with the same masks, so what makes a sample hard cancels. None where figures per
-    sample are missing, or the arms' samples are not the same in number.
+    Both arms are measured on the same samples with the same masks, so the difficulty of a sample cancels. None if
+    values per sample are missing, or the arms have different numbers of samples.
     """
     if first is None or second is None or first.shape[1] != second.shape[1] or first.shape[1] < 2:
         return None
     difference = second.mean(axis=0) - first.mean(axis=0)
-    rng = np.random.default_rng(seed)
     n = len(difference)
-    resample_counts = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    means = resample_counts @ difference / n
+    means = _resample_counts(n, resamples, seed) @ difference / n
     low, high = np.quantile(means, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return Interval(low=float(low), high=float(high))
 
 
-def group_by_arm(scores: Iterable[Score]) -> Mapping[tuple[str, str, str], dict[str, list[Score]]]:
-    """Scores by what is measured, then by arm, each arm's in order of seed."""
-    grouped: dict[tuple[str, str, str], dict[str, list[Score]]] = {}
+def group_by_arm(scores: Iterable[Score]) -> Mapping[tuple[AnyRoute, str], dict[str, list[Score]]]:
+    """Scores by route and metric, then by arm; those of an arm in order of seed."""
+    grouped: dict[tuple[AnyRoute, str], dict[str, list[Score]]] = {}
     for score in sorted(scores, key=lambda item: (item.arm, -1 if item.seed is None else item.seed)):
         grouped.setdefault(score.key, {}).setdefault(score.arm, []).append(score)
     return grouped
+
+
+@lru_cache(maxsize=2)
+def _resample_counts(n: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """How often each bootstrap resample (resamples, n) holds each sample; drawn once, as all metrics share samples."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
 
 
 def _per_sample_scores(scores: Sequence[Score]) -> NDArray[np.float64] | None:

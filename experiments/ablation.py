@@ -14,9 +14,11 @@ from experiments.engine.run import PlannedRun, execute
 from experiments.planning import build_stage_plan
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, check_names, flatten_config
+from experiments.stages.context import user_log
 from experiments.stages.report import REPORT_FILE
 from experiments.stages.summaries import collect_scores
 from experiments.tracking import open_tracker, tracking_uri
+from lightning_modules.checkpoints.export_published import export_limits
 from modalities.registry import Registry, default_registry
 from modalities.spec import Modality
 
@@ -63,6 +65,7 @@ def run_ablation(
     check_names(config, registry)
     modalities = build_modalities(config, registry)
     plan = build_stage_plan(config, modalities, command)
+    _warn_of_export_limits(config)
     run = PlannedRun(
         config=config,
         plan=plan,
@@ -87,3 +90,9 @@ def run_ablation(
         uri=uri,
         seconds=seconds,
     )
+
+
+def _warn_of_export_limits(config: ExperimentConfig) -> None:
+    """Say before training which settings will keep its models from being exported."""
+    for limit in export_limits(config.model):
+        user_log.warning("%s", limit)

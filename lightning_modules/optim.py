@@ -1,57 +1,242 @@
-"""AdamW and its schedule, counted in tokens as the papers do."""
+"""Optimizer, parameter groups and learning-rate schedule of every network that is trained here."""
 
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from modalities.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """AdamW with linear warm-up, then cosine decay. A token is a slot of the encoder or of the decoder."""
+class ParamGroup:
+    """Settings of the weights whose names match a pattern."""
 
-    lr: float = 3.2e-3
-    """Peak learning rate, per optimizer step (4M-7 B: 1e-4 times batch 8,192 over 256)."""
+    pattern: str = ""
+    """Regular expression, searched in the names of weights; the first group that matches takes the weight."""
+    lr: float | None = None
+    """Peak learning rate; null for the section's."""
+    weight_decay: float | None = None
+    """Weight decay of matrices; null for the section's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Linear warm-up, then cosine decay: a factor on each parameter group's own peak learning rate.
+
+    Subclasses define the unit of the schedule, and the defaults.
+    """
+
+    section: ClassVar[str] = "optim"
+    """Name of the config section, for error messages."""
+    fused: ClassVar[bool] = True
+    """Update all weights in one fused kernel."""
+
+    name: str = "adamw"
+    """Optimizer: adamw."""
+    lr: float = 1e-3
+    """Peak learning rate, per optimizer step."""
     min_lr: float = 0.0
-    """Learning rate at the end."""
+    """Learning rate at the end of the schedule; groups end at the same share of their own peak."""
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
     weight_decay: float = 0.05
-    """On matrices; none on norms, biases and other vectors."""
+    """Weight decay of matrices; norms, biases and other vectors do not decay."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0 disables clipping."""
+    ema_decay: float = 0.0
+    """Decay of the exponential moving average of the weights, per step; 0 trains without averaging."""
+    groups: list[ParamGroup] = field(default_factory=list)
+    """Weights with settings of their own, as ``[{pattern: heads, lr: 1e-4}]``."""
+
+    def __post_init__(self) -> None:
+        self._check(self.name in OPTIMIZERS, f"name must be one of {', '.join(OPTIMIZERS)}, got {self.name!r}")
+        self._check(self.lr > 0, f"lr must be positive, got {self.lr}")
+        self._check(0 <= self.min_lr <= self.lr, f"min_lr must lie in 0..{self.lr}, got {self.min_lr}")
+        self._check(self.clip >= 0, f"clip must be at least 0, got {self.clip}")
+        self._check(0 <= self.ema_decay < 1, f"ema_decay must lie in 0..1, 1 excluded, got {self.ema_decay}")
+        for number, group in enumerate(self.groups):
+            self._check(group.lr is None or group.lr > 0, f"groups[{number}].lr must be positive, got {group.lr}")
+            try:
+                re.compile(group.pattern)
+            except re.error as error:
+                raise ConfigError(
+                    f"{self.section}.groups[{number}].pattern {group.pattern!r} is no regular expression: {error}."
+                ) from error
+
+    def _check(self, valid: bool, message: str) -> None:  # noqa: FBT001
+        if not valid:
+            raise ConfigError(f"{self.section}.{message}.")
+
+    @property
+    def warmup(self) -> float:
+        """Length of the warm-up, in the schedule's unit."""
+        raise NotImplementedError
+
+    @property
+    def total(self) -> float:
+        """End of the schedule, in its unit."""
+        raise NotImplementedError
+
+    def lr_factor(self, position: float) -> float:
+        """Learning rate at ``position`` of the schedule, as a share of its peak."""
+        if position < self.warmup:
+            return self._warmup_factor(position)
+        progress = (position - self.warmup) / max(1.0, self.total - self.warmup)
+        floor = self.min_lr / self.lr
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    def _warmup_factor(self, position: float) -> float:
+        return position / self.warmup
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourMOptimConfig(OptimConfig):
+    """Optimizer of the 4M model, its schedule in tokens. A token is a slot of the encoder or of the decoder."""
+
+    lr: float = 3.2e-3
+    """Peak learning rate, per optimizer step (4M-7 B: 1e-4 times batch 8,192 over 256)."""
     warmup_tokens: float = 10e9
     """Tokens until the peak, inputs and targets together."""
     total_tokens: float = 500e9
     """Tokens at the end of the schedule, inputs and targets together."""
-    clip: float = 0.0
-    """Largest norm of the gradient; 0 leaves gradients as they are."""
-    ema_decay: float = 0.0
-    """Share of the old value that an averaged weight keeps at each step; 0 trains without averaging."""
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ConfigError(f"optim.lr must be positive, got {self.lr}.")
-        if not self.total_tokens > 0:
-            raise ConfigError(f"optim.total_tokens must be positive, got {self.total_tokens:g}.")
-        if not 0 <= self.warmup_tokens <= self.total_tokens:
-            raise ConfigError(f"optim.warmup_tokens must lie in 0..{self.total_tokens:g}, got {self.warmup_tokens:g}.")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"optim.ema_decay must lie in 0..1, 1 excluded, got {self.ema_decay}.")
+        super().__post_init__()
+        self._check(self.total_tokens > 0, f"total_tokens must be positive, got {self.total_tokens:g}")
+        self._check(
+            0 <= self.warmup_tokens <= self.total_tokens,
+            f"warmup_tokens must lie in 0..{self.total_tokens:g}, got {self.warmup_tokens:g}",
+        )
 
-    def lr_at(self, tokens: float) -> float:
-        """The learning rate after ``tokens``."""
-        if tokens < self.warmup_tokens:
-            return self.lr * tokens / self.warmup_tokens
-        progress = (tokens - self.warmup_tokens) / max(1.0, self.total_tokens - self.warmup_tokens)
-        return self.min_lr + (self.lr - self.min_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    @property
+    def warmup(self) -> float:
+        """Length of the warm-up, in tokens."""
+        return self.warmup_tokens
+
+    @property
+    def total(self) -> float:
+        """End of the schedule, in tokens."""
+        return self.total_tokens
 
 
-def build_adamw(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over a model's weights, vectors without decay, in one fused kernel."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+@dataclass(frozen=True, kw_only=True)
+class TokenizerOptimConfig(OptimConfig):
+    """Optimizer of the tokenizers, its schedule in steps; the defaults are the published ones at batch 256.
+
+    Names of weights begin with the kind of the tokenizer and its name: ``product_mlp.dinov2_global.decoder.0.weight``.
+    """
+
+    section: ClassVar[str] = "tokenizer_optim"
+    # The fused kernel rounds differently, and published figures were made without it.
+    fused: ClassVar[bool] = False
+
+    lr: float = 1e-4
+    """Peak learning rate. The papers multiply theirs by the whole batch over 256."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 disables clipping."""
+    ema_decay: float = 0.99
+    """Decay of the exponential moving average of the weights, per step; 0 trains without averaging."""
+    steps: int = 100_000
+    """Optimizer steps from start to end of the schedule."""
+    warmup_steps: int = 5_000
+    """Optimizer steps until the peak."""
+    seed: int = 0
+    """Seed of random draws in training: product codes, noise, new codes for unused ones."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(
+            0 <= self.warmup_steps <= self.steps,
+            f"warmup_steps must lie in 0..{self.steps}, got {self.warmup_steps}",
+        )
+
+    @classmethod
+    def nano(cls, steps: int = 800) -> "TokenizerOptimConfig":
+        """The settings that go with `TokenizerConfig.nano` and a batch of 16.
+
+        Product codes collapse at the learning rate of other codebooks, so theirs is lower.
+        """
+        return cls(
+            lr=8e-3,
+            groups=[ParamGroup(pattern=r"^product_mlp\.", lr=1e-3)],
+            betas=(0.9, 0.95),
+            steps=steps,
+            warmup_steps=steps // 20,
+            weight_decay=0.0,
+            ema_decay=0.95,
+        )
+
+    def with_steps(self, steps: int | None) -> "TokenizerOptimConfig":
+        """A copy with another number of steps, of which warm-up takes at most a tenth; itself for None."""
+        if steps is None:
+            return self
+        return replace(self, steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
+
+    @property
+    def warmup(self) -> float:
+        """Length of the warm-up, in steps."""
+        return self.warmup_steps
+
+    @property
+    def total(self) -> float:
+        """End of the schedule, in steps."""
+        return self.steps
+
+    def _warmup_factor(self, position: float) -> float:
+        # Position 0 is the first step, which is not taken at a rate of zero.
+        return (position + 1) / self.warmup
+
+
+def parameter_groups(named_weights: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> list[dict[str, Any]]:
+    """Sort trainable weights into torch's parameter groups, each with its own peak rate and weight decay.
+
+    Each of ``config.groups``, then the rest, gives one group of matrices and one of vectors, which do not decay. The
+    peak rate is kept as ``initial_lr``, as torch's schedulers do.
+    """
+    weights = [(name, weight) for name, weight in named_weights if weight.requires_grad]
+    made: list[dict[str, Any]] = []
+    for group in [*config.groups, ParamGroup()]:
+        own = [weight for name, weight in weights if re.search(group.pattern, name)]
+        weights = [(name, weight) for name, weight in weights if not re.search(group.pattern, name)]
+        lr = config.lr if group.lr is None else group.lr
+        decay = config.weight_decay if group.weight_decay is None else group.weight_decay
+        matrices, vectors = [w for w in own if w.ndim > 1], [w for w in own if w.ndim <= 1]
+        made += [
+            {"params": params, "lr": lr, "initial_lr": lr, "weight_decay": weight_decay}
+            for params, weight_decay in ((matrices, decay), (vectors, 0.0))
+            if params
+        ]
+    return made
+
+
+def unmatched_patterns(names: Iterable[str], config: OptimConfig) -> list[str]:
+    """The patterns of ``config.groups`` that occur in none of the ``names``."""
+    known = list(names)
+    return [group.pattern for group in config.groups if not any(re.search(group.pattern, name) for name in known)]
+
+
+def build_optimizer(named_weights: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> Optimizer:
+    """The optimizer of a network's trainable weights."""
+    return OPTIMIZERS[config.name](parameter_groups(named_weights, config), config)
+
+
+def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
+    """Set every group's learning rate to ``factor`` times its own peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
+def _build_adamw(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
     betas = (config.betas[0], config.betas[1])
-    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=True)
+    return torch.optim.AdamW(list(groups), lr=config.lr, betas=betas, eps=config.eps, fused=config.fused or None)
+
+
+OPTIMIZERS: dict[str, Callable[[Sequence[dict[str, Any]], OptimConfig], Optimizer]] = {"adamw": _build_adamw}
+"""Builders by the value of ``optim.name``. A builder gets all parameter groups, whose ``params`` it may divide."""

@@ -1,1 +1,1 @@
-"""Chance levels and tokenizer round trips, which scores stand between."""
+"""Reference levels of scores: chance and tokenizer round trips."""

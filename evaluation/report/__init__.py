@@ -1,1 +1,1 @@
-"""The report of an ablation."""
+"""The report of an ablation, as a page and for a terminal."""

@@ -1,4 +1,4 @@
-"""What a report is made of. Experiments fill it in; nothing here computes."""
+"""Input of a report, filled in by experiments; nothing here computes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from modalities.spec import Modality
 
 @dataclass(frozen=True, kw_only=True)
 class LossCurve:
-    """One curve of one training run."""
+    """One loss curve of one training run."""
 
     arm: str
     seed: int
@@ -24,63 +24,63 @@ class LossCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerSummary:
-    """What a tokenizer's card says, for the report."""
+    """The part of a tokenizer's card that the report shows."""
 
     name: str
     members: tuple[str, ...]
     vocab_size: int
     num_tokens: int
     used: float
-    """Share of the codes that held-out data uses."""
+    """Fraction of the codes that held-out data uses."""
     perplexity: float
     steps: int = 0
     provenance: str = ""
 
     @property
     def is_collapsed(self) -> bool:
-        """True where under a tenth of the codes are used."""
+        """True if under a tenth of the codes are used."""
         return self.used < 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageDuration:
-    """How long one stage took."""
+    """Start and duration of one stage."""
 
     kind: str
     name: str
     start: float
-    """In seconds, on any clock that the stages share."""
+    """In seconds, on any clock that all stages share."""
     seconds: float
     reused: bool = False
-    """True where an earlier run's result was taken."""
+    """True if the result of an earlier run was used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInput:
-    """Everything that a report is made of."""
+    """Everything that a report shows, before statistics."""
 
     title: str
     command: str
-    """What reproduces it."""
+    """Command line that reproduces the run."""
     data: str
-    """One sentence on the data: which, how many, how large."""
+    """One sentence on the data: kind, number and size of samples."""
     arms: Mapping[str, Sequence[str]]
     """Modalities of each arm."""
     seeds: Sequence[int]
     modalities: Mapping[str, Modality]
     """Every modality of every arm, at the run's scale."""
     scores: Sequence[Score]
-    """Baselines and models together."""
+    """Of reference levels and models together."""
     histories: Sequence[LossCurve] = ()
     tokenizers: Sequence[TokenizerSummary] = ()
     sheets: Sequence[ContactSheet] = ()
     generated: Mapping[str, Sequence[GalleryItem]] = field(default_factory=dict)
-    """Sheets of what each arm's model generates, the first seed's."""
+    """Sheets of generated samples by arm, of the first seed's model."""
     stages: Sequence[StageDuration] = ()
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Facts of each arm's model in words: parameters, tokens seen, tokens per second."""
+    """Summary of each arm's model as text: parameters, tokens seen, tokens per second."""
     manifest: Mapping[str, str] = field(default_factory=dict)
-    """Versions, commit, hardware, fingerprints, in words."""
+    """Versions, commit, hardware and fingerprints, as text."""
     wall_seconds: float = math.nan
     resamples: int = 2000
     """Bootstrap resamples of the held-out samples."""

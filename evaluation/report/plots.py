@@ -1,4 +1,4 @@
-"""Plots as inline SVG, without scripts; colours come from the page's style sheet, and follow light and dark."""
+"""Plots as inline SVG without scripts; the page's style sheet sets the colors, light and dark."""
 
 import html
 import math
@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evaluation.report.tables import format_number
+from evaluation.report.formats import format_duration, format_number
 
 AxisScale: TypeAlias = Callable[[float], float]
-"""From a value to a place on the picture."""
+"""Maps a value to a coordinate of the plot."""
 
 NUM_COLORS = 6
-"""Arms beyond this share colours."""
+"""Colors of arms; they repeat beyond this number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DotRow:
-    """One line of a dot plot: a label, and each arm's values by seed."""
+    """One line of a dot plot: a label, and the values of each arm by seed."""
 
     label: str
     note: str = ""
-    """What stands at the right end."""
+    """Text at the right end."""
     arms: tuple[tuple[float, ...], ...]
 
 
@@ -32,12 +32,12 @@ class Curve:
     arm: int
     points: tuple[tuple[float, float], ...]
     is_faint: bool = False
-    """True for what is only context, as the training loss behind the validation loss."""
+    """True for context, such as the training loss behind the validation loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeBar:
-    """One bar of a time line, in seconds."""
+    """One bar of a timeline, in seconds."""
 
     label: str
     start: float
@@ -48,7 +48,7 @@ class TimeBar:
 def dot_plot(
     lines: Sequence[DotRow], *, low: float, high: float, ticks: Sequence[tuple[float, str]], title: str
 ) -> str:
-    """Values of each arm on one common axis: a large dot for the mean, small ones for seeds."""
+    """Draw the values of each arm on a common axis: a large dot for the mean, small ones for seeds."""
     left, right, width, step, top = 220, 140, 900, 30 if len(lines) < 12 else 25, 26
     height = top + step * len(lines) + 30
     span = width - left - right
@@ -74,14 +74,14 @@ def dot_plot(
 
 
 def line_plot(lines: Sequence[Curve], *, title: str, x_label: str, y_label: str) -> str:
-    """Curves on common axes."""
+    """Draw curves on common axes; an empty string without finite points."""
     points = [point for line in lines for point in line.points if all(map(math.isfinite, point))]
     if not points:
         return ""
     left, right, top, bottom, width, height = 54, 16, 14, 44, 900, 300
     x_low, x_high = min(point[0] for point in points), max(point[0] for point in points)
     ordered = sorted(point[1] for point in points)
-    # The first steps are far above all others; they are cut so that the rest can be seen.
+    # The first steps are far above all others; cutting them keeps the rest legible.
     y_low, y_high = ordered[0], ordered[min(int(0.985 * len(ordered)), len(ordered) - 1)]
     y_low, y_high = y_low - 0.04 * (y_high - y_low), y_high + 0.02 * (y_high - y_low) + 1e-9
 
@@ -112,7 +112,7 @@ def line_plot(lines: Sequence[Curve], *, title: str, x_label: str, y_label: str)
 
 
 def timeline_plot(spans: Sequence[TimeBar], *, title: str) -> str:
-    """Bars over time, one line each, in order of their start."""
+    """Draw bars over time, one line each, in order of their start; an empty string without bars."""
     if not spans:
         return ""
     left, right, width, step, top = 260, 80, 900, 20, 6
@@ -126,9 +126,8 @@ def timeline_plot(spans: Sequence[TimeBar], *, title: str) -> str:
     for value in _ticks(0, end - begin):
         position = x(begin + value)
         parts.append(f'<line class="grid" x1="{position:.1f}" x2="{position:.1f}" y1="{top}" y2="{height - 22}"/>')
-        parts.append(
-            f'<text class="tick" x="{position:.1f}" y="{height - 6}" text-anchor="middle">{duration(value)}</text>'
-        )
+        label = format_duration(value)
+        parts.append(f'<text class="tick" x="{position:.1f}" y="{height - 6}" text-anchor="middle">{label}</text>')
     for position, span in enumerate(sorted(spans, key=lambda item: item.start)):
         y = top + step * position
         wide = max(x(span.start + span.seconds) - x(span.start), 2.0)
@@ -140,26 +139,12 @@ def timeline_plot(spans: Sequence[TimeBar], *, title: str) -> str:
             f' width="{wide:.1f}" height="{step - 8}" rx="3"/>'
         )
         after = x(span.start) + wide + 6
-        parts.append(f'<text class="tick" x="{after:.1f}" y="{y + 14}">{duration(span.seconds)}</text>')
+        parts.append(f'<text class="tick" x="{after:.1f}" y="{y + 14}">{format_duration(span.seconds)}</text>')
     return "".join([*parts, "</svg>"])
 
 
-def duration(seconds: float) -> str:
-    """A time span for a person."""
-    if not math.isfinite(seconds):
-        return "–"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s" if seconds else "0 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 90:
-        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def downsample(points: Sequence[tuple[float, float]], max_count: int = 160) -> tuple[tuple[float, float], ...]:
-    """At most ``most`` points, each the mean of its neighbours' run; what is not finite is left out."""
+    """At most ``max_count`` points, each the mean of consecutive finite points."""
     known = [point for point in points if all(map(math.isfinite, point))]
     run = max(1, math.ceil(len(known) / max_count))
     runs = [known[start : start + run] for start in range(0, len(known), run)]
@@ -178,7 +163,7 @@ def _dots(values: Sequence[float], arm: int, y: float, x: AxisScale) -> list[str
 
 
 def _ticks(low: float, high: float, max_count: int = 6) -> list[float]:
-    """Round numbers from ``low`` to ``high``."""
+    """Round numbers from ``low`` to ``high``, about ``max_count`` of them."""
     raw = (high - low) / max_count
     if not (math.isfinite(raw) and raw > 0):
         return [low]

@@ -1,4 +1,4 @@
-"""Pictures of what a model says: a row for each held-out sample, beside it the truth and what its tokens can say."""
+"""Contact sheets of predictions: a row for each held-out sample, with ground truth and tokenizer round trip."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,22 +7,23 @@ import numpy as np
 import torch
 
 from evaluation.config import EvaluationConfig
-from evaluation.report.tables import title_without_proxy
+from evaluation.report.formats import title_without_proxy
+from evaluation.route import Route
 from evaluation.samples import EvalSplit
-from evaluation.tasks.cross_entropy import input_stream, on_device
-from evaluation.tasks.routes import predict_target
+from evaluation.tasks.base import input_stream, on_device
 from modalities.rendering.sheet import ContactSheet, Rendering, render_value
 from networks.device import module_device
 from networks.fourm.model import FourM
+from networks.generation.predict import predict_values
 from networks.masking.masker import select
 from networks.tokenizers.codec import Codec
 
 
-def render_predictions(codec: Codec, predictions: Mapping[str, Sequence[Any]]) -> dict[str, list[Rendering]]:
-    """Predictions by route, as drawings."""
+def render_predictions(codec: Codec, predictions: Mapping[Route, Sequence[Any]]) -> dict[str, list[Rendering]]:
+    """Renderings of predictions, by the route's text."""
     return {
-        name: [render_value(codec.modalities[name.rpartition("->")[2]], value) for value in values]
-        for name, values in predictions.items()
+        str(route): [render_value(codec.modalities[route.target], value) for value in values]
+        for route, values in predictions.items()
     }
 
 
@@ -32,20 +33,21 @@ def comparison_sheets(
     predicted: Mapping[str, Mapping[str, Sequence[Rendering]]],
     config: EvaluationConfig,
 ) -> list[ContactSheet]:
-    """A sheet for each route that some arm was asked: the source, the truth, the round trip, and each arm's prediction.
+    """A sheet for each route of any arm: source, ground truth, round trip, and the prediction of each arm.
 
-    Predictions come by arm, then by route, as `drawn` gives them.
+    Args:
+        predicted: By arm, then by route, as `render_predictions` gives them.
     """
     count = min(config.num_pictures, held_out.num_samples)
     names = list(dict.fromkeys(name for arm in predicted.values() for name in arm))
-    return [_route_sheet(codec, held_out, predicted, name, count) for name in names if count]
+    return [_route_sheet(codec, held_out, predicted, Route.parse(name), count) for name in names if count]
 
 
 @torch.no_grad()
 def validation_sheet(
     model: FourM, codec: Codec, held_out: EvalSplit, targets: Sequence[str], config: EvaluationConfig, source: str
 ) -> ContactSheet:
-    """What a model says in the middle of its training: the source, then truth and prediction of each target."""
+    """Predictions of a model during training: the source, then ground truth and prediction of each target."""
     was_training, device = model.training, module_device(model)
     model.eval()
     count, input_name = min(config.num_pictures, held_out.num_samples), input_stream(model, source)
@@ -54,7 +56,8 @@ def validation_sheet(
     titles, columns = [codec.modalities[source].title], [_render_truth(codec, held_out, source, count)]
     for target in targets:
         modality = codec.modalities[target]
-        values = predict_target(model, codec, context, target, config).values
+        use_argmax, max_tokens = target in config.argmax, config.max_tokens
+        values = predict_values(model, codec, context, target, use_argmax=use_argmax, max_tokens=max_tokens).values
         titles += [modality.title, "predicted"]
         columns += [_render_truth(codec, held_out, target, count), [render_value(modality, value) for value in values]]
     model.train(was_training)
@@ -62,7 +65,7 @@ def validation_sheet(
 
 
 def render_round_trip(codec: Codec, held_out: EvalSplit, name: str, count: int) -> list[Rendering]:
-    """The first samples as their own tokens tell them."""
+    """The first samples, decoded from their own tokens."""
     column = held_out.tokens.read(np.arange(count), [name])[name]
     if codec.is_dense(name):
         decoded = codec.decode(name, column.values.flatten(1))
@@ -76,18 +79,17 @@ def _route_sheet(
     codec: Codec,
     held_out: EvalSplit,
     predicted: Mapping[str, Mapping[str, Sequence[Rendering]]],
-    name: str,
+    route: Route,
     count: int,
 ) -> ContactSheet:
-    source, *intermediate, target = name.split("->")
-    arms = [arm for arm, found in predicted.items() if found.get(name)]
-    columns = [_render_truth(codec, held_out, item, count) for item in dict.fromkeys((source, target))]
-    titles = [codec.modalities[source].title, "truth"][: len(columns)]
-    columns.append(render_round_trip(codec, held_out, target, count))
-    columns += [list(predicted[arm][name]) for arm in arms]
-    target_modality = codec.modalities[target]
+    arms = [arm for arm, found in predicted.items() if found.get(str(route))]
+    columns = [_render_truth(codec, held_out, item, count) for item in dict.fromkeys((route.source, route.target))]
+    titles = [codec.modalities[route.source].title, "truth"][: len(columns)]
+    columns.append(render_round_trip(codec, held_out, route.target, count))
+    columns += [list(predicted[arm][str(route)]) for arm in arms]
+    target_modality = codec.modalities[route.target]
     return ContactSheet(
-        title=" to ".join(title_without_proxy(codec.modalities[item]) for item in (source, *intermediate, target)),
+        title=" to ".join(title_without_proxy(codec.modalities[name]) for name in route.names),
         note="" if target_modality.provenance.value == "exact" else f"({target_modality.provenance.value} labels)",
         columns=(*titles, "tokenizer", *arms),
         rows=_rows(columns),

@@ -1,84 +1,92 @@
-"""The report's two tables for a terminal."""
-
-from collections.abc import Sequence
+"""The report's two main tables for a terminal."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.report.tables import (
-    MetricRow,
-    ModalityRow,
+from evaluation.report.formats import (
     direction_arrow,
     format_number,
     format_percent,
     format_signed,
     unit_suffix,
 )
-from evaluation.scores import CROSS_ENTROPY, MASKED_ROUTE, WELL_FORMED
+from evaluation.report.rows import MetricRow, ModalityRow
+from evaluation.report.tables import ReportTables
+from evaluation.route import ARROW, Route
+from evaluation.scores import CROSS_ENTROPY, WELL_FORMED
 from evaluation.statistics import Verdict
 
 
-def terminal_tables(
-    rows: Sequence[MetricRow], modality_rows: Sequence[ModalityRow], arms: Sequence[str]
-) -> RenderableType:
-    """Both tables for a terminal: what the arms share, then every modality."""
-    return Group(_shared_table(rows, arms), Text(), _modality_table(modality_rows, arms))
+def summary_table(tables: ReportTables) -> RenderableType:
+    """Routes that every arm has, then every modality."""
+    routes = Text(tables.no_shared_route) if tables.no_shared_route else _route_table(tables)
+    return Group(routes, Text(), _modality_table(tables))
 
 
-def _shared_table(rows: Sequence[MetricRow], arms: Sequence[str]) -> Table:
-    """The first metric of each route, how often its grammar is kept, and the cross-entropy; the page has them all."""
-    table = Table(title="What every arm predicts", title_justify="left", header_style="bold", pad_edge=False)
+def _route_table(tables: ReportTables) -> Table:
+    """First metric, rate of well-formed sequences and cross-entropy of each route, chains included."""
+    arms = tables.arms
+    table = Table(title="Routes of every arm", title_justify="left", header_style="bold", pad_edge=False)
     table.add_column("from → to")
     table.add_column("metric")
-    table.add_column("chance", justify="right", style="dim")
+    table.add_column("chance level", justify="right", style="dim")
     for arm in arms:
         table.add_column(arm, justify="right")
-    table.add_column("bound", justify="right", style="dim")
-    table.add_column("of the way", justify="right")
-    table.add_column("difference", justify="right")
-    last = ""
-    for row in rows:
+    table.add_column("upper bound", justify="right", style="dim")
+    table.add_column("normalized score", justify="right")
+    if len(arms) > 1:
+        table.add_column(f"{arms[-1]} − {arms[0]}", justify="right")
+    last: Route | None = None
+    for row in tables.rows:
+        if not isinstance(row.route, Route) or set(row.arms) != set(arms):
+            continue
         is_first = row.route != last
-        if (
-            row.route == MASKED_ROUTE
-            or set(row.arms) != set(arms)
-            or not (is_first or row.metric in (CROSS_ENTROPY, WELL_FORMED))
-        ):
+        if not (is_first or row.metric in (CROSS_ENTROPY, WELL_FORMED)):
             continue
         table.add_row(
-            row.route.replace("->", " → ") + (" (proxy)" if row.is_proxy else "") if is_first else "",
-            f"{row.metric_title}{unit_suffix(row)} {direction_arrow(higher_is_better=row.higher_is_better)}",
+            str(row.route).replace(ARROW, " → ") + (" (proxy)" if row.is_proxy else "") if is_first else "",
+            f"{row.metric_title}{unit_suffix(row.metric_title, row.unit)}"
+            f" {direction_arrow(higher_is_better=row.higher_is_better)}",
             format_number(row.chance, row.unit),
             *(_values(row, arm) for arm in arms),
-            format_number(row.ceiling, row.unit),
+            format_number(row.upper_bound, row.unit),
             " / ".join(format_percent(row.normalized_scores.get(arm)) for arm in arms),
-            *[_verdict(row, arms[-1])] if len(arms) > 1 else [""],
+            *([_difference(row, arms[-1])] if len(arms) > 1 else []),
         )
         last = row.route
     return table
 
 
-def _modality_table(rows: Sequence[ModalityRow], arms: Sequence[str]) -> Table:
+def _modality_table(tables: ReportTables) -> Table:
     table = Table(title="Every modality", title_justify="left", header_style="bold", pad_edge=False)
     table.add_column("modality")
     table.add_column("tokens", style="dim")
     table.add_column("tokenizer round trip", justify="right")
     table.add_column("unigram, nats", justify="right", style="dim")
-    for arm in arms:
+    for arm in tables.arms:
         table.add_column(f"masked, {arm}", justify="right")
-    for row in rows:
-        trip = row.round_trip
-        shown = (
-            f"{trip.metric_title} {format_number(trip.value, trip.unit)}{unit_suffix(trip)}" if trip else "input only"
-        )
+    for row in tables.modalities:
         question = row.masked or row.probe
-        chance = format_number(question.chance) if question else "–"
-        values = [format_number(question.arms[arm].mean) if question and arm in question.arms else "–" for arm in arms]
-        if row.masked is None and row.probe is not None:
-            shown += f"; {row.probe.target} given it →"
-        table.add_row(row.title + (" (proxy)" if row.is_proxy else ""), row.tokens, shown, chance, *values)
+        table.add_row(
+            row.title + (" (proxy)" if row.is_proxy else ""),
+            row.tokens,
+            _round_trip(row),
+            format_number(question.chance) if question else "–",
+            *(
+                format_number(question.arms[arm].mean) if question and arm in question.arms else "–"
+                for arm in tables.arms
+            ),
+        )
     return table
+
+
+def _round_trip(row: ModalityRow) -> str:
+    """The round trip's first metric; for an input-only modality, what is predicted from it in the columns after."""
+    trip = row.round_trip
+    if trip is not None:
+        return f"{trip.metric_title} {format_number(trip.value, trip.unit)}{unit_suffix(trip.metric_title, trip.unit)}"
+    return f"input only; {row.probe.target} from it →" if row.probe is not None else "input only"
 
 
 def _values(row: MetricRow, arm: str) -> Text:
@@ -91,7 +99,7 @@ def _values(row: MetricRow, arm: str) -> Text:
     return text
 
 
-def _verdict(row: MetricRow, arm: str) -> Text:
+def _difference(row: MetricRow, arm: str) -> Text:
     difference = row.differences.get(arm)
     if difference is None:
         return Text("–")

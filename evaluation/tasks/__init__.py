@@ -1,1 +1,1 @@
-"""What is measured of a model."""
+"""Tasks: the ways to measure a model, one file each."""

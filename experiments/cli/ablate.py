@@ -26,16 +26,17 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     """
     config = load_config(find_config(arguments.config), arguments.overrides)
     # A mistake in the config is reported before the seconds that these imports take.
+    from evaluation.report.formats import format_duration
     from evaluation.report.input import ReportInput
-    from evaluation.report.page import summary_table
-    from evaluation.report.plots import duration
+    from evaluation.report.tables import build_tables
+    from evaluation.report.terminal import summary_table
     from experiments.ablation import run_ablation
     from experiments.engine.display import ProgressDisplay
 
     command = shell_command("fourm", "ablate", arguments.config, *arguments.overrides)
     with ProgressDisplay(console) as display:
         result = run_ablation(config, observer=display, command=command)
-    tables = ReportInput(
+    report = ReportInput(
         title=config.name,
         command=command,
         data="",
@@ -45,10 +46,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         scores=result.scores,
         resamples=config.evaluation.resamples,
     )
-    console.print(summary_table(tables))
+    console.print(summary_table(build_tables(report)))
     tracker = (
         f"none (tracking.uri={NO_TRACKING})"
         if result.uri == NO_TRACKING
         else f"{shell_command('fourm', 'ui', '--root', config.root)}   ({result.uri})"
     )
-    print_lines(console, [f"Done in {duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"])
+    print_lines(
+        console, [f"Done in {format_duration(result.seconds)}.", f"Report:  {result.report}", f"Tracking: {tracker}"]
+    )

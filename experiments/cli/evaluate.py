@@ -9,12 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluation.references.round_trip import measure_reference_levels
+from evaluation.references.measure import measure_reference_levels
 from evaluation.report.input import ReportInput
-from evaluation.report.page import summary_table
+from evaluation.report.tables import build_tables
+from evaluation.report.terminal import summary_table
 from evaluation.samples import EvalSplit
 from evaluation.scores import Score, write_scores
-from evaluation.tasks.cross_entropy import ModelRef
+from evaluation.tasks.base import ModelRef, TaskContext
 from evaluation.tasks.measure import measure_model
 from experiments.cli.options import add_model_options, print_lines
 from experiments.schema.experiment import ExperimentConfig
@@ -138,14 +139,17 @@ def evaluate_model(
         reference_levels = measure_reference_levels(codec, splits["train"], splits[split], config.evaluation)
         progress("the model")
         measured = measure_model(
-            loaded.model.to(device),
-            codec,
-            splits[split],
-            reference_levels,
-            sorted(stream.name for stream in streams if stream.is_input),
-            model_ref,
-            config.evaluation,
+            TaskContext(
+                model=loaded.model.to(device),
+                codec=codec,
+                held_out=splits[split],
+                reference_levels=reference_levels,
+                common_inputs=sorted(stream.name for stream in streams if stream.is_input),
+                model_ref=model_ref,
+                config=config.evaluation,
+            )
         )
+    lines += [f"Not measured: {line}." for line in measured.skipped]
     scores = [*reference_levels.scores, *measured.scores]
     out.mkdir(parents=True, exist_ok=True)
     write_scores(out / "scores.json", scores)
@@ -157,7 +161,7 @@ def evaluate_model(
         model_ref,
         scores,
     )
-    return EvaluationOutput(table=summary_table(report), scores=out / "scores.json", lines=lines)
+    return EvaluationOutput(table=summary_table(build_tables(report)), scores=out / "scores.json", lines=lines)
 
 
 def _report(

@@ -6,7 +6,7 @@ from typing import assert_never
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.report.tables import describe_tokens
+from evaluation.report.formats import describe_tokens
 from experiments.cli.options import print_lines
 from modalities.errors import UserError
 from modalities.registry import Registry, default_registry

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.report.plots import duration
+from evaluation.report.formats import format_duration
 from experiments.engine.observer import StageProgress
 from experiments.stages.plan import Stage, StagePlan
 
@@ -21,9 +21,10 @@ class ProgressDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._cost: dict[str, float] = {}
+        self._left: dict[str, float] = {}
+        self._kind: dict[str, str] = {}
+        self._spent: dict[str, tuple[float, float]] = {}
         self._started_at = time.time()
-        self._done_cost = 0.0
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._last_printed = 0.0
 
@@ -40,15 +41,19 @@ class ProgressDisplay:
 
     def on_plan(self, plan: StagePlan, reused: Sequence[str]) -> None:
         """Say how many stages are done already; they take no time."""
-        self._cost = {name: 0.0 if name in reused else stage.cost for name, stage in plan.stages.items()}
+        self._left = {name: stage.cost for name, stage in plan.stages.items() if name not in reused}
+        self._kind = {name: stage.kind for name, stage in plan.stages.items()}
         if reused:
-            self._console.print(f"{len(reused)} of {len(self._cost)} stages are done already and are not run again.")
+            self._console.print(f"{len(reused)} of {len(plan.stages)} stages are done already and are not run again.")
 
     def on_stage_end(self, stage: Stage, seconds: float, error: str | None) -> None:
         """Leave a line for a stage that has ended."""
-        self._done_cost += self._cost[stage.name]
+        cost = self._left.pop(stage.name, 0.0)
+        if error is None:
+            earlier_seconds, earlier_cost = self._spent.get(stage.kind, (0.0, 0.0))
+            self._spent[stage.kind] = earlier_seconds + seconds, earlier_cost + cost
         mark = Text("✗ ", style="red") if error else Text("✓ ", style="green")
-        self._console.print(mark + Text(f"{stage.name}  {duration(seconds)}"))
+        self._console.print(mark + Text(f"{stage.name}  {format_duration(seconds)}"))
 
     def on_progress(self, running: Mapping[str, StageProgress], done: int, total: int) -> None:
         """Show the running stages."""
@@ -56,7 +61,7 @@ class ProgressDisplay:
             self._live.update(self._table(running, done, total))
         elif time.time() - self._last_printed > 30 and running:
             self._last_printed = time.time()
-            elapsed = duration(time.time() - self._started_at)
+            elapsed = format_duration(time.time() - self._started_at)
             self._console.print(
                 f"{done}/{total} stages, {elapsed} so far, {self._time_left(running)} left: "
                 + "; ".join(_status_line(name, item) for name, item in running.items()),
@@ -64,12 +69,27 @@ class ProgressDisplay:
             )
 
     def _time_left(self, running: Mapping[str, StageProgress]) -> str:
-        """The time that the rest will take if its costs are as those so far; ``?`` where too little is done to tell."""
-        done = self._done_cost + sum(item.fraction * self._cost[name] for name, item in running.items())
-        total = sum(self._cost.values())
-        if done < 0.01 * total:
+        """The rest's expected time by what each kind of stage has taken so far; ``?`` while too little is done to tell.
+
+        A kind that has not run yet is taken to be as much slower or faster than expected as the others were.
+        """
+        now = time.time()
+        spent = {kind: list(item) for kind, item in self._spent.items()}
+        left = dict(self._left)
+        for name, item in running.items():
+            done = item.fraction * left[name]
+            left[name] -= done
+            if item.fraction > 0.02:
+                seconds, cost = spent.get(item.stage.kind, (0.0, 0.0))
+                spent[item.stage.kind] = [seconds + now - item.started_at, cost + done]
+        seconds, cost = (sum(item[index] for item in spent.values()) for index in (0, 1))
+        if cost < 0.05 * (cost + sum(left.values())) or now <= self._started_at:
             return "?"
-        return "about " + duration((time.time() - self._started_at) * (total - done) / done)
+        overall = seconds / cost
+        ratios = {kind: item[0] / item[1] for kind, item in spent.items() if item[1]}
+        work = sum(amount * ratios.get(self._kind[name], overall) for name, amount in left.items())
+        num_parallel = max(1.0, seconds / (now - self._started_at))
+        return "about " + format_duration(work / num_parallel)
 
     def _table(self, running: Mapping[str, StageProgress], done: int, total: int) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -81,7 +101,7 @@ class ProgressDisplay:
             "all",
             Text(f"{done} of {total} stages", style="bold"),
             "",
-            f"{duration(time.time() - self._started_at)} so far",
+            f"{format_duration(time.time() - self._started_at)} so far",
             f"{self._time_left(running)} left",
         )
         return table
@@ -93,7 +113,7 @@ def _rate(item: StageProgress) -> str:
 
 def _stage_time_left(item: StageProgress) -> str:
     elapsed = time.time() - item.started_at
-    return duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
+    return format_duration(elapsed / item.fraction - elapsed) if item.fraction > 0.02 else "?"
 
 
 def _status_line(name: str, item: StageProgress) -> str:

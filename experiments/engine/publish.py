@@ -1,7 +1,6 @@
 """Makes an ablation's result available in its own folder, and in its run of the tracker."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from experiments.stages.generation import GALLERY_FOLDER
 from experiments.stages.plan import StagePlan
 from experiments.stages.report import MANIFEST_FILE, REPORT_FILE
 from experiments.tracker import Tracker
-from lightning_modules.checkpoints.find import RECORD_FILE
+from lightning_modules.checkpoints.find import RECORD_FILE, record_models
 from modalities.errors import DataError
 from modalities.storage.atomic import atomic_write_bytes, atomic_write_text, read_json
 from modalities.storage.serialization import to_plain
@@ -45,9 +44,7 @@ def _write_record(
 ) -> None:
     """Write what other commands need to find the models, by paths relative to the record's folder."""
     models = {
-        f"{stage.run_args['arm']}/{stage.run_args['seed']}": Path(
-            os.path.relpath(plan.folder(stage.name), folder)
-        ).as_posix()
+        f"{stage.run_args['arm']}/{stage.run_args['seed']}": plan.folder(stage.name)
         for stage in plan.stages_of_kind("model")
     }
     stages = []
@@ -58,7 +55,7 @@ def _write_record(
     content = {
         "name": config.name,
         "config": to_plain(config),
-        "models": models,
+        "models": record_models(folder, models),
         "stages": stages,
         "manifest": read_json(plan.folder("report") / MANIFEST_FILE),
         "wall_seconds": wall_seconds,
@@ -78,8 +75,6 @@ def log_report(tracker: Tracker, run_id: str | None, folder: Path, plan: StagePl
     if run_id is not None and (diff := git_diff()):
         tracker.log_text(run_id, "uncommitted.diff", diff)
     values = {
-        f"{score.arm}/{score.seed}/{score.route}/{score.target}/{score.metric}".replace("->", "-to-"): score.value
-        for score in scores
-        if score.seed is not None
+        f"{score.arm}/{score.seed}/{score.tracking_name}": score.value for score in scores if score.seed is not None
     }
     tracker.log_metrics(run_id, values)

@@ -30,11 +30,12 @@ def _meaning(doc: str | None, value: object) -> str:
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The sentence below each field of a dataclass, from its source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
-    assert isinstance(body, ast.ClassDef)
+    """The sentence below each field of a dataclass and its bases, from their source."""
     docs: dict[str, str] = {}
-    for first, second in zip(body.body, body.body[1:], strict=False):
-        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name) and isinstance(second, ast.Expr):
-            docs[first.target.id] = " ".join(str(ast.literal_eval(second.value)).split())
+    for parent in reversed(kind.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for first, second in zip(body.body, body.body[1:], strict=False):
+            if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name) and isinstance(second, ast.Expr):
+                docs[first.target.id] = " ".join(str(ast.literal_eval(second.value)).split())
     return docs

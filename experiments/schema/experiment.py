@@ -11,8 +11,7 @@ from experiments.schema.sections import (
     TrackingConfig,
     TrainingConfig,
 )
-from lightning_modules.optim import OptimConfig
-from lightning_modules.tokenizer import TokenizerOptimConfig
+from lightning_modules.optim import FourMOptimConfig, TokenizerOptimConfig
 from modalities.errors import ConfigError
 from modalities.layouts import Scale
 from modalities.presets import PRESETS
@@ -29,7 +28,9 @@ class ExperimentConfig:
     """Name of the experiment, and of its folder below `root`."""
     root: str = "runs"
     """Folder of all results."""
-    arms: dict[str, list[str]] = field(default_factory=lambda: {"fourm_7": ["fourm_7"], "fourm_21": ["fourm_21"]})
+    arms: dict[str, list[str]] = field(
+        default_factory=lambda: {"fourm_7": ["fourm_7"], "fourm_21": ["fourm_21"]}, metadata={"merge": "replace"}
+    )
     """Lists of modalities to compare; a preset's name stands for its modalities."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """Seeds of each arm: initialisation, sample order, masks."""
@@ -42,7 +43,7 @@ class ExperimentConfig:
     tokenizer_training: TokenizerTrainingConfig = field(default_factory=TokenizerTrainingConfig)
     model: FourMConfig = field(default_factory=FourMConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    optim: FourMOptimConfig = field(default_factory=FourMOptimConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)

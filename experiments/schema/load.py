@@ -13,6 +13,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from experiments.schema.describe import describe_settings
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.field_metadata import names_in, replaced_settings, settings_of_names
 from experiments.schema.unused import refuse_unused, warn_of_unused
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.presets import PRESETS
@@ -32,13 +33,13 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> ExperimentC
         ConfigError: A key is unknown, a value is of the wrong type or out of range, or an override has no effect.
     """
     merged = OmegaConf.structured(ExperimentConfig)
-    # Arms are replaced, not merged into the default ones.
     sources: list[tuple[str, Any]] = [(str(path), _read_yaml(path))] if path else []
     sources.append(("the command line", _parse_overrides(overrides)))
     for origin, values in sources:
-        for section, key in (("", "arms"), ("evaluation", "routes"), ("evaluation", "probes")):
-            if OmegaConf.select(values, f"{section}.{key}" if section else key) is not None:
-                node = merged[section] if section else merged
+        for setting in replaced_settings(ExperimentConfig):
+            if OmegaConf.select(values, setting) is not None:
+                section, _, key = setting.rpartition(".")
+                node = OmegaConf.select(merged, section) if section else merged
                 with read_write(node):
                     node[key] = {}
         try:
@@ -95,23 +96,18 @@ def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, 
 
 
 def check_names(config: ExperimentConfig, registry: Registry) -> None:
-    """See whether all that settings name exists; that an arm lacks it is no mistake.
+    """Check that every name in the config is installed. Names missing from an arm are allowed.
+
+    Fields that hold names of modalities say so in their metadata: ``{"names": "modality"}``.
 
     Raises:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
     _check_reserved(config, registry)
     known = {*registry, *config.resolutions}
-    evaluation_config, streams = config.evaluation, known | {pixel_stream_name(name) for name in known}
-    _check_known("modality in evaluation.routes", evaluation_config.routes, known)
-    _check_known(
-        "modality in evaluation.probes", [*evaluation_config.probes, *evaluation_config.probes.values()], known
-    )
-    for source, targets in evaluation_config.routes.items():
-        _check_known(f"modality in evaluation.routes.{source}", targets, known)
-    for chain in evaluation_config.chains:
-        _check_known("modality in evaluation.chains", chain, known)
-    _check_known("modality in evaluation.argmax", evaluation_config.argmax, known)
+    streams = known | {pixel_stream_name(name) for name in known}
+    for setting, kind, value in settings_of_names(config):
+        _check_known(f"{kind} in {setting}", names_in(value), {"modality": known}[kind])
     _check_known("modality in training.pictures_of", config.training.pictures_of, known)
     for mixture in config.masking.mixtures:
         for part in (mixture.input_overrides, mixture.target_overrides, mixture.keep_overrides):

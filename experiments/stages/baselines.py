@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from evaluation.references.round_trip import ReferenceLevels, measure_reference_levels
+from evaluation.reference_levels import ReferenceLevels
+from evaluation.references.measure import measure_reference_levels
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
@@ -27,7 +28,7 @@ class BaselinesStage(StageKind):
                 "restrict_output_vocab": context.config.model.restrict_output_vocab,
             },
             inputs=context.names("data", "tokens", "text", "tokenizer"),
-            cost=50.0,
+            cost=1.0 + 0.03 * context.config.evaluation.num_samples,
         )
 
     def run(self, context: StageContext) -> None:

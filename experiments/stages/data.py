@@ -33,7 +33,7 @@ class DataStage(StageKind):
                     {"split": split, "numbers": [first, end]},
                     parts=parts,
                     run_args={"split": split, "first": first, "end": end},
-                    cost=(end - first) * 0.02,
+                    cost=2.5e-4 * (end - first) * len(context.modalities),
                 )
 
     def run(self, context: StageContext) -> None:

@@ -1,11 +1,13 @@
 """Stage kind ``evaluation``: the scores of one model."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from evaluation.report.sheets import render_predictions
 from evaluation.scores import read_scores, write_scores
-from evaluation.tasks.cross_entropy import ModelRef, common_inputs
+from evaluation.tasks.base import ModelRef, TaskContext
+from evaluation.tasks.cross_entropy import common_inputs
 from evaluation.tasks.measure import measure_model
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.baselines import load_reference_levels, measurement_params
@@ -20,6 +22,8 @@ from experiments.stages.inputs import (
 from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import load_model
 from modalities.rendering.sheet import write_renderings
+
+log = logging.getLogger(__name__)
 
 SCORES_FILE, RENDERINGS_FILE = "scores.json", "drawings.json"
 
@@ -40,7 +44,7 @@ class EvaluationStage(StageKind):
                 {"evaluation": measurement_params(config), "common": shared},
                 inputs=(f"model/{arm}/{seed}", *context.names("baselines", "data", "tokens", "text", "tokenizer")),
                 run_args={"arm": arm, "seed": seed},
-                cost=100.0,
+                cost=0.06 * config.evaluation.num_samples + 0.15 * config.evaluation.num_sequences,
             )
 
     def run(self, context: StageContext) -> None:
@@ -54,20 +58,21 @@ class EvaluationStage(StageKind):
             {name: [s for s in all_streams if s.modality in config.arm_modalities(name)] for name in config.arms}
         )
         measured = measure_model(
-            loaded.model.to(inference_device(config)),
-            codec,
-            open_eval_split(context, "validation", names),
-            load_reference_levels(context),
-            shared_inputs,
-            ModelRef(arm=arm, seed=seed),
-            config.evaluation,
+            TaskContext(
+                model=loaded.model.to(inference_device(config)),
+                codec=codec,
+                held_out=open_eval_split(context, "validation", names),
+                reference_levels=load_reference_levels(context),
+                common_inputs=shared_inputs,
+                model_ref=ModelRef(arm=arm, seed=seed),
+                config=config.evaluation,
+            )
         )
+        for line in measured.skipped:
+            log.warning("%s is not measured: %s.", context.stage.name, line)
         write_scores(context.folder / SCORES_FILE, measured.scores)
         write_renderings(context.folder / RENDERINGS_FILE, render_predictions(codec, measured.predictions))
 
     def metrics(self, folder: Path) -> Mapping[str, float]:
         """The scores, by route, target and metric."""
-        return {
-            f"{score.route}/{score.target}/{score.metric}".replace("->", "-to-"): score.value
-            for score in read_scores(folder / SCORES_FILE)
-        }
+        return {score.tracking_name: score.value for score in read_scores(folder / SCORES_FILE)}

@@ -34,7 +34,7 @@ class GenerationStage(StageKind):
                 inputs=(f"model/{arm}/{seed}", *context.names("data/validation")),
                 read_modalities=tuple(config.arm_modalities(arm)),
                 run_args={"arm": arm, "seed": seed},
-                cost=60.0,
+                cost=5.0,
             )
 
     def run(self, context: StageContext) -> None:

@@ -8,7 +8,7 @@ import torch
 from evaluation.samples import EvalSplit
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.context import StageContext
-from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE
+from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, file_fingerprint
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer, tokenizer_fingerprint
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore
@@ -71,7 +71,7 @@ def stream_fingerprints(context: StageContext, names: Sequence[str]) -> dict[str
         codes = learned_tokenizer(modality)
         sources = [tokenizer_prints[codes.tokenizer.name]] if codes else []
         if isinstance(modality, SequenceModality):
-            sources.append(context.inputs["text"].name)
+            sources.append(file_fingerprint(context.inputs["text"] / TEXT_TOKENIZER_FILE))
         fingerprints[name] = "+".join(sources) or "raw"
         if modality.has_pixel_stream:
             fingerprints[pixel_stream_name(name)] = "raw"

@@ -80,7 +80,7 @@ class ModelStage(StageKind):
                 ),
                 read_modalities=tuple(names),
                 run_args={"arm": arm, "seed": seed},
-                cost=1000.0,
+                cost=3.5e-5 * config.optim.total_tokens,
             )
 
     def run(self, context: StageContext) -> None:
@@ -148,7 +148,7 @@ def _write_result(context: StageContext, module: FourMModule, history: Any, prev
     }
     save_model(
         context.folder,
-        module.inference_model.cpu(),
+        module.model.cpu(),
         modalities=names,
         scale=context.config.scale,
         text=load_text_tokenizer(context),

@@ -46,7 +46,10 @@ class Stage:
     run_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the run, which follow from the params and the name; they decide nothing."""
     cost: float = 1.0
-    """Expected duration: long stages start first, and the time left is estimated from it."""
+    """Expected seconds with a small model on one CPU core: long stages start first; the time left is estimated from it.
+
+    Other machines and models are as many times slower or faster as the stages that have run show.
+    """
 
 
 def partial_folder(folder: Path) -> Path:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from evaluation.report.input import ReportInput
 from evaluation.report.page import write_report
 from evaluation.report.sheets import comparison_sheets
+from evaluation.report.tables import build_tables
+from evaluation.scores import write_scores
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.evaluation import RENDERINGS_FILE, SCORES_FILE
@@ -24,7 +26,6 @@ from experiments.stages.summaries import (
 )
 from modalities.rendering.sheet import Rendering, read_renderings
 from modalities.storage.atomic import atomic_write_text
-from modalities.storage.serialization import to_plain
 
 REPORT_FILE, MANIFEST_FILE = "report.html", "manifest.json"
 
@@ -49,16 +50,15 @@ class ReportStage(StageKind):
             },
             inputs=tuple(stage.name for stage in context.stages),
             run_args={"command": context.command},
-            cost=5.0,
+            cost=3.0,
         )
 
     def run(self, context: StageContext) -> None:
         """Write the page, the scores of all models, the gallery and the manifest."""
         report = build_report(context)
         write_galleries(context, context.folder, report.generated)
-        write_report(context.folder / REPORT_FILE, report)
-        rows = [to_plain(replace(score, samples=())) for score in report.scores]
-        atomic_write_text(context.folder / SCORES_FILE, json.dumps(rows, indent=1))
+        write_report(context.folder / REPORT_FILE, report, build_tables(report))
+        write_scores(context.folder / SCORES_FILE, [replace(score, samples=()) for score in report.scores])
         manifest = {"command": report.command, **report.manifest}
         atomic_write_text(context.folder / MANIFEST_FILE, json.dumps(manifest, indent=1))
 

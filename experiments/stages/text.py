@@ -24,7 +24,7 @@ class TextStage(StageKind):
         names = tuple(sorted(name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)))
         start = context.warm_start
         params = {"start": start.text_hash} if start and start.text_hash else {"modalities": names}
-        yield self.stage("text", params, inputs=context.names("data/train"), read_modalities=names, cost=30.0)
+        yield self.stage("text", params, inputs=context.names("data/train"), read_modalities=names, cost=1.0)
 
     def run(self, context: StageContext) -> None:
         """Train the tokenizer, or copy the warm start's."""

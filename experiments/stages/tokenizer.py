@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +35,7 @@ from lightning_modules.checkpoints.tokenizer import (
 from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.rows import load_rows
-from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
+from lightning_modules.tokenizer import TokenizerModule
 from modalities.spec import describe_normalizations, tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
 
@@ -72,7 +71,7 @@ class TokenizerStage(StageKind):
                 inputs=context.names("data"),
                 read_modalities=task.members,
                 run_args={"task": name},
-                cost=20.0,
+                cost=1.0 + 1.2e-3 * steps * config.tokenizer_training.batch_size,
             )
 
     def run(self, context: StageContext) -> None:
@@ -83,12 +82,11 @@ class TokenizerStage(StageKind):
         if start and name in start.tokenizer_fingerprints:
             _copy_tokenizer(context, start.tokenizer_folder(name))
             return
-        optim = _optim(context.config, name)
-        trained = _train(context, task, optim)
+        trained = _train(context, task)
         if trained is None:
             return
         module, history = trained
-        tokenizer = module.inference_tokenizer.eval().to(inference_device(context.config))
+        tokenizer = module.tokenizer.eval().to(inference_device(context.config))
         quality = measure_tokenizer(
             tokenizer,
             task.tokenizer.vocab_size,
@@ -96,7 +94,7 @@ class TokenizerStage(StageKind):
             num_rows=context.config.tokenizer_training.val_rows,
             num_values=context.config.evaluation.num_samples,
         )
-        card = _card(context, task, quality, optim.steps)
+        card = _card(context, task, quality, module.optim.steps)
         save_tokenizer(context.folder, tokenizer, task, context.config.tokenizer, card)
         (context.folder / HISTORY_FILE).write_text(json.dumps(history))
 
@@ -105,11 +103,10 @@ class TokenizerStage(StageKind):
         return config.tokenizer_training.devices
 
 
-def _train(
-    context: StageContext, task: TokenizerTask, optim: TokenizerOptimConfig
-) -> tuple[TokenizerModule, History] | None:
+def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule, History] | None:
     """Train, and give the logged metrics; None in a process other than the first."""
     config, training = context.config, context.config.tokenizer_training
+    optim = context.config.tokenizer_optim.with_steps(context.config.tokenizer_training.steps.get(task.name))
     seed_everything(optim.seed, verbose=False)
     rows = load_rows(open_raw_split(context, "train", task.members), training.max_rows)
     module = TokenizerModule(task, config.tokenizer, optim)
@@ -157,12 +154,3 @@ def _copy_tokenizer(context: StageContext, folder: Path) -> None:
     for path in folder.iterdir():
         shutil.copy(path, context.folder / path.name)
     (context.folder / HISTORY_FILE).write_text("{}")
-
-
-def _optim(config: ExperimentConfig, name: str) -> TokenizerOptimConfig:
-    """The optimizer's settings, with the tokenizer's own number of steps."""
-    optim = config.tokenizer_optim
-    if name not in config.tokenizer_training.steps:
-        return optim
-    steps = config.tokenizer_training.steps[name]
-    return replace(optim, steps=steps, warmup_steps=min(optim.warmup_steps, steps // 10))

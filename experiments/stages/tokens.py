@@ -26,7 +26,7 @@ class TokensStage(StageKind):
                     inputs=(stage.name, *context.names("text", "tokenizer")),
                     parts=parts,
                     run_args=stage.run_args,
-                    cost=stage.cost * 0.5,
+                    cost=stage.cost,
                 )
 
     def run(self, context: StageContext) -> None:

@@ -139,7 +139,7 @@ def picture_callbacks(context: StageContext) -> list[Callback]:
         return []
 
     def draw_pictures(module: LightningModule, step: int) -> None:
-        model = cast(FourMModule, module).inference_model
+        model = cast(FourMModule, module).model
         picture = validation_sheet(model, codec, held_out, targets, context.config.evaluation, source).image()
         save_picture(context, picture, step)
 

@@ -1,7 +1,7 @@
-"""Going on in the middle of a training: a checkpoint every so many minutes, of which only the newest is kept.
+"""Resuming a training: a checkpoint every few minutes, of which only the newest is kept.
 
-It is written when a step and all that follows it are over: its metrics, its validation, its average. Lightning's own
-places lie before these, and a training that goes on from there lacks them.
+It is written before the next step starts, when the metrics, the validation and the weight averaging of the last step
+are done. Lightning's own hooks for checkpoints run earlier, and a training resumed from there would miss these.
 """
 
 import pickle
@@ -22,20 +22,20 @@ from modalities.errors import CheckpointError, DataError
 from modalities.storage.atomic import atomic_file
 
 STAGE_KEY = "stage"
-"""Where a checkpoint says what it is of, and what its user has put into it."""
+"""Key of the stage's signature, its training time and its extra state in a checkpoint."""
 
 Handler = Callable[[int, FrameType | None], Any]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it; a full disk costs the checkpoint, not the training."""
+    """Writes checkpoints atomically; a full disk is reported and does not stop the training."""
 
     def __init__(self, on_error: Callable[[str], None], loaded: dict[str, Any] | None = None) -> None:
-        """Take who is told of a checkpoint that cannot be written, and the content of one that has been read."""
+        """Take the receiver of error messages, and the content of the checkpoint to resume from."""
         self._on_error, self._loaded = on_error, loaded
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write it, whole or not at all."""
+        """Write a checkpoint."""
         try:
             with atomic_file(Path(path)) as file:
                 torch.save(checkpoint, file)
@@ -45,21 +45,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self._on_error(f"Training continues without a checkpoint: {path}: {error_summary(error)}.")
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The content that was read before."""
+        """The content that was read before, by `read_checkpoint`."""
         assert self._loaded is not None
         loaded, self._loaded = self._loaded, None
         return loaded
 
 
 def read_checkpoint(path: Path, signature: str, module: LightningModule) -> dict[str, Any]:
-    """The content of the checkpoint at ``path``, which is of the same work and of a module like this one.
+    """Read and check the checkpoint at ``path``.
+
+    Args:
+        signature: Signature that the checkpoint must have.
+        module: Module whose weights must have the same names and shapes.
 
     Raises:
-        CheckpointError: It is damaged, or of something else.
+        CheckpointError: The file is damaged, or is of another stage or module.
     """
     try:
         with zipfile.ZipFile(path) as file:
-            # Torch does not look at the checksums that it writes.
+            # Torch does not verify the checksums that it writes.
             damaged = file.testzip()
         if damaged is not None:
             raise CheckpointError(f"{damaged} in it has another checksum")
@@ -79,7 +83,7 @@ def read_checkpoint(path: Path, signature: str, module: LightningModule) -> dict
 
 
 class PeriodicCheckpoint(Callback):
-    """Writes a checkpoint when it is time, and, in a training of one process, before a signal ends it."""
+    """Writes a checkpoint at intervals, and, in a training of one process, before SIGINT or SIGTERM ends it."""
 
     def __init__(
         self,
@@ -90,11 +94,14 @@ class PeriodicCheckpoint(Callback):
         *,
         previous_seconds: float = 0.0,
     ) -> None:
-        """Take the file, what it is of, the interval, and what else goes into it.
+        """Configure the checkpoint.
 
         Args:
-            minutes: Of wall time between checkpoints; 0 writes none.
-            before: Seconds that went into the training before it was interrupted.
+            path: File of the newest checkpoint.
+            signature: Written into the checkpoint, and compared by `read_checkpoint`.
+            interval_minutes: Wall time between checkpoints; 0 writes none.
+            extra_state: Gives further content for the checkpoint.
+            previous_seconds: Training time before the interruption.
         """
         self._path, self._signature, self._interval, self._extra_state = (
             path,
@@ -110,15 +117,15 @@ class PeriodicCheckpoint(Callback):
 
     @property
     def seconds(self) -> float:
-        """Seconds that have gone into the training, all its parts together."""
+        """Training time in seconds, earlier parts of an interrupted training included."""
         return self._previous_seconds + time.monotonic() - self._start_time
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, and have signals wait for the end of a step."""
+        """Start the clock, and defer signals to the end of a step."""
         self._last_save_step, self._last_save_time = trainer.global_step, time.monotonic()
         self._is_resumed = trainer.global_step > 0
         is_main = threading.current_thread() is threading.main_thread()
-        # The processes of several devices get a signal each at its own time: no step is the last of all of them.
+        # Several processes receive a signal at different times, so they do not agree on a last step.
         if self._interval and trainer.world_size == 1 and is_main:
             for signal_number in (signal.SIGINT, signal.SIGTERM):
                 handler = signal.getsignal(signal_number)
@@ -127,11 +134,11 @@ class PeriodicCheckpoint(Callback):
                     signal.signal(signal_number, self._defer_signal)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Write, if it is time and no step is half done."""
+        """Write a checkpoint if it is due and no gradient is being accumulated."""
         if self._is_resumed:
             self._is_resumed = False
             _fix_progress_counters(trainer)
-        # A gradient that is still being accumulated is in no checkpoint.
+        # Checkpoints do not hold accumulated gradients.
         if not self._interval or batch_idx % trainer.accumulate_grad_batches:
             return
         if self._is_due(trainer) and trainer.global_step > self._last_save_step:
@@ -141,31 +148,31 @@ class PeriodicCheckpoint(Callback):
             self._restore_handlers()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Signals wait no longer."""
+        """Restore the signal handlers."""
         self._restore_handlers()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Signals wait no longer."""
+        """Restore the signal handlers."""
         self._pending_signal = None
         self._restore_handlers()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is of."""
+        """Add the signature, the training time and the extra state."""
         checkpoint[STAGE_KEY] = {**self._extra_state(), "signature": self._signature, "seconds": self.seconds}
 
     def _is_due(self, trainer: Trainer) -> bool:
-        """True where all processes write now."""
+        """True if a checkpoint is due, in all processes at the same step."""
         if trainer.world_size == 1:
             return self._pending_signal is not None or time.monotonic() - self._last_save_time >= self._interval
-        # Asking the others costs time, and all have to ask at the same step.
+        # Communication takes time, and every process must take part at the same step.
         if trainer.global_step % max(1, cast(Any, trainer).log_every_n_steps):
             return False
         return bool(trainer.strategy.broadcast(time.monotonic() - self._last_save_time >= self._interval))
 
     def _defer_signal(self, signal_number: int, frame: FrameType | None) -> None:
-        """Remember a signal until the step is over; a second Ctrl-C is in a hurry.
+        """Keep a signal until the step ends; a second SIGINT takes effect at once.
 
-        A second SIGTERM is not: schedulers of clusters send one to every process, and the launcher passes its own on.
+        A second SIGTERM does not: a cluster's scheduler sends one to every process, and the launcher forwards its own.
         """
         if self._pending_signal is None:
             self._pending_signal = signal_number
@@ -173,7 +180,7 @@ class PeriodicCheckpoint(Callback):
             self._restore_handlers()
 
     def _restore_handlers(self) -> None:
-        """Give signals back to whom they belong to, and send the one that waits on its way."""
+        """Restore the signal handlers, and raise a deferred signal."""
         for signal_number, handler in self._handlers.items():
             signal.signal(signal_number, handler)
         self._handlers = {}
@@ -183,14 +190,14 @@ class PeriodicCheckpoint(Callback):
 
 
 def error_summary(error: BaseException) -> str:
-    """What an error says, as one line."""
+    """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _fix_progress_counters(trainer: Trainer) -> None:
-    """Set right what Lightning counts twice when it goes on from a checkpoint that was written between two steps."""
+    """Correct counters that Lightning restores wrongly from a checkpoint written between two steps."""
     loop = cast(Any, trainer.fit_loop.epoch_loop)
-    # This batch is ready and not started; the interrupted training had counted it as ready, too.
+    # This batch is ready but not started, and the interrupted training had already counted it as ready.
     loop.batch_progress.total.ready = loop.batch_progress.total.started + 1
-    # The step that metrics are logged under.
+    # Step under which metrics are logged.
     loop._batches_that_stepped = trainer.global_step  # noqa: SLF001  Lightning gives no other access.

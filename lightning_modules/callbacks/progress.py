@@ -1,4 +1,4 @@
-"""What happens beside training: telling how far it is, and drawing what the model says."""
+"""Progress of a training: the share done and the rate."""
 
 import time
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 ProgressCallback = Callable[[float, float, str], None]
-"""Takes the share done, the rate per second, and the rate's unit."""
+"""Receives the share done, the rate per second, and the rate's unit."""
 
 
 class ProgressReporter(Callback):
-    """Tells how far a Trainer is, at most twice a second."""
+    """Reports the progress of a Trainer, at most twice a second."""
 
-    def __init__(self, report: ProgressCallback, unit: str, units_per_step: int) -> None:
-        """Take who is told, and what one step counts for, in units."""
-        self._report, self._unit, self._units_per_step = report, unit, units_per_step
+    def __init__(self, report: ProgressCallback, unit: str, units_per_batch: int) -> None:
+        """Take the receiver, the unit of the rate, and how many of them one batch of one process has."""
+        self._report, self._unit, self._units_per_batch = report, unit, units_per_batch
         self._start_time = self._last_report_time = 0.0
         self._first_step = 0
 
@@ -26,17 +26,11 @@ class ProgressReporter(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Tell, if it is time."""
+        """Report, unless the last report is less than half a second old."""
         now = time.monotonic()
         if now - self._last_report_time < 0.5 or not trainer.is_global_zero:
             return
         self._last_report_time = now
-        done = trainer.global_step - self._first_step
-        rate = (
-            done
-            * self._units_per_step
-            * trainer.world_size
-            * trainer.accumulate_grad_batches
-            / max(now - self._start_time, 1e-9)
-        )
+        batches = (trainer.global_step - self._first_step) * trainer.accumulate_grad_batches * trainer.world_size
+        rate = batches * self._units_per_batch / max(now - self._start_time, 1e-9)
         self._report(trainer.global_step / max(1, trainer.max_steps), rate, self._unit)

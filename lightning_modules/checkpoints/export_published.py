@@ -1,4 +1,4 @@
-"""From a model's folder to a published checkpoint that the reference can load, with its tokenizers beside it."""
+"""Export of a model's folder as a published checkpoint that the reference can load, with its tokenizers."""
 
 import json
 import shutil
@@ -9,22 +9,33 @@ from typing import Any
 from torch import Tensor
 
 from lightning_modules.checkpoints.find import find_model
-from lightning_modules.checkpoints.model import LoadedModel, load_model
+from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER, LoadedModel, load_model
 from lightning_modules.checkpoints.published import CONFIG_FILE, EXPORT_METADATA_KEY, WEIGHTS_FILE
 from lightning_modules.checkpoints.safetensors import write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer
 from modalities.errors import CheckpointError
 from modalities.storage.atomic import atomic_folder
 from modalities.storage.serialization import to_plain
+from networks.fourm.config import FourMConfig
 from networks.pretrained.adapters import FourMAdapter, TokenizerAdapter
+from networks.pretrained.fourm_weights import unsupported_settings
 from networks.pretrained.names import PUBLISHED_MODALITIES, published_stream_name
+from networks.streams import TokenStream
 
 
 def export_checkpoint(source: Path, out: Path, arm: str | None = None, seed: int | None = None) -> list[str]:
-    """Write the model of ``run`` in the published format; answers with lines for a person.
+    """Write a model in the published format.
+
+    Args:
+        source: The model's folder, or an ablation's.
+        arm: Arm of the ablation, see `find_model`.
+        seed: Seed of the model, see `find_model`.
+
+    Returns:
+        Lines to print.
 
     Raises:
-        CheckpointError: The model has what the format has no place for; the message names it.
+        CheckpointError: The format cannot express the model; the message names the setting.
         DataError: There is no model, or the folder cannot be written.
     """
     folder = find_model(source, arm, seed)
@@ -34,17 +45,31 @@ def export_checkpoint(source: Path, out: Path, arm: str | None = None, seed: int
     with atomic_folder(out) as partial:
         _write_checkpoint(partial, tensors, config, _project_metadata(loaded))
         if loaded.text_tokenizer is not None:
-            shutil.copy(folder / "text_tokenizer.json", partial / "text_tokenizer.json")
+            shutil.copy(folder / TEXT_TOKENIZER_FILE, partial / TEXT_TOKENIZER_FILE)
         for name, item in loaded.tokenizers.items():
-            lines += _export_tokenizer(partial / "tokenizers" / name, name, item)
+            lines += _export_tokenizer(partial / TOKENIZERS_FOLDER / name, name, item)
     unknown = [
         stream.name
         for stream in loaded.streams
         if published_stream_name(stream).partition("@")[0] not in PUBLISHED_MODALITIES
     ]
+    restricted = [stream.name for stream in loaded.streams if isinstance(stream, TokenStream) and stream.predictable]
+    if restricted:
+        lines.append(
+            f"The heads of {', '.join(restricted)} were trained on the ids that occur in training data. Read back here "
+            "they still choose among these; the published code gives every id of the vocabulary a probability."
+        )
     if unknown:
         lines.append(f"The published code knows no modality like {', '.join(unknown)}; this project reads them back.")
     return lines
+
+
+def export_limits(config: FourMConfig) -> list[str]:
+    """One line for each setting of a model that will keep it from being exported."""
+    return [
+        f"Models of this config cannot be exported to the published format: {reason}"
+        for reason in unsupported_settings(config)
+    ]
 
 
 def _export_tokenizer(folder: Path, name: str, item: TrainedTokenizer) -> list[str]:
@@ -69,7 +94,7 @@ def _write_checkpoint(
 
 
 def _project_metadata(loaded: LoadedModel) -> dict[str, Any]:
-    """What the published config cannot say; nothing where the model came from a published checkpoint as it is."""
+    """The settings that the published config cannot express."""
     return {
         "streams": to_plain(loaded.streams),
         "model": to_plain(loaded.model.config),

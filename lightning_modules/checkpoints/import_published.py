@@ -1,4 +1,4 @@
-"""From a published checkpoint to an ordinary folder: of a model, with the tokenizers at hand, or of a tokenizer."""
+"""Import of published checkpoints: of a model, with the tokenizers that are given, or of a tokenizer."""
 
 import tempfile
 from collections.abc import Mapping
@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.checkpoints.model import UNKNOWN_FINGERPRINT, ModalityVariant, save_model
+from lightning_modules.checkpoints.model import (
+    TEXT_TOKENIZER_FILE,
+    TOKENIZERS_FOLDER,
+    UNKNOWN_FINGERPRINT,
+    ModalityVariant,
+    save_model,
+)
 from lightning_modules.checkpoints.published import (
     CheckpointSource,
     PublishedModel,
@@ -35,24 +41,24 @@ from networks.tokenizers.text import TextTokenizer
 
 LICENSE_NOTICE = "The published 4M weights are for non-commercial use only; see the license that came with them."
 
-TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER = "text_tokenizer.json", "tokenizers"
-"""Where an exported folder has what the published format keeps apart."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What a person gave beside the checkpoint."""
+    """Files given along with the checkpoint."""
 
     text_tokenizer: Path | None = None
     tokenizers: Mapping[str, str] = field(default_factory=dict)
-    """Published tokenizers by the name of a modality or of a tokenizer."""
+    """Published tokenizers, by the name of a modality or of a tokenizer."""
 
 
 def import_checkpoint(location: str, out: Path, options: ImportOptions, registry: Registry | None = None) -> list[str]:
-    """Import a checkpoint into the folder ``out``; answers with lines for a person.
+    """Import a checkpoint into the folder ``out``.
 
     Args:
-        place: A file, a folder, or a repository of the hub.
+        location: A file, a folder, or a repository of the hub.
+
+    Returns:
+        Lines to print.
 
     Raises:
         CheckpointError: A key is unknown, a tensor is missing, or a shape does not fit; the message names it.
@@ -73,7 +79,7 @@ def import_checkpoint(location: str, out: Path, options: ImportOptions, registry
 
 
 def _with_exported_files(options: ImportOptions, folder: Path) -> ImportOptions:
-    """What was given, and what an exported folder has beside the weights."""
+    """The given files, and those that an exported folder has beside the weights."""
     text = folder / TEXT_TOKENIZER_FILE if (folder / TEXT_TOKENIZER_FILE).is_file() else None
     exported = {path.name: str(path) for path in sorted((folder / TOKENIZERS_FOLDER).glob("*")) if path.is_dir()}
     return ImportOptions(text_tokenizer=options.text_tokenizer or text, tokenizers={**exported, **options.tokenizers})
@@ -112,7 +118,7 @@ def _import_model(source: CheckpointSource, out: Path, options: ImportOptions, r
 def _modalities_and_scale(
     checkpoint: PublishedModel, registry: Registry
 ) -> tuple[tuple[str, ...], Scale, dict[str, ModalityVariant]]:
-    """The model's modalities, its scale, and which of them no scale gives."""
+    """The model's modalities, its scale, and the variants of those whose sizes differ from the scale's."""
     if checkpoint.export_metadata is None:
         variants = build_variants(checkpoint.model.streams, registry)
         size = max((image_size(stream) for stream in checkpoint.model.streams), default=0)
@@ -157,7 +163,7 @@ def _import_tokenizer(
     registry: Registry,
     folder: Path,
 ) -> tuple[Any, str]:
-    """Import one tokenizer into ``folder``: its task, and its fingerprint."""
+    """Import one tokenizer into ``folder``; gives its task and its fingerprint."""
     own = [stream for stream in streams if stream.name in members]
     spec = learned_tokenizer(registry[variants[members[0]].base])
     assert spec is not None
@@ -203,11 +209,7 @@ def _summary_lines(
     missing = {
         part.tokenizer.name
         for name, item in variants.items()
-        if (
-            part := learned_tokenizer(
-                replace(registry[item.base], name=name, layout=item.layout, tokenizer=item.tokenizer)
-            )
-        )
+        if (part := learned_tokenizer(item.modality(name, registry)))
         and part.tokenizer.name not in folders
         and name in checkpoint.model.index
     }

@@ -1,8 +1,9 @@
-"""A trained model as a folder that needs nothing else: weights, config, text tokenizer and learnt tokenizers.
+"""A trained model as a self-contained folder: weights, config, text tokenizer, learned tokenizers and card.
 
-A model that was imported may lack tokenizers; then what needs one says so.
+An imported model may lack tokenizers; operations that need one say so.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -34,22 +35,30 @@ WEIGHTS_FILE, CONFIG_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, TOKENIZERS_FOLDER = (
 )
 
 UNKNOWN_FINGERPRINT = "published"
-"""Stands for the fingerprint of a tokenizer that an imported model came without."""
+"""Placeholder for the fingerprint of a tokenizer that was not imported with its model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModalityVariant:
-    """A modality of a size that no scale gives: of another resolution, vocabulary or length than the installed one."""
+    """A modality whose resolution, vocabulary or length differs from the installed one at every scale."""
 
     base: str
     """Name of the installed modality."""
     layout: Dense | Vector | Text | Embeddings
     tokenizer: ViTVQ | ProductMLP | WordPiece | NoTokenizer
 
+    def modality(self, name: str, registry: Registry) -> Modality:
+        """The installed modality under another name and of this size.
+
+        Raises:
+            UnknownNameError: The base is not installed.
+        """
+        return replace(registry[self.base], name=name, base=self.base, layout=self.layout, tokenizer=self.tokenizer)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model as it comes out of its folder, in evaluation mode on the CPU."""
+    """A model loaded from its folder, in evaluation mode on the CPU."""
 
     model: FourM
     streams: tuple[Stream, ...]
@@ -87,7 +96,7 @@ class LoadedModel:
         )
 
     def missing_option(self, modality: Modality) -> str | None:
-        """What is not in the folder and reading or writing the modality needs, as the option that would have it."""
+        """The import option that would have brought the tokenizer of a modality; None if the folder has it."""
         learned = learned_tokenizer(modality)
         if learned is not None and learned.tokenizer.name not in self.tokenizers:
             return f"--tokenizer {learned.tokenizer.name}=PATH"
@@ -96,10 +105,10 @@ class LoadedModel:
         return None
 
     def require_tokenizers(self, modality: Modality) -> None:
-        """Check that all is there that the modality needs.
+        """Check that the folder has every tokenizer of a modality.
 
         Raises:
-            DataError: Something is not; the message names the option of import that brings it.
+            DataError: One is missing; the message names the import option that brings it.
         """
         option = self.missing_option(modality)
         if option is not None:
@@ -112,9 +121,7 @@ class LoadedModel:
         variant = self.variants.get(name)
         if variant is None:
             return registry[name].scaled(self.scale)
-        return replace(
-            registry[variant.base], name=name, base=variant.base, layout=variant.layout, tokenizer=variant.tokenizer
-        )
+        return variant.modality(name, registry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +150,9 @@ def save_model(
     """Write a model's files into a folder. Atomicity is the caller's: see `modalities.storage.atomic.atomic_folder`.
 
     Args:
-        fingerprints: Of the tokenizers, by stream.
-        tokenizers: Folders of the learnt ones, by task; they are copied.
-        variants: Modalities of other sizes than the scale gives them.
+        fingerprints: Fingerprints of the tokenizers, by stream.
+        tokenizers: Folders of the learned tokenizers, by task; they are copied.
+        variants: Modalities whose sizes differ from those of the scale.
 
     Raises:
         DataError: The folder cannot be written.
@@ -172,14 +179,14 @@ def save_model(
 
 
 def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedModel:
-    """The model in ``folder``.
+    """Load the model in ``folder``.
 
     Args:
-        expected: Modalities that it must be of; None takes any.
+        expected: Modalities that the model must have; None accepts any.
 
     Raises:
-        CheckpointError: A file is missing or damaged, the model is of other modalities, or a tokenizer is not the one
-            that it was trained with; the message names which.
+        CheckpointError: A file is missing or damaged, the model has other modalities, or a tokenizer is not the one
+            that the model was trained with; the message names which.
     """
     config = _read_config(folder)
     if expected is not None and set(expected) != set(config.modalities):
@@ -206,8 +213,21 @@ def load_model(folder: Path, expected: Sequence[str] | None = None) -> LoadedMod
     )
 
 
+def file_fingerprint(path: Path) -> str:
+    """First 16 hex digits of the SHA-256 of a file's content.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+
+
 def _load_tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str, TrainedTokenizer]:
-    """The tokenizers that lie in ``folder``, each held against what the model was trained with."""
+    """Load the tokenizers in ``folder``, and compare each with the one that the model was trained with."""
     found = {path.name: load_tokenizer(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
     for name, item in found.items():
         if item.task.name != name:
@@ -216,7 +236,7 @@ def _load_tokenizers(folder: Path, fingerprints: Mapping[str, str]) -> dict[str,
                 "copy the model's own back."
             )
         for member in item.task.members:
-            # A sequence's is followed by its text tokenizer's; of what was imported without tokenizers none is known.
+            # A sequence's fingerprint is followed by its text tokenizer's.
             expected = fingerprints.get(member, UNKNOWN_FINGERPRINT).split("+")[0]
             if expected not in (UNKNOWN_FINGERPRINT, item.fingerprint):
                 raise CheckpointError(

@@ -8,7 +8,6 @@ card.md            the same for a person
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from lightning_modules.checkpoints.safetensors import write_safetensors
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense
 from modalities.storage.atomic import read_json_object
-from modalities.storage.serialization import from_plain, to_plain
+from modalities.storage.serialization import find_differences, from_plain, to_plain
 from modalities.tokenizer_specs import TokenizerTask
 from networks.tokenizers.build import build_tokenizer, uses_diffusion
 from networks.tokenizers.config import TokenizerConfig
@@ -78,18 +77,6 @@ def tokenizer_config_dict(task: TokenizerTask, config: TokenizerConfig) -> dict[
     return {"task": to_plain(task), "config": to_plain(config)}
 
 
-def find_differences(expected: Any, found: Any, key_path: str = "") -> list[str]:
-    """Where ``found`` is other than ``expected``, one sentence per place; who shares a tokenizer does not count."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        keys = sorted({*expected, *found} - {"members"})
-        return [
-            line
-            for key in keys
-            for line in find_differences(expected.get(key), found.get(key), f"{key_path}.{key}" if key_path else key)
-        ]
-    return [] if expected == found else [f"{key_path} is {found!r}, expected {expected!r}"]
-
-
 def save_tokenizer(
     folder: Path, tokenizer: Tokenizer, task: TokenizerTask, config: TokenizerConfig, card: TokenizerCard
 ) -> str:
@@ -122,7 +109,7 @@ def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> Train
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} does not describe a tokenizer: {error}.") from error
     if expected is not None:
-        found = find_differences(to_plain(expected), to_plain(task))
+        found = find_differences(to_plain(expected), to_plain(task), ignored=("members",))
         if found:
             raise CheckpointError(f"The tokenizer in {folder} is not the one asked for: {'; '.join(found)}.")
     tokenizer = build_tokenizer(task, config)

@@ -1,4 +1,4 @@
-"""What a published model's streams are here: installed modalities at the checkpoint's own sizes."""
+"""The modalities of a published model: installed ones at the checkpoint's own sizes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from networks.streams import EmbeddingStream, GridStream, PixelStream, Stream, T
 
 
 def build_variants(streams: tuple[Stream, ...], registry: Registry) -> dict[str, ModalityVariant]:
-    """A variant of each modality that has a stream, by its name."""
+    """A variant of each modality that has a stream, by name."""
     found: dict[str, ModalityVariant] = {}
     for stream in streams:
         name = stream.modality
@@ -25,7 +25,7 @@ def build_variants(streams: tuple[Stream, ...], registry: Registry) -> dict[str,
 
 
 def with_tokenizer(variant: ModalityVariant, task: TokenizerTask) -> ModalityVariant:
-    """The variant as a tokenizer reads it, which knows channels and patches better than the installed modality."""
+    """The variant with the channels and patches of its tokenizer, which the model's config does not state."""
     match variant.tokenizer:
         case WordPiece():
             return replace(
@@ -36,7 +36,7 @@ def with_tokenizer(variant: ModalityVariant, task: TokenizerTask) -> ModalityVar
 
 
 def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> str:
-    """The tokenizer that a person means by its own name or by a modality's.
+    """The name of a tokenizer, given itself or the name of a modality.
 
     Raises:
         CheckpointError: The model has neither.
@@ -44,7 +44,7 @@ def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], r
     known = {
         item: task.tokenizer.name
         for item in variants
-        if (task := learned_tokenizer(_variant_modality(variants[item], item, registry)))
+        if (task := learned_tokenizer(variants[item].modality(item, registry)))
     }
     if name in known:
         return known[name]
@@ -56,12 +56,12 @@ def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], r
 
 def tokenizer_members(tokenizer: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> list[str]:
     """The modalities that one tokenizer serves."""
-    parts = {name: learned_tokenizer(_variant_modality(variant, name, registry)) for name, variant in variants.items()}
+    parts = {name: learned_tokenizer(variant.modality(name, registry)) for name, variant in variants.items()}
     return [name for name, part in parts.items() if part is not None and part.tokenizer.name == tokenizer]
 
 
 def check_tokenizer_fits(task: TokenizerTask, stream: Stream) -> None:
-    """Check that a tokenizer writes the tokens that a stream's model reads.
+    """Check that the vocabulary and length of a tokenizer are a stream's.
 
     Raises:
         CheckpointError: It has another vocabulary, or another number of tokens.
@@ -74,12 +74,6 @@ def check_tokenizer_fits(task: TokenizerTask, stream: Stream) -> None:
             f"The tokenizer of {stream.name!r} writes {found[1]} tokens out of {found[0]}; "
             f"this model reads {expected[1]} out of {expected[0]}."
         )
-
-
-def _variant_modality(variant: ModalityVariant, name: str, registry: Registry) -> Modality:
-    return replace(
-        registry[variant.base], name=name, base=variant.base, layout=variant.layout, tokenizer=variant.tokenizer
-    )
 
 
 def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVariant:

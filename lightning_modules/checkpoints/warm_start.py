@@ -1,15 +1,20 @@
 """Warm starts: weights, text tokenizer and fitting tokenizers that a run takes from a model's folder."""
 
-import hashlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, TOKENIZERS_FOLDER, WEIGHTS_FILE, load_model
-from lightning_modules.checkpoints.tokenizer import find_differences, load_tokenizer, tokenizer_fingerprint
+from lightning_modules.checkpoints.model import (
+    TEXT_TOKENIZER_FILE,
+    TOKENIZERS_FOLDER,
+    WEIGHTS_FILE,
+    file_fingerprint,
+    load_model,
+)
+from lightning_modules.checkpoints.tokenizer import load_tokenizer, tokenizer_fingerprint
 from lightning_modules.fourm import FourMModule
 from modalities.errors import CheckpointError, DataError
-from modalities.storage.serialization import to_plain
+from modalities.storage.serialization import find_differences, to_plain
 from modalities.tokenizer_specs import TokenizerTask
 from networks.pretrained.warm_start import warm_start
 
@@ -42,8 +47,6 @@ def load_initial_weights(module: FourMModule, path: str) -> None:
     weights = warm_start(module.model, load_model(Path(path)).model)
     if not weights.taken:
         raise CheckpointError(f"No weight of training.start_from={path} fits this run's model: set model.size to its.")
-    if module.ema_model is not None:
-        module.ema_model.module.load_state_dict(module.model.state_dict())
     log.warning("Training starts from %s: %s.", path, weights)
 
 
@@ -62,8 +65,8 @@ def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmSt
     text = folder / TEXT_TOKENIZER_FILE
     return WarmStart(
         folder=folder,
-        weights_hash=_file_hash(folder / WEIGHTS_FILE),
-        text_hash=_file_hash(text) if text.exists() else None,
+        weights_hash=file_fingerprint(folder / WEIGHTS_FILE),
+        text_hash=file_fingerprint(text) if text.exists() else None,
         tokenizer_fingerprints={
             name: tokenizer_fingerprint(folder / TOKENIZERS_FOLDER / name)
             for name, task in tasks.items()
@@ -74,15 +77,4 @@ def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmSt
 
 def _is_same_task(folder: Path, task: TokenizerTask) -> bool:
     """True where the tokenizer is of the same values, codes and loss."""
-    return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task))
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while part := file.read(1 << 24):
-                digest.update(part)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    return digest.hexdigest()[:16]
+    return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task), ignored=("members",))

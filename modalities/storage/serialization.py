@@ -5,7 +5,7 @@ A field whose type is a union of dataclasses needs to say in JSON which of them 
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -31,7 +31,7 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type[T], value: Any) -> T:
+def from_plain(cls: type[T] | types.UnionType, value: Any) -> T:
     """Build the value of type ``cls`` that `to_plain` converted. Missing fields take their defaults.
 
     Raises:
@@ -39,6 +39,22 @@ def from_plain(cls: type[T], value: Any) -> T:
             message names it.
     """
     return cast(T, _parse_value(cls, value, getattr(cls, "__name__", str(cls))))
+
+
+def find_differences(expected: Any, found: Any, path: str = "", *, ignored: Sequence[str] = ()) -> list[str]:
+    """One sentence for each place where two plain values differ, keys named ``ignored`` aside."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        keys = sorted({*expected, *found} - {*ignored})
+        pairs = [(f"{path}.{key}" if path else str(key), expected.get(key), found.get(key)) for key in keys]
+    elif _are_objects(expected) and _are_objects(found) and len(expected) == len(found):
+        pairs = [(f"{path}[{number}]", *pair) for number, pair in enumerate(zip(expected, found, strict=True))]
+    else:
+        return [] if expected == found else [f"{path} is {found!r}, expected {expected!r}"]
+    return [line for key, ours, theirs in pairs for line in find_differences(ours, theirs, key, ignored=ignored)]
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
 
 
 def _type_tag(cls: type) -> str | None:

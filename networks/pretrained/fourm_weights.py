@@ -94,21 +94,21 @@ def load_fourm(streams: tuple[Stream, ...], config: FourMConfig, tensors: Tensor
 
 
 def export_fourm(model: FourM) -> InMemoryTensors:
-    """A model's tensors under their published names.
+    """A model's tensors under their published names. Heads are exported with all ids, `Stream.predictable` or not.
 
     Raises:
-        CheckpointError: The format cannot hold the model; the message says why.
+        CheckpointError: The format has no place for a setting of the model; the message names it.
     """
-    if model.config.deep_stem:
-        raise CheckpointError("The published format has no place for model.deep_stem, an MLP beside the stem.")
-    for stream in model.streams:
-        if isinstance(stream, TokenStream) and stream.predictable:
-            raise CheckpointError(
-                f"The published format has no place for a head that chooses among some ids only, as that of "
-                f"{stream.name!r} does; train with model.restrict_output_vocab=false."
-            )
+    unsupported = unsupported_settings(model.config)
+    if unsupported:
+        raise CheckpointError(f"The model cannot be exported: {' '.join(unsupported)}")
     views = published_views(model.streams, model.config, _parameters(model))
     return InMemoryTensors({**_constants(model, views), **views})
+
+
+def unsupported_settings(config: FourMConfig) -> list[str]:
+    """One sentence for each setting that the published format has no place for."""
+    return ["The published format has no place for model.deep_stem; set it to false."] if config.deep_stem else []
 
 
 def export_config(model: FourM) -> dict[str, object]:

@@ -3,8 +3,11 @@
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.references.round_trip import ReferenceLevels, measure_reference_levels
+from evaluation.reference_levels import ReferenceLevels
+from evaluation.references.measure import measure_reference_levels
 from evaluation.samples import EvalSplit
+from evaluation.tasks.base import ModelRef, TaskContext
+from evaluation.tasks.cross_entropy import common_inputs
 from networks.fourm.model import FourM
 from networks.tokenizers.codec import Codec
 from tests.evaluation import world
@@ -56,3 +59,19 @@ def learned(codec: Codec, training: EvalSplit) -> FourM:
     model = world.make_model(training.streams)
     world.train_model(model, training, steps=400)
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def context(
+    codec: Codec, held_out: EvalSplit, reference_levels: ReferenceLevels, config: EvaluationConfig, learned: FourM
+) -> TaskContext:
+    """The learned model and everything it is measured on."""
+    return TaskContext(
+        model=learned,
+        codec=codec,
+        held_out=held_out,
+        reference_levels=reference_levels,
+        common_inputs=common_inputs({"all": held_out.streams}),
+        model_ref=ModelRef(arm="all", seed=3),
+        config=config,
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from evaluation.route import Route
 from evaluation.scores import Score
 from evaluation.statistics import SeedSummary, Verdict, compare_arms, group_by_arm, sample_interval, seed_interval
 
@@ -13,8 +14,7 @@ def scores(arm: str, values: list[float], samples: np.ndarray | None = None, *, 
         Score(
             arm=arm,
             seed=seed,
-            route="rgb->depth",
-            target="depth",
+            route=Route(source="rgb", target="depth"),
             metric="rmse",
             metric_title="RMSE",
             value=value,
@@ -109,7 +109,7 @@ def test_mean_and_deviation_are_the_samples_own() -> None:
 
 
 def test_scores_are_grouped_by_what_they_measure_and_ordered_by_seed() -> None:
-    splitmix64 = [*reversed(scores("b", [1.0, 2.0])), *scores("a", [3.0])]
-    grouped = group_by_arm(splitmix64)[("rgb->depth", "depth", "rmse")]
+    found = [*reversed(scores("b", [1.0, 2.0])), *scores("a", [3.0])]
+    grouped = group_by_arm(found)[Route(source="rgb", target="depth"), "rmse"]
     assert list(grouped) == ["a", "b"]
     assert [score.seed for score in grouped["b"]] == [0, 1]

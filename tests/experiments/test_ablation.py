@@ -30,7 +30,7 @@ def runs(root: Path) -> list[Run]:
 
 
 def scores(root: Path) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = json.loads((root / "mini" / "scores.json").read_text())
+    told: list[dict[str, Any]] = json.loads((root / "mini" / "scores.json").read_text())["scores"]
     return told
 
 

@@ -37,7 +37,7 @@ def test_plug_ins_take_the_same_road(
     assert "mood_kit (mood_kit:MODALITY)" in listed
     # Workers are processes of their own, which must find the packages too.
     assert ablate(tmp_path / "runs", arms__mine="[rgb,saliency,mood,caption]", executor__workers=2) == 0
-    scores = json.loads((tmp_path / "runs" / "mini" / "scores.json").read_text())
+    scores = json.loads((tmp_path / "runs" / "mini" / "scores.json").read_text())["scores"]
     for name in ("saliency", "mood"):
         routes = {score["route"] for score in scores if score["target"] == name}
         assert {"tokenizer", "masked", f"rgb->{name}"} <= routes

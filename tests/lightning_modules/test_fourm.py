@@ -8,11 +8,13 @@ from typing import Any, cast
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_modules.callbacks.pictures import PredictionImageCallback
 from lightning_modules.fourm import DivergedError, FourMModule
-from lightning_modules.optim import OptimConfig
+from lightning_modules.optim import FourMOptimConfig, ParamGroup
 from modalities.errors import CheckpointError
 from networks.batch import PackedInputs, TokenBatch
 from networks.streams import Stream
@@ -33,7 +35,7 @@ def module(streams: tuple[Stream, ...] = STREAMS, width: int = 16, **optim: Any)
     """A small module with a constant rate, unless told otherwise."""
     torch.manual_seed(0)
     given = {"lr": 1e-2, "min_lr": 1e-2, "warmup_tokens": 0, "total_tokens": 1e6, "weight_decay": 0.0, **optim}
-    return FourMModule(streams, small_config(width=width), OptimConfig(**given))
+    return FourMModule(streams, small_config(width=width), FourMOptimConfig(**given))
 
 
 class Watch(Callback):
@@ -65,7 +67,14 @@ class Watch(Callback):
 
 
 def fit(
-    module: FourMModule, steps: int, folder: Path, *, one: bool = False, accumulate: int = 1, **given: Any
+    module: FourMModule,
+    steps: int,
+    folder: Path,
+    *others: Callback,
+    one: bool = False,
+    accumulate: int = 1,
+    ckpt_path: Path | None = None,
+    **settings: Any,
 ) -> Watch:
     """Train on one batch again and again, or on batches that differ."""
     watch = Watch()
@@ -74,18 +83,18 @@ def fit(
         max_steps=steps,
         accumulate_grad_batches=accumulate,
         accelerator="cpu",
-        limit_val_batches=0,
         logger=False,
         log_every_n_steps=1,
-        enable_checkpointing=False,
+        enable_checkpointing=bool(others),
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        callbacks=[watch],
+        callbacks=[watch, *others],
+        **{"limit_val_batches": 0, **settings},
     )
     batches: Any = [batch(0 if one else number) for number in range(count)]
     loader: DataLoader[TokenBatch] = DataLoader(batches, batch_size=None)
-    trainer.fit(module, loader, loader, **given)
+    trainer.fit(module, loader, loader, ckpt_path=ckpt_path)
     return watch
 
 
@@ -158,22 +167,19 @@ def test_averaged_weights_move_once_for_each_step(accumulate: int, tmp_path: Pat
     assert len(steps) == 4
     expected = steps[0]
     for weights in steps[1:]:
-        expected = [0.7 * old + 0.3 * new for old, new in zip(expected, weights, strict=True)]
-    found = list(made.inference_model.parameters())
-    assert made.inference_model is not made.model
+        expected = [torch.lerp(old, new, 1 - 0.7) for old, new in zip(expected, weights, strict=True)]
+    found = list(made.model.parameters())
     for own, ours in zip(found, expected, strict=True):
-        torch.testing.assert_close(own, ours)
+        assert torch.equal(own, ours), "to the last bit"
     assert not all(torch.allclose(a, b) for a, b in zip(found, steps[-1], strict=True))
-    assert int(made.ema_model.n_averaged) == 4  # type: ignore[union-attr]
 
 
 def test_without_averaging_the_weights_themselves_are_used() -> None:
-    made = module()
-    assert made.ema_model is None
-    assert made.inference_model is made.model
+    assert module().configure_callbacks() == []
 
 
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "lr": 1e-2,
@@ -184,15 +190,14 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     }
     whole = module(**settings)
     straight = fit(whole, 4, tmp_path, one=True)
-    first = module(**settings)
-    fit(first, 2, tmp_path, one=True)
-    first.trainer.save_checkpoint(tmp_path / "two.ckpt")
+    keep = ModelCheckpoint(tmp_path, "two", every_n_train_steps=2, save_top_k=-1, enable_version_counter=False)
+    fit(module(**settings), 3, tmp_path, keep, one=True)
     resumed = module(**settings)
-    rest = fit(resumed, 4, tmp_path, one=True, ckpt_path=tmp_path / "two.ckpt", weights_only=False)
+    rest = fit(resumed, 4, tmp_path, one=True, ckpt_path=tmp_path / "two.ckpt")
     assert resumed.tokens_seen == whole.tokens_seen == 4 * TOKENS
     assert rest.rates == pytest.approx(straight.rates[2:])
     assert rest.losses == pytest.approx(straight.losses[2:], rel=1e-5)
-    for own, other in zip(resumed.inference_model.parameters(), whole.inference_model.parameters(), strict=True):
+    for own, other in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         torch.testing.assert_close(own, other)
 
 
@@ -208,7 +213,7 @@ def saved(made: FourMModule) -> dict[str, Any]:
     """What it puts in its checkpoint."""
     checkpoint: dict[str, Any] = {}
     made.on_save_checkpoint(checkpoint)
-    return checkpoint
+    return {**checkpoint, "hyper_parameters": dict(made.hparams)}
 
 
 def test_a_checkpoint_of_its_own_is_taken() -> None:
@@ -224,42 +229,73 @@ def test_a_checkpoint_of_other_streams_is_refused() -> None:
     with pytest.raises(CheckpointError) as caught:
         ours.on_load_checkpoint(saved(theirs))
     assert str(caught.value) == (
-        "The checkpoint is of other modalities: it has ['caption'] that this run lacks, and lacks ['t5']."
+        "The checkpoint is of a 4M model with other settings: "
+        "it has the streams ['caption'] that this run lacks, and lacks ['t5']."
     )
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "difference"),
     [
-        pytest.param({"width": 32}, id="width"),
-        pytest.param({"streams": (*STREAMS[:-1], replace(STREAMS[-1], channels=10))}, id="channels"),
+        pytest.param({"width": 32}, "config.width is 32, expected 16", id="width"),
+        pytest.param(
+            {"streams": (*STREAMS[:-1], replace(STREAMS[-1], channels=10))},
+            f"streams[{len(STREAMS) - 1}].channels is 10, expected {STREAMS[-1].channels}",
+            id="channels",
+        ),
     ],
 )
-def test_a_checkpoint_of_other_sizes_is_refused(other: dict[str, Any]) -> None:
+def test_a_checkpoint_of_other_sizes_is_refused(other: dict[str, Any], difference: str) -> None:
     ours = module()
     ours.tokens_seen = 5
-    with pytest.raises(CheckpointError, match="of another model size or vocabulary than this run's config"):
+    with pytest.raises(CheckpointError, match=f"of a 4M model with other settings: .*{re.escape(difference)}"):
         ours.on_load_checkpoint(saved(module(**other)))
     assert ours.tokens_seen == 5
 
 
 def test_a_checkpoint_of_something_else_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="This checkpoint is not of a 4M model"):
+    with pytest.raises(CheckpointError, match=r"^The checkpoint is of something else, expected a 4M model\.$"):
         module().on_load_checkpoint({"state_dict": {}})
 
 
-def test_validation_is_by_the_averaged_weights(tmp_path: Path) -> None:
-    made = module(ema_decay=0.9)
-    fit(made, 3, tmp_path)
-    loader: DataLoader[TokenBatch] = DataLoader(cast(Any, [batch(9)]), batch_size=None)
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, barebones=False, default_root_dir=tmp_path
-    )
-    found = trainer.validate(made, loader, verbose=False)[0]
-    made.eval()
-    with torch.no_grad():
-        output = made.inference_model(batch(9))
-        plain = made.model(batch(9))
-    assert found["val/loss"] == pytest.approx(float(output.loss), rel=1e-5)
-    assert float(plain.loss) != pytest.approx(float(output.loss), rel=1e-4)
-    assert {name for name in found if name != "val/loss"} == {f"val/{name}/loss" for name in output.losses}
+def test_validation_uses_the_averaged_weights_and_training_its_own(tmp_path: Path) -> None:
+    made, averages = module(ema_decay=0.9), cast(list[list[Tensor]], [])
+
+    class Validation(Callback):
+        def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *given: Any) -> None:
+            averages.append([weight.detach().clone() for weight in made.model.parameters()])
+
+    watch = fit(made, 3, tmp_path, Validation(), limit_val_batches=1, val_check_interval=1)
+    expected = watch.weights[0]
+    for step, weights in enumerate(watch.weights):
+        expected = [torch.lerp(a, b, 1 - 0.9) for a, b in zip(expected, weights, strict=True)] if step else expected
+        assert all(torch.equal(a, b) for a, b in zip(averages[step - 3], expected, strict=True)), step
+    plain = fit(module(), 3, tmp_path)
+    assert watch.losses == plain.losses
+
+
+def test_pictures_are_drawn_with_the_averaged_weights(tmp_path: Path) -> None:
+    made, drawn = module(ema_decay=0.9), cast(list[Tensor], [])
+    first = next(iter(made.model.parameters()))
+    pictures = PredictionImageCallback(2, lambda given, step: drawn.append(first.detach().clone()))
+    watch = fit(made, 3, tmp_path, pictures)
+    after = [weights[0] for weights in watch.weights]
+    # Callbacks of the Trainer run before the module's own: the average is that of the step before.
+    assert torch.equal(drawn[0], after[0])
+    assert torch.equal(drawn[1], torch.lerp(after[0], after[1], 1 - 0.9))
+
+
+def test_a_model_loads_from_its_checkpoint_with_the_path_alone(tmp_path: Path) -> None:
+    made = module(ema_decay=0.9, groups=[ParamGroup(pattern="heads", lr=1e-3)])
+    keep = ModelCheckpoint(tmp_path, "it", every_n_train_steps=2, enable_version_counter=False)
+    watch = fit(made, 2, tmp_path, keep)
+    loaded = FourMModule.load_from_checkpoint(tmp_path / "it.ckpt")
+    assert (loaded.streams, loaded.config, loaded.optim) == (made.streams, made.config, made.optim)
+    assert loaded.tokens_seen == 2 * TOKENS
+    for own, first, second in zip(loaded.model.parameters(), *watch.weights, strict=True):
+        assert torch.equal(own, torch.lerp(first, second, 1 - 0.9)), "the averaged weights"
+
+
+def test_a_pattern_that_matches_no_weight_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    module(groups=[ParamGroup(pattern="haeds")]).configure_optimizers()
+    assert "The pattern 'haeds' of optim.groups matches no weight of this model." in caplog.text

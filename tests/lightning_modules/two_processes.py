@@ -8,7 +8,8 @@ import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
+from lightning_modules.optim import TokenizerOptimConfig
+from lightning_modules.tokenizer import TokenizerModule
 from modalities.layouts import Dense
 from modalities.tokenizer_specs import ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import TokenizerConfig
@@ -42,7 +43,6 @@ def main(folder: Path) -> None:
     assert module.usage is not None
     ended = {
         "weights": module.tokenizer.state_dict(),
-        "averaged": module.inference_tokenizer.state_dict(),
         "counts": module.usage.perplexity,
     }
     torch.save(ended, folder / f"{trainer.global_rank}.pt")

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from evaluation.report.plots import Curve, DotRow, TimeBar, dot_plot, downsample, duration, line_plot, timeline_plot
+from evaluation.report.plots import Curve, DotRow, TimeBar, dot_plot, downsample, line_plot, timeline_plot
 
 
 def parsed(svg: str) -> ElementTree.Element:
@@ -53,23 +53,6 @@ def test_a_time_line_has_a_bar_for_each_stage_in_order_of_start() -> None:
     assert [float(bar.attrib["x"]) for bar in bars] == [260.0, 540.0]
     assert [float(bar.attrib["width"]) for bar in bars] == [280.0, 280.0]
     assert re.search(r">a<.*>b<", svg)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.34, "0.3 s"),
-        (42.4, "42 s"),
-        (90, "1 min 30 s"),
-        (120, "2 min"),
-        (553, "9 min 13 s"),
-        (7260, "2 h 01 min"),
-        (math.nan, "–"),
-    ],
-)
-def test_a_time_span_is_told_as_a_person_would(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_smoothing_keeps_the_mean_and_the_ends_of_the_axis() -> None:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from evaluation.config import EvaluationConfig
 from evaluation.report.sheets import comparison_sheets, render_predictions, render_round_trip, validation_sheet
+from evaluation.route import Route
 from evaluation.samples import EvalSplit
 from modalities.errors import DataError
 from modalities.rendering.sheet import ContactSheet, encode_png, read_renderings, render_tile, write_renderings
@@ -18,9 +19,10 @@ def test_a_sheet_has_a_row_for_each_sample_and_a_column_for_each_answer(
     codec: Codec, held_out: EvalSplit, config: EvaluationConfig
 ) -> None:
     shades = [np.full((8, 8), level, dtype=np.float32) for level in (0.0, 0.5, 1.0)]
+    shade, glow = Route(source="rgb", target="shade"), Route(source="rgb", target="glow")
     predicted = {
-        "few": render_predictions(codec, {"rgb->shade": shades}),
-        "many": render_predictions(codec, {"rgb->shade": shades, "rgb->glow": shades}),
+        "few": render_predictions(codec, {shade: shades}),
+        "many": render_predictions(codec, {shade: shades, glow: shades}),
     }
     found = comparison_sheets(codec, held_out, predicted, config)
     assert [sheet.title for sheet in found] == ["RGB to Shade", "RGB to Glow <b>"]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 
 from experiments.cli.main import main
+from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import load_model
 from tests.experiments.miniature import SMALL_OVERRIDES, ablate
 from tests.experiments.published import SCALE, published_setting, text_tokenizer, write_published
@@ -97,8 +98,7 @@ def test_training_starts_from_an_imported_model(imported: Path, tmp_path: Path) 
         "model.shared_text": "false",
     }
     assert ablate(tmp_path, **{key.replace(".", "__"): value for key, value in changes.items()}) == 0
-    told = json.loads((tmp_path / "mini" / "ablation.json").read_text())
-    trained = load_model(tmp_path / "mini" / told["models"]["small/0"])
+    trained = load_model(find_model(tmp_path / "mini"))
     start = load_model(imported)
     for name in (
         "encoder.0.attention.qkv.weight",

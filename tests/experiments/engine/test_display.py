@@ -65,14 +65,14 @@ def test_a_terminal_shows_the_rate_and_the_time_left(clock: Clock, tmp_path: Pat
     assert lines[-3].startswith("model/a/0")
     assert lines[-3].endswith("33 % 51,234 tokens/s 80 s left")
     assert lines[-2].endswith("0 % ? left")
-    # 200 of 1,000 units took 100 s; the 500 of what was there already count for nothing.
-    assert lines[-1] == "all 2 of 4 stages 1 min 40 s so far about 6 min 40 s left"
+    # A unit of a model takes 0.4 s, as 100 units of model/a took 40 s: 800 units are left, one stage at a time.
+    assert lines[-1] == "all 2 of 4 stages 1 min 40 s so far about 5 min 20 s left"
 
 
 def test_a_file_gets_the_same_in_a_line(clock: Clock, tmp_path: Path) -> None:
     last = shown(clock, tmp_path, terminal=False).splitlines()[-1]
     assert last == (
-        "2/4 stages, 1 min 40 s so far, about 6 min 40 s left: "
+        "2/4 stages, 1 min 40 s so far, about 5 min 20 s left: "
         "model/a/0 33 %, 51,234 tokens/s, 80 s left; model/b/0 0 %, ? left"
     )
 
@@ -84,3 +84,26 @@ def test_nothing_is_foretold_before_anything_is_done(clock: Clock, tmp_path: Pat
     clock.now += 5
     display.on_progress({"text": StageProgress(stage=STAGES[1], started_at=clock.now)}, 0, 4)
     assert console.file.getvalue() == "0/4 stages, 5.0 s so far, ? left: text 0 %, ? left\n"  # type: ignore[attr-defined]
+
+
+def test_a_kind_that_has_not_run_is_as_slow_as_the_others(clock: Clock, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=160)
+    display = ProgressDisplay(console)
+    display.on_plan(StagePlan(tmp_path, STAGES), [])
+    clock.now += 50
+    display.on_stage_end(STAGES[0], 50.0, None)
+    display.on_progress({"text": StageProgress(stage=STAGES[1], started_at=clock.now)}, 1, 4)
+    # 500 units took 50 s, and 1,000 are left.
+    assert "1 min 40 s left" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_stages_side_by_side_halve_the_time(clock: Clock, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=160)
+    display = ProgressDisplay(console)
+    display.on_plan(StagePlan(tmp_path, STAGES), [])
+    clock.now += 50
+    display.on_stage_end(STAGES[0], 50.0, None)
+    display.on_stage_end(STAGES[1], 50.0, None)
+    display.on_progress({"model/a/0": StageProgress(stage=STAGES[2], started_at=clock.now)}, 2, 4)
+    # 600 units took 100 s of work in 50 s: 900 take 150 s of work.
+    assert "75 s left" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -10,8 +10,6 @@ from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.data import plugin_file_hashes
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, StagePlan
-from lightning_modules.checkpoints.find import find_model
-from modalities.errors import DataError
 from modalities.kinds.sequences import FreeTextModality
 from modalities.registry import default_registry
 from tests.modalities.test_registry import SALIENCY, install
@@ -170,13 +168,3 @@ def test_a_stage_whose_record_is_damaged_is_not_done(tmp_path: Path) -> None:
         assert not plan.is_done("text")
     plan.remove_incomplete()
     assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "{}", "[]", '{"models": ', '{"models": null}', '{"models": {"all/0": 3}}']
-)
-def test_a_damaged_record_of_an_ablation_is_one_line(content: str, tmp_path: Path) -> None:
-    (tmp_path / "ablation.json").write_text(content)
-    with pytest.raises(DataError, match=r"ablation\.json is damaged, expected model paths: \w+\. Run") as caught:
-        find_model(tmp_path)
-    assert "\n" not in str(caught.value)

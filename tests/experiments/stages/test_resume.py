@@ -235,5 +235,5 @@ def test_an_arm_without_rgb_is_drawn_from_its_first_grid_and_takes_no_photograph
     said = capsys.readouterr().err
     assert said == "fourm: This model does not take images: it has semseg, depth, caption, not rgb.\n"
     assert not (tmp_path / "o").exists()
-    routes = {score["route"] for score in json.loads((without_rgb / "mini" / "scores.json").read_text())}
+    routes = {score["route"] for score in json.loads((without_rgb / "mini" / "scores.json").read_text())["scores"]}
     assert "caption->semseg" in routes

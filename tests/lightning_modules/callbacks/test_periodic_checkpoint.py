@@ -22,7 +22,7 @@ from lightning_modules.callbacks.periodic_checkpoint import (
 from lightning_modules.data.loading import FourMDataModule
 from lightning_modules.data.store import TokenStore, write_tokens
 from lightning_modules.fourm import FourMModule
-from lightning_modules.optim import OptimConfig
+from lightning_modules.optim import FourMOptimConfig
 from modalities.errors import CheckpointError
 from networks.masking.masker import Masker
 from networks.masking.mixtures import MaskingConfig
@@ -80,7 +80,7 @@ def store(tmp_path: Path) -> TokenStore:
 def module(**changes: Any) -> FourMModule:
     """A small model, its rate moving, its weights averaged."""
     torch.manual_seed(0)
-    optim = OptimConfig(lr=1e-2, warmup_tokens=40, total_tokens=400, clip=1.0, ema_decay=0.8)
+    optim = FourMOptimConfig(lr=1e-2, warmup_tokens=40, total_tokens=400, clip=1.0, ema_decay=0.8)
     return FourMModule(STREAMS, small_config(**changes), optim)
 
 
@@ -298,7 +298,7 @@ def test_one_bit_that_is_another_one_is_found(part: float, written: Path) -> Non
 def test_a_checkpoint_of_something_else_is_refused(written: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^it is of mine, not of another$"):
         read_checkpoint(written, "another", module())
-    with pytest.raises(CheckpointError, match=r"^it was written by other code: ema_model\.module\..* differs$"):
+    with pytest.raises(CheckpointError, match=r"^it was written by other code: model\..* differs$"):
         read_checkpoint(written, "mine", module(width=32))
     torch.save({"weights": torch.ones(3)}, written)
     with pytest.raises(CheckpointError, match=r"^it is no checkpoint of a stage$"):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightning_modules.callbacks.periodic_checkpoint import AtomicCheckpointIO, PeriodicCheckpoint, read_checkpoint
 from lightning_modules.data.loading import RowDataModule
-from lightning_modules.tokenizer import TokenizerModule, TokenizerOptimConfig
+from lightning_modules.optim import TokenizerOptimConfig
+from lightning_modules.tokenizer import TokenizerModule
 from modalities.layouts import Dense, Vector
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, TokenizerTask, ViTVQ
 from networks.tokenizers.config import CodebookKind, DecoderKind, TokenizerConfig

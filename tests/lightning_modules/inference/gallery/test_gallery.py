@@ -13,6 +13,7 @@ from PIL import Image
 
 from evaluation.report.input import ReportInput
 from evaluation.report.page import render
+from evaluation.report.tables import build_tables
 from experiments.cli.generation_request import format_request
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.data.raw import RawStore, write_shard
@@ -193,8 +194,9 @@ def test_the_report_shows_every_sheet_with_its_words_and_commands(world: World) 
     report = ReportInput(
         title="x", command="c", data="d.", arms={"few": list(modalities)}, seeds=[5], modalities=modalities, scores=[]
     )
-    assert "<h2>Generated</h2>" not in render(replace(report, generated={"few": []}))
-    page = render(replace(report, generated={"few": exhibits}))
+    tables = build_tables(report)
+    assert "<h2>Generated samples</h2>" not in render(replace(report, generated={"few": []}), tables)
+    page = render(replace(report, generated={"few": exhibits}), tables)
     assert "each arm&#39;s model of seed 5" in page or "each arm's model of seed 5" in page
     for item in exhibits:
         part = page[page.index(f"<summary>{item.sheet.title}</summary>") :].split("</details>")[0]
