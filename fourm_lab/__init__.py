@@ -131,7 +131,7 @@ def ablate(
         observer=observer,
         command=command,
     )
-    scores = pd.DataFrame([{**vars(score), "route": str(score.route)} for score in result.scores])
+    scores = pd.DataFrame([score.to_record() for score in result.scores])
     return Ablation(scores=scores, folder=result.folder, report=result.report, seconds=result.seconds)
 
 
