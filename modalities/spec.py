@@ -18,10 +18,9 @@ from modalities.errors import DataError
 from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
     EmbeddedCodes,
-    ProductMLP,
+    LearnedTokenizer,
     TokenizerSpec,
     TokenizerTask,
-    ViTVQ,
     WordPiece,
     scaled_tokenizer,
 )
@@ -282,13 +281,10 @@ def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTa
 
 def learned_tokenizer(modality: Modality) -> EmbeddedCodes | None:
     """The learnt tokenizer of a modality and what it reads, or None where there is none."""
-    match modality.tokenizer, modality.layout:
-        case (ViTVQ() | ProductMLP()) as spec, (Dense() | Vector()) as layout:
-            return EmbeddedCodes(layout=layout, tokenizer=spec)
-        case WordPiece(codes=codes), _:
-            return codes
-        case _:
-            return None
+    spec, layout = modality.tokenizer, modality.layout
+    if isinstance(spec, LearnedTokenizer) and isinstance(layout, Dense | Vector):
+        return EmbeddedCodes(layout=layout, tokenizer=spec)
+    return spec.codes if isinstance(spec, WordPiece) else None
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias, assert_never
 
-from modalities.layouts import Dense, Scale, Vector
+from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector
 
 
 class ReconstructionLoss(Enum):
@@ -22,6 +22,7 @@ class ViTVQ:
     """A transformer encoder, a vector quantizer and a decoder (4M section 'tokenization'): for `Dense` layouts."""
 
     type_tag: ClassVar[str] = "vit_vq"
+    layout_type: ClassVar[type[Layout]] = Dense
 
     name: str
     """Modalities whose tokenizers have one name share one tokenizer and one vocabulary."""
@@ -38,6 +39,7 @@ class ProductMLP:
     """A bottleneck MLP with product codes (Memcodes): for `Vector` layouts."""
 
     type_tag: ClassVar[str] = "product_mlp"
+    layout_type: ClassVar[type[Layout]] = Vector
 
     name: str
     vocab_size: int
@@ -45,12 +47,16 @@ class ProductMLP:
     loss: ReconstructionLoss
 
 
+LearnedTokenizer: TypeAlias = ViTVQ | ProductMLP
+"""Families of learned tokenizers. Each has ``name``, ``vocab_size`` and ``loss``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedCodes:
     """A learned tokenizer whose codes are spelled inside a text sequence (masks, body poses)."""
 
     layout: Dense | Vector
-    tokenizer: ViTVQ | ProductMLP
+    tokenizer: LearnedTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,7 @@ class WordPiece:
     """The text tokenizer that all sequence modalities share."""
 
     type_tag: ClassVar[str] = "word_piece"
+    layout_type: ClassVar[type[Layout]] = Text
 
     codes: EmbeddedCodes | None = None
     """The learned codes that spell a part of the value, if any."""
@@ -68,17 +75,19 @@ class NoTokenizer:
     """No tokens: vectors enter the encoder through a linear map."""
 
     type_tag: ClassVar[str] = "none"
+    layout_type: ClassVar[type[Layout]] = Embeddings
 
 
-TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | NoTokenizer
+TokenizerSpec: TypeAlias = LearnedTokenizer | WordPiece | NoTokenizer
+"""All tokenizers. The ``layout_type`` of each is the type of the layouts that it reads."""
 
 
 def scaled_tokenizer(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
     """``spec`` with its codebook cut to the scale's limit. Codes inside text keep their layout, not the image's."""
     most = scale.max_vocab or 1 << 30
+    if isinstance(spec, LearnedTokenizer):
+        return replace(spec, vocab_size=min(spec.vocab_size, most))
     match spec:
-        case ViTVQ() | ProductMLP():
-            return replace(spec, vocab_size=min(spec.vocab_size, most))
         case WordPiece(codes=EmbeddedCodes() as codes):
             inner = replace(codes.tokenizer, vocab_size=min(codes.tokenizer.vocab_size, most))
             return replace(spec, codes=replace(codes, tokenizer=inner))
@@ -94,5 +103,5 @@ class TokenizerTask:
 
     name: str
     layout: Dense | Vector
-    tokenizer: ViTVQ | ProductMLP
+    tokenizer: LearnedTokenizer
     members: tuple[str, ...] = field(default=())

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias, assert_never
 
 from modalities.layouts import Dense, Embeddings, KeepScheme, Text, Vector
 from modalities.spec import Modality
-from modalities.tokenizer_specs import ProductMLP, ViTVQ
+from modalities.tokenizer_specs import LearnedTokenizer
 
 _PIXELS_SUFFIX = "_pixels"
 """Ending of the name of a `PixelStream`, after its modality's name."""
@@ -195,7 +195,7 @@ def _stream(name: str, modality: Modality, text_vocab_size: int, text: str, stri
     match modality.layout:
         case Dense() | Vector() as layout:
             spec = modality.tokenizer
-            assert isinstance(spec, ViTVQ | ProductMLP)
+            assert isinstance(spec, LearnedTokenizer)
             return GridStream(
                 name=name,
                 num_tokens=layout.num_tokens,

@@ -1,8 +1,9 @@
 """Numbers, units and modalities as text, for the page and for the terminal alike."""
 
 import math
+from typing import assert_never
 
-from modalities.layouts import Dense, Vector
+from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.metrics.base import FRACTION
 from modalities.spec import Modality, learned_tokenizer
 
@@ -71,8 +72,10 @@ def describe_tokens(modality: Modality) -> str:
         case Dense() | Vector() as layout:
             vocab_size = part.tokenizer.vocab_size if part else 0
             return f"{layout.num_tokens} of {vocab_size:,}"
-        case _ if not modality.is_target:
-            return f"up to {modality.num_tokens} vectors"
-        case _:
+        case Text() as layout:
             codes = f", codes of {part.tokenizer.vocab_size:,}" if part else ""
-            return f"up to {modality.num_tokens}, text{codes}"
+            return f"up to {layout.max_tokens}, text{codes}"
+        case Embeddings() as layout:
+            return f"up to {layout.max_tokens} vectors"
+        case _:
+            assert_never(modality.layout)

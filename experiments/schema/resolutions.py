@@ -8,7 +8,7 @@ from modalities.layouts import Dense, Scale
 from modalities.presets import IMAGE
 from modalities.registry import Registry
 from modalities.spec import Modality
-from modalities.tokenizer_specs import ViTVQ
+from modalities.tokenizer_specs import LearnedTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +32,12 @@ class ResolutionConfig:
             ConfigError: The base is not a grid of pixels, or the patch does not divide its size.
         """
         base = registry[self.base]
-        if not isinstance(base.layout, Dense) or not isinstance(base.tokenizer, ViTVQ):
+        if not isinstance(base.layout, Dense) or not isinstance(base.tokenizer, LearnedTokenizer):
             raise ConfigError(f"resolutions.{name}: {self.base} is no grid and has no resolution.")
         if self.size % scale.patch:
             raise ConfigError(f"resolutions.{name}: scale.patch ({scale.patch}) does not divide {self.size} pixels.")
         scaled = base.scaled(replace(scale, size=self.size))
-        assert isinstance(scaled.tokenizer, ViTVQ)
+        assert isinstance(scaled.tokenizer, LearnedTokenizer)
         title = f"{base.title} {self.size} × {self.size}"
         return replace(
             scaled,

@@ -1,6 +1,6 @@
 """Stage kind ``baselines``: chance levels and tokenizer round trips, which all models are held against."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evaluation.reference_levels import ReferenceLevels
@@ -10,6 +10,7 @@ from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import build_codec, open_eval_split
 from experiments.stages.plan import Stage
+from modalities.spec import Modality
 from modalities.storage.serialization import to_plain
 
 
@@ -26,6 +27,7 @@ class BaselinesStage(StageKind):
             {
                 "evaluation": measurement_params(context.config),
                 "restrict_output_vocab": context.config.model.restrict_output_vocab,
+                "metrics": _metric_names(context.modalities),
             },
             inputs=context.names("data", "tokens", "text", "tokenizer"),
             cost=1.0 + 0.03 * context.config.evaluation.num_samples,
@@ -47,3 +49,8 @@ def load_reference_levels(context: StageContext) -> ReferenceLevels:
 def measurement_params(config: ExperimentConfig) -> dict[str, Any]:
     """Settings that decide a measurement: all of the evaluation's but the number of generated samples."""
     return {name: value for name, value in to_plain(config.evaluation).items() if name != "num_generated"}
+
+
+def _metric_names(modalities: Mapping[str, Modality]) -> dict[str, list[str]]:
+    """Names of the metrics of each modality that can be predicted, the one that tables show first."""
+    return {name: [str(metric) for metric in item.metrics()] for name, item in modalities.items() if item.is_target}

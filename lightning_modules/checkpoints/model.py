@@ -14,12 +14,12 @@ from typing import Any
 from lightning_modules.checkpoints.safetensors import SafetensorsFile, write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
 from modalities.errors import CheckpointError, DataError
-from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
+from modalities.layouts import Layout, Scale
 from modalities.registry import Registry
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
 from modalities.storage.atomic import read_json_object
 from modalities.storage.serialization import from_plain, to_plain
-from modalities.tokenizer_specs import NoTokenizer, ProductMLP, ViTVQ, WordPiece
+from modalities.tokenizer_specs import TokenizerSpec
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM
 from networks.streams import Stream
@@ -44,8 +44,8 @@ class ModalityVariant:
 
     base: str
     """Name of the installed modality."""
-    layout: Dense | Vector | Text | Embeddings
-    tokenizer: ViTVQ | ProductMLP | WordPiece | NoTokenizer
+    layout: Layout
+    tokenizer: TokenizerSpec
 
     def modality(self, name: str, registry: Registry) -> Modality:
         """The installed modality under another name and of this size.

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import assert_never
 
 from lightning_modules.checkpoints.model import ModalityVariant
 from modalities.errors import CheckpointError
-from modalities.layouts import Dense, Embeddings, Text, Vector
+from modalities.layouts import Dense, Embeddings, Layout, Text, Vector
 from modalities.registry import Registry
 from modalities.spec import Modality, learned_tokenizer
-from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, TokenizerSpec, TokenizerTask, ViTVQ, WordPiece
+from modalities.tokenizer_specs import EmbeddedCodes, LearnedTokenizer, TokenizerSpec, TokenizerTask, WordPiece
 from networks.pretrained.names import parse_published_name
 from networks.streams import EmbeddingStream, GridStream, PixelStream, Stream, TokenStream
 
@@ -88,9 +89,7 @@ def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVar
                 else parse_published_name(stream.published_name)[0].patch
             )
             pixels_per_value = patch if dense.pixels_per_value > 1 else 1
-            layout: Dense | Vector | Text | Embeddings = replace(
-                dense, size=stream.grid * patch, patch=patch, pixels_per_value=pixels_per_value
-            )
+            layout: Layout = replace(dense, size=stream.grid * patch, patch=patch, pixels_per_value=pixels_per_value)
         case Vector() as vector:
             layout = replace(vector, num_tokens=stream.num_tokens)
         case Text() as text:
@@ -98,6 +97,8 @@ def _build_variant(stream: Stream, base: str, modality: Modality) -> ModalityVar
         case Embeddings() as vectors:
             assert isinstance(stream, EmbeddingStream)
             layout = replace(vectors, channels=stream.channels, max_tokens=stream.num_tokens)
-    if isinstance(tokenizer, ViTVQ | ProductMLP) and isinstance(stream, TokenStream):
+        case _:
+            assert_never(modality.layout)
+    if isinstance(tokenizer, LearnedTokenizer) and isinstance(stream, TokenStream):
         tokenizer = replace(tokenizer, vocab_size=stream.vocab_size)
     return ModalityVariant(base=base, layout=layout, tokenizer=tokenizer)

@@ -5,9 +5,9 @@ import keyword
 from dataclasses import replace
 
 from modalities.conformance.subject import FULL_CROP, ContractError, ModalityUnderTest, require, shape_problem
-from modalities.layouts import Dense, Embeddings, Scale, Text, Vector
+from modalities.layouts import Dense, Embeddings, Scale, Text
 from modalities.spec import SequenceModality, learned_tokenizer
-from modalities.tokenizer_specs import EmbeddedCodes, NoTokenizer, ProductMLP, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss
 from modalities.vocabulary import NUM_SPELLED_CODES
 
 OTHER_SCALE = Scale(size=48, patch=8)
@@ -38,11 +38,10 @@ def check_consistency(subject: ModalityUnderTest) -> None:
     """Layout, tokenizer and class fit each other."""
     modality = subject.modality
     layout, tokenizer = modality.layout, modality.tokenizer
-    pairs = {Dense: ViTVQ, Vector: ProductMLP, Text: WordPiece, Embeddings: NoTokenizer}
-    expected_tokenizer = pairs[type(layout)]
+    expected = tokenizer.layout_type
     require(
-        isinstance(tokenizer, expected_tokenizer),
-        f"a {type(layout).__name__} layout needs a {expected_tokenizer.__name__} tokenizer",
+        isinstance(layout, expected),
+        f"a {type(tokenizer).__name__} tokenizer needs a {expected.__name__} layout, found {type(layout).__name__}",
     )
     is_sequence = isinstance(modality, SequenceModality)
     require(is_sequence == isinstance(layout, Text), "a Text layout and the class SequenceModality go together")

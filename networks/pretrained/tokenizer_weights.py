@@ -7,12 +7,15 @@ from torch import Tensor
 
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense, Vector
-from modalities.tokenizer_specs import TokenizerTask
+from modalities.tokenizer_specs import ProductMLP, TokenizerTask, ViTVQ
 from networks.pretrained.config_names import PREDICTION_NAMES, SCHEDULE_NAMES, vit_preset_of
 from networks.pretrained.source import InMemoryTensors, TensorSource, check_tensor_names
 from networks.tokenizers.build import build_tokenizer, uses_diffusion
 from networks.tokenizers.config import CodebookKind, EncoderKind, TokenizerConfig
 from networks.tokenizers.tokenizer import Tokenizer
+
+PUBLISHED_FAMILIES = (ViTVQ, ProductMLP)
+"""Families of tokenizers that the published format can hold."""
 
 SHARED_RULES = [
     (r"^classes\.table\.", "cls_emb."),
@@ -132,6 +135,11 @@ def export_tokenizer(tokenizer: Tokenizer, task: TokenizerTask, config: Tokenize
     Raises:
         CheckpointError: The format cannot hold the tokenizer; the message says why.
     """
+    if type(task.tokenizer) not in PUBLISHED_FAMILIES:
+        raise CheckpointError(
+            f"The published format has no place for tokenizer {task.name!r}, a {type(task.tokenizer).__name__}; "
+            f"expected one of {', '.join(family.__name__ for family in PUBLISHED_FAMILIES)}."
+        )
     if isinstance(task.layout, Dense) and config.encoder is EncoderKind.patch_mlp:
         raise CheckpointError(
             f"The published format has no place for the encoder of tokenizer {task.name!r}, an MLP on each patch; "

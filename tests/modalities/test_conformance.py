@@ -194,7 +194,11 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (replace(DEPTH, name="depth-map"), "name", "not a lower-case Python identifier"),
     (replace(DEPTH, name="class"), "name", "not a lower-case"),
     (replace(DEPTH, title=" "), "name", "title is empty"),
-    (replace(DEPTH, layout=Vector(channels=4, num_tokens=2)), "consistency", "needs a ProductMLP"),
+    (
+        replace(DEPTH, layout=Vector(channels=4, num_tokens=2)),
+        "consistency",
+        "a ViTVQ tokenizer needs a Dense layout, found Vector",
+    ),
     (replace(DEPTH, layout=Dense(channels=1, size=64, patch=15)), "consistency", "do not divide"),
     (
         replace(DEPTH, tokenizer=ViTVQ(name="d", vocab_size=9, loss=ReconstructionLoss.cross_entropy)),

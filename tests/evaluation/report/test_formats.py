@@ -2,8 +2,16 @@ import math
 
 import pytest
 
-from evaluation.report.formats import format_duration, format_number, format_percent, format_signed, unit_suffix
+from evaluation.report.formats import (
+    describe_tokens,
+    format_duration,
+    format_number,
+    format_percent,
+    format_signed,
+    unit_suffix,
+)
 from modalities.metrics.base import FRACTION
+from modalities.registry import default_registry
 
 
 @pytest.mark.parametrize(
@@ -52,3 +60,17 @@ def test_a_unit_is_left_out_where_the_number_or_the_title_shows_it() -> None:
 )
 def test_a_duration_has_the_units_of_its_size(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("depth", "196 of 8,192"),
+        ("imagebind_global", "16 of 8,192"),
+        ("caption", "up to 256, text"),
+        ("sam_instances", "up to 290, text, codes of 1,024"),
+        ("t5_caption", "up to 77 vectors"),
+    ],
+)
+def test_tokens_are_described_by_their_layout(name: str, text: str) -> None:
+    assert describe_tokens(default_registry()[name]) == text

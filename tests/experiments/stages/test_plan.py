@@ -10,7 +10,10 @@ from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.stages.data import plugin_file_hashes
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, StagePlan
+from modalities.builtin.depth import Depth
 from modalities.kinds.sequences import FreeTextModality
+from modalities.metrics.base import collect
+from modalities.metrics.maps import DepthRMSE
 from modalities.registry import default_registry
 from tests.modalities.test_registry import SALIENCY, install
 
@@ -128,6 +131,20 @@ def test_what_decides_a_modality_changes_what_reads_it(tmp_path: Path) -> None:
     changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
     assert {"tokenizer/body_pose", "model/fourm_21/0", "tokens/train/0000"} <= changed
     assert not {"model/fourm_7/0", "text", "tokenizer/depth"} & changed
+
+
+def test_a_metric_more_or_less_measures_anew_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, before = _plan(tmp_path)
+    assert before.stages["baselines"].params["metrics"]["depth"] == ["rmse", "abs_rel", "delta1"]
+    # Embeddings are never predicted, so that no stage measures them.
+    assert "t5_caption" not in before.stages["baselines"].params["metrics"]
+    monkeypatch.setattr(Depth, "metrics", lambda self: collect(rmse=DepthRMSE()))
+    assert _plan(tmp_path)[1].stages["baselines"].params["metrics"]["depth"] == ["rmse"]
+    _, after = _plan(tmp_path)
+    changed = {stage.kind for name, stage in after.stages.items() if after.signatures[name] != before.signatures[name]}
+    assert changed == {"baselines", "evaluation", "report"}
 
 
 def test_the_code_of_a_modality_from_elsewhere_decides_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
