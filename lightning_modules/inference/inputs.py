@@ -42,7 +42,7 @@ class UserInput:
     """A file, an array, a tensor, a Pillow image or a record, as `Modality.coerce` takes it; of a sequence also its
     text, ``[S_1]`` standing for what is missing."""
     mask: Any = None
-    """What of a grid is to be generated anew: flags (h, w) of the value's size, or an image that is white there."""
+    """The part of a grid to generate anew: flags (h, w) of the value's size, or an image that is white there."""
 
 
 @dataclass(frozen=True, kw_only=True)
