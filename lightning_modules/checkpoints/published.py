@@ -60,7 +60,7 @@ def open_checkpoint(location: Path | str) -> CheckpointSource:
     """Open a published checkpoint.
 
     Args:
-        location: A ``.safetensors`` file, a folder with ``model.safetensors``, or a repository id such as ``owner/name``.
+        location: A ``.safetensors`` file, a folder with ``model.safetensors``, or a repository id like ``owner/name``.
 
     Raises:
         CheckpointError: There is none, it is not safetensors, or it does not say its config.
