@@ -16,8 +16,6 @@ from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from benchmarks.samples import describe_machine, published_streams, random_samples
 from experiments.schema.load import find_config, load_config
@@ -84,7 +82,6 @@ class TrainingCase:
         return {
             "rows without padding": lambda: mock.patch("networks.kernels.packing.packed_slots", return_value=None),
             "gradients of tables in place": self._autograd_tables,
-            "one gradient of SwiGLU": lambda: mock.patch("networks.layers.blocks.gated_silu", plain_gate),
         }
 
     @contextmanager
@@ -97,12 +94,6 @@ class TrainingCase:
         for table in tables:
             table.retains_grad = True
             table.table.grad = None
-
-
-def plain_gate(both: Tensor) -> Tensor:
-    """``silu(gate) * up`` with autograd's gradients."""
-    gate, up = both.chunk(2, dim=-1)
-    return F.silu(gate) * up
 
 
 def cpu_seconds(run: Callable[[], None]) -> float:

@@ -69,7 +69,7 @@ class Dense:
         return self.grid**2
 
     @property
-    def side(self) -> int:
+    def values_per_side(self) -> int:
         """Side of the value array, in values."""
         return self.size // self.pixels_per_value
 

@@ -89,7 +89,7 @@ class Modality(abc.ABC):
     base: str = ""
     """Name of the modality that this one is a variant of, at another size; empty for a modality of its own."""
     suffix: str = ".npy"
-    """Type of the files that `read` and `write` use."""
+    """Type of the files that `read_file` and `write_file` use."""
     has_pixel_stream: bool = False
     """True where the raw value also enters the encoder as linear patches (RGB)."""
     decoding: DecodingDefaults | None = None
@@ -141,12 +141,12 @@ class Modality(abc.ABC):
         )
 
     @abc.abstractmethod
-    def read(self, path: Path) -> Value:
+    def read_file(self, path: Path) -> Value:
         """The value in a file. Raises `DataError` naming the file where it is missing, corrupt or of another shape."""
 
     @abc.abstractmethod
-    def write(self, path: Path, value: Value) -> None:
-        """Write ``value`` to a file that `read` takes back without loss beyond the format's quantisation."""
+    def write_file(self, path: Path, value: Value) -> None:
+        """Write ``value`` to a file that `read_file` takes back without loss beyond the format's quantisation."""
 
     @abc.abstractmethod
     def transform(self, value: Value, crop: Crop) -> Value:

@@ -24,7 +24,7 @@ class ResolutionConfig:
         if self.size < 1:
             raise ConfigError(f"resolutions: a size must be at least 1 pixel, got {self.size}.")
 
-    def modality(self, name: str, registry: Registry, scale: Scale) -> Modality:
+    def build_modality(self, name: str, registry: Registry, scale: Scale) -> Modality:
         """The modality under its own name.
 
         Raises:

@@ -209,7 +209,7 @@ def _summary_lines(
     missing = {
         part.tokenizer.name
         for name, item in variants.items()
-        if (part := learned_tokenizer(item.modality(name, registry)))
+        if (part := learned_tokenizer(item.build_modality(name, registry)))
         and part.tokenizer.name not in folders
         and name in checkpoint.model.index
     }

@@ -47,7 +47,7 @@ class ModalityVariant:
     layout: Dense | Vector | Text | Embeddings
     tokenizer: ViTVQ | ProductMLP | WordPiece | NoTokenizer
 
-    def modality(self, name: str, registry: Registry) -> Modality:
+    def build_modality(self, name: str, registry: Registry) -> Modality:
         """The installed modality under another name and of this size.
 
         Raises:
@@ -121,7 +121,7 @@ class LoadedModel:
         variant = self.variants.get(name)
         if variant is None:
             return registry[name].scaled(self.scale)
-        return variant.modality(name, registry)
+        return variant.build_modality(name, registry)
 
 
 @dataclass(frozen=True, kw_only=True)

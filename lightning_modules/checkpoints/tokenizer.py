@@ -168,8 +168,8 @@ def describe_shape(task: TokenizerTask) -> str:
     if not isinstance(layout, Dense):
         return f"vectors of {layout.channels}"
     if layout.categorical:
-        return f"class maps of {layout.side} x {layout.side} pixels, {layout.channels} classes"
-    return f"{layout.channels} x {layout.side} x {layout.side} values"
+        return f"class maps of {layout.values_per_side} x {layout.values_per_side} pixels, {layout.channels} classes"
+    return f"{layout.channels} x {layout.values_per_side} x {layout.values_per_side} values"
 
 
 def _describe_usage(usage: CodebookUsage | None) -> str:

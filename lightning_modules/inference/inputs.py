@@ -42,7 +42,7 @@ class UserInput:
     """A file, an array, a tensor, a Pillow image or a record, as `Modality.coerce` takes it; of a sequence also its
     text, ``[S_1]`` standing for what is missing."""
     mask: Any = None
-    """What of a grid is to be generated anew: flags (h, w) of the value's size, or an image that is white there."""
+    """The part of a grid to generate anew: flags (h, w) of the value's size, or an image that is white there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def read_value(modality: Modality, value: Any) -> Any:
     if value is None:
         raise DataError(f"{modality.name} is None: leave out an input that is missing.")
     if isinstance(value, Path) or (isinstance(value, str) and not isinstance(modality, SequenceModality)):
-        return modality.read(Path(value))
+        return modality.read_file(Path(value))
     return modality.coerce(value)
 
 

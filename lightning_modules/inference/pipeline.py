@@ -86,7 +86,7 @@ class Pipeline:
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What was noted when the model was trained."""
+        """The model's card: data, arm, seed, size, steps."""
         return self.loaded.card
 
     @torch.no_grad()
@@ -150,7 +150,7 @@ class Pipeline:
             num: Variations.
             seed: Of all that is drawn; variation i is the same whatever ``num`` is.
             options: Settings on top of the published ones.
-            masks: By modality of an input, what of it is to be generated anew: flags (h, w), or an image, white there.
+            masks: By modality of an input, the part to generate anew: flags (h, w), or an image that is white there.
             in_order: Generate in the order of ``to`` instead of the published one.
 
         Returns:
@@ -239,7 +239,7 @@ class Pipeline:
         return found if is_batch else found[0]
 
     def notice(self, targets: Sequence[str]) -> str:
-        """What a person must know of the model's answers, in one line."""
+        """A caution about the model's answers, in one line: its training data, and targets that are proxies."""
         data = self.card.get("data", "data that its card does not name")
         notice = str(self.card.get("notice", f"This model was trained on {data}: its answers on photographs are poor."))
         proxies = [name for name in targets if self.modalities[name].provenance is Provenance.proxy]

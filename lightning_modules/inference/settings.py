@@ -14,7 +14,7 @@ from networks.streams import GridStream, PixelStream, Stream
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingOptions:
-    """What a person sets of `DecodingConfig`; None keeps the published setting."""
+    """Changes to a `DecodingConfig`; None keeps the published setting."""
 
     scheme: DecodingScheme | None = None
     steps: int | None = None
@@ -25,7 +25,7 @@ class DecodingOptions:
     guidance: float | None = None
 
     def apply(self, decoding: DecodingConfig) -> DecodingConfig:
-        """``decoding`` with everything that is set.
+        """Change ``decoding`` by the settings that are not None.
 
         Raises:
             ConfigError: A value is out of its range.
@@ -33,7 +33,7 @@ class DecodingOptions:
         return replace(decoding, **self.changes())
 
     def changes(self) -> dict[str, Any]:
-        """What is set, by name."""
+        """The settings that are not None, by name."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 

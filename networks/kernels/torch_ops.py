@@ -23,11 +23,6 @@ def reorder_weight(weight: Tensor) -> Tensor:
     return packed
 
 
-def silu_backward(grad_output: Tensor, x: Tensor, *, out: Tensor) -> None:
-    """Write the gradient of ``silu(x)`` into ``out``."""
-    torch.ops.aten.silu_backward.grad_input(grad_output, x, grad_input=out)
-
-
 def disable_autograd_cache() -> None:
     """Keep compiled blocks out of autograd's cache: putting one in crashed the process at times (torch 2.11, 2.13)."""
     functorch_config.enable_autograd_cache = False

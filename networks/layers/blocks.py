@@ -13,7 +13,6 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from networks.kernels.gated_silu import gated_silu
 from networks.kernels.linear import OneDNNLinear
 from networks.kernels.packing import AttentionMask, plain_mask, to_rows, to_slots
 
@@ -205,7 +204,12 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """The MLP's output at each position."""
         hidden: Tensor = self.up(x)
-        out: Tensor = self.down(gated_silu(hidden) if self.gated else F.gelu(hidden))
+        if self.gated:
+            gate, value = hidden.chunk(2, dim=-1)
+            hidden = F.silu(gate) * value
+        else:
+            hidden = F.gelu(hidden)
+        out: Tensor = self.down(hidden)
         return out
 
 

@@ -40,20 +40,20 @@ def test_every_modality_keeps_its_contract(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgetful(Depth):
-    def read(self, path: Path) -> Any:
-        return super().read(path) * np.float32(2)
+    def read_file(self, path: Path) -> Any:
+        return super().read_file(path) * np.float32(2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Careless(Depth):
-    def read(self, path: Path) -> Any:
+    def read_file(self, path: Path) -> Any:
         return np.load(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Littering(Depth):
-    def write(self, path: Path, value: Any) -> None:
-        super().write(path, value)
+    def write_file(self, path: Path, value: Any) -> None:
+        super().write_file(path, value)
         path.with_suffix(".old").write_text("x")
 
 

@@ -85,7 +85,7 @@ def test_a_task_has_the_layout_that_its_modality_declares() -> None:
     ],
 )
 def test_counts_follow_from_a_dense_layout(layout: Dense, grid: int, side: int) -> None:
-    assert (layout.grid, layout.num_tokens, layout.side) == (grid, grid**2, side)
+    assert (layout.grid, layout.num_tokens, layout.values_per_side) == (grid, grid**2, side)
     assert layout.values_per_patch * layout.grid == side
 
 

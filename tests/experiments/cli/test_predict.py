@@ -110,7 +110,11 @@ def test_what_is_no_image(
 
 
 def test_wrong_targets(finished: Path, photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for to, expected in (("dpeth", "Did you mean 'depth'?"), ("t5_caption", "No target"), (",", "No target named ''")):
+    for to, expected in (
+        ("dpeth", "Did you mean 'depth'?"),
+        ("t5_caption", "t5_caption is an input only"),
+        (",", "No target named ''"),
+    ):
         assert predict(photograph, finished / "mini", tmp_path / "out", to) == 1
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1

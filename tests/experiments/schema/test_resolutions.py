@@ -49,7 +49,7 @@ def test_its_mixtures_ask_for_the_high_resolution_alone() -> None:
 
 def test_every_other_number_follows_the_run() -> None:
     registry = default_registry()
-    found = ResolutionConfig(base="depth", size=32).modality("depth_32", registry, SCALE)
+    found = ResolutionConfig(base="depth", size=32).build_modality("depth_32", registry, SCALE)
     assert isinstance(found.layout, Dense)
     assert (found.layout.size, found.layout.patch, found.name) == (32, 8, "depth_32")
     kept = resolution_variant(ResolutionConfig(base="depth", size=32), found)
@@ -59,11 +59,11 @@ def test_every_other_number_follows_the_run() -> None:
 def test_mistakes_are_named() -> None:
     registry = default_registry()
     with pytest.raises(ConfigError, match="caption is no grid"):
-        ResolutionConfig(base="caption").modality("small", registry, SCALE)
+        ResolutionConfig(base="caption").build_modality("small", registry, SCALE)
     with pytest.raises(ConfigError, match=r"scale.patch \(8\) does not divide 36 pixels"):
-        ResolutionConfig(size=36).modality("small", registry, SCALE)
+        ResolutionConfig(size=36).build_modality("small", registry, SCALE)
     with pytest.raises(UnknownNameError):
-        ResolutionConfig(base="rbg").modality("small", registry, SCALE)
+        ResolutionConfig(base="rbg").build_modality("small", registry, SCALE)
     with pytest.raises(ConfigError, match="at least 1 pixel"):
         ResolutionConfig(size=0)
 

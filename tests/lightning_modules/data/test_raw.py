@@ -157,10 +157,10 @@ class Tally(SequenceModality):
 
     suffix: str = ".txt"
 
-    def read(self, path: Path) -> complex:
+    def read_file(self, path: Path) -> complex:
         return complex(path.read_text())
 
-    def write(self, path: Path, value: complex) -> None:
+    def write_file(self, path: Path, value: complex) -> None:
         path.write_text(str(value))
 
     def transform(self, value: complex, crop: Crop) -> complex:

@@ -136,7 +136,7 @@ def test_the_views_of_all_modalities_show_the_same_place() -> None:
 
 def test_a_photograph_of_any_shape_is_seen_through_the_central_square(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(tmp_path / "a.jpg")
-    photo = RGB.read(tmp_path / "a.jpg")
+    photo = RGB.read_file(tmp_path / "a.jpg")
     assert photo.shape == (90, 120, 3)
     assert RGB.transform(photo, Crop(left=1 / 8, top=0, width=3 / 4, height=1)).shape == (64, 64, 3)
 
@@ -144,18 +144,18 @@ def test_a_photograph_of_any_shape_is_seen_through_the_central_square(tmp_path: 
 def test_depth_in_millimetres_is_read_and_written(tmp_path: Path) -> None:
     depth = SCENES[0].depth.copy()
     depth[0] = 0
-    DEPTH.write(tmp_path / "a.png", depth)
-    np.testing.assert_allclose(DEPTH.read(tmp_path / "a.png"), depth, atol=5.1e-4)
+    DEPTH.write_file(tmp_path / "a.png", depth)
+    np.testing.assert_allclose(DEPTH.read_file(tmp_path / "a.png"), depth, atol=5.1e-4)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "b.png")
     with pytest.raises(DataError, match=r"b\.png has levels of 8 bits, expected 16 bits of millimetres"):
-        DEPTH.read(tmp_path / "b.png")
+        DEPTH.read_file(tmp_path / "b.png")
 
 
 def test_normals_as_bytes_keep_their_direction_to_a_degree(tmp_path: Path) -> None:
     normals = SCENES[0].normals.copy()
     normals[0] = 0
-    NORMALS.write(tmp_path / "a.png", normals)
-    back = NORMALS.read(tmp_path / "a.png")
+    NORMALS.write_file(tmp_path / "a.png", normals)
+    back = NORMALS.read_file(tmp_path / "a.png")
     assert (back[0] == 0).all()
     assert np.degrees(np.arccos(np.clip((back * normals)[1:].sum(-1), -1, 1))).max() < 1
 
@@ -173,18 +173,18 @@ def test_normals_as_bytes_keep_their_direction_to_a_degree(tmp_path: Path) -> No
 def test_an_array_of_another_shape_is_refused(tmp_path: Path, name: str, shape: tuple[int, ...], expected: str) -> None:
     np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
     with pytest.raises(DataError, match=rf"a\.npy has shape .*, expected {expected}"):
-        modality_of(name).read(tmp_path / "a.npy")
+        modality_of(name).read_file(tmp_path / "a.npy")
 
 
 def test_a_class_map_in_colours_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"has shape \(4, 4, 3\), expected \(any, any\)"):
-        SEMSEG.read(tmp_path / "a.png")
+        SEMSEG.read_file(tmp_path / "a.png")
 
 
 def test_embeddings_that_are_too_long_are_cut(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((100, 32), np.float32))
-    assert modality_of("t5_caption").read(tmp_path / "a.npy").shape == (77, 32)
+    assert modality_of("t5_caption").read_file(tmp_path / "a.npy").shape == (77, 32)
 
 
 # Rows for tokenizers
