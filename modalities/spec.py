@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modalities.decoding import DecodingDefaults, map_decoding, sequence_decoding
 from modalities.errors import DataError
-from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
+from modalities.layouts import Dense, Embeddings, Layout, ScaleConfig, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
     EmbeddedCodes,
     ProductMLP,
@@ -134,7 +134,7 @@ class Modality(abc.ABC):
         """The effect of `preprocess` in words, with units and range, as tokenizers' cards quote it."""
         return UNSPECIFIED_NORMALIZATION
 
-    def scaled(self: M, scale: Scale) -> M:
+    def scaled(self: M, scale: ScaleConfig) -> M:
         """The same modality at another scale of resolution, codebook and sequence length."""
         return replace(
             self, layout=scaled_layout(self.layout, scale), tokenizer=scaled_tokenizer(self.tokenizer, scale)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias, assert_never
 
-from modalities.layouts import Dense, Scale, Vector
+from modalities.layouts import Dense, ScaleConfig, Vector
 
 
 class ReconstructionLoss(Enum):
@@ -73,7 +73,7 @@ class NoTokenizer:
 TokenizerSpec: TypeAlias = ViTVQ | ProductMLP | WordPiece | NoTokenizer
 
 
-def scaled_tokenizer(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
+def scaled_tokenizer(spec: TokenizerSpec, scale: ScaleConfig) -> TokenizerSpec:
     """``spec`` with its codebook cut to the scale's limit. Codes inside text keep their layout, not the image's."""
     most = scale.max_vocab or 1 << 30
     match spec:

@@ -21,7 +21,7 @@ from modalities.kinds.arrays import (
     as_array,
     channels_last,
     class_indices,
-    edge_flags,
+    edges_from_array,
     image_plane,
     is_image,
     require_finite,
@@ -178,7 +178,9 @@ class EdgeMap(DenseModality):
         expected = "edges (h, w) as 0 and 1 or as 0 and 255, or a gray image of 8 bits"
         if is_image(value):
             return (grayscale_levels(value, self.name) >= 128).astype(np.uint8)
-        return edge_flags(self.name, image_plane(self.name, as_array(self.name, value, expected), expected), expected)
+        return edges_from_array(
+            self.name, image_plane(self.name, as_array(self.name, value, expected), expected), expected
+        )
 
     def write_file(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write edges white on black."""

@@ -17,7 +17,7 @@ from modalities.conformance.subject import values_equal
 from modalities.kinds.dense import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES
-from modalities.layouts import Dense, Scale, Text, Vector
+from modalities.layouts import Dense, ScaleConfig, Text, Vector
 from modalities.metrics.base import collect
 from modalities.metrics.maps import DepthRMSE
 from modalities.registry import default_registry
@@ -26,7 +26,7 @@ from modalities.spec import Crop, Modality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 
 REGISTRY = default_registry()
-SCALE = Scale(size=64, patch=8, max_channels=32, max_vocab=512)
+SCALE = ScaleConfig(size=64, patch=8, max_channels=32, max_vocab=512)
 DEPTH, BOXES, SEMSEG, INSTANCES = (
     REGISTRY[name].scaled(SCALE) for name in ("depth", "bounding_boxes", "semseg", "sam_instances")
 )
@@ -128,7 +128,7 @@ class Monochrome(Depth):
 
 @dataclass(frozen=True, kw_only=True)
 class FixedSize(Depth):
-    def scaled(self, scale: Scale) -> Any:
+    def scaled(self, scale: ScaleConfig) -> Any:
         return self
 
 
@@ -140,7 +140,7 @@ class Cropping(Depth):
 
 @dataclass(frozen=True, kw_only=True)
 class Unmade(Depth):
-    def scaled(self, scale: Scale) -> Any:
+    def scaled(self, scale: ScaleConfig) -> Any:
         raise RuntimeError("not yet")
 
 

@@ -6,7 +6,7 @@ import torch
 from experiments.schema.load import build_modalities, find_config, load_config
 from experiments.schema.resolutions import ResolutionConfig, resolution_variant
 from modalities.errors import ConfigError, UnknownNameError
-from modalities.layouts import Dense, Scale
+from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
 from modalities.spec import tokenizer_tasks
 from networks.batch import PaddedTokens
@@ -14,7 +14,7 @@ from networks.generation.defaults import default_decoding
 from networks.masking.masker import Masker
 from networks.streams import GridStream, streams_of
 
-SCALE = Scale(size=64, patch=8, max_vocab=512, max_tokens=64)
+SCALE = ScaleConfig(size=64, patch=8, max_vocab=512, max_tokens=64)
 
 
 def test_a_resolution_has_a_stream_and_a_tokenizer_of_its_own() -> None:

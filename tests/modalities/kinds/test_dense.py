@@ -15,7 +15,7 @@ from modalities.builtin.normals import normalize_vectors
 from modalities.errors import DataError
 from modalities.kinds.dense import ClassMap
 from modalities.labels import CLASSES
-from modalities.layouts import Dense, Scale
+from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
 from modalities.scenes.proxies import feature_map, text_embedding
 from modalities.scenes.scene import make_scene
@@ -23,7 +23,7 @@ from modalities.scenes.world import MAX_DEPTH
 from modalities.spec import Crop, Modality, Provenance
 from tests.modalities.scene_cases import view_of
 
-SCALE = Scale(size=64, patch=8, max_channels=32)
+SCALE = ScaleConfig(size=64, patch=8, max_channels=32)
 WHOLE = Crop(left=0, top=0, width=1, height=1)
 MIRROR = Crop(left=0, top=0, width=1, height=1, flip=True)
 CORNER = Crop(left=0.25, top=0.5, width=0.5, height=0.5)
@@ -115,7 +115,7 @@ def test_missing_normals_stay_missing() -> None:
 @pytest.mark.parametrize("name", ["rgb", "depth", "normals", "semseg", "canny_edges", "clip"])
 def test_a_larger_value_is_brought_to_the_layout(name: str) -> None:
     modality = modality_of(name)
-    large = view_of(REGISTRY[name].scaled(Scale(size=128, patch=8, max_channels=32)), make_scene(1, size=128))
+    large = view_of(REGISTRY[name].scaled(ScaleConfig(size=128, patch=8, max_channels=32)), make_scene(1, size=128))
     assert modality.transform(large, CORNER).shape == view_of(modality, SCENES[0]).shape
     assert modality.transform(large, CORNER).dtype == large.dtype
 
@@ -125,7 +125,7 @@ def test_the_views_of_all_modalities_show_the_same_place() -> None:
     scene = make_scene(2, size=64)
     crop = Crop(left=16 / 64, top=8 / 64, width=32 / 64, height=32 / 64, flip=True)
     window = np.s_[8:40, 16:48]
-    small = Scale(size=32, patch=8)
+    small = ScaleConfig(size=32, patch=8)
     for name, layer in (("rgb", scene.rgb), ("depth", scene.depth), ("semseg", scene.classes)):
         shown = REGISTRY[name].scaled(small).transform(layer, crop)
         np.testing.assert_allclose(shown, layer[window][:, ::-1], atol=1e-5)
@@ -286,7 +286,7 @@ def test_no_constant_edge_map_has_a_better_f1_than_the_typical_one() -> None:
 
 def test_the_typical_embedding_is_as_long_as_most() -> None:
     rows = [np.full((length, 4), length, np.float32) for length in (2, 3, 9)]
-    guess = constant_baseline(REGISTRY["t5_caption"].scaled(Scale(max_channels=4)), rows)
+    guess = constant_baseline(REGISTRY["t5_caption"].scaled(ScaleConfig(max_channels=4)), rows)
     np.testing.assert_allclose(guess, np.repeat([[14 / 3], [14 / 3], [6.0]], 4, axis=1), rtol=1e-6)
 
 
