@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lightning_modules.inference.pipeline import Pipeline
     from modalities.registry import Registry
 
-__all__ = ["Ablation", "Pipeline", "ablate", "list_modalities", "load"]
+__all__ = ["CompletedAblation", "Pipeline", "ablate", "list_modalities", "load"]
 
 PACKAGES = ("modalities", "networks", "lightning_modules", "evaluation", "experiments")
 """The distribution's other packages, which lie beside this one."""
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation:
+class CompletedAblation:
     """A finished ablation."""
 
     scores: "pd.DataFrame"
@@ -104,7 +104,7 @@ def ablate(
     callbacks: "Sequence[Callback]" = (),
     observer: "RunObserver | None" = None,
     registry: "Registry | None" = None,
-) -> Ablation:
+) -> CompletedAblation:
     """Run what is missing of an ablation: data, tokenizers, models, evaluation and report.
 
     Args:
@@ -132,7 +132,7 @@ def ablate(
         command=command,
     )
     scores = pd.DataFrame([score.to_record() for score in result.scores])
-    return Ablation(scores=scores, folder=result.folder, report=result.report, seconds=result.seconds)
+    return CompletedAblation(scores=scores, folder=result.folder, report=result.report, seconds=result.seconds)
 
 
 def list_modalities(registry: "Registry | None" = None) -> list[str]:

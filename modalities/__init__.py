@@ -16,7 +16,7 @@ from modalities.errors import (
     UnknownNameError,
     UserError,
 )
-from modalities.layouts import Dense, Embeddings, KeepScheme, Layout, Scale, Text, Vector
+from modalities.layouts import Dense, Embeddings, KeepScheme, Layout, ScaleConfig, Text, Vector
 from modalities.presets import FOURM_7, FOURM_21, PRESETS
 from modalities.registry import ENTRY_POINT_GROUP, PluginProvider, Registry, default_registry
 from modalities.spec import (
@@ -99,7 +99,7 @@ __all__ = [
     "ReconstructionLoss",
     "RecordModality",
     "Registry",
-    "Scale",
+    "ScaleConfig",
     "SequenceModality",
     "Text",
     "TokenReader",

@@ -19,7 +19,7 @@ class KeepScheme(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class ScaleConfig:
     """Scale of a run: resolution, patch, and upper limits on the published sizes."""
 
     size: int = 224
@@ -69,7 +69,7 @@ class Dense:
         return self.grid**2
 
     @property
-    def side(self) -> int:
+    def values_per_side(self) -> int:
         """Side of the value array, in values."""
         return self.size // self.pixels_per_value
 
@@ -116,7 +116,7 @@ class Embeddings:
 Layout: TypeAlias = Dense | Vector | Text | Embeddings
 
 
-def scaled_layout(layout: Layout, scale: Scale) -> Layout:
+def scaled_layout(layout: Layout, scale: ScaleConfig) -> Layout:
     """``layout`` at another scale. A patch of other than 16 pixels at 224 keeps its ratio where it divides the size."""
     channels = scale.max_channels or 1 << 30
     longest = scale.max_tokens or 1 << 30

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modalities.decoding import DecodingDefaults, map_decoding, sequence_decoding
 from modalities.errors import DataError
-from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector, scaled_layout
+from modalities.layouts import Dense, Embeddings, Layout, ScaleConfig, Text, Vector, scaled_layout
 from modalities.tokenizer_specs import (
     EmbeddedCodes,
     LearnedTokenizer,
@@ -88,7 +88,7 @@ class Modality(abc.ABC):
     base: str = ""
     """Name of the modality that this one is a variant of, at another size; empty for a modality of its own."""
     suffix: str = ".npy"
-    """Type of the files that `read` and `write` use."""
+    """Type of the files that `read_file` and `write_file` use."""
     has_pixel_stream: bool = False
     """True where the raw value also enters the encoder as linear patches (RGB)."""
     decoding: DecodingDefaults | None = None
@@ -133,19 +133,19 @@ class Modality(abc.ABC):
         """The effect of `preprocess` in words, with units and range, as tokenizers' cards quote it."""
         return UNSPECIFIED_NORMALIZATION
 
-    def scaled(self: M, scale: Scale) -> M:
+    def scaled(self: M, scale: ScaleConfig) -> M:
         """The same modality at another scale of resolution, codebook and sequence length."""
         return replace(
             self, layout=scaled_layout(self.layout, scale), tokenizer=scaled_tokenizer(self.tokenizer, scale)
         )
 
     @abc.abstractmethod
-    def read(self, path: Path) -> Value:
+    def read_file(self, path: Path) -> Value:
         """The value in a file. Raises `DataError` naming the file where it is missing, corrupt or of another shape."""
 
     @abc.abstractmethod
-    def write(self, path: Path, value: Value) -> None:
-        """Write ``value`` to a file that `read` takes back without loss beyond the format's quantisation."""
+    def write_file(self, path: Path, value: Value) -> None:
+        """Write ``value`` to a file that `read_file` takes back without loss beyond the format's quantisation."""
 
     @abc.abstractmethod
     def transform(self, value: Value, crop: Crop) -> Value:

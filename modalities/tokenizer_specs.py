@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias, assert_never
 
-from modalities.layouts import Dense, Embeddings, Layout, Scale, Text, Vector
+from modalities.layouts import Dense, Embeddings, Layout, ScaleConfig, Text, Vector
 
 
 class ReconstructionLoss(Enum):
@@ -82,7 +82,7 @@ TokenizerSpec: TypeAlias = LearnedTokenizer | WordPiece | NoTokenizer
 """All tokenizers. The ``layout_type`` of each is the type of the layouts that it reads."""
 
 
-def scaled_tokenizer(spec: TokenizerSpec, scale: Scale) -> TokenizerSpec:
+def scaled_tokenizer(spec: TokenizerSpec, scale: ScaleConfig) -> TokenizerSpec:
     """``spec`` with its codebook cut to the scale's limit. Codes inside text keep their layout, not the image's."""
     most = scale.max_vocab or 1 << 30
     if isinstance(spec, LearnedTokenizer):

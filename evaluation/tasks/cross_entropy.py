@@ -48,7 +48,7 @@ class MaskedCrossEntropy(Task):
 def masked_cross_entropy(context: TaskContext, target: str) -> Score:
     """Cross-entropy of masked tokens of the stream ``target``."""
     model, config = context.model, context.config
-    streams = masking_streams(model, target, context.common_inputs)
+    streams = streams_to_mask(model, target, context.common_inputs)
     masker = Masker(streams, masking_config(context.stream(target), streams, config))
     stream_index = torch.tensor([model.index[item.name] for item in streams], device=module_device(model))
     loss_accumulator = LossAccumulator(context.num_samples)
@@ -73,7 +73,7 @@ def common_inputs(arms: Mapping[str, Sequence[Stream]]) -> tuple[str, ...]:
     return tuple(sorted(set.intersection(*names))) if names else ()
 
 
-def masking_streams(model: FourM, target: str, common: Sequence[str]) -> tuple[Stream, ...]:
+def streams_to_mask(model: FourM, target: str, common: Sequence[str]) -> tuple[Stream, ...]:
     """Streams whose tokens are masked, the same in every arm: the common ones, then the target.
 
     Another stream of the target's own modality is left out, as it would reveal the target.

@@ -59,7 +59,7 @@ def parse_request(arguments: argparse.Namespace) -> GenerationRequest:
     )
 
 
-def format_request(request: GenerationRequest) -> list[str]:
+def request_to_argv(request: GenerationRequest) -> list[str]:
     """The words from which `parse_request` reads a request, whose inputs are files and texts."""
     words: list[str] = []
     for name, source in request.sources.items():

@@ -30,7 +30,7 @@ def write_values(folder: Path, modality: Modality, values: Sequence[Any]) -> lis
     for number, value in enumerate(values):
         stem = modality.name if len(values) == 1 else f"{modality.name}_{number:02d}"
         entry: dict[str, Any] = {"file": f"{stem}{modality.suffix}", "labels": modality.provenance.value}
-        modality.write(folder / entry["file"], value)
+        modality.write_file(folder / entry["file"], value)
         rendering = render_value(modality, value)
         if isinstance(rendering, str):
             entry["text"] = rendering

@@ -13,7 +13,7 @@ from experiments.schema.sections import (
 )
 from lightning_modules.optim import FourMOptimConfig, TokenizerOptimConfig
 from modalities.errors import ConfigError
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.presets import PRESETS
 from networks.fourm.config import FourMConfig
 from networks.masking.mixtures import MaskingConfig
@@ -34,7 +34,7 @@ class ExperimentConfig:
     """Lists of modalities to compare; a preset's name stands for its modalities."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """Seeds of each arm: initialisation, sample order, masks."""
-    scale: Scale = field(default_factory=Scale)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
     resolutions: dict[str, ResolutionConfig] = field(default_factory=dict)
     """Modalities at other resolutions, which arms can name: ``{rgb_32: {base: rgb, size: 32}}``."""
     data: DataConfig = field(default_factory=DataConfig)

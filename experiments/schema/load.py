@@ -88,7 +88,7 @@ def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, 
         UnknownNameError: An arm names a modality that is neither installed nor built in.
     """
     return {
-        name: config.resolutions[name].modality(name, registry, config.scale)
+        name: config.resolutions[name].build_modality(name, registry, config.scale)
         if name in config.resolutions
         else registry[name].scaled(config.scale)
         for name in config.all_modalities

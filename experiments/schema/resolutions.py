@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from lightning_modules.checkpoints.model import ModalityVariant
 from modalities.errors import ConfigError
-from modalities.layouts import Dense, Scale
+from modalities.layouts import Dense, ScaleConfig
 from modalities.presets import IMAGE
 from modalities.registry import Registry
 from modalities.spec import Modality
@@ -24,7 +24,7 @@ class ResolutionConfig:
         if self.size < 1:
             raise ConfigError(f"resolutions: a size must be at least 1 pixel, got {self.size}.")
 
-    def modality(self, name: str, registry: Registry, scale: Scale) -> Modality:
+    def build_modality(self, name: str, registry: Registry, scale: ScaleConfig) -> Modality:
         """The modality under its own name.
 
         Raises:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from experiments.cli.generation_request import format_request
+from experiments.cli.generation_request import request_to_argv
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import inference_device, open_raw_split
@@ -55,7 +55,7 @@ class GenerationStage(StageKind):
         write_gallery(
             context.folder,
             make_gallery(
-                model, gallery_data, format_request, lambda share: context.report_progress(share, 0.0, "sheets")
+                model, gallery_data, request_to_argv, lambda share: context.report_progress(share, 0.0, "sheets")
             ),
         )
 

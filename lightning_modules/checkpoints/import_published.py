@@ -29,7 +29,7 @@ from lightning_modules.checkpoints.variants import (
     with_tokenizer,
 )
 from modalities.errors import CheckpointError, DataError
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import Registry, default_registry
 from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations, learned_tokenizer
 from modalities.storage.atomic import atomic_folder
@@ -117,15 +117,15 @@ def _import_model(source: CheckpointSource, out: Path, options: ImportOptions, r
 
 def _modalities_and_scale(
     checkpoint: PublishedModel, registry: Registry
-) -> tuple[tuple[str, ...], Scale, dict[str, ModalityVariant]]:
+) -> tuple[tuple[str, ...], ScaleConfig, dict[str, ModalityVariant]]:
     """The model's modalities, its scale, and the variants of those whose sizes differ from the scale's."""
     if checkpoint.export_metadata is None:
         variants = build_variants(checkpoint.model.streams, registry)
         size = max((image_size(stream) for stream in checkpoint.model.streams), default=0)
-        return tuple(variants), Scale(size=size or 224), variants
+        return tuple(variants), ScaleConfig(size=size or 224), variants
     try:
         names = tuple(str(name) for name in checkpoint.export_metadata["modalities"])
-        scale = from_plain(Scale, checkpoint.export_metadata["scale"])
+        scale = from_plain(ScaleConfig, checkpoint.export_metadata["scale"])
         variants = {
             name: from_plain(ModalityVariant, item) for name, item in checkpoint.export_metadata["variants"].items()
         }
@@ -209,7 +209,7 @@ def _summary_lines(
     missing = {
         part.tokenizer.name
         for name, item in variants.items()
-        if (part := learned_tokenizer(item.modality(name, registry)))
+        if (part := learned_tokenizer(item.build_modality(name, registry)))
         and part.tokenizer.name not in folders
         and name in checkpoint.model.index
     }

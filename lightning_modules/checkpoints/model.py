@@ -14,7 +14,7 @@ from typing import Any
 from lightning_modules.checkpoints.safetensors import SafetensorsFile, write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
 from modalities.errors import CheckpointError, DataError
-from modalities.layouts import Layout, Scale
+from modalities.layouts import Layout, ScaleConfig
 from modalities.registry import Registry
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
 from modalities.storage.atomic import read_json_object
@@ -47,7 +47,7 @@ class ModalityVariant:
     layout: Layout
     tokenizer: TokenizerSpec
 
-    def modality(self, name: str, registry: Registry) -> Modality:
+    def build_modality(self, name: str, registry: Registry) -> Modality:
         """The installed modality under another name and of this size.
 
         Raises:
@@ -63,7 +63,7 @@ class LoadedModel:
     model: FourM
     streams: tuple[Stream, ...]
     modalities: tuple[str, ...]
-    scale: Scale
+    scale: ScaleConfig
     variants: dict[str, ModalityVariant]
     text_tokenizer: TextTokenizer | None
     """None where the model was imported without one."""
@@ -121,7 +121,7 @@ class LoadedModel:
         variant = self.variants.get(name)
         if variant is None:
             return registry[name].scaled(self.scale)
-        return variant.modality(name, registry)
+        return variant.build_modality(name, registry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class _ModelFolderConfig:
     streams: tuple[Stream, ...]
     model: FourMConfig
     modalities: tuple[str, ...]
-    scale: Scale
+    scale: ScaleConfig
     fingerprints: dict[str, str]
     variants: dict[str, ModalityVariant] = field(default_factory=dict)
     has_text: bool = True
@@ -140,7 +140,7 @@ def save_model(
     model: FourM,
     *,
     modalities: Sequence[str],
-    scale: Scale,
+    scale: ScaleConfig,
     text: TextTokenizer | None,
     fingerprints: Mapping[str, str],
     tokenizers: Mapping[str, Path],

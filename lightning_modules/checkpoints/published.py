@@ -32,11 +32,11 @@ class CheckpointSource:
     """A published checkpoint, opened."""
 
     origin: str
-    """Where it came from, for a person."""
+    """File, folder or repository, for messages."""
     tensors: SafetensorsFile
     config: Mapping[str, Any]
     export_metadata: Mapping[str, Any] | None
-    """What `OWN` says, in files that were exported here."""
+    """Metadata under `EXPORT_METADATA_KEY`; None unless this project exported the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def open_checkpoint(location: Path | str) -> CheckpointSource:
     """Open a published checkpoint.
 
     Args:
-        place: A ``.safetensors`` file, a folder with ``model.safetensors``, or a repository id such as ``owner/name``.
+        location: A ``.safetensors`` file, a folder with ``model.safetensors``, or a repository id like ``owner/name``.
 
     Raises:
         CheckpointError: There is none, it is not safetensors, or it does not say its config.
@@ -122,8 +122,8 @@ def read_published_tokenizer(
     """The tokenizer of a checkpoint.
 
     Args:
-        name: What it is called here.
-        loss: What it was trained with, where that is known.
+        name: Name of the tokenizer in this project.
+        loss: Loss that it was trained with; None if unknown.
         grid: Side of the token grid that it shall work on; None for the one it was trained on.
 
     Raises:

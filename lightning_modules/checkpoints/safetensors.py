@@ -21,7 +21,7 @@ DTYPE_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""What the format calls each type of number."""
+"""Names of dtypes in the format."""
 
 ALIGNMENT = 8
 """The format asks that the first tensor begin at a multiple of this many bytes."""
@@ -31,7 +31,7 @@ MAX_MAPPED_BYTES = 1 << 28
 
 
 class SafetensorsFile:
-    """The tensors of a safetensors file, each read when it is asked for."""
+    """The tensors of a safetensors file, read lazily."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -53,7 +53,7 @@ class SafetensorsFile:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the file says beside its tensors."""
+        """The file's metadata."""
         return dict(self._file.metadata() or {})
 
     def __iter__(self) -> Iterator[str]:
@@ -81,7 +81,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     """Write ``tensors`` under their names; tensors that share memory are written each on its own.
 
     Args:
-        metadata: What the file says beside them.
+        metadata: Metadata of the file.
 
     Raises:
         OSError: The file cannot be written.

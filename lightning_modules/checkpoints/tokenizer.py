@@ -1,4 +1,4 @@
-"""A trained tokenizer as a folder: weights, what they are of, and a card that says how good they are.
+"""A trained tokenizer as a folder: weights, config, and a card with its quality.
 
 model.safetensors  weights and codebook
 config.json        the task and the sizes: what is needed to build the network again
@@ -39,7 +39,7 @@ class QualityMetric:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerCard:
-    """What a person should know before using a tokenizer."""
+    """Quality, codebook usage and origin of a tokenizer."""
 
     normalization: str
     """How a raw value becomes what the tokenizer reads."""
@@ -49,7 +49,7 @@ class TokenizerCard:
     """On held-out data; None where it was not measured, as of an imported tokenizer."""
     data_fingerprint: str
     provenance: str
-    """Where the labels came from; says so where they are stand-ins for an expert's."""
+    """Origin of the labels, by modality: exact, or proxies of an expert's."""
     steps: int = 0
     """Optimizer steps of the training."""
 
@@ -97,7 +97,7 @@ def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> Train
     """The tokenizer in ``folder``.
 
     Args:
-        expected: What the tokenizer must have been trained for; None takes any.
+        expected: Task that the tokenizer must have; None accepts any.
 
     Raises:
         CheckpointError: A file is missing or broken, or the tokenizer is of another task; the message names which.
@@ -111,7 +111,7 @@ def load_tokenizer(folder: Path, expected: TokenizerTask | None = None) -> Train
     if expected is not None:
         found = find_differences(to_plain(expected), to_plain(task), ignored=("members",))
         if found:
-            raise CheckpointError(f"The tokenizer in {folder} is not the one asked for: {'; '.join(found)}.")
+            raise CheckpointError(f"The tokenizer in {folder} has another task than expected: {'; '.join(found)}.")
     tokenizer = build_tokenizer(task, config)
     _load_weights(tokenizer, folder / WEIGHTS_FILE)
     card_file = read_json_object(folder / CARD_FILE, CheckpointError)
@@ -168,8 +168,8 @@ def describe_shape(task: TokenizerTask) -> str:
     if not isinstance(layout, Dense):
         return f"vectors of {layout.channels}"
     if layout.categorical:
-        return f"class maps of {layout.side} x {layout.side} pixels, {layout.channels} classes"
-    return f"{layout.channels} x {layout.side} x {layout.side} values"
+        return f"class maps of {layout.values_per_side} x {layout.values_per_side} pixels, {layout.channels} classes"
+    return f"{layout.channels} x {layout.values_per_side} x {layout.values_per_side} values"
 
 
 def _describe_usage(usage: CodebookUsage | None) -> str:
@@ -177,7 +177,7 @@ def _describe_usage(usage: CodebookUsage | None) -> str:
 
 
 def _card_dict(task: TokenizerTask, card: TokenizerCard) -> dict[str, Any]:
-    """What ``card.json`` holds: the card, and what a reader would otherwise have to work out."""
+    """Content of ``card.json``: the card, and facts derived from the task."""
     return {
         "name": task.name,
         "members": list(task.members),

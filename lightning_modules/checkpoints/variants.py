@@ -45,7 +45,7 @@ def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], r
     known = {
         item: task.tokenizer.name
         for item in variants
-        if (task := learned_tokenizer(variants[item].modality(item, registry)))
+        if (task := learned_tokenizer(variants[item].build_modality(item, registry)))
     }
     if name in known:
         return known[name]
@@ -57,7 +57,7 @@ def resolve_tokenizer_name(name: str, variants: Mapping[str, ModalityVariant], r
 
 def tokenizer_members(tokenizer: str, variants: Mapping[str, ModalityVariant], registry: Registry) -> list[str]:
     """The modalities that one tokenizer serves."""
-    parts = {name: learned_tokenizer(variant.modality(name, registry)) for name, variant in variants.items()}
+    parts = {name: learned_tokenizer(variant.build_modality(name, registry)) for name, variant in variants.items()}
     return [name for name, part in parts.items() if part is not None and part.tokenizer.name == tokenizer]
 
 

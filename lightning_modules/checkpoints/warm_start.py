@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """A model's folder, and what makes a result another one when it changes."""
+    """A model's folder, and the hashes of its content for the signatures of stages."""
 
     folder: Path
     weights_hash: str
@@ -51,11 +51,11 @@ def load_initial_weights(module: FourMModule, path: str) -> None:
 
 
 def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmStart | None:
-    """What a run of these tokenizer tasks takes from the folder ``place``; None where it starts afresh.
+    """Read what a run with these tokenizer tasks takes from the model's folder ``path``; None without a path.
 
     Raises:
         CheckpointError: The folder is incomplete.
-        DataError: It is no model's folder.
+        DataError: The path is not a model's folder.
     """
     if path is None:
         return None
@@ -76,5 +76,5 @@ def load_warm_start(path: str | None, tasks: dict[str, TokenizerTask]) -> WarmSt
 
 
 def _is_same_task(folder: Path, task: TokenizerTask) -> bool:
-    """True where the tokenizer is of the same values, codes and loss."""
+    """True if the tokenizer has the same layout, codebook and loss."""
     return not find_differences(to_plain(task), to_plain(load_tokenizer(folder).task), ignored=("members",))

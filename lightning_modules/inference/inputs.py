@@ -87,7 +87,7 @@ def read_value(modality: Modality, value: Any) -> Any:
     if value is None:
         raise DataError(f"{modality.name} is None: leave out an input that is missing.")
     if isinstance(value, Path) or (isinstance(value, str) and not isinstance(modality, SequenceModality)):
-        return modality.read(Path(value))
+        return modality.read_file(Path(value))
     return modality.coerce(value)
 
 

@@ -31,6 +31,7 @@ from networks.generation.config import GenerationError
 from networks.generation.inputs import ConditionInput, prepare_inputs
 from networks.generation.predict import encoder_features, predict_values, sentinel_prompt
 from networks.generation.state import encoder_batch
+from networks.streams import input_stream_name
 
 
 class EncoderFeatures(NamedTuple):
@@ -108,7 +109,7 @@ class Pipeline:
         """
         samples, is_batch = split_samples(inputs, self.modalities)
         asked = {name: resolve_target(name, self.model, self.codec) for name in _names(to)}
-        self._require_tokenizers([*samples[0], *asked.values()])
+        self._require_tokenizers([*self._tokenized(samples[0], list(asked.values())), *asked.values()])
         prepared = self._prepare(samples)
         for target in asked.values():
             if target in prepared:
@@ -185,7 +186,7 @@ class Pipeline:
             UserError: An input, a target or a setting does not fit the model.
         """
         targets = [resolve_target(name, self.model, self.codec) for name in request.targets]
-        self._require_tokenizers([*request.sources, *targets])
+        self._require_tokenizers([*self._tokenized(request.sources, targets), *targets])
         return run_request(self.model, self.codec, request, progress)
 
     def tokenize(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,7 +229,7 @@ class Pipeline:
             UserError: An input does not fit the model.
         """
         samples, is_batch = split_samples(inputs, self.modalities)
-        self._require_tokenizers(samples[0])
+        self._require_tokenizers(self._tokenized(samples[0], []))
         prepared = self._prepare(samples)
         # Nothing is asked for; any target passes the check.
         known = prepare_inputs(self.model, prepared, [next(name for name in self.targets if name not in prepared)])
@@ -252,6 +253,12 @@ class Pipeline:
         return stack_inputs(
             [prepare_user_inputs(self.model, self.codec, sample).condition_inputs for sample in samples]
         )
+
+    def _tokenized(self, inputs: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
+        """The inputs that enter as tokens: an image enters as its pixels alone, unless the rest of it is generated."""
+        names = [resolve_alias(name, self.modalities) for name in inputs]
+        streams = self.model.streams
+        return [name for name in names if name in targets or input_stream_name(name, streams) == name]
 
     def _require_tokenizers(self, names: Sequence[str] | Mapping[str, Any]) -> None:
         for name in (resolve_alias(name, self.modalities) for name in names):

@@ -48,7 +48,7 @@ class Depth(ImageModality):
     far: float = 12.0
     """Metres that it ends at."""
 
-    def read(self, path: Path) -> Meters:
+    def read_file(self, path: Path) -> Meters:
         """The metres in a .npy file, or the millimetres in a 16-bit .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             return read_array(path, (None, None))
@@ -62,7 +62,7 @@ class Depth(ImageModality):
         array = image_plane(self.name, as_array(self.name, value, expected), expected)
         return require_floats(self.name, array, expected)
 
-    def write(self, path: Path, value: Meters) -> None:
+    def write_file(self, path: Path, value: Meters) -> None:
         """Write metres as .npy, or millimetres as a 16-bit .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             write_array(path, value)
@@ -73,7 +73,7 @@ class Depth(ImageModality):
     def transform(self, value: Float32[np.ndarray, "a b"], crop: Crop) -> Meters:
         """The part inside the crop, bilinear over what is there; missing where half of it or more is missing."""
         valid = _is_valid_depth(value)
-        side = self.dense_layout.side
+        side = self.dense_layout.values_per_side
         if valid.all():
             return crop_and_resize(value, crop, side, nearest=False).astype(np.float32)
         resized = crop_and_resize(np.where(valid, value, 0).astype(np.float32), crop, side, nearest=False)

@@ -43,7 +43,7 @@ class Normals(ImageModality):
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
 
-    def read(self, path: Path) -> Directions:
+    def read_file(self, path: Path) -> Directions:
         """The vectors in a .npy file or a .png, made of unit length."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             return normalize_vectors(read_array(path, (None, None, 3)))
@@ -66,7 +66,7 @@ class Normals(ImageModality):
             )
         return normalize_vectors(vectors)
 
-    def write(self, path: Path, value: Directions) -> None:
+    def write_file(self, path: Path, value: Directions) -> None:
         """Write a .npy file, or bytes as a .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
             write_array(path, value)
@@ -75,7 +75,7 @@ class Normals(ImageModality):
 
     def transform(self, value: Float32[np.ndarray, "a b 3"], crop: Crop) -> Directions:
         """The part inside the crop, bilinear and made of unit length; a mirror turns left into right."""
-        resized = crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
+        resized = crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=False).astype(np.float32)
         if crop.flip:
             resized[..., 0] *= -1
         return (

@@ -26,7 +26,7 @@ class Rgb(ImageModality):
 
     suffix: str = ".png"
 
-    def read(self, path: Path) -> Picture:
+    def read_file(self, path: Path) -> Picture:
         """The picture in any image file, upright."""
         return read_rgb(path)
 
@@ -38,7 +38,7 @@ class Rgb(ImageModality):
         array = channels_last(self.name, as_array(self.name, value, expected), 3, expected)
         return np.ascontiguousarray(color_levels(self.name, array, expected))
 
-    def write(self, path: Path, value: Picture) -> None:
+    def write_file(self, path: Path, value: Picture) -> None:
         """Write an image; a .jpg loses a little."""
         write_image(path, value)
 

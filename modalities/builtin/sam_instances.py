@@ -24,7 +24,7 @@ from modalities.geometry.masks import (
 )
 from modalities.kinds.arrays import as_array
 from modalities.kinds.sequences import RecordModality, TokenReader, medoid
-from modalities.layouts import Dense, Scale, Text
+from modalities.layouts import Dense, ScaleConfig, Text
 from modalities.metrics.detection import instance_mask_metrics, panoptic_quality
 from modalities.metrics.reconstruction import mask_reconstruction_metrics
 from modalities.spec import Crop, Parsed
@@ -48,7 +48,7 @@ class SamInstances(RecordModality):
     num_points: int = 7
     """Query points of one text."""
 
-    def scaled(self, scale: Scale) -> "SamInstances":
+    def scaled(self, scale: ScaleConfig) -> "SamInstances":
         """The same modality at another scale."""
         return replace(super().scaled(scale), size=scale.size)
 

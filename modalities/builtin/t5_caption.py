@@ -37,7 +37,7 @@ class T5Caption(Modality):
         assert isinstance(self.layout, Embeddings)
         return self.layout
 
-    def read(self, path: Path) -> EmbeddingRows:
+    def read_file(self, path: Path) -> EmbeddingRows:
         """The vectors in a .npy file, cut to the longest that is kept."""
         return read_array(path, (None, self.embedding_layout.channels))[: self.embedding_layout.max_tokens]
 
@@ -50,7 +50,7 @@ class T5Caption(Modality):
             raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
         return require_finite(self.name, array, expected)
 
-    def write(self, path: Path, value: EmbeddingRows) -> None:
+    def write_file(self, path: Path, value: EmbeddingRows) -> None:
         """Write a .npy file."""
         write_array(path, np.asarray(value, dtype=np.float32))
 

@@ -5,12 +5,12 @@ import keyword
 from dataclasses import replace
 
 from modalities.conformance.subject import FULL_CROP, ContractError, ModalityUnderTest, require, shape_problem
-from modalities.layouts import Dense, Embeddings, Scale, Text
+from modalities.layouts import Dense, Embeddings, ScaleConfig, Text
 from modalities.spec import SequenceModality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss
 from modalities.vocabulary import NUM_SPELLED_CODES
 
-OTHER_SCALE = Scale(size=48, patch=8)
+OTHER_SCALE = ScaleConfig(size=48, patch=8)
 """Scale that values are resampled to, beside the modality's own."""
 
 

@@ -69,7 +69,7 @@ def shape_problem(modality: Modality, value: Value) -> str:
     """The difference between the shape of ``value`` and that of the layout; empty where there is none."""
     match modality.layout:
         case Dense() as layout:
-            side = layout.side
+            side = layout.values_per_side
             shape: tuple[int, ...] = (side, side)
             if layout.channels > 1 and not layout.categorical:
                 shape = (side, side, layout.channels)

@@ -47,9 +47,9 @@ def _row_shape(layout: Dense | Vector) -> tuple[int, ...]:
     """Shape of one row for the tokenizer."""
     match layout:
         case Dense(categorical=True):
-            return (layout.side, layout.side)
+            return (layout.values_per_side, layout.values_per_side)
         case Dense():
-            return (layout.channels, layout.side, layout.side)
+            return (layout.channels, layout.values_per_side, layout.values_per_side)
         case Vector():
             return (layout.channels,)
 

@@ -40,12 +40,13 @@ def check_files(subject: ModalityUnderTest) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"value{subject.modality.suffix}"
         for value in subject.values:
-            subject.modality.write(path, value)
+            subject.modality.write_file(path, value)
             require(
-                values_equal(subject.modality.read(path), value), "read() does not give back what write() was given"
+                values_equal(subject.modality.read_file(path), value),
+                "read_file() does not give back what write_file() was given",
             )
             left = sorted(item.name for item in Path(folder).iterdir())
-            require(left == [path.name], f"write() left {left}, expected {[path.name]}")
+            require(left == [path.name], f"write_file() left {left}, expected {[path.name]}")
         _check_bad_files(subject.modality, path)
 
 
@@ -63,12 +64,12 @@ def _check_bad_files(modality: Modality, path: Path) -> None:
 
 def _require_data_error(modality: Modality, path: Path, what: str) -> None:
     try:
-        modality.read(path)
+        modality.read_file(path)
     except DataError as error:
         require(path.name in str(error), f"the message on {what} file does not name it: {error}")
         require("\n" not in str(error), f"the message on {what} file has several lines")
         return
-    raise ContractError(f"read() of {what} file raised no DataError")
+    raise ContractError(f"read_file() of {what} file raised no DataError")
 
 
 def check_transform(subject: ModalityUnderTest) -> None:

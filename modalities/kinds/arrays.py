@@ -117,7 +117,7 @@ def class_indices(name: str, array: NDArray[Any], expected: str) -> UInt8[np.nda
     return indices
 
 
-def edge_flags(name: str, array: NDArray[Any], expected: str) -> UInt8[np.ndarray, "..."]:
+def edges_from_array(name: str, array: NDArray[Any], expected: str) -> UInt8[np.ndarray, "..."]:
     """1 for an edge and 0 elsewhere, out of flags, of 0 and 1, or of the levels 0 and 255.
 
     Raises:

@@ -21,7 +21,7 @@ from modalities.kinds.arrays import (
     as_array,
     channels_last,
     class_indices,
-    edge_flags,
+    edges_from_array,
     image_plane,
     is_image,
     require_finite,
@@ -72,7 +72,7 @@ class ImageModality(DenseModality):
 
     def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
         """The part inside the crop, bilinear."""
-        return crop_and_resize(value, crop, self.dense_layout.side, nearest=False)
+        return crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=False)
 
     def constant_baseline(self, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The mean of each pixel."""
@@ -103,25 +103,25 @@ class ClassMap(DenseModality):
         """True: there is no class between two classes."""
         return True
 
-    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
+    def read_file(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The class indices in a gray or palette image."""
         return read_grayscale(path)
 
     def coerce(self, value: Any) -> UInt8[np.ndarray, "h w"]:
-        """Class indices (h, w), integers from 0 to 255, or an image as `read` takes."""
+        """Class indices (h, w), integers from 0 to 255, or an image as `read_file` takes."""
         expected = "class indices as integers 0 to 255 (h, w), or a gray or palette image of 8 bits"
         if is_image(value):
             return grayscale_levels(value, self.name)
         array = image_plane(self.name, as_array(self.name, value, expected), expected)
         return class_indices(self.name, array, expected)
 
-    def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
+    def write_file(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write the class indices as a gray image."""
         write_image(path, value)
 
     def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
         """The part inside the crop, by the nearest pixel."""
-        return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
+        return crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
         """A fixed colour for each class."""
@@ -169,24 +169,26 @@ class EdgeMap(DenseModality):
         """True: there is no half of an edge."""
         return True
 
-    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
+    def read_file(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """The edges in a gray image."""
         return (read_grayscale(path) >= 128).astype(np.uint8)
 
     def coerce(self, value: Any) -> UInt8[np.ndarray, "h w"]:
-        """Edges (h, w) as 0 and 1, flags or the levels 0 and 255, or an image as `read` takes."""
+        """Edges (h, w) as 0 and 1, flags or the levels 0 and 255, or an image as `read_file` takes."""
         expected = "edges (h, w) as 0 and 1 or as 0 and 255, or a gray image of 8 bits"
         if is_image(value):
             return (grayscale_levels(value, self.name) >= 128).astype(np.uint8)
-        return edge_flags(self.name, image_plane(self.name, as_array(self.name, value, expected), expected), expected)
+        return edges_from_array(
+            self.name, image_plane(self.name, as_array(self.name, value, expected), expected), expected
+        )
 
-    def write(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
+    def write_file(self, path: Path, value: UInt8[np.ndarray, "h w"]) -> None:
         """Write edges white on black."""
         write_image(path, value * np.uint8(255))
 
     def transform(self, value: UInt8[np.ndarray, "a b"], crop: Crop) -> UInt8[np.ndarray, "h w"]:
         """The part inside the crop, by the nearest pixel."""
-        return crop_and_resize(value, crop, self.dense_layout.side, nearest=True).astype(np.uint8)
+        return crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
         """White edges on black."""
@@ -234,7 +236,7 @@ class ArrayModality(DenseModality):
     def file_shape(self) -> tuple[int | None, ...]:
         """Shape of the arrays in files; None where any length will do."""
 
-    def read(self, path: Path) -> NDArray[np.float32]:
+    def read_file(self, path: Path) -> NDArray[np.float32]:
         """The array in a .npy file."""
         return read_array(path, self.file_shape)
 
@@ -250,7 +252,7 @@ class ArrayModality(DenseModality):
             raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
         return require_finite(self.name, array, expected)
 
-    def write(self, path: Path, value: NDArray[np.float32]) -> None:
+    def write_file(self, path: Path, value: NDArray[np.float32]) -> None:
         """Write a .npy file."""
         write_array(path, np.asarray(value, dtype=np.float32))
 

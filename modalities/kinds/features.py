@@ -45,7 +45,7 @@ class FeatureMap(ArrayModality):
 
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
         """The part inside the crop, bilinear. A network would give a mirrored image other features; ours stay."""
-        return crop_and_resize(value, crop, self.dense_layout.side, nearest=False).astype(np.float32)
+        return crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=False).astype(np.float32)
 
     def render(self, value: Float32[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h2 w2 3"]:
         """Three fixed random projections as a colour, one square for each patch."""

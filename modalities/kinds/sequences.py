@@ -100,7 +100,7 @@ class RecordModality(SequenceModality):
 
     suffix: str = ".json"
 
-    def read(self, path: Path) -> Value:
+    def read_file(self, path: Path) -> Value:
         """The value in a JSON file."""
         text = read_text_file(path)
         try:
@@ -109,7 +109,7 @@ class RecordModality(SequenceModality):
             reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(f"{path} does not hold {self.title.lower()} as JSON: {reason}.") from error
 
-    def write(self, path: Path, value: Value) -> None:
+    def write_file(self, path: Path, value: Value) -> None:
         """Write ``value`` as JSON."""
         write_text_file(path, json.dumps(self.to_json(value)) + "\n")
 
@@ -122,7 +122,7 @@ class FreeTextModality(SequenceModality):
     """Classes whose names state a fact, by which `metrics` compares texts."""
     suffix: str = ".txt"
 
-    def read(self, path: Path) -> str:
+    def read_file(self, path: Path) -> str:
         """The text of a .txt file, or the string in a .json file."""
         text = read_text_file(path)
         if path.suffix != ".json":
@@ -135,7 +135,7 @@ class FreeTextModality(SequenceModality):
             raise DataError(f"{path} should hold one JSON string, found {type(value).__name__}.")
         return value
 
-    def write(self, path: Path, value: str) -> None:
+    def write_file(self, path: Path, value: str) -> None:
         """Write the text, as a JSON string where the file is called .json."""
         write_text_file(path, (json.dumps(value) if path.suffix == ".json" else value) + "\n")
 

@@ -44,7 +44,7 @@ class PrimitiveParts:
         return int(self.bound.shape[0])
 
 
-def split_into_parts(solids: Sequence[Solid]) -> PrimitiveParts:
+def group_by_primitive(solids: Sequence[Solid]) -> PrimitiveParts:
     """The parts of all primitives."""
     spheres, tubes, boxes = [], [], []
     for kind, instance, material, a, b, radius, half, yaw in solids:

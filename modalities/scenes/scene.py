@@ -13,7 +13,7 @@ from modalities.labels import CLASSES, THINGS
 from modalities.scenes.camera import Camera
 from modalities.scenes.caption import make_caption
 from modalities.scenes.layout import SceneGeometry, sample_scene_geometry
-from modalities.scenes.primitives import PrimitiveParts, split_into_parts
+from modalities.scenes.primitives import PrimitiveParts, group_by_primitive
 from modalities.scenes.raycast import RayHits, cast_rays
 from modalities.scenes.shading import shade
 from modalities.scenes.web import make_web_text
@@ -89,7 +89,7 @@ class Scene:
 
     @functools.cached_property
     def _parts(self) -> PrimitiveParts:
-        return split_into_parts(self.geometry.solids)
+        return group_by_primitive(self.geometry.solids)
 
     @functools.cached_property
     def _hits(self) -> RayHits:

@@ -140,7 +140,7 @@ def image_metadata(scene: Scene) -> dict[str, float]:
 
 def _feature_map(scene: Scene, modality: Modality, *, proxy: str) -> Float32[np.ndarray, "h w c"]:
     assert isinstance(modality.layout, Dense)
-    return feature_map(scene, grid=modality.layout.side, channels=modality.layout.channels, proxy=proxy)
+    return feature_map(scene, grid=modality.layout.values_per_side, channels=modality.layout.channels, proxy=proxy)
 
 
 def _feature_vector(scene: Scene, modality: Modality, *, proxy: str) -> Float32[np.ndarray, " c"]:

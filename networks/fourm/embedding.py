@@ -128,7 +128,7 @@ class InputProjection(nn.Module):
         return linear if self.mlp is None else linear + self.mlp(rows)
 
 
-def add_packed_inputs(
+def add_projected_inputs(
     x: Float[Tensor, "b n d"], batch: TokenBatch, input_projections: nn.ModuleDict
 ) -> Float[Tensor, "b n d"]:
     """``x`` with every packed patch and vector added at its slot."""

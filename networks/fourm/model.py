@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from networks.batch import IGNORE, TokenBatch
 from networks.fourm.config import FourMConfig, Init, LossReduction, Sharing
-from networks.fourm.embedding import InputProjection, PositionEmbedding, TokenEmbedding, add_packed_inputs
+from networks.fourm.embedding import InputProjection, PositionEmbedding, TokenEmbedding, add_projected_inputs
 from networks.fourm.heads import output_weights, predictable_ids, stream_losses
 from networks.fourm.init import init_linears, init_local_attention, init_positions, init_tables, init_vectors
 from networks.kernels.linear import OneDNNLinear, PackedLinear, copy_with_packed_weights, linear
@@ -145,7 +145,7 @@ class FourM(nn.Module):
     def encode(self, batch: TokenBatch) -> Context:
         """Encode the visible tokens, project to the decoder, and add position embeddings again."""
         places = self.position_embedding(batch.stream, batch.position)
-        x = add_packed_inputs(self.tokens(batch.ids, batch.stream) + places, batch, self.input_projections)
+        x = add_projected_inputs(self.tokens(batch.ids, batch.stream) + places, batch, self.input_projections)
         visible = batch.visible
         x = torch.where(visible[..., None], x, 0.0)
         if self.registers is not None:

@@ -96,7 +96,7 @@ class DiffusionTokenizer(DenseTokenizer):
             config.diffusion,
             latent=self.codebook.latent,
             channels=layout.channels,
-            side=layout.side,
+            side=layout.values_per_side,
             grid=layout.grid,
             kind=spec.loss,
         )

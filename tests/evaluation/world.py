@@ -65,11 +65,11 @@ class FractionCorrect(Metric):
 class Shade(Modality):
     """Grey values 0..1 on a grid, (h, w) float32."""
 
-    def read(self, path: Path) -> Value:
+    def read_file(self, path: Path) -> Value:
         """The array."""
         return np.load(path)
 
-    def write(self, path: Path, value: Value) -> None:
+    def write_file(self, path: Path, value: Value) -> None:
         """Write the array."""
         np.save(path, value)
 

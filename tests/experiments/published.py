@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.spec import tokenizer_tasks
@@ -17,7 +17,7 @@ from networks.tokenizers.text import TextTokenizer
 from tests.reference.own.model_case import write_checkpoint
 from tests.reference.own.weights import Grid, Sequence, Setting, random_weights
 
-SCALE = Scale(size=32, patch=8, max_channels=32, max_vocab=64, max_tokens=96)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=32, max_vocab=64, max_tokens=96)
 
 
 def text_tokenizer() -> TextTokenizer:

@@ -6,7 +6,7 @@ import torch
 
 from lightning_modules.checkpoints.model import save_model
 from lightning_modules.checkpoints.tokenizer import TokenizerCard, save_tokenizer
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.spec import tokenizer_tasks
 from networks.fourm.config import FourMConfig, Size
@@ -17,7 +17,7 @@ from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.text import TextTokenizer
 
 NAMES = ("rgb", "depth", "semseg", "sam_instances", "caption", "bounding_boxes", "t5_caption")
-SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 TEXTS = ["a red ball on a white floor", "a person in a green shirt", "point v0=3 v1=4 none"]
 
 

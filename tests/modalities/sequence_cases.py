@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.scenes.scene import Scene, make_scene
 from modalities.spec import SequenceModality, learned_tokenizer
@@ -22,7 +22,7 @@ NAMES = (
     "human_poses",
     "sam_instances",
 )
-SCALE = Scale(size=64, patch=8, max_vocab=300)
+SCALE = ScaleConfig(size=64, patch=8, max_vocab=300)
 
 
 @functools.cache

@@ -71,9 +71,9 @@ def test_files_bring_the_value_back(name: str, tmp_path: Path) -> None:
     for index, scene in enumerate(scenes()):
         value = view_of(modality, scene)
         path = tmp_path / f"{index}{modality.suffix}"
-        modality.write(path, value)
-        again = modality.read(path)
-        modality.write(tmp_path / "again", again)
+        modality.write_file(path, value)
+        again = modality.read_file(path)
+        modality.write_file(tmp_path / "again", again)
         assert (tmp_path / "again").read_bytes() == path.read_bytes()
         for metric in modality.metrics().values():
             metric.update(modality.collate([again]), modality.collate([value]))

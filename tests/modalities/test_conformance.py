@@ -17,7 +17,7 @@ from modalities.conformance.subject import values_equal
 from modalities.kinds.dense import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES
-from modalities.layouts import Dense, Scale, Text, Vector
+from modalities.layouts import Dense, ScaleConfig, Text, Vector
 from modalities.metrics.base import collect
 from modalities.metrics.maps import DepthRMSE
 from modalities.registry import default_registry
@@ -26,7 +26,7 @@ from modalities.spec import Crop, Modality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 
 REGISTRY = default_registry()
-SCALE = Scale(size=64, patch=8, max_channels=32, max_vocab=512)
+SCALE = ScaleConfig(size=64, patch=8, max_channels=32, max_vocab=512)
 DEPTH, BOXES, SEMSEG, INSTANCES = (
     REGISTRY[name].scaled(SCALE) for name in ("depth", "bounding_boxes", "semseg", "sam_instances")
 )
@@ -40,20 +40,20 @@ def test_every_modality_keeps_its_contract(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgetful(Depth):
-    def read(self, path: Path) -> Any:
-        return super().read(path) * np.float32(2)
+    def read_file(self, path: Path) -> Any:
+        return super().read_file(path) * np.float32(2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Careless(Depth):
-    def read(self, path: Path) -> Any:
+    def read_file(self, path: Path) -> Any:
         return np.load(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Littering(Depth):
-    def write(self, path: Path, value: Any) -> None:
-        super().write(path, value)
+    def write_file(self, path: Path, value: Any) -> None:
+        super().write_file(path, value)
         path.with_suffix(".old").write_text("x")
 
 
@@ -128,7 +128,7 @@ class Monochrome(Depth):
 
 @dataclass(frozen=True, kw_only=True)
 class FixedSize(Depth):
-    def scaled(self, scale: Scale) -> Any:
+    def scaled(self, scale: ScaleConfig) -> Any:
         return self
 
 
@@ -140,7 +140,7 @@ class Cropping(Depth):
 
 @dataclass(frozen=True, kw_only=True)
 class Unmade(Depth):
-    def scaled(self, scale: Scale) -> Any:
+    def scaled(self, scale: ScaleConfig) -> Any:
         raise RuntimeError("not yet")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalities.layouts import Dense, Embeddings, Scale, Text, Vector, scaled_layout
+from modalities.layouts import Dense, Embeddings, ScaleConfig, Text, Vector, scaled_layout
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
 from modalities.spec import Modality, center_crop, learned_tokenizer, tokenizer_tasks
@@ -70,7 +70,7 @@ def test_edges_share_one_tokenizer_and_the_rest_have_their_own() -> None:
 
 
 def test_a_task_has_the_layout_that_its_modality_declares() -> None:
-    small = {"depth": REGISTRY["depth"].scaled(Scale(size=64, patch=8, max_vocab=512))}
+    small = {"depth": REGISTRY["depth"].scaled(ScaleConfig(size=64, patch=8, max_vocab=512))}
     task = tokenizer_tasks(small)["depth"]
     assert task.layout == Dense(channels=1, size=64, patch=8)
     assert task.tokenizer.vocab_size == 512
@@ -85,35 +85,35 @@ def test_a_task_has_the_layout_that_its_modality_declares() -> None:
     ],
 )
 def test_counts_follow_from_a_dense_layout(layout: Dense, grid: int, side: int) -> None:
-    assert (layout.grid, layout.num_tokens, layout.side) == (grid, grid**2, side)
+    assert (layout.grid, layout.num_tokens, layout.values_per_side) == (grid, grid**2, side)
     assert layout.values_per_patch * layout.grid == side
 
 
 def test_a_patch_of_fourteen_keeps_its_ratio_where_that_divides_the_size() -> None:
     layout = Dense(channels=768, size=224, patch=14, pixels_per_value=14)
-    fitting = scaled_layout(layout, Scale(size=112, patch=8))
+    fitting = scaled_layout(layout, ScaleConfig(size=112, patch=8))
     assert fitting == Dense(channels=768, size=112, patch=7, pixels_per_value=7)
-    other = scaled_layout(layout, Scale(size=64, patch=8, max_channels=32))
+    other = scaled_layout(layout, ScaleConfig(size=64, patch=8, max_channels=32))
     assert other == Dense(channels=32, size=64, patch=8, pixels_per_value=8)
 
 
 def test_a_scale_cuts_channels_of_features_but_not_of_images() -> None:
-    scale = Scale(size=64, patch=8, max_channels=2)
+    scale = ScaleConfig(size=64, patch=8, max_channels=2)
     assert scaled_layout(Dense(channels=3, size=224, patch=16), scale) == Dense(channels=3, size=64, patch=8)
     assert scaled_layout(Vector(channels=768, num_tokens=16), scale) == Vector(channels=2, num_tokens=16)
 
 
 @given(max_tokens=st.integers(1, 300), longest=st.integers(1, 300))
 def test_a_sequence_is_never_longer_than_the_scale_allows(max_tokens: int, longest: int) -> None:
-    layout = scaled_layout(Text(max_tokens=max_tokens), Scale(max_tokens=longest))
+    layout = scaled_layout(Text(max_tokens=max_tokens), ScaleConfig(max_tokens=longest))
     assert layout == Text(max_tokens=min(max_tokens, longest))
 
 
 @pytest.mark.parametrize("name", FOURM_21)
 def test_the_default_scale_leaves_the_published_sizes(name: str) -> None:
     modality = REGISTRY[name]
-    assert modality.scaled(Scale()) == modality
-    assert scaled_tokenizer(modality.tokenizer, Scale()) == modality.tokenizer
+    assert modality.scaled(ScaleConfig()) == modality
+    assert scaled_tokenizer(modality.tokenizer, ScaleConfig()) == modality.tokenizer
 
 
 @pytest.mark.parametrize("name", FOURM_21)

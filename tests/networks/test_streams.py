@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from benchmarks.samples import TEXT_VOCAB, published_streams
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.presets import FOURM_7, FOURM_21
 from modalities.registry import default_registry
 from modalities.storage.serialization import from_plain, to_plain
@@ -79,7 +79,7 @@ def test_each_sequence_can_have_a_text_table_of_its_own() -> None:
 
 @pytest.mark.parametrize("patch", [8, 16])
 def test_streams_follow_the_scale(patch: int) -> None:
-    scale = Scale(size=64, patch=patch, max_vocab=512, max_tokens=20)
+    scale = ScaleConfig(size=64, patch=patch, max_vocab=512, max_tokens=20)
     registry = default_registry()
     streams = streams_of({name: registry[name].scaled(scale) for name in FOURM_7}, 900)
     by_name = {stream.name: stream for stream in streams}

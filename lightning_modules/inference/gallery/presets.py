@@ -72,7 +72,7 @@ class PresetInputs:
         """A modality's value."""
         modality = self.gallery_data.codec.modalities[name]
         path = self.gallery_data.folder / f"{self.sheet}_{name}{modality.suffix}"
-        modality.write(path, self.gallery_data.values[name][self.sample])
+        modality.write_file(path, self.gallery_data.values[name][self.sample])
         return UserInput(value=str(path))
 
     def masked(self, name: str, hidden: NDArray[np.bool_]) -> UserInput:

@@ -10,14 +10,14 @@ import torch
 from evaluation.references.tokenizer_quality import measure_tokenizer
 from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.rows import load_rows
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.sources.open import open_source
 from modalities.spec import tokenizer_tasks
 from networks.tokenizers.build import build_tokenizer
 from networks.tokenizers.config import TokenizerConfig
 
-SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from evaluation.tasks.cross_entropy import (
     common_inputs,
     masked_cross_entropy,
     masking_config,
-    masking_streams,
+    streams_to_mask,
 )
 from networks.batch import IGNORE
 from networks.fourm.model import FourM
@@ -31,7 +31,7 @@ def test_every_arm_is_asked_the_same(held_out: EvalSplit, config: EvaluationConf
         found = []
         for streams in (small, large):
             model = world.make_model(streams)
-            asked = masking_streams(model, target, common)
+            asked = streams_to_mask(model, target, common)
             masker = Masker(asked, masking_config(asked[-1], asked, config))
             samples = held_out.tokens.read(range(16), [stream.name for stream in asked])
             found.append((masker(samples, torch.Generator().manual_seed(5)), [stream.name for stream in asked]))
@@ -45,7 +45,7 @@ def test_every_arm_is_asked_the_same(held_out: EvalSplit, config: EvaluationConf
 def test_the_masked_question_shows_none_of_what_it_asks(held_out: EvalSplit, config: EvaluationConfig) -> None:
     model = world.make_model(held_out.streams)
     common = common_inputs({"all": held_out.streams})
-    asked = masking_streams(model, "rgb", common)
+    asked = streams_to_mask(model, "rgb", common)
     assert [stream.name for stream in asked] == ["caption", "glow", "shade", "t5_caption", "rgb"]
     masker = Masker(asked, masking_config(asked[-1], asked, config))
     samples = held_out.tokens.read(range(16), [stream.name for stream in asked])
@@ -60,7 +60,7 @@ def test_the_masked_question_shows_none_of_what_it_asks(held_out: EvalSplit, con
 
 def test_a_sequence_is_hidden_whole(held_out: EvalSplit, config: EvaluationConfig) -> None:
     model = world.make_model(held_out.streams)
-    asked = masking_streams(model, "caption", common_inputs({"all": held_out.streams}))
+    asked = streams_to_mask(model, "caption", common_inputs({"all": held_out.streams}))
     masker = Masker(asked, masking_config(asked[-1], asked, config))
     samples = held_out.tokens.read(range(16), [stream.name for stream in asked])
     batch = masker(samples, torch.Generator().manual_seed(0))

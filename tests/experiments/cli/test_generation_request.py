@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.generation_request import format_request, parse_request
+from experiments.cli.generation_request import parse_request, request_to_argv
 from experiments.cli.main import parse_arguments
 from lightning_modules.inference.inputs import UserInput
 from lightning_modules.inference.request import GenerationRequest
@@ -46,7 +46,7 @@ def parse(*words: str) -> GenerationRequest:
     ],
 )
 def test_the_words_of_a_request_are_read_as_that_request(request_: GenerationRequest) -> None:
-    assert parse(*format_request(request_)) == request_
+    assert parse(*request_to_argv(request_)) == request_
 
 
 def test_a_value_is_for_all_targets_or_for_one_and_the_later_counts() -> None:

@@ -6,7 +6,7 @@ import torch
 from experiments.schema.load import build_modalities, find_config, load_config
 from experiments.schema.resolutions import ResolutionConfig, resolution_variant
 from modalities.errors import ConfigError, UnknownNameError
-from modalities.layouts import Dense, Scale
+from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
 from modalities.spec import tokenizer_tasks
 from networks.batch import PaddedTokens
@@ -14,7 +14,7 @@ from networks.generation.defaults import default_decoding
 from networks.masking.masker import Masker
 from networks.streams import GridStream, streams_of
 
-SCALE = Scale(size=64, patch=8, max_vocab=512, max_tokens=64)
+SCALE = ScaleConfig(size=64, patch=8, max_vocab=512, max_tokens=64)
 
 
 def test_a_resolution_has_a_stream_and_a_tokenizer_of_its_own() -> None:
@@ -49,7 +49,7 @@ def test_its_mixtures_ask_for_the_high_resolution_alone() -> None:
 
 def test_every_other_number_follows_the_run() -> None:
     registry = default_registry()
-    found = ResolutionConfig(base="depth", size=32).modality("depth_32", registry, SCALE)
+    found = ResolutionConfig(base="depth", size=32).build_modality("depth_32", registry, SCALE)
     assert isinstance(found.layout, Dense)
     assert (found.layout.size, found.layout.patch, found.name) == (32, 8, "depth_32")
     kept = resolution_variant(ResolutionConfig(base="depth", size=32), found)
@@ -59,11 +59,11 @@ def test_every_other_number_follows_the_run() -> None:
 def test_mistakes_are_named() -> None:
     registry = default_registry()
     with pytest.raises(ConfigError, match="caption is no grid"):
-        ResolutionConfig(base="caption").modality("small", registry, SCALE)
+        ResolutionConfig(base="caption").build_modality("small", registry, SCALE)
     with pytest.raises(ConfigError, match=r"scale.patch \(8\) does not divide 36 pixels"):
-        ResolutionConfig(size=36).modality("small", registry, SCALE)
+        ResolutionConfig(size=36).build_modality("small", registry, SCALE)
     with pytest.raises(UnknownNameError):
-        ResolutionConfig(base="rbg").modality("small", registry, SCALE)
+        ResolutionConfig(base="rbg").build_modality("small", registry, SCALE)
     with pytest.raises(ConfigError, match="at least 1 pixel"):
         ResolutionConfig(size=0)
 

@@ -19,7 +19,7 @@ from lightning_modules.checkpoints.model import (
     save_model,
 )
 from modalities.errors import CheckpointError, DataError, UserError
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from networks.batch import PackedInputs, TokenBatch
 from networks.fourm.config import Sharing
@@ -30,7 +30,7 @@ from tests.experiments.small_folder import make_model_folder
 from tests.networks.small import STREAMS, small_batch, small_config
 
 NAMES = ("depth", "caption")
-SCALE = Scale(size=32, patch=8, max_vocab=16, max_tokens=40)
+SCALE = ScaleConfig(size=32, patch=8, max_vocab=16, max_tokens=40)
 
 
 def batch() -> TokenBatch:

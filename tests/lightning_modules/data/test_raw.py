@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 
 from lightning_modules.data.raw import RawStore, write_raw, write_shard
 from modalities.errors import DataError
-from modalities.layouts import Scale, Text
+from modalities.layouts import ScaleConfig, Text
 from modalities.metrics.base import collect
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
@@ -24,7 +24,7 @@ from modalities.spec import Crop, Modality, Parsed, SequenceModality
 from modalities.tokenizer_specs import WordPiece
 from tests.modalities.scene_cases import view_of
 
-SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 
 
 def chosen(*names: str) -> dict[str, Modality]:
@@ -157,10 +157,10 @@ class Tally(SequenceModality):
 
     suffix: str = ".txt"
 
-    def read(self, path: Path) -> complex:
+    def read_file(self, path: Path) -> complex:
         return complex(path.read_text())
 
-    def write(self, path: Path, value: complex) -> None:
+    def write_file(self, path: Path, value: complex) -> None:
         path.write_text(str(value))
 
     def transform(self, value: complex, crop: Crop) -> complex:

@@ -10,7 +10,7 @@ from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.store import TokenStore
 from lightning_modules.data.tokenize import tokenize_shard
 from modalities.errors import DataError
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.sources.open import open_source
 from modalities.spec import tokenizer_tasks
@@ -21,7 +21,7 @@ from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput
 
-SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 NAMES = ("rgb", "depth", "caption", "bounding_boxes", "t5_caption", "sam_instances")
 MODALITIES = {name: default_registry()[name].scaled(SCALE) for name in NAMES}
 

@@ -83,7 +83,7 @@ def test_an_open_image_is_what_its_file_is(orientation: int, tmp_path: Path) -> 
     Image.fromarray(LEVELS).save(tmp_path / "a.jpg", exif=exif, quality=95)
     with Image.open(tmp_path / "a.jpg") as image:
         found = REGISTRY["rgb"].coerce(image)
-    np.testing.assert_array_equal(found, REGISTRY["rgb"].read(tmp_path / "a.jpg"))
+    np.testing.assert_array_equal(found, REGISTRY["rgb"].read_file(tmp_path / "a.jpg"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from modalities.builtin.normals import normalize_vectors
 from modalities.errors import DataError
 from modalities.kinds.dense import ClassMap
 from modalities.labels import CLASSES
-from modalities.layouts import Dense, Scale
+from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
 from modalities.scenes.proxies import feature_map, text_embedding
 from modalities.scenes.scene import make_scene
@@ -23,7 +23,7 @@ from modalities.scenes.world import MAX_DEPTH
 from modalities.spec import Crop, Modality, Provenance
 from tests.modalities.scene_cases import view_of
 
-SCALE = Scale(size=64, patch=8, max_channels=32)
+SCALE = ScaleConfig(size=64, patch=8, max_channels=32)
 WHOLE = Crop(left=0, top=0, width=1, height=1)
 MIRROR = Crop(left=0, top=0, width=1, height=1, flip=True)
 CORNER = Crop(left=0.25, top=0.5, width=0.5, height=0.5)
@@ -115,7 +115,7 @@ def test_missing_normals_stay_missing() -> None:
 @pytest.mark.parametrize("name", ["rgb", "depth", "normals", "semseg", "canny_edges", "clip"])
 def test_a_larger_value_is_brought_to_the_layout(name: str) -> None:
     modality = modality_of(name)
-    large = view_of(REGISTRY[name].scaled(Scale(size=128, patch=8, max_channels=32)), make_scene(1, size=128))
+    large = view_of(REGISTRY[name].scaled(ScaleConfig(size=128, patch=8, max_channels=32)), make_scene(1, size=128))
     assert modality.transform(large, CORNER).shape == view_of(modality, SCENES[0]).shape
     assert modality.transform(large, CORNER).dtype == large.dtype
 
@@ -125,7 +125,7 @@ def test_the_views_of_all_modalities_show_the_same_place() -> None:
     scene = make_scene(2, size=64)
     crop = Crop(left=16 / 64, top=8 / 64, width=32 / 64, height=32 / 64, flip=True)
     window = np.s_[8:40, 16:48]
-    small = Scale(size=32, patch=8)
+    small = ScaleConfig(size=32, patch=8)
     for name, layer in (("rgb", scene.rgb), ("depth", scene.depth), ("semseg", scene.classes)):
         shown = REGISTRY[name].scaled(small).transform(layer, crop)
         np.testing.assert_allclose(shown, layer[window][:, ::-1], atol=1e-5)
@@ -136,7 +136,7 @@ def test_the_views_of_all_modalities_show_the_same_place() -> None:
 
 def test_a_photograph_of_any_shape_is_seen_through_the_central_square(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(tmp_path / "a.jpg")
-    photo = RGB.read(tmp_path / "a.jpg")
+    photo = RGB.read_file(tmp_path / "a.jpg")
     assert photo.shape == (90, 120, 3)
     assert RGB.transform(photo, Crop(left=1 / 8, top=0, width=3 / 4, height=1)).shape == (64, 64, 3)
 
@@ -144,18 +144,18 @@ def test_a_photograph_of_any_shape_is_seen_through_the_central_square(tmp_path: 
 def test_depth_in_millimetres_is_read_and_written(tmp_path: Path) -> None:
     depth = SCENES[0].depth.copy()
     depth[0] = 0
-    DEPTH.write(tmp_path / "a.png", depth)
-    np.testing.assert_allclose(DEPTH.read(tmp_path / "a.png"), depth, atol=5.1e-4)
+    DEPTH.write_file(tmp_path / "a.png", depth)
+    np.testing.assert_allclose(DEPTH.read_file(tmp_path / "a.png"), depth, atol=5.1e-4)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "b.png")
     with pytest.raises(DataError, match=r"b\.png has levels of 8 bits, expected 16 bits of millimetres"):
-        DEPTH.read(tmp_path / "b.png")
+        DEPTH.read_file(tmp_path / "b.png")
 
 
 def test_normals_as_bytes_keep_their_direction_to_a_degree(tmp_path: Path) -> None:
     normals = SCENES[0].normals.copy()
     normals[0] = 0
-    NORMALS.write(tmp_path / "a.png", normals)
-    back = NORMALS.read(tmp_path / "a.png")
+    NORMALS.write_file(tmp_path / "a.png", normals)
+    back = NORMALS.read_file(tmp_path / "a.png")
     assert (back[0] == 0).all()
     assert np.degrees(np.arccos(np.clip((back * normals)[1:].sum(-1), -1, 1))).max() < 1
 
@@ -173,18 +173,18 @@ def test_normals_as_bytes_keep_their_direction_to_a_degree(tmp_path: Path) -> No
 def test_an_array_of_another_shape_is_refused(tmp_path: Path, name: str, shape: tuple[int, ...], expected: str) -> None:
     np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
     with pytest.raises(DataError, match=rf"a\.npy has shape .*, expected {expected}"):
-        modality_of(name).read(tmp_path / "a.npy")
+        modality_of(name).read_file(tmp_path / "a.npy")
 
 
 def test_a_class_map_in_colours_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"has shape \(4, 4, 3\), expected \(any, any\)"):
-        SEMSEG.read(tmp_path / "a.png")
+        SEMSEG.read_file(tmp_path / "a.png")
 
 
 def test_embeddings_that_are_too_long_are_cut(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((100, 32), np.float32))
-    assert modality_of("t5_caption").read(tmp_path / "a.npy").shape == (77, 32)
+    assert modality_of("t5_caption").read_file(tmp_path / "a.npy").shape == (77, 32)
 
 
 # Rows for tokenizers
@@ -286,7 +286,7 @@ def test_no_constant_edge_map_has_a_better_f1_than_the_typical_one() -> None:
 
 def test_the_typical_embedding_is_as_long_as_most() -> None:
     rows = [np.full((length, 4), length, np.float32) for length in (2, 3, 9)]
-    guess = constant_baseline(REGISTRY["t5_caption"].scaled(Scale(max_channels=4)), rows)
+    guess = constant_baseline(REGISTRY["t5_caption"].scaled(ScaleConfig(max_channels=4)), rows)
     np.testing.assert_allclose(guess, np.repeat([[14 / 3], [14 / 3], [6.0]], 4, axis=1), rtol=1e-6)
 
 

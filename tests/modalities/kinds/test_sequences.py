@@ -75,14 +75,14 @@ def test_the_medoid_is_most_alike_to_the_others() -> None:
 @pytest.mark.parametrize("name", ["text.txt", "text.json"])
 def test_prose_comes_back_from_either_file(tmp_path: Path, name: str) -> None:
     text = 'A "red" ball \u2014 d\u00e9j\u00e0 vu.'
-    CAPTION.write(tmp_path / name, text)
-    assert CAPTION.read(tmp_path / name) == text
+    CAPTION.write_file(tmp_path / name, text)
+    assert CAPTION.read_file(tmp_path / name) == text
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no file .*gone\.json"):
-        BOXES.read(tmp_path / "gone.json")
+        BOXES.read_file(tmp_path / "gone.json")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_file_of_another_form_is_refused_in_one_line(tmp_path: Path, content: 
     path = tmp_path / "boxes.json"
     path.write_text(content)
     with pytest.raises(DataError, match=message) as caught:
-        BOXES.read(path)
+        BOXES.read_file(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -108,11 +108,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "caption.txt"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="is not UTF-8 text"):
-        CAPTION.read(path)
+        CAPTION.read_file(path)
     path = tmp_path / "caption.json"
     path.write_text("[1]")
     with pytest.raises(DataError, match="one JSON string, found list"):
-        CAPTION.read(path)
+        CAPTION.read_file(path)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import lab2rgb, rgb2lab
 
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.rendering.colors import (
     class_colors,
@@ -19,7 +19,7 @@ from modalities.rendering.colors import (
 from modalities.scenes.scene import make_scene
 from tests.modalities.scene_cases import view_of
 
-SCALE = Scale(size=64, patch=8, max_channels=32)
+SCALE = ScaleConfig(size=64, patch=8, max_channels=32)
 REGISTRY = default_registry()
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modalities.geometry.body import forward_kinematics
 from modalities.labels import CLASSES, THINGS, WALKABLE
 from modalities.scenes.layout import sample_scene_geometry
-from modalities.scenes.primitives import split_into_parts
+from modalities.scenes.primitives import group_by_primitive
 from modalities.scenes.raycast import cast_rays
 from modalities.scenes.scene import Person, Scene, SceneObject, make_scene
 from modalities.scenes.shading import shade
@@ -162,7 +162,7 @@ def test_people_are_their_forward_kinematics_and_project_into_their_boxes() -> N
 def check_joints_in_box_without_others(scene: Scene, person: Person) -> bool:
     """Render a person alone; if the whole of it is in the image, its joints lie in its box. Returns if it was."""
     solids = [solid for solid in scene.geometry.solids if solid.instance == person.instance]
-    hits = cast_rays(scene.geometry, split_into_parts(solids), scene.size)
+    hits = cast_rays(scene.geometry, group_by_primitive(solids), scene.size)
     rows, columns = np.nonzero(hits.instance.reshape(scene.size, scene.size))
     low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
     if low.min() == 0 or high.max() == scene.size - 1:
@@ -188,7 +188,7 @@ def test_a_visible_joint_lies_just_behind_the_visible_surface() -> None:
 
 def test_an_empty_room_can_be_rendered() -> None:
     geometry = replace(sample_scene_geometry(3), things=(), figures=(), solids=())
-    parts = split_into_parts(geometry.solids)
+    parts = group_by_primitive(geometry.solids)
     hits = cast_rays(geometry, parts, 32)
     assert hits.instance.max() == 0
     assert shade(geometry, parts, hits, 32).shape == (32, 32, 3)

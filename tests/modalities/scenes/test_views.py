@@ -15,7 +15,7 @@ from modalities.errors import BrokenPluginError, DuplicateNameError
 from modalities.kinds.dense import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES, COLOR_NAMES, SIZE_NAMES, THINGS, WALKABLE, fact_words
-from modalities.layouts import Scale
+from modalities.layouts import ScaleConfig
 from modalities.registry import builtin_providers, default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.views import BUILTIN_VIEWS, SceneViews, default_views, human_poses, view_module, visible_boxes
@@ -32,7 +32,7 @@ def test_every_built_in_modality_has_a_view_and_no_view_is_without_one() -> None
 
 @pytest.mark.parametrize("name", BUILTIN_VIEWS)
 def test_a_view_gives_a_legal_value_at_the_run_s_scale(name: str) -> None:
-    modality = REGISTRY[name].scaled(Scale(size=32, patch=8, max_channels=5, max_tokens=9))
+    modality = REGISTRY[name].scaled(ScaleConfig(size=32, patch=8, max_channels=5, max_tokens=9))
     assert shape_problem(modality, BUILTIN_VIEWS[name](make_scene(3, size=32), modality)) == ""
 
 

@@ -10,7 +10,7 @@ import pytest
 from modalities.conformance.subject import values_equal
 from modalities.errors import BrokenPluginError, DataError, UnknownNameError
 from modalities.labels import BOX_CLASSES
-from modalities.layouts import Dense, Scale
+from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.views import default_views
@@ -24,7 +24,7 @@ from modalities.vocabulary import GRAMMAR_KEYWORDS, PUBLISHED_TOKENS, special_to
 from tests.modalities.scene_cases import view_of
 from tests.modalities.test_registry import SALIENCY, install
 
-SCALE = Scale(size=32, patch=8, max_channels=8)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=8)
 REGISTRY = default_registry()
 
 
@@ -64,7 +64,7 @@ def test_a_sample_s_scene_is_made_once_for_each_size(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "make_scene", counted)
     module._scene.cache_clear()
     modalities = {name: small(name) for name in ("rgb", "depth", "caption")}
-    modalities["rgb_64"] = replace(REGISTRY["rgb"].scaled(Scale(size=64, patch=8)), name="rgb_64", base="rgb")
+    modalities["rgb_64"] = replace(REGISTRY["rgb"].scaled(ScaleConfig(size=64, patch=8)), name="rgb_64", base="rgb")
     source = open_source(modalities)
     for key in ("train/0", "train/1"):
         for modality in modalities.values():
@@ -79,7 +79,7 @@ def test_sequences_are_read_from_scenes_of_the_first_grid_s_size() -> None:
 
 
 def test_a_variant_at_another_size_has_the_view_of_its_base() -> None:
-    variant = replace(REGISTRY["depth"].scaled(Scale(size=64, patch=8)), name="depth_64", base="depth")
+    variant = replace(REGISTRY["depth"].scaled(ScaleConfig(size=64, patch=8)), name="depth_64", base="depth")
     source = ScenesSource(size=32)
     assert source.explain_missing(variant) is None
     np.testing.assert_array_equal(source.read("train/3", variant), make_scene(12, size=64).depth)
@@ -120,7 +120,7 @@ def test_class_names_come_before_the_words_of_the_grammars_in_the_vocabulary() -
 
 
 def test_sample_values_are_of_the_modality_s_own_size() -> None:
-    values = scene_values(REGISTRY["depth"].scaled(Scale(size=48, patch=8)))
+    values = scene_values(REGISTRY["depth"].scaled(ScaleConfig(size=48, patch=8)))
     assert [value.shape for value in values] == [(48, 48)] * 3
     assert isinstance(small("depth").layout, Dense)
     assert scene_values(REGISTRY["caption"], seeds=(5, 6)) == [make_scene(seed, size=64).caption for seed in (5, 6)]

@@ -12,6 +12,7 @@ from tests.ports import free_port
 
 SHARDED = """
 import os
+import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -56,6 +57,7 @@ def test_two_processes_that_share_the_weights_train_as_one_does() -> None:
 
 COMPILED = """
 from dataclasses import replace
+import torch
 from torch._dynamo.utils import counters
 from tests.networks.small import small_batch, small_model
 

@@ -4,7 +4,7 @@ import pytest
 
 from modalities.decoding import DecodingDefaults
 from modalities.kinds.sequences import FreeTextModality
-from modalities.layouts import Dense, Scale, Text
+from modalities.layouts import Dense, ScaleConfig, Text
 from modalities.presets import FOURM_21
 from modalities.registry import default_registry
 from modalities.spec import Modality
@@ -13,7 +13,7 @@ from networks.generation.config import DecodingConfig
 from networks.generation.defaults import default_decoding, default_generation_config, sort_targets
 from networks.streams import GridStream, SequenceStream, streams_of
 
-SMALL = Scale(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
+SMALL = ScaleConfig(size=64, patch=8, max_channels=64, max_vocab=512, max_tokens=128)
 REGISTRY = default_registry()
 KNOWN = {name: REGISTRY[name] for name in FOURM_21}
 STREAMS = {stream.name: stream for stream in streams_of(KNOWN, 30_000)}
@@ -48,8 +48,8 @@ def decoding(name: str, *, from_image: bool = False, is_super_resolution: bool =
     return default_decoding(STREAMS[name], KNOWN[name], from_image=from_image, is_super_resolution=is_super_resolution)
 
 
-@pytest.mark.parametrize("scale", [Scale(), SMALL])
-def test_no_target_has_more_steps_than_tokens(scale: Scale) -> None:
+@pytest.mark.parametrize("scale", [ScaleConfig(), SMALL])
+def test_no_target_has_more_steps_than_tokens(scale: ScaleConfig) -> None:
     modalities = {name: item.scaled(scale) for name, item in KNOWN.items()}
     streams = streams_of(modalities, 30_000)
     for from_image in (True, False):

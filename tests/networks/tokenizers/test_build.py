@@ -124,7 +124,11 @@ def test_codes_and_values_have_the_shapes_of_the_layout(case: Case) -> None:
     assert ids.dtype == torch.int64
     assert 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab_size == task.tokenizer.vocab_size
     layout = task.layout
-    expected = (8, layout.channels, layout.side, layout.side) if isinstance(layout, Dense) else (8, layout.channels)
+    expected = (
+        (8, layout.channels, layout.values_per_side, layout.values_per_side)
+        if isinstance(layout, Dense)
+        else (8, layout.channels)
+    )
     assert tokenizer.decode(ids).shape == expected
 
 

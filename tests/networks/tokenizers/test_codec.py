@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lightning_modules.data.raw import RawStore, write_shard
-from modalities.layouts import Scale, Text
+from modalities.layouts import ScaleConfig, Text
 from modalities.registry import default_registry
 from modalities.sources.open import open_source
 from modalities.spec import SequenceModality, tokenizer_tasks
@@ -19,7 +19,7 @@ from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.text import TextTokenizer
 from networks.tokenizers.tokenizer import Tokenizer
 
-SCALE = Scale(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
+SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)
 NAMES = ("rgb", "depth", "caption", "bounding_boxes", "t5_caption", "sam_instances")
 MODALITIES = {name: default_registry()[name].scaled(SCALE) for name in NAMES}
 

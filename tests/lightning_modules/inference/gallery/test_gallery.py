@@ -14,7 +14,7 @@ from PIL import Image
 from evaluation.report.input import ReportInput
 from evaluation.report.page import render
 from evaluation.report.tables import build_tables
-from experiments.cli.generation_request import format_request
+from experiments.cli.generation_request import request_to_argv
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.inference.gallery.gallery import (
@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         folder=folder / "given",
         num=NUM,
     )
-    exhibits = make_gallery(loaded.model, gallery_data, format_request)
+    exhibits = make_gallery(loaded.model, gallery_data, request_to_argv)
     write_gallery(folder, exhibits)
     return World(
         model=loaded.model, gallery_data=gallery_data, exhibits={item.name: item for item in exhibits}, folder=folder
@@ -215,7 +215,7 @@ def test_an_arm_without_captions_skips_what_needs_them_and_says_so(
     model = FourM(streams, FourMConfig(size=Size.nano, encoder_depth=1, decoder_depth=1))
     known = {name: item for name, item in world.gallery_data.codec.modalities.items() if name != "caption"}
     codec = replace(world.gallery_data.codec, modalities=known)
-    found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1), format_request)
+    found = make_gallery(model, replace(world.gallery_data, codec=codec, num=1), request_to_argv)
     assert [item.name for item in found] == ["from_image", "in_painting", "from_nothing"]
     assert found[0].sheet.columns == ("RGB, given", "Depth", "Semantic segmentation", "Bounding boxes")
     assert "No sheet from_caption: the model cannot predict caption." in caplog.text
@@ -228,6 +228,6 @@ def test_a_sheet_whose_inputs_no_scene_has_is_left_out(world: World, caplog: pyt
     gallery_data = replace(world.gallery_data, values=values, num=1)
     assert gallery_data.sample(0, ("caption", "rgb")) == 3
     assert gallery_data.sample(4, ("caption", "rgb")) == 3
-    found = make_gallery(world.model, gallery_data, format_request)
+    found = make_gallery(world.model, gallery_data, request_to_argv)
     assert "example" not in [item.name for item in found]
     assert "No sheet example: no held-out sample has what it asks for." in caplog.text
