@@ -55,7 +55,7 @@ def run_ablation(
         callbacks: Lightning callbacks for the Trainer of each model. They do not decide a result: a model that is
             trained already is not trained again for them.
         observer: Receives the run's events.
-        command: What started the run, for the report.
+        command: The command line that the report shows as its origin.
 
     Raises:
         UserError: A modality is unknown, a stage failed, or nothing can be written.

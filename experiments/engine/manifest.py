@@ -57,7 +57,7 @@ def git_commit(root: Path = CODE_ROOT) -> str:
 
 
 def git_diff(root: Path = CODE_ROOT) -> str:
-    """What is not committed of the code below ``root``, or nothing where it has no repository."""
+    """The uncommitted changes of the code below ``root``; empty outside a repository."""
     return _git(root, "diff", "HEAD") if git_commit(root) else ""
 
 

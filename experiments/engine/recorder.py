@@ -1,4 +1,4 @@
-"""Records a run while its stages run: each stage is a run of the tracker; the observer is told of everything."""
+"""Records stages in the tracker, each as a run of its own, and passes every event on to the observer."""
 
 import time
 from collections.abc import Mapping

@@ -43,7 +43,7 @@ class RunListener(Protocol):
 
 @dataclass(kw_only=True)
 class _Scheduler:
-    """The stages that are done, running and waiting, and everyone who is told of them."""
+    """State of a run: the stages that are done, running and waiting, and the listener."""
 
     plan: StagePlan
     make_task: TaskFactory

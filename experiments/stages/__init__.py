@@ -1,1 +1,1 @@
-"""What an experiment is made of: a file per kind of stage, and the plan."""
+"""The stages of an experiment: one file a kind, and the records that they share."""

@@ -47,9 +47,9 @@ class StageContext:
     inputs: Mapping[str, Path]
     """Folders of its inputs, by stage name."""
     folder: Path
-    """Where to write. The engine gives a temporary folder, which takes its final place when all is done."""
+    """The folder to write. The engine gives a temporary one, which it renames when the stage is done."""
     registry: Registry = field(default_factory=default_registry)
-    """Where modalities come from, those added by hand included."""
+    """The installed modalities, and those that were added by hand."""
     tracked_run: TrackedRun | None = None
     callbacks: Sequence[Callback] = ()
     """Lightning callbacks of the person who started the run, for the Trainers of models."""

@@ -1,4 +1,4 @@
-"""What a running stage reads of other stages' results: values, tokens, tokenizers and the streams made of them."""
+"""Readers of other stages' results for a running stage: values, tokens, tokenizers and the streams made of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ def load_text_tokenizer(context: StageContext) -> TextTokenizer:
 
 
 def load_tokenizers(context: StageContext, names: Sequence[str]) -> dict[str, TrainedTokenizer]:
-    """The learnt tokenizers that some modalities need, by task, where the run computes."""
+    """The learned tokenizers that some modalities need, by task, on the run's inference device."""
     tasks, device = tokenizer_tasks(context.modalities), inference_device(context.config)
     loaded = {
         name: load_tokenizer(context.inputs[f"tokenizer/{name}"], tasks[name])
@@ -51,12 +51,12 @@ def load_tokenizers(context: StageContext, names: Sequence[str]) -> dict[str, Tr
 
 
 def inference_device(config: ExperimentConfig) -> torch.device:
-    """Where a run computes what no Trainer does: tokens, round trips, answers."""
+    """Device of all work outside a Trainer: tokens, round trips, predictions."""
     return torch.device("cuda" if torch.cuda.is_available() and config.executor.accelerator != "cpu" else "cpu")
 
 
 def stream_fingerprints(context: StageContext, names: Sequence[str]) -> dict[str, str]:
-    """What the tokens of each stream depend on: its tokenizer's fingerprint, the text tokenizer's, or both.
+    """Fingerprint of each stream's tokens: its tokenizer's, the text tokenizer's, or both.
 
     Raises:
         CheckpointError: A tokenizer's folder is not whole.

@@ -1,4 +1,4 @@
-"""What the stages that train have in common: the Trainer's settings, and resuming after an interruption."""
+"""Parts that the training stages share: settings of the Trainer, callbacks, and resuming after an interruption."""
 
 import shutil
 from dataclasses import dataclass
