@@ -1,7 +1,4 @@
-"""The layers point one way, and every package, folder and file keeps within its limits.
-
-The tables of exceptions are exact: one that is mended has to be taken out, and none may be added.
-"""
+"""The layers point one way, and every package, folder and file keeps within its limits; there are no exceptions."""
 
 import ast
 import graphlib
@@ -18,13 +15,6 @@ FACES = ("modalities", "fourm_lab")
 """Packages whose ``__init__`` offers names of the modules below it; every other name has one path, its own module's."""
 
 MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_IMPORTS = 300, 50, 16, 14
-
-MANY_IMPORTS = {
-    "experiments/cli/evaluate.py",
-}
-LONG_FUNCTIONS = {
-    "experiments/cli/evaluate.py:evaluate_model",
-}
 
 
 @cache
@@ -112,7 +102,7 @@ def test_the_tree_in_the_documentation_is_the_tree() -> None:
 
 def test_no_file_imports_half_of_the_house() -> None:
     counts = {str(path.relative_to(ROOT)): len(_own_imports(path)) for path in _files()}
-    assert {name for name, count in counts.items() if count > MAX_IMPORTS} == MANY_IMPORTS
+    assert not {name for name, count in counts.items() if count > MAX_IMPORTS}
 
 
 def test_every_name_has_one_import_path() -> None:
@@ -186,4 +176,4 @@ def test_every_function_does_one_step() -> None:
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    assert {name for name, count in counts.items() if count > MAX_FUNCTION} == LONG_FUNCTIONS
+    assert not {name for name, count in counts.items() if count > MAX_FUNCTION}
