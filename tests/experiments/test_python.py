@@ -66,7 +66,7 @@ def test_workers_know_the_modality_that_was_added_by_hand(run: tuple[Path, Ablat
     _, result, _ = run
     assert "distance" in result.modalities
     assert {score.target for score in result.scores if score.arm == "fourm_7"} >= {"distance"}
-    rows = json.loads((result.folder / "scores.json").read_text())
+    rows = json.loads((result.folder / "scores.json").read_text())["scores"]
     assert len(rows) == len(result.scores)
 
 
