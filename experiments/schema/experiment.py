@@ -89,6 +89,6 @@ class ExperimentConfig:
         return width * self.training.batch_size * self.training.accumulate * self.executor.devices
 
     @property
-    def steps(self) -> int:
+    def num_steps(self) -> int:
         """Optimizer steps of a model."""
         return max(1, round(self.optim.total_tokens / self.tokens_per_step))

@@ -108,7 +108,7 @@ class ModelStage(StageKind):
             **base_trainer_kwargs(config),
             devices=config.executor.devices,
             strategy=lightning_strategy(config, config.executor.devices),
-            max_steps=config.steps,
+            max_steps=config.num_steps,
             accumulate_grad_batches=config.training.accumulate,
             logger=logger,
             log_every_n_steps=config.training.log_every,
@@ -142,7 +142,7 @@ def _write_result(context: StageContext, module: FourMModule, history: Any, prev
         "seed": context.stage.run_args["seed"],
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "tokens_seen": module.tokens_seen,
-        "steps": context.config.steps,
+        "steps": context.config.num_steps,
         "data": describe_data(context, str(context.config.data.train)),
         "proxies": proxies,
     }
