@@ -1,4 +1,4 @@
-"""What a score is about: a route between modalities, hidden tokens of everything, or a tokenizer's round trip."""
+"""Subject of a score: a route between modalities, hidden tokens of everything, or a tokenizer's round trip."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -24,7 +24,7 @@ class Score:
     seed: int | None = None
     """Seed of the training; None for a tokenizer."""
     route: AnyRoute
-    """What was predicted from what."""
+    """Source and target of the prediction."""
     metric: str
     metric_title: str
     """Name of the metric in tables."""

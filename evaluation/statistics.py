@@ -170,7 +170,7 @@ def group_by_arm(scores: Iterable[Score]) -> Mapping[tuple[AnyRoute, str], dict[
 
 @lru_cache(maxsize=2)
 def _resample_counts(n: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """How often each bootstrap resample (resamples, n) holds each sample; drawn once, as all metrics share samples."""
+    """Count (resamples, n) of each sample in each bootstrap resample; drawn once, as all metrics share samples."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
 
 

@@ -53,7 +53,7 @@ class FourMModule(BaseModule):
 
     @property
     def schedule_position(self) -> float:
-        """Tokens seen, those of the current step included."""
+        """Training tokens so far, those of the current step included."""
         return self.tokens_seen
 
     def configure_optimizers(self) -> Optimizer:
@@ -108,12 +108,12 @@ class FourMModule(BaseModule):
             self.log(f"val/{name}/loss", loss, batch_size=output.counts[name], sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the number of tokens seen."""
+        """Add the number of training tokens."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[TOKENS_KEY] = self.tokens_seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the checkpoint, and take over the number of tokens seen.
+        """Check the checkpoint, and restore the number of training tokens.
 
         Raises:
             CheckpointError: It is of another model; the message names the difference.

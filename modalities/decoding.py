@@ -11,7 +11,7 @@ LAST = 100
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingDefaults:
-    """How one modality is best generated, and when in a chain of targets."""
+    """Default decoding of one modality, and its order in a chain of targets."""
 
     order: int = LAST
     """Place in a chain of targets, lowest first: features from 0, maps from 10, the image at 20, texts from 30."""

@@ -35,4 +35,4 @@ class DataError(UserError):
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is incomplete, or made for other modalities or sizes than asked for."""
+    """A checkpoint that is incomplete, or made for other modalities or sizes than expected."""

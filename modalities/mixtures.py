@@ -20,7 +20,7 @@ class Mixture:
     """
 
     weight: float = 1.0
-    """How often this mixture is drawn, relative to the others."""
+    """Relative frequency of this mixture."""
     input_alpha: float = 0.5
     """Concentration of every stream's share of the input."""
     input_overrides: dict[str, float] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Mixture:
     target_overrides: dict[str, float] = field(default_factory=dict)
     """Concentrations of single streams in place of `target_alpha`."""
     keep_overrides: dict[str, KeepScheme] = field(default_factory=dict)
-    """How much of single sequences stays visible, in place of what their modality says."""
+    """Keep scheme of single sequences, in place of their modality's own."""
 
     def __post_init__(self) -> None:
         alphas = [self.weight, self.input_alpha, self.target_alpha]

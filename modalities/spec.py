@@ -92,13 +92,13 @@ class Modality(abc.ABC):
     has_pixel_stream: bool = False
     """True where the raw value also enters the encoder as linear patches (RGB)."""
     decoding: DecodingDefaults | None = None
-    """How it is best generated; None for the settings of its data type, and a place behind all that say theirs."""
+    """Default decoding; None for that of its data type, generated after all modalities that declare one."""
     aliases: tuple[str, ...] = ()
     """Short names that a request may use."""
 
     @property
     def decoding_defaults(self) -> DecodingDefaults:
-        """How it is best generated."""
+        """Default decoding, declared or of the data type."""
         return self.decoding or (map_decoding() if self.data_type == "dense" else sequence_decoding())
 
     @property

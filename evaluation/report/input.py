@@ -78,7 +78,7 @@ class ReportInput:
     """Sheets of generated samples by arm, of the first seed's model."""
     stages: Sequence[StageDuration] = ()
     models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Summary of each arm's model as text: parameters, tokens seen, tokens per second."""
+    """Summary of each arm's model as text: parameters, training tokens, tokens per second."""
     manifest: Mapping[str, str] = field(default_factory=dict)
     """Versions, commit, hardware and fingerprints, as text."""
     wall_seconds: float = math.nan

@@ -82,7 +82,7 @@ def headline_rows(shared: Sequence[MetricRow], main_source: str | None) -> list[
 
 
 def findings(shared: Sequence[MetricRow], arms: Sequence[str]) -> list[str]:
-    """How each further arm compares with the first, in sentences."""
+    """Sentences that compare each further arm with the first."""
     sentences: list[str] = []
     for arm in arms[1:]:
         verdicts = [row.differences[arm].verdict for row in shared if arm in row.differences]

@@ -24,7 +24,7 @@ OPTION_PARSERS: dict[str, Callable[[str], Any]] = {
     "top_p": float,
     "guidance": float,
 }
-"""How the value of each of `SAMPLING_OPTIONS` is read."""
+"""Parsers of the values of `SAMPLING_OPTIONS`."""
 
 
 def parse_request(arguments: argparse.Namespace) -> GenerationRequest:

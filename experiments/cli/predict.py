@@ -75,8 +75,8 @@ def _write_results(out: Path, pipeline: Pipeline, image: Path, values: Mapping[s
     rgb = pipeline.modalities[IMAGE]
     entries: dict[str, Any] = {}
     with atomic_folder_update(out, "prediction.json") as partial:
-        seen = crop_value(rgb, read_value(rgb, image))
-        render_tile(render_value(rgb, seen), PICTURE_SIZE).save(partial / "input.png")
+        cropped = crop_value(rgb, read_value(rgb, image))
+        render_tile(render_value(rgb, cropped), PICTURE_SIZE).save(partial / "input.png")
         for name, value in values.items():
             (entries[name],) = write_values(partial, pipeline.modalities[name], [value])
         (partial / "prediction.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the metadata of config fields say to the loader.
+"""Metadata of config fields that the loader reads.
 
 ``{"names": "modality"}``: every text in the field's value, keys included, is the name of a modality.
 ``{"merge": "replace"}``: a mapping given by the user replaces the default one instead of being merged into it.

@@ -161,7 +161,7 @@ def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
 
 
 def _yaml_hint(override: str) -> str:
-    """What to write in place of an override whose value is not YAML."""
+    """The override to write in place of one whose value is not YAML."""
     key, _, value = override.partition("=")
     spaced = f"{key}={re.sub(r':(?! )', ': ', value)}"
     try:

@@ -46,7 +46,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTrainingConfig:
-    """How each tokenizer is trained."""
+    """Training of each tokenizer."""
 
     batch_size: int = 256
     """Values per process and step."""
@@ -71,7 +71,7 @@ class TokenizerTrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How the 4M model is trained, beside the optimizer. Its length is `optim.total_tokens`."""
+    """Training of the 4M model, beside the optimizer. Its length is `optim.total_tokens`."""
 
     batch_size: int = 128
     """Samples per process and step."""

@@ -60,7 +60,7 @@ def _params(modality: Modality, source: Source) -> list[Any]:
 def plugin_file_hashes(modality: type) -> list[str]:
     """Hash each file that defines classes of a plug-in's modality, so that an edited one makes new results.
 
-    Changes of this package's own modalities are told apart by the versions of the stage kinds.
+    Changes of this package's own modalities are distinguished by the versions of the stage kinds.
     """
     modules = sorted({kind.__module__ for kind in modality.__mro__})
     return [digest for digest in map(module_digest, modules) if digest]

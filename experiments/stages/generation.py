@@ -25,7 +25,7 @@ class GenerationStage(StageKind):
     kind = "generation"
 
     def plan(self, context: PlanContext) -> Iterator[Stage]:
-        """Plan one stage for each arm, unless no samples are asked for."""
+        """Plan one stage for each arm, unless `evaluation.num_generated` is 0."""
         config, seed = context.config, context.config.seeds[0]
         for arm in config.arms if config.evaluation.num_generated else ():
             yield self.stage(

@@ -42,7 +42,7 @@ class TokenizerCard:
     """Quality, codebook usage and origin of a tokenizer."""
 
     normalization: str
-    """How a raw value becomes what the tokenizer reads."""
+    """Preprocessing from a raw value to the tokenizer's input."""
     quality: dict[str, QualityMetric] = field(default_factory=dict)
     """By ``modality/metric``."""
     usage: CodebookUsage | None

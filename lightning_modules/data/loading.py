@@ -65,7 +65,7 @@ class BatchSampler(Sampler[BatchSpec]):
 
 
 class MaskedTokenDataset(Dataset[TokenBatch]):
-    """Draws to masked batches: the store is asked once for the whole batch, and masked as a whole."""
+    """Masked batches from batch specifications: the store is read once and masked once for each batch."""
 
     def __init__(self, store: TokenStore, masker: Masker) -> None:
         self.store, self.masker = store, masker
@@ -85,7 +85,7 @@ class _ResumableDataModule(LightningDataModule):
         self._start_batch = self._start_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of which epoch are done."""
+        """Number of finished batches, and their epoch."""
         if self.trainer is None:
             return {"done": 0, "epoch": 0}
         # `completed` is counted only after checkpoints are written.

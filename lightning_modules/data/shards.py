@@ -45,7 +45,7 @@ class ShardColumn:
     values: NDArray[Any]
     """(n, ...) stacked, or the rows of all samples end to end."""
     offsets: NDArray[np.int64] | None = None
-    """Where each sample's rows start and end; None where the values are stacked."""
+    """Start and end of each sample's rows; None for stacked values."""
     present: NDArray[np.bool_] | None = None
     """False where a sample lacks the column; None where all have it."""
 

@@ -1,1 +1,1 @@
-"""What a trained model makes of what it is given, for people to look at."""
+"""Using a trained model: prediction, generation, tokens and features from values."""

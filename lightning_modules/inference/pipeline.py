@@ -102,22 +102,24 @@ class Pipeline:
             to: One target, or several.
 
         Returns:
-            By target, under the name that was asked for; a list where the inputs are lists.
+            By target, under the requested name; a list where the inputs are lists.
 
         Raises:
             UserError: An input or a target does not fit the model.
         """
         samples, is_batch = split_samples(inputs, self.modalities)
-        asked = {name: resolve_target(name, self.model, self.codec) for name in _names(to)}
-        self._require_tokenizers([*self._tokenized(samples[0], list(asked.values())), *asked.values()])
+        resolved = {name: resolve_target(name, self.model, self.codec) for name in _names(to)}
+        self._require_tokenizers([*self._tokenized(samples[0], list(resolved.values())), *resolved.values()])
         prepared = self._prepare(samples)
-        for target in asked.values():
+        for target in resolved.values():
             if target in prepared:
-                raise GenerationError(f"{target} is given and asked for: generate what is missing of it instead.")
-        known = prepare_inputs(self.model, prepared, list(asked.values()))
+                raise GenerationError(
+                    f"{target} is both an input and a target: generate what is missing of it instead."
+                )
+        known = prepare_inputs(self.model, prepared, list(resolved.values()))
         device, contexts = self.model.mask_token.device, dict[tuple[str, ...], Context]()
         out: dict[str, Any] = {}
-        for name, target in asked.items():
+        for name, target in resolved.items():
             prompt = sentinel_prompt(self.model.streams[self.model.index[target]], len(samples), device)
             if tuple(prompt) not in contexts:
                 batch = encoder_batch([{**known, **prompt}], self.model.streams, len(samples), device)
@@ -155,7 +157,7 @@ class Pipeline:
             in_order: Generate in the order of ``to`` instead of the published one.
 
         Returns:
-            By target, under the name that was asked for: a list with one value for each variation; where the inputs
+            By target, under the requested name: a list with one value for each variation; where the inputs
             are lists, a list of such lists.
 
         Raises:
@@ -231,7 +233,7 @@ class Pipeline:
         samples, is_batch = split_samples(inputs, self.modalities)
         self._require_tokenizers(self._tokenized(samples[0], []))
         prepared = self._prepare(samples)
-        # Nothing is asked for; any target passes the check.
+        # There is no target here; any name of one passes the check.
         known = prepare_inputs(self.model, prepared, [next(name for name in self.targets if name not in prepared)])
         batch = encoder_batch([known], self.model.streams, len(samples), self.model.mask_token.device)
         features = encoder_features(self.model, batch).float().cpu().numpy()

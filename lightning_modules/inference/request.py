@@ -63,7 +63,7 @@ class GenerationResult:
 def run_request(
     model: FourM, codec: Codec, request: GenerationRequest, progress: Progress = lambda *_: None
 ) -> GenerationResult:
-    """Generate what is asked for.
+    """Generate the requested targets.
 
     Raises:
         UserError: An input, a target or a setting does not fit the model, or a file cannot be read.

@@ -1,4 +1,4 @@
-"""How targets are generated: options on top of the published settings, and the resulting config in words."""
+"""Generation settings: options on top of the published settings, and the resulting config in words."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -40,7 +40,7 @@ class DecodingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """How targets are generated, on top of the published settings."""
+    """Options of generation on top of the published settings."""
 
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     """For all targets."""

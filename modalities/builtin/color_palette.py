@@ -86,7 +86,7 @@ class ColorPalette(RecordModality):
 
 
 def palette_tokens(colors: Sequence[Color]) -> str:
-    """Return a palette as text."""
+    """A palette as text."""
     levels = [coordinate_token(0, level) for color in colors for level in color]
     return " ".join([coordinate_token(1, len(colors)), *levels])
 

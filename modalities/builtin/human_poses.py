@@ -153,20 +153,20 @@ class HumanPoses(RecordModality):
 
 
 def values_to_bins(group: str, values: NDArray[np.float32]) -> list[int]:
-    """Return the numbers 0..999 that spell a group's values; what lies outside the range counts as its end."""
+    """The numbers 0..999 that encode a group's values; values outside the range are clipped."""
     low, high, _ = _GROUP_RANGES[group]
     clipped = np.clip(np.asarray(values, dtype=np.float64).ravel(), low, high)
     return [round(float(value)) for value in (clipped - low) * 999 / (high - low)]
 
 
 def bins_to_values(group: str, numbers: Sequence[int]) -> NDArray[np.float32]:
-    """Return the values that a group's numbers spell."""
+    """The values that a group's numbers encode."""
     low, high, _ = _GROUP_RANGES[group]
     return (np.array(numbers) * (high - low) / 999 + low).astype(np.float32)
 
 
 def person_tokens(pose: Pose, codes: Sequence[int] | NDArray[np.int64], order: Sequence[str]) -> str:
-    """Return one person as text, the groups in this order."""
+    """One person as text, the groups in this order."""
     arrays = {"global": pose.global_orient, "camera": pose.camera, "shape": pose.betas}
     parts = ["human", coordinate_tokens(box_to_bins(pose.box))]
     for group in order:

@@ -32,7 +32,7 @@ from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 Directions = Float32[np.ndarray, "h w 3"]
 
 UNIT_TOLERANCE = 0.05
-"""How far from 1 the length of a vector that a program gives may be."""
+"""Largest accepted difference between 1 and the length of a given vector."""
 
 
 @dataclass(frozen=True, kw_only=True)

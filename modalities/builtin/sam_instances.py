@@ -194,13 +194,13 @@ class SamInstances(RecordModality):
 
 
 def query_point_tokens(y: int, x: int, instances: Sequence[InstanceTokens]) -> str:
-    """Return what was found at one query point as text."""
+    """The instances at one query point as text."""
     parts = [f"polygon {coordinate_tokens(box)} {code_tokens(codes)}" for box, codes in instances]
     return " ".join([f"point {coordinate_tokens((y, x))}", *(parts or ["none"])])
 
 
 def box_to_units(box: Corners) -> tuple[int, int, int, int]:
-    """Return a box 0..1 in the units that spell it, 0..224, at least one wide and high."""
+    """A box 0..1 in units of 0..224, at least one wide and high."""
     left, top, right, bottom = (round(edge * COORDINATE_UNITS) for edge in box)
     left, top = min(left, COORDINATE_UNITS - 1), min(top, COORDINATE_UNITS - 1)
     return left, top, max(right, left + 1), max(bottom, top + 1)

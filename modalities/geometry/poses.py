@@ -80,7 +80,7 @@ _FIELD_SHAPES = {"global_orient": (3, 3), "body_pose": (23, 3, 3), "betas": (10,
 
 
 def camera_from_translation(translation: Float[np.ndarray, "3"]) -> Float32[np.ndarray, "3"]:
-    """Return `Pose.camera` of a pelvis in the camera's frame, in front of the camera."""
+    """`Pose.camera` of a pelvis in the camera's frame, in front of the camera."""
     x, y, z = (float(value) for value in translation)
     depth = max(-z, 1e-3)
     return np.array([x / depth, y / depth, depth], dtype=np.float32)

@@ -167,5 +167,5 @@ class Metadata(RecordModality):
 
 
 def fact_tokens(kind: int, number: int) -> str:
-    """Return one fact as text."""
+    """One fact as text."""
     return f"{coordinate_token(1, kind)} {coordinate_token(0, number)}"

@@ -182,7 +182,7 @@ class FreeTextModality(SequenceModality):
 
 
 def attach_punctuation(text: str) -> str:
-    """Return words and punctuation apart by spaces as a person would write them."""
+    """Join words and punctuation that are separated by spaces, as a person would write them."""
     text = " ".join(text.split())
     text = re.sub(r" ([.,;:!?%)\]}])", r"\1", text)
     text = re.sub(r"([(\[{]) ", r"\1", text)
@@ -193,12 +193,12 @@ _OPPOSITE_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "L
 
 
 def swap_left_right(text: str) -> str:
-    """Return ``text`` with left and right exchanged. Other senses of the two words are exchanged too."""
+    """``text`` with left and right exchanged. Other senses of the two words are exchanged too."""
     return re.sub(r"\b(left|right)\b", lambda match: _OPPOSITE_SIDE.get(match[0], match[0]), text, flags=re.IGNORECASE)
 
 
 def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], empty: Value) -> Value:
-    """Return the value most alike to the others by mean ``similarity(guess, truth)``, or ``empty`` where there is none.
+    """The value most alike to the others by mean ``similarity(guess, truth)``, or ``empty`` where there is none.
 
     Values spread evenly over those given stand for all; of equals the first is taken.
     """

@@ -1,4 +1,4 @@
-"""What the metrics of all modalities have in common: what a table needs to show them, and ratios of sums.
+"""Base of the metrics of all modalities: title and unit for tables, and ratios of sums.
 
 A metric of a modality is a `torchmetrics.Metric` whose class says how a table shows it: ``title`` (the column's
 heading), ``unit`` and torchmetrics' own ``higher_is_better``.

@@ -37,7 +37,7 @@ def is_nearest_to_own_target(prediction: Float[Tensor, "n c"], target: Float[Ten
 
 
 def sample_cell_indices(cells: int) -> Int[Tensor, " n"]:
-    """Which cells of one sample take part: at most `ROWS_PER_SAMPLE`, from the middle of even stretches."""
+    """Indices of the sampled cells of one sample: at most `ROWS_PER_SAMPLE`, from the middle of even stretches."""
     count = min(cells, ROWS_PER_SAMPLE)
     return ((torch.arange(count) * 2 + 1) * cells) // (2 * count)
 

@@ -12,7 +12,7 @@ from torchmetrics import Metric, MetricCollection
 from modalities.metrics.base import FRACTION, RatioOfSums, collect
 
 MAX_PSNR = 100.0
-"""What equal pictures count as, in dB: just above the best that two different ones of 224 x 224 pixels can have."""
+"""PSNR of equal pictures, in dB: just above the largest of two different ones of 224 x 224 pixels."""
 
 
 _SSIM_WINDOW = 11

@@ -221,7 +221,7 @@ class EdgeF1(Metric):
     higher_is_better = True
     title, unit = "F1", FRACTION
     tolerance: ClassVar[int] = 0
-    """How many pixels off, diagonals included, is near."""
+    """Largest distance of a near edge, in pixels, diagonals included."""
     counts: Tensor
 
     def __init__(self, **kwargs: Any) -> None:

@@ -194,7 +194,7 @@ class BinDistance(BinnedFieldMetric):
     title, unit = "MAE", "bins"
 
     def score(self, guess: int | None, truth: int) -> float:
-        """How many bins off."""
+        """Distance in bins."""
         return float(abs((guess or 0) - truth))
 
 

@@ -37,7 +37,7 @@ class ContactSheet:
 
     title: str
     note: str = ""
-    """What a reader must know, as that the labels are stand-ins for an expert's."""
+    """A caution for the reader, such as that labels are stand-ins for an expert's."""
     columns: tuple[str, ...]
     rows: tuple[tuple[Rendering, ...], ...]
 

@@ -63,7 +63,7 @@ def cast_rays(geometry: SceneGeometry, parts: PrimitiveParts, size: int) -> RayH
 
 
 def _cast_room(room: Room, rays: Floats) -> tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.int32]]:
-    """Find depth, normal, class and material of the room alone; it is convex, so the nearest plane ahead is seen."""
+    """Find depth, normal, class and material of the room alone; it is convex, so the nearest plane ahead is visible."""
     x, y, z = rays
     height = np.float32(room.camera.height)
     with np.errstate(divide="ignore", invalid="ignore"):

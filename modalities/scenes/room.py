@@ -10,7 +10,7 @@ from modalities.scenes.world import MAX_DEPTH, Material, Vector3, albedo
 
 
 class Wall(NamedTuple):
-    """An upright plane, seen from its inner side."""
+    """An upright plane, visible from its inner side."""
 
     normal: tuple[float, float]
     """World x and z of the unit normal, pointing out of the room."""

@@ -118,7 +118,7 @@ class Scene:
 
     @functools.cached_property
     def instances(self) -> Int32[np.ndarray, "h w"]:
-        """Instance of the object or person, 0 for stuff. Instances that nothing is seen of leave gaps in the count."""
+        """Instance of the object or person, 0 for stuff. Invisible instances leave gaps in the count."""
         return _read_only(self._hits.instance.reshape(self.size, self.size))
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""Color of what is seen: albedo with solid textures, Lambert's law, hard shadows, and haze with distance."""
+"""Color of visible surfaces: albedo with solid textures, Lambert's law, hard shadows, and haze with distance."""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def shade(geometry: SceneGeometry, parts: PrimitiveParts, hits: RayHits, size: i
 
 
 def _received_light(lamp: Light, parts: PrimitiveParts, hits: RayHits) -> Floats:
-    """Return (n,) the light that surfaces get of one lamp."""
+    """Light (n,) of one lamp on surfaces."""
     toward = np.array(lamp.position, np.float32)[:, None] - hits.point
     slant = dot(toward, hits.normal)
     front = np.flatnonzero((slant > 0) & (hits.material != 0))
@@ -57,7 +57,7 @@ def _received_light(lamp: Light, parts: PrimitiveParts, hits: RayHits) -> Floats
 
 
 def _albedo(materials: Sequence[Material], hits: RayHits, pixels: float) -> Floats:
-    """Return (3, n) albedo with the solid texture; its contrast fades where cells get smaller than pixels."""
+    """Albedo (3, n) with the solid texture; its contrast fades where cells get smaller than pixels."""
     rows = [
         (*m.rgb, m.contrast, *m.freq, float(m.is_noise), *m.origin, math.cos(m.yaw), math.sin(m.yaw)) for m in materials
     ]

@@ -1,4 +1,4 @@
-"""Decoding settings where nothing else is asked for: those of each modality, fitted to a model's streams.
+"""Default decoding settings: those of each modality, fitted to a model's streams.
 
 Source: the released demonstrations of 4M-21 (arXiv:2406.09406).
 """

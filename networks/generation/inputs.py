@@ -51,9 +51,9 @@ def prepare_inputs(model: FourM, inputs: ConditionInputs, targets: Sequence[str]
             raise GenerationError(f"{name} cannot be an input of this model: it is a target only.")
         known_streams[name] = _known_tokens(stream, item, model.mask_token)
         if name in targets and isinstance(stream, GridStream) and bool(known_streams[name].known.all()):
-            raise GenerationError(f"{name} is asked for but known everywhere: mask what is to be generated.")
+            raise GenerationError(f"{name} is a target but known everywhere: mask what is to be generated.")
         if name in targets and isinstance(stream, SequenceStream) and not _has_missing_span(known_streams[name]):
-            raise GenerationError(f"{name} is asked for but given whole: write [S_1] where something is missing.")
+            raise GenerationError(f"{name} is a target but given whole: write [S_1] where something is missing.")
     return known_streams
 
 

@@ -176,7 +176,7 @@ def _role_masks(
             raise ValueError(f"Stream {stream.name!r} is given but cannot be an input.")
         if stream.name in targets and (stream.name in inputs or not stream.is_target):
             reason = "is an input too" if stream.is_target else "cannot be predicted"
-            raise ValueError(f"Stream {stream.name!r} is asked for but {reason}.")
+            raise ValueError(f"Stream {stream.name!r} is a target but {reason}.")
     input_mask, target_mask = (
         np.array([name in inputs for name in known]),
         np.array([name in targets for name in known]),

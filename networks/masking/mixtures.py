@@ -1,4 +1,4 @@
-"""What a masking run asks for: how many tokens, and how they are shared out between the streams. No drawing here."""
+"""Settings of masking: numbers of tokens, and their shares of the streams. No random draws."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ KEEP_MODES = (KeepScheme.random, KeepScheme.all, KeepScheme.binary)
 
 @dataclass(frozen=True, kw_only=True)
 class MaskingConfig:
-    """How many tokens of a sample are seen and predicted, and which.
+    """Numbers and choice of visible and target tokens of a sample.
 
     Source: Mizrahi et al. 2023 (arXiv:2312.06647), section 3; Bachmann et al. 2024 (arXiv:2406.09406), appendix E.2.
     """

@@ -75,7 +75,7 @@ def render_inputs(codec: Codec, prepared: PreparedInputs) -> dict[str, Rendering
 
 
 def _completed_texts(codec: Codec, outcome: GenerationResult, name: str) -> list[Rendering]:
-    """What a text with gaps has become, word by word: the value may be of fewer words, or of none."""
+    """A text with its gaps filled, word by word; the value may have fewer words, or of none."""
     assert codec.text_tokenizer is not None
     return [codec.text_tokenizer.decode(row) for row in outcome.parts[name].rows()]
 

@@ -28,11 +28,11 @@ class GalleryItem:
 
     name: str
     sentence: str
-    """What was given, and what was made of it."""
+    """Inputs and generated targets, as one contact sheet."""
     settings: str
-    """What was set for each target, in words."""
+    """Decoding settings of each target, in words."""
     commands: tuple[tuple[str, ...], ...]
-    """What makes it again, as words of ``fourm generate``; one for each request."""
+    """Arguments of ``fourm generate`` that reproduce it; one list for each request."""
     sheet: ContactSheet
 
     def with_folder(self, folder: str) -> "GalleryItem":
@@ -109,7 +109,7 @@ def _make_item(
 
 
 def write_gallery(folder: Path, exhibits: Sequence[GalleryItem]) -> None:
-    """Write each sheet as ``NAME.png``, and all that is told of them as JSON.
+    """Write each sheet as ``NAME.png``, and their sentences, settings and commands as JSON.
 
     Raises:
         DataError: The folder cannot be written.
@@ -123,7 +123,7 @@ def write_gallery(folder: Path, exhibits: Sequence[GalleryItem]) -> None:
 
 
 def read_gallery(folder: Path) -> list[GalleryItem]:
-    """What `write_exhibits` wrote.
+    """The items that `write_gallery` wrote.
 
     Raises:
         DataError: The file is missing or is something else.

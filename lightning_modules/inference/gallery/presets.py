@@ -25,14 +25,14 @@ from networks.tokenizers.codec import Codec
 
 @dataclass(frozen=True, kw_only=True)
 class GalleryData:
-    """What the sheets of one arm are made from."""
+    """Held-out values and modalities that the sheets of one arm are made from."""
 
     codec: Codec
     values: Mapping[str, ValueSequence]
     """Held-out values, by modality."""
     num_samples: int
     folder: Path
-    """Where the files of inputs are written."""
+    """Folder of the input files."""
     num: int
     """Variations."""
 
@@ -43,7 +43,7 @@ class GalleryData:
 
     @property
     def dense_targets(self) -> list[str]:
-        """The targets that are maps of what is seen, the image itself left out, in the published order."""
+        """The targets that are maps of the image, the image itself left out, in the published order."""
         found = [name for name in self.targets if isinstance(self.codec.modalities[name].layout, Dense)]
         known = self.codec.modalities
         return sort_targets((name for name in found if not known[name].has_pixel_stream), known)
@@ -98,13 +98,13 @@ class GalleryPreset:
     """Its file's."""
     title: str
     sentence: str
-    """What is given, and what is made of it."""
+    """Description of the inputs and targets."""
     required_targets: tuple[str, ...]
     """Targets without which an arm has no such sheet."""
     first: int
     """The held-out sample it is made of, or the next that has all it needs."""
     requests: Callable[[PresetInputs], Mapping[str, GenerationRequest]]
-    """By what tells their columns apart; none where nothing can be asked."""
+    """Requests by the label of their column; empty where the model lacks a modality."""
     has_sample: bool = True
     """True where a held-out sample is given, whose truth can stand below what is generated."""
 
@@ -207,7 +207,7 @@ GALLERY_PRESETS = (
         name="example",
         title="Three patches and one coordinate",
         sentence="Given three patches of an image and the lower edge of one of its boxes; generated several times: "
-        "the image in three steps, surest tokens first, then its caption, then the boxes around the known edge.",
+        "the image in three steps, most confident tokens first, its caption, then the boxes around the known edge.",
         required_targets=("rgb", "caption", "bounding_boxes"),
         first=3,
         requests=_example,

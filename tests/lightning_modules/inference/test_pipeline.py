@@ -231,7 +231,7 @@ def test_a_file_that_is_missing_is_no_text(pipeline: Pipeline, tmp_path: Path) -
         ({"caption": "a"}, "dpeth", UnknownNameError, "Did you mean 'depth'"),
         ({"caption": "a"}, "t5_caption", GenerationError, "t5_caption is an input only"),
         ({"caption": "a"}, [], GenerationError, "name at least one target"),
-        ({"caption": "a"}, "caption", GenerationError, "caption is given and asked for"),
+        ({"caption": "a"}, "caption", GenerationError, "caption is both an input and a target"),
         ({"caption": ["a"], "rgb": _photograph()}, "depth", DataError, "caption a list of 1, rgb one value"),
         ({"caption": ["a"], "rgb": [_photograph()] * 2}, "depth", DataError, "lists of equal lengths"),
         ({"caption": []}, "depth", DataError, "lengths above 0"),

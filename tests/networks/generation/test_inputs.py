@@ -34,8 +34,8 @@ def test_mistakes_are_refused_in_one_line() -> None:
     _refused(r"numbered \[S_1\], \[S_2\], ... in order, got \[S_2\]", {"caption": text([[S2]])}, ["depth"])
     steps = GenerationConfig(default=DecodingConfig(steps=17))
     _refused("rgb has 16 tokens and cannot be generated in 17 steps: ask for at most 16", {}, ["rgb"], steps)
-    _refused("asked for but known everywhere", {"rgb": grid("rgb")}, ["rgb"])
-    _refused(r"caption is asked for but given whole: write \[S_1\]", {"caption": text([[210]])}, ["caption"])
+    _refused("a target but known everywhere", {"rgb": grid("rgb")}, ["rgb"])
+    _refused(r"caption is a target but given whole: write \[S_1\]", {"caption": text([[210]])}, ["caption"])
     _refused("as many samples as each other", {"rgb": grid("rgb", 2), "depth": grid("depth", 3)}, ["code"])
     apply_guidance = GenerationConfig(
         default=DecodingConfig(conditions=(GuidanceCondition(streams=("depth",), weight=2.0),))

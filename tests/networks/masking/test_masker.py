@@ -362,9 +362,9 @@ def test_selecting_refuses_what_makes_no_sense() -> None:
     samples = random_samples(STREAMS, 2)
     with pytest.raises(UnknownNameError, match="Did you mean 'depth'"):
         select(samples, STREAMS, inputs=["dpeth"], targets=[])
-    with pytest.raises(ValueError, match="'depth' is asked for but is an input too"):
+    with pytest.raises(ValueError, match="'depth' is a target but is an input too"):
         select(samples, STREAMS, inputs=["depth"], targets=["depth"])
-    with pytest.raises(ValueError, match="'t5' is asked for but cannot be predicted"):
+    with pytest.raises(ValueError, match="'t5' is a target but cannot be predicted"):
         select(samples, STREAMS, inputs=[], targets=["t5"])
 
 
