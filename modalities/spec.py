@@ -184,12 +184,12 @@ class Modality(abc.ABC):
         return list(values)
 
     def preprocess(self, value: Value) -> NDArray[Any]:
-        """Rows for the learnt tokenizer, (rows, c, h, w), (rows, h, w) classes or (rows, c): one for a dense value."""
-        raise NotImplementedError(f"{self.name} has no learnt tokenizer")
+        """Rows for the learned tokenizer, (rows, c, h, w), (rows, h, w) classes or (rows, c): one for a dense value."""
+        raise NotImplementedError(f"{self.name} has no learned tokenizer")
 
     def postprocess(self, row: NDArray[np.float32]) -> Value:
-        """The value that a learnt tokenizer's reconstruction (c, h, w) or (c,) stands for; logits for class maps."""
-        raise NotImplementedError(f"{self.name} has no learnt tokenizer")
+        """The value that a learned tokenizer's reconstruction (c, h, w) or (c,) stands for; logits for class maps."""
+        raise NotImplementedError(f"{self.name} has no learned tokenizer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +201,7 @@ class Parsed:
     well_formed: bool
     """True where the text follows the modality's grammar from end to end."""
     codes: NDArray[np.int64] | None = None
-    """(parts, codes) of the learnt tokenizer, in the order of the value's parts."""
+    """(parts, codes) of the learned tokenizer, in the order of the value's parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +265,7 @@ def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:
-    """The learnt tokenizers that ``modalities`` need, by name, each once."""
+    """The learned tokenizers that ``modalities`` need, by name, each once."""
     tasks: dict[str, TokenizerTask] = {}
     for name, modality in modalities.items():
         codes = learned_tokenizer(modality)
@@ -280,7 +280,7 @@ def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTa
 
 
 def learned_tokenizer(modality: Modality) -> EmbeddedCodes | None:
-    """The learnt tokenizer of a modality and what it reads, or None where there is none."""
+    """The learned tokenizer of a modality and what it reads, or None where there is none."""
     spec, layout = modality.tokenizer, modality.layout
     if isinstance(spec, LearnedTokenizer) and isinstance(layout, Dense | Vector):
         return EmbeddedCodes(layout=layout, tokenizer=spec)

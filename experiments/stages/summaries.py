@@ -48,7 +48,7 @@ def model_summary(folder: Path) -> Mapping[str, str]:
     return {
         "parameters": f"{content['parameters']:,}",
         "steps": f"{content['steps']:,}",
-        "tokens seen": f"{content['tokens_seen']:,}",
+        "training tokens": f"{content['tokens_seen']:,}",
         "tokens per second": f"{content['tokens_seen'] / max(seconds, 1e-9):,.0f}",
     }
 

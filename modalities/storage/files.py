@@ -149,7 +149,7 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]
         with path.open("rb") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
             if file.read(1):
-                raise ValueError("it goes on after its last number")
+                raise ValueError("there are bytes after its last number")
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
     except (OSError, ValueError, EOFError, MemoryError) as error:
