@@ -11,7 +11,7 @@ from lightning_modules.data.tokenize import tokenize_shard
 from modalities.errors import DataError
 from modalities.layouts import Dense
 from modalities.registry import Registry
-from modalities.sources.open import open_source
+from modalities.sources.base import Source
 from modalities.spec import Modality
 from networks.streams import PixelStream, Stream, pixel_stream_name
 from networks.tokenizers.codec import Codec
@@ -68,6 +68,7 @@ def build_splits(
     sizes: Mapping[str, int],
     loaded: LoadedModel,
     codec: Codec,
+    source: Source,
     modalities: Mapping[str, Modality],
     progress: StatusCallback,
 ) -> dict[str, EvalSplit]:
@@ -77,7 +78,7 @@ def build_splits(
     for split, count in sizes.items():
         progress(f"{count} {split} samples")
         shard = folder / split
-        write_shard(shard / "raw", modalities, open_source(modalities), split, range(count))
+        write_shard(shard / "raw", modalities, source, split, range(count))
         raw = RawStore.open([shard / "raw"], modalities)
         tokenizable = RawStore.open([shard / "raw"], codec.modalities)
         tokenize_shard(shard / "tokens", tokenizable, codec, loaded.fingerprints)

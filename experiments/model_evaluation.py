@@ -65,12 +65,14 @@ def evaluate_model(
     codec = loaded.codec(registry, measurable)
     sizes = {"train": min(config.data.train, config.evaluation.num_chance), split: config.data.validation}
     with tempfile.TemporaryDirectory() as scratch:
-        splits = build_splits(Path(scratch), sizes, loaded, codec, readable, progress)
+        splits = build_splits(
+            Path(scratch), sizes, loaded, codec, open_source(config.data.source, readable), readable, progress
+        )
         scores, skipped = _measure(loaded, codec, splits["train"], splits[split], config, progress)
     return ModelEvaluation(
         model_ref=_model_ref(loaded),
         modalities=measurable,
-        data=f"{config.data.validation} {split} {open_source(readable).description}",
+        data=f"{config.data.validation} {split} {open_source(config.data.source, readable).description}",
         scores=scores,
         notes=[*notes, *(f"Not measured: {line}." for line in skipped)],
     )

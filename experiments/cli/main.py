@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -17,17 +18,23 @@ from rich.logging import RichHandler
 from modalities.errors import UserError
 
 COMMANDS = {
-    "ablate": "run an experiment, one arm or several, to its report",
-    "modalities": "list the modalities that are built in or installed",
-    "settings": "list every setting of an experiment, its default and its meaning",
-    "predict": "predict modalities from an image file",
-    "import-checkpoint": "make a model's folder out of a published 4M checkpoint",
-    "export-checkpoint": "write a model in the published format",
-    "evaluate": "measure a model on held-out samples",
-    "generate": "generate any modalities from any others, whole or in part",
-    "ui": "open the tracking UI: mlflow ui on 127.0.0.1",
+    "ablations": {
+        "ablate": "run an experiment, one arm or several, to its report",
+        "settings": "list every setting of an experiment, its default and its meaning",
+        "ui": "open the tracking UI: mlflow ui on 127.0.0.1",
+    },
+    "models": {
+        "predict": "predict modalities from an image file",
+        "generate": "generate any modalities from any others, whole or in part",
+        "evaluate": "measure a model on held-out samples",
+        "import-checkpoint": "make a model's folder out of a published 4M checkpoint",
+        "export-checkpoint": "write a model in the published format",
+    },
+    "plugins": {
+        "modalities": "list the modalities that are built in or installed",
+    },
 }
-"""Commands and their help; the module of each has `add_options(parser)` and `run(arguments, console)`."""
+"""Commands and their help by package; the module of each has `add_options(parser)` and `run(arguments, console)`."""
 
 ALIASES = {"train": "ablate"}
 
@@ -72,14 +79,25 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     # The parser before the commands has no options that take a value, so the first word is the command.
     first = next((word for word in argv if not word.startswith("-")), "")
     chosen = ALIASES.get(first, first)
-    for name, help_text in COMMANDS.items():
+    for name, help_text in all_commands().items():
         aliases = [alias for alias, target in ALIASES.items() if target == name]
         command = commands.add_parser(name, aliases=aliases, help=help_text, description=_sentence(help_text))
         if name == chosen:
-            module = import_module(f"experiments.cli.{name.replace('-', '_')}")
+            module = command_module(name)
             module.add_options(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
+
+
+def all_commands() -> dict[str, str]:
+    """Every command and its help."""
+    return {name: help_text for commands in COMMANDS.values() for name, help_text in commands.items()}
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command, imported now."""
+    package = next(package for package, commands in COMMANDS.items() if name in commands)
+    return import_module(f"experiments.cli.{package}.{name.replace('-', '_')}")
 
 
 def _sentence(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from modalities.errors import ConfigError
 from modalities.presets import PICTURE_TARGETS
+from modalities.sources.config import SourceConfig
 
 PRECISIONS = (
     "16-mixed",
@@ -33,6 +34,7 @@ NO_TRACKING = "none"
 class DataConfig:
     """Samples that are taken from the data source."""
 
+    source: SourceConfig = field(default_factory=SourceConfig)
     train: int = 100_000
     """Training samples."""
     validation: int = 1_000

@@ -22,7 +22,7 @@ class DataStage(StageKind):
     def plan(self, context: PlanContext) -> Iterator[Stage]:
         """Plan one stage a shard; every modality is a part of its own."""
         config = context.config.data
-        source = open_source(context.modalities)
+        source = open_source(context.config.data.source, context.modalities)
         require_modalities(source, context.modalities.values())
         parts = {name: ModalityPart(params=_params(item, source)) for name, item in context.modalities.items()}
         for split, count in (("train", config.train), ("validation", config.validation)):
@@ -42,7 +42,7 @@ class DataStage(StageKind):
         write_shard(
             context.folder,
             context.modalities,
-            open_source(context.modalities),
+            open_source(context.config.data.source, context.modalities),
             run_args["split"],
             range(run_args["first"], run_args["end"]),
             lambda done: context.report_progress(done, 0.0, "samples"),

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from experiments.cli.generation_request import request_to_argv
+from experiments.cli.models.generation_request import request_to_argv
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import inference_device, open_raw_split

@@ -30,7 +30,9 @@ def open_raw_split(context: StageContext, split: str, names: Sequence[str] | Non
 def describe_data(context: StageContext, counts: str) -> str:
     """The samples of the run's source in words, after their counts."""
     size = context.config.scale.size
-    return f"{counts} {open_source(context.modalities).description} of {size} × {size} pixels"
+    return (
+        f"{counts} {open_source(context.config.data.source, context.modalities).description} of {size} × {size} pixels"
+    )
 
 
 def load_text_tokenizer(context: StageContext) -> TextTokenizer:

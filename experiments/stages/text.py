@@ -35,5 +35,5 @@ class TextStage(StageKind):
         names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
         raw = open_raw_split(context, "train", names)
         texts = [text for name in names for text in raw[name][:] if text]
-        tokenizer = TextTokenizer.train(texts, open_source(context.modalities).class_names)
+        tokenizer = TextTokenizer.train(texts, open_source(context.config.data.source, context.modalities).class_names)
         (context.folder / TEXT_TOKENIZER_FILE).write_text(tokenizer.to_json())

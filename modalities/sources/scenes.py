@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from modalities.conformance.subject import values_equal
-from modalities.errors import BrokenPluginError, DataError, UnknownNameError
+from modalities.errors import BrokenPluginError, ConfigError, DataError, UnknownNameError
 from modalities.labels import THINGS
 from modalities.layouts import Dense
 from modalities.scenes.scene import Scene, make_scene
 from modalities.scenes.views import VIEW_ENTRY_POINT_GROUP, SceneView, SceneViews, default_views, view_module
 from modalities.scenes.world import SPLITS, split_seed
 from modalities.sources.base import module_digest
+from modalities.sources.config import SourceConfig
 from modalities.spec import Modality, Value
 
 DEFAULT_SCENE_SIZE = 224
@@ -104,6 +105,18 @@ class ScenesSource:
         if problem is not None:
             raise DataError(problem)
         return self.views[_view_name(modality)]
+
+
+def open_scenes(config: SourceConfig, modalities: Mapping[str, Modality]) -> ScenesSource:
+    """The scenes at the size of the first grid among ``modalities``; they take no path and no options.
+
+    Raises:
+        ConfigError: The settings give a path or options.
+    """
+    if config.path or config.options:
+        given = f"the path {config.path!r}" if config.path else f"the options {', '.join(config.options)}"
+        raise ConfigError(f"Scenes are made, not read: data.source takes no path and no options, got {given}.")
+    return ScenesSource.for_modalities(modalities)
 
 
 def scene_values(

@@ -12,6 +12,7 @@ from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.data.rows import load_rows
 from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
+from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.spec import tokenizer_tasks
 from networks.tokenizers.build import build_tokenizer
@@ -24,7 +25,7 @@ SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=4
 def raw(tmp_path: Path) -> RawStore:
     """Six held-out depth maps of 32 pixels."""
     modalities = {"depth": default_registry()["depth"].scaled(SCALE)}
-    write_shard(tmp_path / "raw", modalities, open_source(modalities), "validation", range(6))
+    write_shard(tmp_path / "raw", modalities, open_source(SourceConfig(), modalities), "validation", range(6))
     return RawStore.open([tmp_path / "raw"], modalities)
 
 

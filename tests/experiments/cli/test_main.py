@@ -3,20 +3,19 @@
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from experiments.cli.main import COMMANDS, main, parse_arguments
+from experiments.cli.main import all_commands, command_module, main, parse_arguments
 from experiments.cli.options import parse_pairs, shell_command, split_names
 from experiments.schema.load import CONFIG_FOLDER
 from modalities.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", all_commands())
 def test_every_command_is_a_module_with_a_help_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = import_module(f"experiments.cli.{name.replace('-', '_')}")
+    module = command_module(name)
     assert module.add_options.__doc__
     assert module.run.__doc__
     with pytest.raises(SystemExit) as ended:

@@ -19,6 +19,7 @@ from modalities.metrics.base import collect
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
+from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.spec import Crop, Modality, Parsed, SequenceModality
 from modalities.tokenizer_specs import WordPiece
@@ -83,7 +84,9 @@ def test_a_shard_without_a_single_value_of_a_modality(tmp_path: Path) -> None:
 def test_rendered_scenes_are_what_the_modalities_see(tmp_path: Path) -> None:
     modalities = chosen("rgb", "depth", "caption", "bounding_boxes", "sam_instances")
     told: list[float] = []
-    write_shard(tmp_path / "shard", modalities, open_source(modalities), "train", range(3, 6), told.append)
+    write_shard(
+        tmp_path / "shard", modalities, open_source(SourceConfig(), modalities), "train", range(3, 6), told.append
+    )
     store = RawStore.open([tmp_path / "shard"], modalities)
     assert store.num_samples == 3
     assert told == [0.0]

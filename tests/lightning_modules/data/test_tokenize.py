@@ -12,6 +12,7 @@ from lightning_modules.data.tokenize import tokenize_shard
 from modalities.errors import DataError
 from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
+from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.spec import tokenizer_tasks
 from networks.streams import streams_of
@@ -44,7 +45,7 @@ def text() -> TextTokenizer:
 def raw(tmp_path_factory: pytest.TempPathFactory) -> RawStore:
     """Five scenes."""
     folder = tmp_path_factory.mktemp("raw") / "shard"
-    write_shard(folder, MODALITIES, open_source(MODALITIES), "train", range(5))
+    write_shard(folder, MODALITIES, open_source(SourceConfig(), MODALITIES), "train", range(5))
     return RawStore.open([folder], MODALITIES)
 
 

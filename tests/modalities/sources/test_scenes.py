@@ -17,6 +17,7 @@ from modalities.scenes.views import default_views
 from modalities.scenes.world import SPLITS, split_seed
 from modalities.sources import scenes as module
 from modalities.sources.base import Source, module_digest, require_modalities, select_keys
+from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.sources.scenes import ScenesSource, scene_values
 from modalities.spec import Modality
@@ -50,7 +51,7 @@ def test_a_split_that_is_too_small_is_refused(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("name", ["rgb", "depth", "caption", "bounding_boxes", "sam_instances", "clip", "t5_caption"])
 def test_a_value_is_the_view_of_the_scene_with_the_key_s_seed(name: str) -> None:
     modalities = {"rgb": small("rgb"), name: small(name)}
-    value = open_source(modalities).read("validation/4", modalities[name])
+    value = open_source(SourceConfig(), modalities).read("validation/4", modalities[name])
     assert values_equal(value, view_of(modalities[name], make_scene(split_seed("validation", 4), size=32)), 0.0)
 
 
@@ -65,7 +66,7 @@ def test_a_sample_s_scene_is_made_once_for_each_size(monkeypatch: pytest.MonkeyP
     module._scene.cache_clear()
     modalities = {name: small(name) for name in ("rgb", "depth", "caption")}
     modalities["rgb_64"] = replace(REGISTRY["rgb"].scaled(ScaleConfig(size=64, patch=8)), name="rgb_64", base="rgb")
-    source = open_source(modalities)
+    source = open_source(SourceConfig(), modalities)
     for key in ("train/0", "train/1"):
         for modality in modalities.values():
             source.read(key, modality)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning_modules.data.raw import RawStore, write_shard
 from modalities.layouts import ScaleConfig, Text
 from modalities.registry import default_registry
+from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.spec import SequenceModality, tokenizer_tasks
 from networks.tokenizers import codec as codec_module
@@ -42,7 +43,7 @@ def text() -> TextTokenizer:
 def raw(tmp_path_factory: pytest.TempPathFactory) -> RawStore:
     """Five scenes."""
     folder = tmp_path_factory.mktemp("raw") / "shard"
-    write_shard(folder, MODALITIES, open_source(MODALITIES), "train", range(5))
+    write_shard(folder, MODALITIES, open_source(SourceConfig(), MODALITIES), "train", range(5))
     return RawStore.open([folder], MODALITIES)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from evaluation.report.input import ReportInput
 from evaluation.report.page import render
 from evaluation.report.tables import build_tables
-from experiments.cli.generation_request import request_to_argv
+from experiments.cli.models.generation_request import request_to_argv
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.data.raw import RawStore, write_shard
 from lightning_modules.inference.gallery.gallery import (
@@ -28,6 +28,7 @@ from lightning_modules.inference.gallery.presets import GALLERY_PRESETS, Gallery
 from lightning_modules.inference.request import GenerationResult, run_request
 from modalities.errors import DataError
 from modalities.registry import default_registry
+from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
@@ -63,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("exhibits")
     loaded = load_model(make_model_folder(root / "model"))
     chosen = loaded.build_modalities(default_registry())
-    write_shard(root / "raw", chosen, open_source(chosen), "validation", range(5))
+    write_shard(root / "raw", chosen, open_source(SourceConfig(), chosen), "validation", range(5))
     folder = root / "sheets"
     (folder / "given").mkdir(parents=True)
     gallery_data = GalleryData(

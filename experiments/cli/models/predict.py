@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.cli.models.results import PICTURE_SIZE, CommandOutput, describe_entry, write_values
 from experiments.cli.options import add_model_options, print_lines, split_names
-from experiments.cli.results import PICTURE_SIZE, CommandOutput, describe_entry, write_values
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.inference.inputs import crop_value, read_value
 from lightning_modules.inference.pipeline import Pipeline

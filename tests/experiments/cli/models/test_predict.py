@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from skimage import data
 
 from experiments.cli.main import main
-from experiments.cli.results import PICTURE_SIZE
+from experiments.cli.models.results import PICTURE_SIZE
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.checkpoints.tokenizer import tokenizer_fingerprint
 from modalities.errors import CheckpointError

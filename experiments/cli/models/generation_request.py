@@ -6,7 +6,7 @@ from enum import Enum, EnumType
 from pathlib import Path
 from typing import Any
 
-from experiments.cli.generate_options import SAMPLING_OPTIONS
+from experiments.cli.models.generate_options import SAMPLING_OPTIONS
 from experiments.cli.options import parse_pairs, split_names
 from lightning_modules.inference.inputs import UserInput
 from lightning_modules.inference.request import GenerationRequest

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.cli.generate_options import add_generate_options, generation_progress
-from experiments.cli.generation_request import parse_request
+from experiments.cli.models.generate_options import add_generate_options, generation_progress
+from experiments.cli.models.generation_request import parse_request
+from experiments.cli.models.results import CommandOutput, describe_entry, write_values
 from experiments.cli.options import print_lines
-from experiments.cli.results import CommandOutput, describe_entry, write_values
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.inference.gallery.contact_sheet import contact_sheet
 from lightning_modules.inference.pipeline import Pipeline

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli.generation_request import parse_request, request_to_argv
 from experiments.cli.main import parse_arguments
+from experiments.cli.models.generation_request import parse_request, request_to_argv
 from lightning_modules.inference.inputs import UserInput
 from lightning_modules.inference.request import GenerationRequest
 from lightning_modules.inference.settings import DecodingOptions, GenerationOptions

@@ -1,0 +1,1 @@
+"""Commands that use, measure and convert trained models."""
