@@ -59,6 +59,11 @@ def _open(folder: Path, **options: Any) -> FolderSource:
     return FolderSource(SourceConfig(kind="folder", path=str(folder), options=options), MODALITIES)
 
 
+def _read_depth(source: FolderSource) -> None:
+    assert source.keys("train")
+    source.read("a", MODALITIES["depth"])
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_rows_are_samples_whichever_way_the_table_is_stored(kind: str, tmp_path: Path) -> None:
     _files(tmp_path)
@@ -116,9 +121,7 @@ def test_faults_of_a_table_are_named(tmp_path: Path) -> None:
     ):
         table.write_text(text)
         with pytest.raises(DataError, match=message):
-            source = _open(tmp_path)
-            assert source.keys("train")
-            source.read("a", MODALITIES["depth"])
+            _read_depth(_open(tmp_path))
     table.write_text("file_name,text\nnone.png,b\n")
     with pytest.raises(DataError, match=r"There is no file .*none\.png"):
         _open(tmp_path).read("none", MODALITIES["rgb"])
