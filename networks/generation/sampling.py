@@ -67,7 +67,7 @@ def sample_tokens(
     """
     if is_greedy:
         ids = logits.argmax(dim=-1)
-        return ids, (logits.gather(-1, ids[..., None])[..., 0] - _logsumexp(logits)).exp()
+        return ids, (logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(dim=-1)).exp()
     is_greedy_row = (temperature < GREEDY_TEMPERATURE)[:, None]
     safe_temperature = torch.where(is_greedy_row, 1.0, temperature[:, None])
     probability = (logits / safe_temperature[..., None]).softmax(dim=-1)
@@ -77,13 +77,6 @@ def sample_tokens(
     drawn = torch.searchsorted(total_guided, point[..., None], right=True)[..., 0].clamp(max=logits.shape[-1] - 1)
     ids = torch.where(is_greedy_row, logits.argmax(dim=-1), drawn)
     return ids, probability.gather(-1, ids[..., None])[..., 0]
-
-
-def _logsumexp(logits: Float[Tensor, "b m v"]) -> Float[Tensor, "b m"]:
-    """Over the vocabulary; on a CPU a sample at a time, in memory that it has rather than in fresh pages."""
-    if logits.device.type != "cpu":
-        return logits.logsumexp(dim=-1)
-    return torch.cat([sample.logsumexp(dim=-1) for sample in logits.split(1)])
 
 
 def check_filter(top_k: float, top_p: float) -> str | None:

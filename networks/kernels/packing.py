@@ -44,7 +44,7 @@ AttentionMask: TypeAlias = Bool[Tensor, "#b #h #queries keys"] | PackedMask | No
 
 
 def key_mask(visible: Bool[Tensor, "b n"], *, pack: bool) -> AttentionMask:
-    """Mask of keys, True for real tokens; None without padding.
+    """Mask of keys, True for real tokens.
 
     An empty sample attends to its zero padding, so that the softmax stays finite.
 
@@ -54,8 +54,6 @@ def key_mask(visible: Bool[Tensor, "b n"], *, pack: bool) -> AttentionMask:
     if pack and (slots := packed_slots(visible)) is not None:
         b, n = visible.shape
         return PackedMask(mask=_with_a_slot_each(visible)[:, None, None, :], num_slots=(b, n), slots=slots)
-    if visible.device.type == "cpu" and bool(visible.all()):
-        return None
     return (visible | ~visible.any(dim=1, keepdim=True))[:, None, None, :]
 
 
