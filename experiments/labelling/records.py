@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.labelling.plan import LabelPlan, Shard
+from experiments.labelling.reading import picture_size
 from modalities.errors import DataError
 from modalities.labellers.base import Labeller
 from modalities.sources.base import Source
@@ -30,11 +31,6 @@ class ShardRecord:
     """The same for samples that lack an input, or for which the labeller found nothing."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Keys of samples that could not be labelled, and why."""
-
-    def covers(self, signatures: Mapping[str, str]) -> bool:
-        """True where every sample is done or missing, and made from the same files."""
-        known = {**self.missing, **self.done}
-        return all(known.get(key) == signature for key, signature in signatures.items())
 
 
 class LabelRecords:
@@ -93,7 +89,7 @@ class LabelRecords:
             "modality": self._output,
             **_describe_labeller(labeller),
             "fingerprint": fingerprint,
-            "size": 0 if labeller.uses_full_size else plan.size,
+            "size": picture_size(labeller, plan.size),
             "classes": self.classes_path.name if classes else None,
             "source": {
                 "kind": plan.source.kind,

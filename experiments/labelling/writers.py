@@ -5,8 +5,9 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import Protocol, assert_never, runtime_checkable
 
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from modalities.errors import DataError
@@ -14,6 +15,7 @@ from modalities.spec import Modality, Value
 from modalities.storage.atomic import atomic_file
 
 
+@runtime_checkable
 class LabelWriter(Protocol):
     """Takes the labels of one modality in one shard."""
 
@@ -40,14 +42,34 @@ def sample_stem(plan: LabelPlan, split: str, key: str) -> str:
     return stem
 
 
+def label_path(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> Path:
+    """The file of a label in a folder."""
+    folder = modality_folder(plan, shard.split, modality.name)
+    return folder / f"{sample_stem(plan, shard.split, key)}{modality.suffix}"
+
+
+def shard_path(plan: LabelPlan, shard: Shard, modality: Modality) -> Path:
+    """The tar of a shard."""
+    return modality_folder(plan, shard.split, modality.name) / f"shard-{shard.index:05d}.tar"
+
+
+def is_label_there(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> bool:
+    """True where the file of a label exists, or the tar that it lies in."""
+    match plan.format:
+        case LabelFormat.folder:
+            return label_path(plan, shard, modality, key).exists()
+        case LabelFormat.webdataset:
+            return shard_path(plan, shard, modality).exists()
+        case _:
+            assert_never(plan.format)
+
+
 class FolderWriter:
     """One file a sample, each written atomically."""
 
     def __init__(self, plan: LabelPlan, shard: Shard, modality: Modality) -> None:
-        self._plan = plan
-        self._split = shard.split
         self._modality = modality
-        self._folder = modality_folder(plan, shard.split, modality.name)
+        self._path = partial(label_path, plan, shard, modality)
 
     def write(self, key: str, value: Value) -> None:
         """Write the file of a sample, and the folders above it."""
@@ -62,9 +84,6 @@ class FolderWriter:
     def read(self, key: str) -> Value:
         """The value in the file."""
         return self._modality.read_file(self._path(key))
-
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{sample_stem(self._plan, self._split, key)}{self._modality.suffix}"
 
 
 class TarWriter:
@@ -106,7 +125,7 @@ def open_writer(plan: LabelPlan, shard: Shard, modality: Modality) -> Iterator[L
         case LabelFormat.folder:
             yield FolderWriter(plan, shard, modality)
         case LabelFormat.webdataset:
-            path = modality_folder(plan, shard.split, modality.name) / f"shard-{shard.index:05d}.tar"
+            path = shard_path(plan, shard, modality)
             with atomic_file(path, make_parents=True) as file, tarfile.open(fileobj=file, mode="w") as tar:
                 yield TarWriter(plan, shard, modality, tar)
         case _:

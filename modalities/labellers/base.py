@@ -54,7 +54,7 @@ class Labeller(abc.ABC):
         Raises:
             UserError: A package or the weights are missing; the message says which, and how to get them.
         """
-        return None
+        return
 
     @abc.abstractmethod
     def label(self, values: Mapping[str, Value]) -> Value | None:

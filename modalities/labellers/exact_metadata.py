@@ -81,7 +81,7 @@ class SemanticMetadataLabeller(Labeller):
             found["walkability"] = facts.walkability(classes, class_names=self.map_classes, walkable=self.walkable)
         if set(self.things) & set(self.map_classes):
             found["objectness"] = facts.objectness(classes, class_names=self.map_classes, things=self.things)
-        known = classes[classes < len(self.map_classes)]
+        known = classes[classes < len(self.map_classes)][None]
         return {**found, "semantic_diversity": facts.semantic_diversity(known)}
 
 

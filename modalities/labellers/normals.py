@@ -30,5 +30,7 @@ def normals_from_depth(depth: Float32[np.ndarray, "h w"], *, fov: float) -> Floa
     normals = np.cross(right, -down)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     is_known = np.isfinite(length) & (length > 0) & valid[..., None]
-    found = np.divide(normals, length, out=np.zeros_like(normals), where=is_known)
-    return found.astype(np.float32)
+    found: Float32[np.ndarray, "h w 3"] = np.divide(normals, length, out=np.zeros_like(normals), where=is_known).astype(
+        np.float32
+    )
+    return found
