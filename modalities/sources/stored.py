@@ -1,0 +1,241 @@
+"""The base of sources whose values are stored one by one: in files, in archives, or decoded by another library.
+
+A subclass says which samples there are and where a value lies; the base reads, checks, crops and chooses.
+"""
+
+import abc
+import copy
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
+
+from modalities.errors import DataError, UnknownNameError
+from modalities.kinds.sequences import FreeTextModality
+from modalities.layouts import Dense
+from modalities.sources.base import module_digest
+from modalities.sources.captions import read_captions, split_captions
+from modalities.sources.config import SourceConfig
+from modalities.sources.crops import WHOLE, CropConfig, CropKeys, draw_choice, draw_crop, split_crop_key
+from modalities.spec import Crop, Modality, Value
+
+S = TypeVar("S", bound="StoredSource")
+
+TRAIN_SPLIT = "train"
+"""The split whose samples are shown in several crops."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A local file, which the modality's `read_file` reads."""
+
+    path: Path
+
+    @property
+    def origin(self) -> str:
+        """The name that messages use."""
+        return str(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredBytes:
+    """A file's content from elsewhere: a member of an archive, a remote file, a cell of a table."""
+
+    data: bytes
+    suffix: str
+    """Type of the file, such as ``.png``."""
+    origin: str
+    """The name that messages use, such as ``tars/rgb/shard-0003.tar: 000123.png``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredValue:
+    """A value that is decoded already, in a form that the modality's `coerce` takes; of texts also a list of them."""
+
+    value: Any
+    origin: str
+
+
+Stored: TypeAlias = StoredFile | StoredBytes | StoredValue
+
+
+class StoredSource(abc.ABC):
+    """Samples with values stored one by one; crops are drawn once per sample and applied to all of its values.
+
+    The size that a crop is drawn for is that of the sample's first grid of pixels, in the order of the run's
+    modalities. All grids of pixels of a sample must have its aspect ratio; what has no pixels is cropped by shares.
+
+    ``options`` of the settings may hold ``license`` and ``description`` of the data, and the kind's `known_options`.
+    """
+
+    kind: ClassVar[str]
+    """Name of the kind, for messages."""
+    known_options: ClassVar[tuple[str, ...]] = ()
+    """Names of the kind's own options."""
+
+    def __init__(self, config: SourceConfig, modalities: Mapping[str, Modality]) -> None:
+        """Take the settings, and the run's modalities at its scale.
+
+        Raises:
+            UnknownNameError: There is no such option.
+        """
+        known = ("license", "description", *self.known_options)
+        for option in config.options:
+            if option not in known:
+                raise UnknownNameError(f"option of the source {self.kind}", option, known)
+        self.config, self.modalities = config, modalities
+        self.crops = CropConfig()
+        self._decoded_key, self._decoded = "", dict[str, list[Value]]()
+
+    @property
+    def name(self) -> str:
+        """The kind and the path."""
+        return f"{self.kind}:{self.config.path}" if self.config.path else self.kind
+
+    @property
+    def description(self) -> str:
+        """``options.description``, or the place of the samples."""
+        return str(self.config.options.get("description") or f"samples of {self.config.path or self.kind}")
+
+    @property
+    def license(self) -> str:
+        """``options.license``; what is not stated is unknown."""
+        return str(self.config.options.get("license") or "unknown")
+
+    @property
+    @abc.abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of classes that the run's maps and boxes declare."""
+        names = [getattr(item, "classes", ()) for item in self.modalities.values()]
+        names += [
+            getattr(item, "class_names", ())
+            for item in self.modalities.values()
+            if not isinstance(item, FreeTextModality)
+        ]
+        return tuple(sorted({name for group in names for name in group}))
+
+    @abc.abstractmethod
+    def sample_keys(self, split: str) -> Sequence[str]:
+        """The keys of a split's samples, without crops, in a fixed order.
+
+        Raises:
+            UnknownNameError: There is no such split.
+        """
+
+    @abc.abstractmethod
+    def stored(self, key: str, modality: Modality) -> Stored | None:
+        """Where the value of ``modality`` in the sample ``key`` lies; None where the sample lacks it."""
+
+    @abc.abstractmethod
+    def explain_missing(self, modality: Modality) -> str | None:
+        """One sentence on why the source has no values of ``modality`` and what to do, or None where it has them."""
+
+    @abc.abstractmethod
+    def data_fingerprint(self, modality: Modality) -> str:
+        """A text that changes whenever a stored value of ``modality``, or which samples there are, may."""
+
+    def with_crops(self: S, crops: CropConfig) -> S:
+        """The same source with other crops. Values that are decoded already serve both."""
+        changed = copy.copy(self)
+        changed.crops = crops
+        return changed
+
+    def keys(self, split: str) -> Sequence[str]:
+        """The keys of a split's samples; of the training split with all crops."""
+        keys = self.sample_keys(split)
+        return CropKeys(keys, self.crops.count) if split == TRAIN_SPLIT and self.crops.count > 1 else keys
+
+    def read(self, key: str, modality: Modality) -> Value | None:
+        """The value of ``modality`` in the crop ``key``, or None where the sample lacks it.
+
+        Raises:
+            DataError: The value is damaged, is not the modality's, or has another shape than the sample's image.
+        """
+        sample, number = split_crop_key(key) if self.crops.count > 1 else (key, 0)
+        choices = self._choices(sample, modality)
+        if not choices:
+            return None
+        value = choices[draw_choice(sample, number, len(choices), self.crops.seed)]
+        return modality.transform(value, self._crop(sample, number, modality, value))
+
+    def fingerprint(self, modality: Modality) -> str:
+        """A text that changes whenever a value of ``modality`` may."""
+        content = (self.kind, self.data_fingerprint(modality), self.crops, module_digest(type(self).__module__))
+        return f"{self.kind} {hashlib.sha256(repr(content).encode()).hexdigest()[:16]}"
+
+    def _choices(self, sample: str, modality: Modality) -> list[Value]:
+        """The decoded values of one sample: none, one, or several texts. Those of the last sample are kept."""
+        if sample != self._decoded_key:
+            self._decoded_key, self._decoded = sample, {}
+        if modality.name not in self._decoded:
+            stored = self.stored(sample, modality)
+            self._decoded[modality.name] = [] if stored is None else decode_stored(stored, modality)
+        return self._decoded[modality.name]
+
+    def _crop(self, sample: str, number: int, modality: Modality, value: Value) -> Crop:
+        """The crop of a sample, for a value that must fit the sample's image."""
+        image = next(
+            (item for item in self.modalities.values() if _is_image(item) and self._choices(sample, item)), None
+        )
+        if image is None:
+            return WHOLE
+        height, width = self._choices(sample, image)[0].shape[:2]
+        if _is_image(modality) and not _have_same_ratio((height, width), value.shape[:2]):
+            raise DataError(
+                f"Sample {sample!r} of {self.name}: {modality.name} has {value.shape[1]} x {value.shape[0]} pixels, "
+                f"{image.name} {width} x {height}: expected one aspect ratio. A map made of a photograph that was "
+                "not turned upright (EXIF) has to be turned."
+            )
+        return draw_crop(sample, number, height, width, self.crops)
+
+
+def decode_stored(stored: Stored, modality: Modality) -> list[Value]:
+    """Read and check what is stored: one value, or of texts as many as there are.
+
+    Raises:
+        DataError: It is damaged or is not the modality's; the message names its origin.
+    """
+    match stored:
+        case StoredFile():
+            return _read_file(stored.path, modality)
+        case StoredBytes():
+            with tempfile.NamedTemporaryFile(suffix=stored.suffix) as file:
+                file.write(stored.data)
+                file.flush()
+                try:
+                    return _read_file(Path(file.name), modality)
+                except DataError as error:
+                    raise DataError(str(error).replace(file.name, stored.origin)) from error
+        case StoredValue():
+            is_list = isinstance(stored.value, list | tuple) and isinstance(modality, FreeTextModality)
+            values = split_captions(stored.value) if is_list else [stored.value]
+            try:
+                return [modality.coerce(value) for value in values]
+            except DataError as error:
+                raise DataError(f"{stored.origin}: {error}") from error
+        case _:
+            assert_never(stored)
+
+
+def _read_file(path: Path, modality: Modality) -> list[Value]:
+    if isinstance(modality, FreeTextModality):
+        return list(read_captions(path))
+    return [modality.read_file(path)]
+
+
+def _is_image(modality: Modality) -> bool:
+    """True for grids with a value for each pixel."""
+    return isinstance(modality.layout, Dense) and modality.layout.pixels_per_value == 1
+
+
+def _have_same_ratio(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """True where two sizes (h, w) are those of one image at two resolutions, rounded to whole pixels."""
+    (height, width), (other_height, other_width) = sorted((one, other), reverse=True)
+    expected = (other_width * height / width, other_height * width / height)
+    return abs(expected[0] - other_height) <= 1 or abs(expected[1] - other_width) <= 1
