@@ -69,7 +69,7 @@ def split_of(group: str, shares: Mapping[str, float]) -> str:
         if draw < 0:
             return name
     # Shares are summed in floating point, which may leave a rest.
-    return next(reversed(shares))
+    return list(shares)[-1]
 
 
 def _by_shares(keys: Iterable[str], shares: Mapping[str, float], group: Any, origin: str) -> dict[str, list[str]]:

@@ -30,6 +30,8 @@ class CocoInstance:
     segmentation: Any
     """Polygons or run lengths, see `modalities.sources.coco.masks`; None where the annotation has none."""
     is_crowd: bool
+    keypoints: tuple[tuple[float, float, float], ...] = ()
+    """x, y in pixels and visibility of each joint: 0 for not labelled, 1 for hidden, 2 for visible."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,8 @@ class CocoFile:
     """Things by image."""
     segments: Mapping[int, CocoSegments]
     """Panoptic map by image."""
+    licenses: tuple[str, ...] = ()
+    """Names of the images' licences."""
 
 
 def read_coco_file(storage: Storage, name: str) -> CocoFile:
@@ -92,6 +96,7 @@ def read_coco_file(storage: Storage, name: str) -> CocoFile:
         captions=captions,
         instances=instances,
         segments=segments,
+        licenses=tuple(str(item["name"]) for item in content.get("licenses", ()) if "name" in item),
     )
 
 
@@ -129,4 +134,12 @@ def _annotation(entry: Any) -> tuple[int, str | CocoInstance | CocoSegments]:
         bbox=(x, y, width, height),
         segmentation=entry.get("segmentation"),
         is_crowd=bool(entry.get("iscrowd", 0)),
+        keypoints=_keypoints(entry.get("keypoints", ())),
     )
+
+
+def _keypoints(numbers: Any) -> tuple[tuple[float, float, float], ...]:
+    if len(numbers) % 3:
+        raise ValueError(f"{len(numbers)} numbers of keypoints, expected three for each")
+    triples = [tuple(float(number) for number in numbers[start : start + 3]) for start in range(0, len(numbers), 3)]
+    return tuple((x, y, visible) for x, y, visible in triples)

@@ -1,10 +1,12 @@
 """COCO's encodings of masks, decoded by faster-coco-eval: polygons, run lengths, compressed run lengths."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64
+from PIL import Image
 
 from modalities.errors import DataError
 
@@ -31,12 +33,24 @@ def decode_segmentation(segmentation: Any, height: int, width: int, origin: str)
         raise DataError(f"{origin} has a segmentation that cannot be read: {reason}.") from error
 
 
-def panoptic_ids(levels: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "h w"]:
-    """The segment of each pixel of a panoptic image: red + 256 green + 65,536 blue.
+def read_panoptic(content: bytes, origin: str) -> Int64[np.ndarray, "h w"]:
+    """The segment of each pixel of a panoptic PNG: red + 256 green + 65,536 blue.
 
     Source: COCO's data format, "Panoptic Segmentation".
+
+    Args:
+        origin: Names the file in the message.
+
+    Raises:
+        DataError: It is no image, or one without colours.
     """
-    channels = levels.astype(np.int64)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            mode, channels = image.mode, np.asarray(image).astype(np.int64)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{origin} is not a whole image: {' '.join(str(error).split()).rstrip('.')}.") from error
+    if mode not in ("RGB", "RGBA"):
+        raise DataError(f"{origin} has pixels of kind {mode}, expected the colours of a panoptic map.")
     return np.asarray(channels[..., 0] + 256 * channels[..., 1] + 65_536 * channels[..., 2])
 
 

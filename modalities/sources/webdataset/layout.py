@@ -6,16 +6,7 @@ from dataclasses import dataclass
 
 from modalities.errors import ConfigError, DataError
 from modalities.sources.remote import FileEntry, Storage, split_place
-
-SPLIT_FOLDERS: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-"""Folder names that are splits, in lower case, and the split that each is."""
+from modalities.sources.splits import SPLIT_ALIASES
 
 _TAR = ".tar"
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -71,12 +62,12 @@ def _group_by_shard(tars: Sequence[FileEntry], root: str) -> tuple[Shard, ...]:
     groups: dict[tuple[str, str], dict[str, FileEntry]] = {}
     for entry in tars:
         *folders, file = entry.name.split("/")
-        split = SPLIT_FOLDERS.get(folders[0].lower(), "") if folders else ""
+        split = SPLIT_ALIASES.get(folders[0].lower(), "") if folders else ""
         shown, modality = (folders[:1], folders[1:]) if split else ([], folders)
         if len(modality) > 1:
             raise DataError(
                 f"{root} has the tar {entry.name}, expected [SPLIT/][MODALITY/]NAME.tar with SPLIT one of "
-                f"{', '.join(SPLIT_FOLDERS)}."
+                f"{', '.join(SPLIT_ALIASES)}."
             )
         name = "/".join([*shown, file[: -len(_TAR)]])
         groups.setdefault((split, name), {})[modality[0] if modality else ""] = entry

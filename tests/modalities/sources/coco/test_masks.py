@@ -10,7 +10,8 @@ from skimage.draw import polygon2mask
 
 from modalities.errors import DataError
 from modalities.geometry.masks import mask_to_rle
-from modalities.sources.coco.masks import decode_segmentation, panoptic_ids
+from modalities.sources.coco.masks import decode_segmentation, read_panoptic
+from tests.modalities.sources.samples import png
 
 
 def _runs(mask: Any) -> list[int]:
@@ -61,7 +62,7 @@ def test_a_polygon_agrees_with_scikit_image(seed: int) -> None:
     radii = draw.uniform(30, 60, 9)
     x, y = 80 + radii * np.cos(angles), 70 + radii * np.sin(angles)
     found = decode_segmentation([np.stack([x, y], 1).ravel().tolist()], 140, 160, "x")
-    expected = polygon2mask((140, 160), np.stack([y, x], 1))
+    expected = polygon2mask((140, 160), np.stack([y, x], 1))  # type: ignore[no-untyped-call]
     assert (found & expected).sum() / (found | expected).sum() > 0.95
 
 
@@ -85,4 +86,11 @@ def test_what_is_no_mask_is_one_line(segmentation: Any, reason: str) -> None:
 
 def test_colours_of_panoptic_maps_are_numbers() -> None:
     levels = np.array([[[5, 0, 0], [0, 1, 0]], [[1, 2, 3], [255, 255, 255]]], dtype=np.uint8)
-    assert panoptic_ids(levels).tolist() == [[5, 256], [1 + 512 + 3 * 65536, 256**3 - 1]]
+    assert read_panoptic(png(levels), "x").tolist() == [[5, 256], [1 + 512 + 3 * 65536, 256**3 - 1]]
+
+
+def test_what_is_no_panoptic_map_is_one_line() -> None:
+    with pytest.raises(DataError, match=r"x\.png is not a whole image"):
+        read_panoptic(b"nothing", "x.png")
+    with pytest.raises(DataError, match=r"x\.png has pixels of kind L, expected the colours"):
+        read_panoptic(png(np.zeros((2, 2), dtype=np.uint8)), "x.png")
