@@ -80,8 +80,8 @@ def stored_content(data: bytes, suffix: str, modality: Modality, origin: str) ->
             )
             if not chosen:
                 raise DataError(
-                    f"{origin} holds the arrays {', '.join(name.removesuffix('.npy') for name in names)}, expected one, "
-                    f"or one named {modality.name}."
+                    f"{origin} holds the arrays {', '.join(name.removesuffix('.npy') for name in names)}, "
+                    f"expected one, or one named {modality.name}."
                 )
             return StoredBytes(data=archive.read(chosen), suffix=".npy", origin=f"{origin}: {chosen}")
     except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:

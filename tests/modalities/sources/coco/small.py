@@ -69,6 +69,7 @@ def _things(number: int) -> list[dict[str, Any]]:
     counts = np.diff([0, *changes.tolist(), columns.size]).tolist()
     base = {"image_id": number, "iscrowd": 0}
     polygon = [left, top, right, top, right, bottom, left, bottom]
+    low = [20, 20, 40, 20, 40, 24, 20, 24]
     crowd = {"size": [HEIGHT, WIDTH], "counts": [0, 2, HEIGHT * WIDTH - 2]}
     return [
         {
@@ -94,8 +95,8 @@ def _things(number: int) -> list[dict[str, Any]]:
             "segmentation": crowd,
         },
         # A box that reaches outside the image is cut, one without area is left out.
-        {**base, "id": number * 10 + 3, "category_id": 90, "bbox": [20, 20, 30, 30], "segmentation": [polygon]},
-        {**base, "id": number * 10 + 4, "category_id": 90, "bbox": [5, 5, 0, 4], "segmentation": [polygon]},
+        {**base, "id": number * 10 + 3, "category_id": 90, "bbox": [20, 20, 30, 30], "segmentation": [low]},
+        {**base, "id": number * 10 + 4, "category_id": 90, "bbox": [5, 5, 0, 4], "segmentation": [low]},
     ]
 
 
