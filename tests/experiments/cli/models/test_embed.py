@@ -1,6 +1,5 @@
 """A data set to a file of embeddings, by the command that a person types."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,11 @@ import torch
 from PIL import Image
 
 from experiments.cli.main import main
+from experiments.cli.models import embed as embed_command
 from lightning_modules.inference.embedding_index import read_index
 from lightning_modules.inference.pipeline import Pipeline
+from modalities.sources.scenes import ScenesSource
+from modalities.spec import Modality, Value
 from tests.experiments.small_folder import NAMES, make_model_folder
 
 
@@ -23,15 +25,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Five pictures of noise, of which three have a caption."""
+    """Five pictures of noise."""
     for number in range(5):
         levels = np.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=np.uint8)
         folder = tmp_path / "photos" / "test"
-        for name in ("rgb", "caption"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "rgb").mkdir(parents=True, exist_ok=True)
         Image.fromarray(levels).save(folder / "rgb" / f"{number}.png")
-        if number < 3:
-            (folder / "caption" / f"{number}.txt").write_text(f"a red ball number {number}")
     return tmp_path / "photos"
 
 
@@ -54,16 +53,26 @@ def test_photographs_become_vectors_by_key(
         np.testing.assert_allclose(vector, expected.pooled, atol=1e-5)
 
 
+class HalfCaptioned(ScenesSource):
+    """Scenes of which those with an even number lack all values."""
+
+    def read(self, key: str, modality: Modality) -> Value:
+        return super().read(key, modality) if int(key[-1]) % 2 else None
+
+
 def test_samples_without_the_inputs_are_left_out_and_counted(
-    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(embed_command, "open_source", lambda _, modalities: HalfCaptioned.for_modalities(modalities))
     out = tmp_path / "index.safetensors"
-    assert embed(model, f"folder:{photos}", "caption", out, "--space", "dinov2_global") == 0
+    assert embed(model, "scenes", "caption", out, "--space", "dinov2_global", "--limit", "5") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "3 embeddings of width 8 from caption (dinov2_global)" in text
-    assert "2 samples have none of caption and are left out." in text
-    assert len(read_index(out).keys) == 3
-    shutil.rmtree(photos / "test" / "rgb")
+    assert "2 embeddings of width 8 from caption (dinov2_global)" in text
+    assert "3 samples have none of caption and are left out." in text
+    assert list(read_index(out).keys) == ["test/1", "test/3"]
+    assert embed(model, "scenes", "caption", tmp_path / "none.parquet", "--limit", "1") == 1
+    assert "None of the 1 samples of split 'test' of scenes has caption" in capsys.readouterr().err
+    assert not (tmp_path / "none.parquet").exists()
 
 
 def test_scenes_are_embedded_up_to_a_limit(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
