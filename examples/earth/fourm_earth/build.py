@@ -77,7 +77,7 @@ class BuildConfig:
     def __post_init__(self) -> None:
         if not (-90 <= self.south < self.north <= 90) or self.south % BLOCK_DEGREES or self.north % BLOCK_DEGREES:
             raise ConfigError(
-                f"Expected a southern and a northern edge that {BLOCK_DEGREES} divides, got {self.south} and {self.north}."
+                f"Expected southern and northern edges that {BLOCK_DEGREES} divides, got {self.south} and {self.north}."
             )
         if self.per_side < 1 or not 0 <= self.min_land <= 1:
             raise ConfigError(

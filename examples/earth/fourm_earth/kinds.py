@@ -1,6 +1,6 @@
 """Kinds of modalities that maps of the Earth need: measured maps, values by month, and facts about a place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from modalities import (
 from modalities.metrics.base import RatioOfSums, collect
 from modalities.rendering.colors import render_vector, sequential_colors
 from modalities.storage.files import read_array, write_array
+from modalities.values import ValueSpec
 
 Measured = Float32[np.ndarray, "h w"]
 
@@ -105,6 +106,11 @@ class MeasuredMap(ImageModality):
         """Write a .npy file."""
         write_array(path, np.asarray(value, dtype=np.float32))
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Finite floats in the range's unit."""
+        return replace(super().value_spec, unit=self.range.unit)
+
     def render(self, value: Measured) -> UInt8[np.ndarray, "h w 3"]:
         """From light for low to dark for high, on one scale for all pictures."""
         return sequential_colors((self.range.encode(value) + 1) / 2)
@@ -134,6 +140,11 @@ class MonthlyValues(FeatureVector):
     range: Range
     provenance: Provenance = Provenance.exact
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Twelve finite floats in the range's unit."""
+        return replace(super().value_spec, unit=self.range.unit)
+
     def render(self, value: Float32[np.ndarray, " c"]) -> UInt8[np.ndarray, "h w 3"]:
         """Bars from January to December."""
         return render_vector(self.range.encode(value))
@@ -158,10 +169,20 @@ class MonthlyValues(FeatureVector):
 
 @dataclass(frozen=True, kw_only=True)
 class OffsetField(MetadataField):
-    """A fact whose numbers begin below 0."""
+    """A fact whose numbers begin below 0. ``max_value`` is the width of their range."""
 
     min_value: float
     """Value of the lowest bin."""
+
+    @property
+    def lowest(self) -> float:
+        """The lowest number that has a bin."""
+        return self.min_value
+
+    @property
+    def highest(self) -> float:
+        """The highest number that has a bin."""
+        return self.min_value + super().highest
 
     def to_bin(self, value: float) -> int:
         """The number that spells ``value``; what lies outside the range counts as its end."""

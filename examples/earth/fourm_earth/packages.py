@@ -114,4 +114,5 @@ def read_country_names() -> dict[str, str]:
 def _read_itu(name: str) -> NDArray[np.float32]:
     with np.load(package_file("itur", f"itur/data/{name}.npz")) as archive:
         (key,) = archive.files
-        return archive[key].astype(np.float32)
+        values: NDArray[np.float32] = archive[key].astype(np.float32)
+    return values

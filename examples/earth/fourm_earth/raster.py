@@ -26,11 +26,13 @@ class Raster:
 
     def row(self, latitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Fractional rows of latitudes, cut to the grid."""
-        return np.clip((self.north - latitude) / self.step, 0, len(self.values) - 1)
+        row: Float[np.ndarray, " n"] = np.clip((self.north - latitude) / self.step, 0, len(self.values) - 1)
+        return row
 
     def column(self, longitude: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """Fractional columns of longitudes, in turns around the globe; from 0 up to the number of columns a turn."""
-        return (longitude - self.west) % 360.0 / self.step
+        column: Float[np.ndarray, " m"] = (longitude - self.west) % 360.0 / self.step
+        return column
 
 
 def cell_raster(values: NDArray[Any]) -> Raster:
@@ -60,7 +62,8 @@ def nearest(
     """The value of the nearest point for each pair of a latitude and a longitude."""
     rows = np.rint(raster.row(latitude)).astype(int)
     columns = np.rint(raster.column(longitude)).astype(int) % _columns_per_turn(raster)
-    return raster.values[rows[:, None], columns[None, :]]
+    found: Shaped[np.ndarray, "n m"] = raster.values[rows[:, None], columns[None, :]]
+    return found
 
 
 def bilinear(
@@ -82,4 +85,4 @@ def bilinear(
 
 def _columns_per_turn(raster: Raster) -> int:
     """Columns that go once around the globe; a grid may repeat some beyond them."""
-    return min(round(360 / raster.step), raster.values.shape[1])
+    return min(round(360 / raster.step), int(raster.values.shape[1]))

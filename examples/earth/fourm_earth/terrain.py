@@ -32,7 +32,8 @@ def gradients(
 
 def slope(east: Float[np.ndarray, "h w"], north: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Angle of the ground with the horizontal, in degrees."""
-    return np.degrees(np.arctan(np.hypot(east, north)))
+    angle: Float[np.ndarray, "h w"] = np.degrees(np.arctan(np.hypot(east, north)))
+    return angle
 
 
 def normals(
@@ -48,4 +49,5 @@ def hillshade(normal: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Share of the light from `SUN_AZIMUTH` and `SUN_ALTITUDE` that the ground reflects (Lambert), from 0 to 1."""
     azimuth, altitude = np.radians(SUN_AZIMUTH), np.radians(SUN_ALTITUDE)
     light = np.array([np.sin(azimuth) * np.cos(altitude), np.cos(azimuth) * np.cos(altitude), np.sin(altitude)])
-    return np.clip(normal @ light, 0, 1)
+    reflected: Float[np.ndarray, "h w"] = np.clip(normal @ light, 0, 1)
+    return reflected

@@ -47,10 +47,10 @@ def write_stamp(out: Path, stamp: Stamp) -> list[str]:
     stamps.MASK.write_file(_path(out, stamps.MASK, stamp, ".png"), mask)
     stamps.CATEGORY.write_file(_path(out, stamps.CATEGORY, stamp, ".txt"), stamp.category)
     written = [rgb.MODALITY.name, stamps.MASK.name, stamps.CATEGORY.name]
-    for language, modality in TEXTS.items():
+    for language, text in TEXTS.items():
         if name := stamp.names.get(language):
-            modality.write_file(_path(out, modality, stamp, ".txt"), name)
-            written.append(modality.name)
+            text.write_file(_path(out, text, stamp, ".txt"), name)
+            written.append(text.name)
     for modality, file in ((stamps.SOUND, stamp.sound), (stamps.SPEECH, stamp.speech)):
         if file is not None and is_audible(file):
             shutil.copyfile(file, _path(out, modality, stamp, file.suffix))

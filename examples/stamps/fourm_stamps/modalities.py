@@ -1,6 +1,6 @@
 """The modalities of stamps that fourm-lab does not bring, each published as an entry point."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from modalities import (
 from modalities.metrics.base import RatioOfSums, collect
 from modalities.rendering.colors import sequential_colors
 from modalities.storage.files import check_suffix, crop_and_resize, read_array, write_array
+from modalities.values import ValueSpec
 
 Decibels = Float32[np.ndarray, "h w"]
 
@@ -63,6 +64,11 @@ class Sound(ImageModality):
     def transform(self, value: Float32[np.ndarray, "a b"], crop: Crop) -> Decibels:
         """The whole sound, whatever part of the picture is shown."""
         return crop_and_resize(value, WHOLE, self.dense_layout.values_per_side, nearest=False).astype(np.float32)
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Finite decibels."""
+        return replace(super().value_spec, unit="dB below full scale", files="audio, or .npy of floats")
 
     def render(self, value: Decibels) -> UInt8[np.ndarray, "h w 3"]:
         """From light for silence to dark for loud."""

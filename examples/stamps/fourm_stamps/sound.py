@@ -60,7 +60,8 @@ def log_mel(samples: Float[np.ndarray, " n"], rate: int) -> Float32[np.ndarray, 
     power = np.abs(np.fft.rfft(windows * hann, axis=1) * 2 / hann.sum()) ** 2
     bands = power @ mel_filters().T
     decibels = 10 * np.log10(np.maximum(bands, 10 ** (FLOOR / 10)))
-    return decibels.T[::-1].astype(np.float32)
+    levels: Float32[np.ndarray, "bands frames"] = decibels.T[::-1].astype(np.float32)
+    return levels
 
 
 @functools.lru_cache(maxsize=1)

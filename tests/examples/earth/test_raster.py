@@ -1,7 +1,10 @@
 """Georeferencing: grids of every layout give the same value at the same place."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from fourm_earth.raster import (
@@ -16,9 +19,10 @@ from fourm_earth.raster import (
 )
 
 
-def _height(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+def _height(latitude: NDArray[Any], longitude: NDArray[Any]) -> NDArray[Any]:
     """A function of the place that is linear between the points of any grid, apart from 180 degrees."""
-    return 3 * latitude[:, None] - 2 * longitude[None, :]
+    height: NDArray[Any] = 3 * latitude[:, None] - 2 * longitude[None, :]
+    return height
 
 
 def _cells(step: float) -> Raster:

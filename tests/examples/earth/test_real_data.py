@@ -1,7 +1,10 @@
 """The real grids lie on each other: a shift by one pixel in any direction makes land and heights agree less."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fourm_earth import packages
 from fourm_earth.climate import CLIMATES, climate_classes
@@ -10,7 +13,7 @@ from fourm_earth.raster import bilinear, nearest, pixel_latitudes, pixel_longitu
 pytestmark = pytest.mark.network
 
 
-def _shifts_agree_best_at_zero(map_of_land: np.ndarray, land: np.ndarray) -> bool:
+def _shifts_agree_best_at_zero(map_of_land: NDArray[Any], land: NDArray[Any]) -> bool:
     shares = {
         (down, right): float((np.roll(map_of_land, (down, right), axis=(0, 1)) == land).mean())
         for down in (-1, 0, 1)

@@ -1,21 +1,25 @@
 """Slope, normals and hillshade of planes whose answers are known, and of random heights against numpy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fourm_earth import terrain
 
 STEP = 0.1
 
 
-def _plane(east: float, north: float, latitude: np.ndarray) -> np.ndarray:
+def _plane(east: float, north: float, latitude: NDArray[Any]) -> NDArray[Any]:
     """Heights of a plane that rises by shares ``east`` and ``north``, with a margin of one point."""
     rows = np.arange(-1, len(latitude) + 1)
     columns = np.arange(-1, 6)
     up = -rows[:, None] * STEP * terrain.METERS_PER_DEGREE * north
     # Around one latitude a column is as wide as there.
     width = STEP * terrain.METERS_PER_DEGREE * np.cos(np.radians(latitude.mean()))
-    return up + columns[None] * width * east
+    heights: NDArray[Any] = up + columns[None] * width * east
+    return heights
 
 
 @pytest.mark.parametrize(("east", "north"), [(0.0, 0.0), (0.1, 0.0), (0.0, -0.2), (0.05, 0.05)])
@@ -37,7 +41,8 @@ def test_gradients_are_those_of_numpy() -> None:
     heights = np.random.default_rng(0).normal(size=(8, 9)) * 1000
     latitude = np.linspace(30, 29.5, 6)
     east, north = terrain.gradients(heights, latitude, STEP)
-    down, right = np.gradient(heights, STEP * terrain.METERS_PER_DEGREE)
+    found: Any = np.gradient(heights, STEP * terrain.METERS_PER_DEGREE)
+    down, right = found
     assert np.allclose(north, -down[1:-1, 1:-1])
     assert np.allclose(east, right[1:-1, 1:-1] / np.cos(np.radians(latitude))[:, None])
 

@@ -1,22 +1,24 @@
 """Sounds as grids: a tone lies in its band at its level, silence is the floor, and loops give the same numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fourm_stamps.modalities import SOUND
 from fourm_stamps.sound import FLOOR, HIGHEST, LOWEST, NUM_BANDS, RATE, WINDOW, log_mel, mel_filters, read_sound
 from modalities import DataError
 
 
-def _tone(hertz: float, rate: int, seconds: float = 2.5) -> np.ndarray:
+def _tone(hertz: float, rate: int, seconds: float = 2.5) -> NDArray[Any]:
     return np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate).astype(np.float32)
 
 
-def _centers() -> np.ndarray:
-    mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (LOWEST, HIGHEST)), NUM_BANDS + 2)
-    return 700 * (10 ** (mel[1:-1] / 2595) - 1)
+def _centers() -> NDArray[Any]:
+    low, high = (float(2595 * np.log10(1 + f / 700)) for f in (LOWEST, HIGHEST))
+    return np.array([700 * (10 ** (mel / 2595) - 1) for mel in np.linspace(low, high, NUM_BANDS + 2)[1:-1]])
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
