@@ -40,7 +40,8 @@ class Emoji:
     def group(self) -> str:
         """The code points without skin, gender and joiners: the same for all variants of one drawing."""
         kept = [point for point in self.code.split("-") if point not in (*SKIN_TONES, *_GENDER_SIGNS, *_JOINERS)]
-        return "-".join("person" if point in _PEOPLE else point for point in kept).lower()
+        # The swatches of skin are nothing but a colour of skin.
+        return "-".join("person" if point in _PEOPLE else point for point in kept).lower() or "skin"
 
     @property
     def key(self) -> str:

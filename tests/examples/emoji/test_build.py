@@ -83,6 +83,7 @@ def test_names_of_two_skin_tones_say_both(package: Path, tmp_path: Path) -> None
         (("1F44B", "1F44B-1F3FB", "1F44B-1F3FF"), True),
         (("1F3C3", "1F3C3-200D-2640-FE0F", "1F3C3-1F3FD-200D-2642-FE0F"), True),
         (("1F468-200D-1F373", "1F469-1F3FC-200D-1F373", "1F9D1-200D-1F373"), True),
+        (("1F3FB", "1F3FC"), True),
         (("1F1EA-1F1EC", "1F1EA-1F1F8"), False),
     ],
 )
