@@ -17,7 +17,10 @@ SourceOpener: TypeAlias = Callable[[SourceConfig, Mapping[str, Modality]], Sourc
 SOURCE_ENTRY_POINT_GROUP = "fourm.sources"
 """Entry-point group under which a package publishes kinds of sources, each a `SourceOpener`."""
 
-BUILTIN_SOURCES: Mapping[str, str] = {"scenes": "modalities.sources.scenes:open_scenes"}
+BUILTIN_SOURCES: Mapping[str, str] = {
+    "scenes": "modalities.sources.scenes:open_scenes",
+    "folder": "modalities.sources.folder.source:FolderSource",
+}
 """Module and function of each built-in kind."""
 
 

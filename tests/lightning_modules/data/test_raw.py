@@ -21,8 +21,9 @@ from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
 from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
-from modalities.spec import Crop, Modality, Parsed, SequenceModality
+from modalities.spec import Crop, Modality, SequenceModality
 from modalities.tokenizer_specs import WordPiece
+from modalities.values import Parsed
 from tests.modalities.scene_cases import view_of
 
 SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=40)

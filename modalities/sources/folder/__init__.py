@@ -1,0 +1,1 @@
+"""The ``folder`` source: a folder for each modality, or one metadata table."""
