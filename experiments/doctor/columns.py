@@ -83,6 +83,9 @@ class ColumnCheck:
         for name, reading in sample.readings.items():
             summary = self.summaries.setdefault((name, sample.split), ColumnSummary(modality=name, split=sample.split))
             summary.add(reading, value_bytes(self.modalities[name], reading.value))
+            self._found += [
+                sample_finding(Severity.warning, "corrected", line, sample, name) for line in reading.corrections
+            ]
             if reading.problem:
                 self._found.append(sample_finding(Severity.error, "unreadable", reading.problem, sample, name))
             elif reading.value is not None and (lost := lost_range(self.modalities[name], reading.value)):

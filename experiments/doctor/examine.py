@@ -9,6 +9,7 @@ from experiments.doctor.columns import ColumnCheck, ColumnSummary
 from experiments.doctor.duplicates import DuplicateCheck, PartnerCheck
 from experiments.doctor.estimate import Estimate, estimate_data, estimate_model
 from experiments.doctor.findings import Finding, Severity, examples
+from experiments.doctor.holes import HoleCheck
 from experiments.doctor.samples import ENDLESS, Sample, read_samples, select_evenly
 from experiments.doctor.subject import Subject
 from experiments.doctor.texts import TextCheck, TextSummary
@@ -82,7 +83,8 @@ def examine(
     source, modalities = subject.source, subject.modalities
     columns, classes = ColumnCheck(modalities), ClassCheck(modalities)
     texts = TextCheck(modalities, source.class_names)
-    checks: list[Check] = [columns, PartnerCheck(modalities), DuplicateCheck(modalities), classes, texts]
+    partners, duplicates, holes = PartnerCheck(modalities), DuplicateCheck(modalities), HoleCheck(modalities)
+    checks: list[Check] = [columns, partners, duplicates, holes, classes, texts]
     splits, notes = list[SplitSummary](), list(subject.notes)
     for split in source.splits:
         keys = source.keys(split)
@@ -104,7 +106,7 @@ def examine(
         classes=tuple(classes.summaries.values()),
         texts=tuple(texts.summaries.values()),
         estimate=_estimate(subject, splits, columns, texts),
-        notes=tuple(notes),
+        notes=(*notes, *getattr(source, "notes", ())),
         findings=tuple(sorted(findings, key=lambda item: order.index(item.severity))),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from modalities.corrections import collect_corrections
 from modalities.errors import UserError
 from modalities.sources.base import Source
 from modalities.sources.stored import StoredSource, decode_stored
@@ -26,6 +27,8 @@ class Reading:
     """The value that a run takes, at its scale; None where it is missing or cannot be read."""
     problem: str = ""
     """The reason why there is no `value`, one sentence that names the origin."""
+    corrections: tuple[str, ...] = ()
+    """What was cut, converted or left out when it was read, a sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,14 @@ def read_samples(
 
 
 def _read(source: Source, key: str, modality: Modality) -> Reading:
+    with collect_corrections() as corrections:
+        reading = _try_to_read(source, key, modality)
+    # The value is decoded twice, before and for its crop.
+    lines = (line if reading.origin in line else f"{reading.origin}: {line}" for line in dict.fromkeys(corrections))
+    return replace(reading, corrections=tuple(lines))
+
+
+def _try_to_read(source: Source, key: str, modality: Modality) -> Reading:
     origin = f"sample {key} of {source.name}"
     stored: tuple[Value, ...] = ()
     try:

@@ -13,6 +13,7 @@ from experiments.cli.options import print_lines
 from experiments.doctor.columns import ColumnSummary
 from experiments.doctor.examine import Diagnosis
 from experiments.doctor.findings import Finding, Severity, examples
+from modalities.errors import UserError
 from modalities.storage.serialization import to_plain
 
 MAX_LINES = 20
@@ -80,6 +81,12 @@ def diagnosis_json(diagnosis: Diagnosis) -> str:
     return json.dumps(content, indent=2, allow_nan=False)
 
 
+def failure_json(error: UserError) -> str:
+    """The result for a program where a source cannot be opened or listed."""
+    finding = Finding(severity=Severity.error, check="source", message=str(error))
+    return json.dumps({"errors": 1, "warnings": 0, "findings": [to_plain(finding)]}, indent=2)
+
+
 def format_bytes(count: float) -> str:
     """A number of bytes with a unit of thousands."""
     step = 0
@@ -97,13 +104,17 @@ def _column_json(column: ColumnSummary, diagnosis: Diagnosis) -> dict[str, Any]:
         "missing": column.missing,
         "unreadable": column.unreadable,
     }
-    numbers = {"low": column.low, "high": column.high, "declared": _declared(diagnosis, column.modality)}
+    numbers = {
+        "low": column.low,
+        "high": column.high,
+        "declared": str(diagnosis.subject.modalities[column.modality].value_spec),
+    }
     return {**plain, "shapes": shapes, "types": dict(column.types), **numbers}
 
 
 def _columns_table(diagnosis: Diagnosis) -> Table:
     splits = [split.name for split in diagnosis.splits]
-    table = Table("modality", *splits, "shape", "type", "range", "to the tokenizer", box=None)
+    table = Table("modality", *splits, "shape", "type", "range", "declared", box=None)
     for name in diagnosis.subject.modalities:
         columns = {column.split: column for column in diagnosis.columns if column.modality == name}
         shapes = sum((column.shapes for column in columns.values()), Counter[tuple[int, ...]]())
@@ -130,7 +141,9 @@ def _have(column: ColumnSummary | None) -> str:
 
 
 def _declared(diagnosis: Diagnosis, name: str) -> str:
-    return diagnosis.subject.modalities[name].normalization
+    """Unit and range of a modality's numbers, as far as it has them."""
+    spec = diagnosis.subject.modalities[name].value_spec
+    return ", ".join(part for part in (spec.unit, spec.range) if part)
 
 
 def _shapes(shapes: Counter[tuple[int, ...]]) -> str:

@@ -1,1 +1,1 @@
-"""Commands about data sources."""
+"""Commands that prepare data."""

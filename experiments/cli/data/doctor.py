@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.cli.options import parse_pairs, print_lines, split_names
-from experiments.doctor.examine import examine
+from experiments.doctor.examine import Diagnosis, examine
 from experiments.doctor.findings import Severity
 from experiments.doctor.page import PageCollector, write_page
 from experiments.doctor.subject import open_subject
-from experiments.doctor.terminal import diagnosis_json, print_diagnosis, summary_line
+from experiments.doctor.terminal import diagnosis_json, failure_json, print_diagnosis, summary_line
 from modalities.errors import ConfigError, DataError
 
 
@@ -35,6 +35,23 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     for option in ("limit", "rows"):
         if (number := getattr(arguments, option)) is not None and number < 1:
             raise ConfigError(f"--{option} must be at least 1, got {number}.")
+    try:
+        diagnosis = _examine(arguments)
+    except DataError as error:
+        if arguments.json:
+            print_lines(console, [failure_json(error)])
+        raise
+    if arguments.json:
+        print_lines(console, [diagnosis_json(diagnosis)])
+    else:
+        print_diagnosis(console, diagnosis)
+        print_lines(console, [f"Page: {arguments.page}"] if arguments.page else [])
+    if diagnosis.of_severity(Severity.error):
+        raise DataError(f"{summary_line(diagnosis)}.")
+
+
+def _examine(arguments: argparse.Namespace) -> Diagnosis:
+    """Examine the source, and write the page."""
     subject = open_subject(
         arguments.source,
         arguments.settings,
@@ -52,10 +69,4 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         )
     if page:
         write_page(arguments.page, diagnosis, page.rows)
-    if arguments.json:
-        print_lines(console, [diagnosis_json(diagnosis)])
-    else:
-        print_diagnosis(console, diagnosis)
-        print_lines(console, [f"Page: {arguments.page}"] if page else [])
-    if diagnosis.of_severity(Severity.error):
-        raise DataError(f"{summary_line(diagnosis)}.")
+    return diagnosis

@@ -190,3 +190,19 @@ def test_a_licence_that_is_not_stated_is_noted() -> None:
     diagnosis = examine(subject_of(healthy(), *NAMES, license=""))
     (found,) = of_check(diagnosis, "license")
     assert found.severity is Severity.note
+
+
+def test_holes_are_an_accident_in_few_maps_and_a_note_in_many() -> None:
+    table = healthy()
+    for number in range(20):
+        sample = {"rgb": picture(100 + number), "depth": np.full((32, 32), 1 + number / 10, np.float32)}
+        table["train"][f"d{number}"] = sample
+    table["train"]["d3"]["depth"] = np.where(np.eye(32, dtype=bool), np.nan, 2).astype(np.float32)
+    (rare,) = of_check(diagnose(table, "rgb", "depth"), "holes")
+    assert rare.severity is Severity.warning
+    assert rare.message.startswith("train/d3/depth: 3.12 % of the pixels of depth have no measurement")
+    for number in range(10):
+        table["train"][f"d{number}"]["depth"][:8] = 0
+    (many,) = of_check(diagnose(table, "rgb", "depth"), "holes")
+    assert many.severity is Severity.note
+    assert many.message.startswith("depth: 10 of 20 maps have pixels without a measurement")

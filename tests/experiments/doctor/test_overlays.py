@@ -14,7 +14,8 @@ GRAY = np.full((32, 32, 3), 120, np.uint8)
 def lines_of(modality: Modality, value: Value) -> np.ndarray:
     picture = overlay(modality, value, render_value(modality, value), GRAY)
     assert picture is not None
-    return (picture != 120).any(-1)
+    lines: np.ndarray = (picture != 120).any(-1)
+    return lines
 
 
 def test_borders_are_where_neighbours_differ() -> None:
