@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,16 +23,14 @@ def test_bytes_are_those_of_a_shard(tmp_path: Path) -> None:
     table = healthy()
     del table["train"]["1"]["rgb"]
     subject = subject_of(table, *NAMES)
-    write_shard(tmp_path, subject.modalities, subject.source, "train", range(3))
-    estimate = examine(replace(subject, source=subject.source)).estimate
+    for split, count in (("train", 3), ("validation", 1)):
+        write_shard(tmp_path / split, subject.modalities, subject.source, split, range(count))
+    estimate = examine(subject).estimate
     assert estimate.samples == {"train": 3, "validation": 1}
     raw = {item.modality: item.raw_bytes for item in estimate.modalities}
-    write_shard(tmp_path / "held-out", subject.modalities, subject.source, "validation", range(1))
     for name in ("semseg", "rgb"):
-        written = sum((folder / f"{name}.npy").stat().st_size - 128 for folder in (tmp_path, tmp_path / "held-out"))
-        assert raw[name] == written
-    text = sum((folder / "caption.jsonl").stat().st_size for folder in (tmp_path, tmp_path / "held-out"))
-    assert raw["caption"] == text
+        assert raw[name] == sum(np.load(path).nbytes for path in tmp_path.glob(f"*/{name}/values.npy"))
+    assert raw["caption"] == sum(path.stat().st_size for path in tmp_path.glob("*/caption/values.jsonl"))
 
 
 def test_tokens_are_counted_over_the_samples_that_have_them() -> None:
