@@ -102,6 +102,11 @@ class FeatureVector(ArrayModality):
         """Finite floats that fit 16 bits."""
         return replace(super().value_spec, low=-FLOAT16_MAX, high=FLOAT16_MAX)
 
+    @property
+    def is_flip_invariant(self) -> bool:
+        """True: the vector is kept."""
+        return True
+
     def transform(self, value: Float32[np.ndarray, " c"], crop: Crop) -> Float32[np.ndarray, " c"]:
         """The same vector: it is the whole image's."""
         return value
