@@ -279,8 +279,8 @@ def test_a_value_with_more_tokens_than_the_model_takes_is_cut_and_the_log_says_s
     assert "bounding_boxes takes at most 40: the first 4 of its 30 elements are given to the model" in caplog.text
     assert len(pipeline.detokenize({"boxes": ids})["boxes"]) == 4
     ids = pipeline.tokenize({"caption": "red " * 60})["caption"]
-    assert (len(ids), ids[-1]) == (40, EOS_ID)
-    assert "caption has 61 tokens, but caption takes at most 40: the first 39 of its 60 elements" in caplog.text
+    assert (len(ids), ids[-1]) == (40, EOS_ID)  # Three letters each.
+    assert "caption has 181 tokens, but caption takes at most 40: the first 13 of its 60 elements" in caplog.text
     with pytest.raises(DataError, match="t5_caption has vectors, no tokens"):
         pipeline.tokenize({"t5_caption": np.zeros((3, 8), np.float32)})
 
