@@ -21,6 +21,7 @@ BUILTIN_SOURCES: Mapping[str, str] = {
     "scenes": "modalities.sources.scenes:open_scenes",
     "coco": "modalities.sources.coco.source:CocoSource",
     "folder": "modalities.sources.folder.source:FolderSource",
+    "mixture": "modalities.sources.mixture:open_mixture",
     "webdataset": "modalities.sources.webdataset.source:WebDatasetSource",
 }
 """Module and function of each built-in kind."""

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modalities.errors import ConfigError, DataError, UnknownNameError
+from modalities.errors import ConfigError, UnknownNameError
 from modalities.sources.coco.annotations import CocoImage
 from modalities.sources.coco.layout import find_sets
 from modalities.sources.coco.samples import CONTENT_FILES, CocoSamples
@@ -107,7 +107,7 @@ class CocoSource(StoredSource):
         """What the annotation files have of the image."""
         content = self._content(modality)
         if not content:
-            raise DataError(self._no_content(modality))
+            return None
         samples, image = self._images[key]
         return samples.stored(content, image, class_names_of(modality))
 
