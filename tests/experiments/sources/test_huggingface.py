@@ -19,8 +19,9 @@ def test_a_saved_data_set_trains_to_a_report(tmp_path: Path) -> None:
         data__source__kind="huggingface",
         data__source__path=tmp_path / "set",
         data__source__options=OPTIONS,
+        arms="{all: [rgb, caption]}",
     )
-    assert "depth" in report
+    assert "Caption" in report
 
 
 def test_parquet_files_train_to_a_report(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_without_weights_every_sample_is_taken_once_and_evenly_spread(sizes: lis
     assert all(abs(half[f"m{member}"] - size / 2) <= 1 for member, size in enumerate(sizes))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 3000), st.floats(0.05, 1.0)), min_size=1, max_size=4),
     st.integers(1, 6000),
