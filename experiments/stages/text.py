@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 
+from experiments.data_source import open_data_source
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import open_raw_split
@@ -10,7 +11,6 @@ from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE
 from lightning_modules.checkpoints.warm_start import load_warm_start
 from modalities.kinds.sequences import FreeTextModality
-from modalities.sources.open import open_source
 from networks.tokenizers.text import TextTokenizer
 
 
@@ -35,5 +35,5 @@ class TextStage(StageKind):
         names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
         raw = open_raw_split(context, "train", names)
         texts = [text for name in names for text in raw[name][:] if text]
-        tokenizer = TextTokenizer.train(texts, open_source(context.config.data.source, context.modalities).class_names)
+        tokenizer = TextTokenizer.train(texts, open_data_source(context.config.data, context.modalities).class_names)
         (context.folder / TEXT_TOKENIZER_FILE).write_text(tokenizer.to_json())
