@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from modalities.spec import ValueSequence
+from modalities.values import ValueSequence
 from networks.batch import Samples
 from networks.streams import Stream
 

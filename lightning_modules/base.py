@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lightning_modules.callbacks.ema import EMAWeights
-from lightning_modules.optim import OptimConfig, build_optimizer, set_learning_rates
+from lightning_modules.optim import OptimConfig
+from lightning_modules.optimizers import build_optimizer, count_maps, set_learning_rates
 from modalities.errors import CheckpointError
 from modalities.storage.serialization import find_differences, from_plain, to_plain
 
@@ -66,7 +67,7 @@ class BaseModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; learning rates are set before every step."""
-        return build_optimizer(self.named_weights(), self.optim)
+        return build_optimizer(self.named_weights(), self.optim, count_maps(self.network))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Set the learning rates of this step, and clip the gradient."""

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_modules.base import BaseModule, as_record
-from lightning_modules.optim import FourMOptimConfig, unmatched_patterns
+from lightning_modules.optim import FourMOptimConfig
+from lightning_modules.optimizers import unmatched_patterns
 from modalities.errors import UserError
 from networks.batch import TokenBatch
 from networks.fourm.config import FourMConfig
@@ -59,7 +60,7 @@ class FourMModule(BaseModule):
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; warns of patterns that match no weight."""
         for pattern in unmatched_patterns((name for name, _ in self.named_weights()), self.optim):
-            log.warning("The pattern %r of optim.groups matches no weight of this model.", pattern)
+            log.warning("%s matches no weight of this model.", pattern)
         return super().configure_optimizers()
 
     def clipped_weights(self, optimizer: Optimizer) -> list[nn.Parameter]:

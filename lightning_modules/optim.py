@@ -1,16 +1,20 @@
-"""Optimizer, parameter groups and learning-rate schedule of every network that is trained here."""
+"""Settings of the optimizer and its learning-rate schedule, of every network that is trained here."""
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
-
-import torch
-from torch import nn
-from torch.optim import Optimizer
+from enum import Enum
+from typing import ClassVar
 
 from modalities.errors import ConfigError
+
+
+class OptimizerName(Enum):
+    """Optimizers."""
+
+    adamw = "adamw"
+    muon = "muon"
+    """Muon for the matrices that `OptimConfig.muon_weights` names, AdamW for the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,14 @@ class OptimConfig:
     fused: ClassVar[bool] = True
     """Update all weights in one fused kernel."""
 
-    name: str = "adamw"
-    """Optimizer: adamw."""
+    name: OptimizerName = OptimizerName.adamw
+    """Optimizer. Muon updates the matrices that `muon_weights` names, and AdamW the rest."""
+    muon_weights: str = r"(^|\.)(encoder|decoder)\.\d+\."
+    """Regular expression, searched in the names of weights: matrices that Muon updates, by default those of blocks."""
+    muon_momentum: float = 0.95
+    """Decay of Muon's momentum."""
+    muon_iterations: int = 5
+    """Newton-Schulz iterations of Muon."""
     lr: float = 1e-3
     """Peak learning rate, per optimizer step."""
     min_lr: float = 0.0
@@ -55,23 +65,35 @@ class OptimConfig:
     """Weights with settings of their own, as ``[{pattern: heads, lr: 1e-4}]``."""
 
     def __post_init__(self) -> None:
-        self._check(self.name in OPTIMIZERS, f"name must be one of {', '.join(OPTIMIZERS)}, got {self.name!r}")
         self._check(self.lr > 0, f"lr must be positive, got {self.lr}")
         self._check(0 <= self.min_lr <= self.lr, f"min_lr must lie in 0..{self.lr}, got {self.min_lr}")
+        self._check(
+            0 <= self.muon_momentum < 1, f"muon_momentum must lie in 0..1, 1 excluded, got {self.muon_momentum}"
+        )
+        self._check(self.muon_iterations >= 1, f"muon_iterations must be at least 1, got {self.muon_iterations}")
+        self._check_pattern("muon_weights", self.muon_weights)
         self._check(self.clip >= 0, f"clip must be at least 0, got {self.clip}")
         self._check(0 <= self.ema_decay < 1, f"ema_decay must lie in 0..1, 1 excluded, got {self.ema_decay}")
         for number, group in enumerate(self.groups):
             self._check(group.lr is None or group.lr > 0, f"groups[{number}].lr must be positive, got {group.lr}")
-            try:
-                re.compile(group.pattern)
-            except re.error as error:
-                raise ConfigError(
-                    f"{self.section}.groups[{number}].pattern {group.pattern!r} is no regular expression: {error}."
-                ) from error
+            self._check_pattern(f"groups[{number}].pattern", group.pattern)
 
     def _check(self, valid: bool, message: str) -> None:  # noqa: FBT001
         if not valid:
             raise ConfigError(f"{self.section}.{message}.")
+
+    def _check_pattern(self, name: str, pattern: str) -> None:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"{self.section}.{name} {pattern!r} is no regular expression: {error}.") from error
+
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        if self.name is OptimizerName.muon:
+            return {}
+        reason = f"{self.section}.name={self.name.value} does not use Muon"
+        return dict.fromkeys(("muon_weights", "muon_momentum", "muon_iterations"), reason)
 
     @property
     def warmup(self) -> float:
@@ -192,51 +214,3 @@ class TokenizerOptimConfig(OptimConfig):
     def _warmup_factor(self, position: float) -> float:
         # Position 0 is the first step, which is not taken at a rate of zero.
         return (position + 1) / self.warmup
-
-
-def parameter_groups(named_weights: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> list[dict[str, Any]]:
-    """Sort trainable weights into torch's parameter groups, each with its own peak rate and weight decay.
-
-    Each of ``config.groups``, then the rest, gives one group of matrices and one of vectors, which do not decay. The
-    peak rate is kept as ``initial_lr``, as torch's schedulers do.
-    """
-    weights = [(name, weight) for name, weight in named_weights if weight.requires_grad]
-    made: list[dict[str, Any]] = []
-    for group in [*config.groups, ParamGroup()]:
-        own = [weight for name, weight in weights if re.search(group.pattern, name)]
-        weights = [(name, weight) for name, weight in weights if not re.search(group.pattern, name)]
-        lr = config.lr if group.lr is None else group.lr
-        decay = config.weight_decay if group.weight_decay is None else group.weight_decay
-        matrices, vectors = [w for w in own if w.ndim > 1], [w for w in own if w.ndim <= 1]
-        made += [
-            {"params": params, "lr": lr, "initial_lr": lr, "weight_decay": weight_decay}
-            for params, weight_decay in ((matrices, decay), (vectors, 0.0))
-            if params
-        ]
-    return made
-
-
-def unmatched_patterns(names: Iterable[str], config: OptimConfig) -> list[str]:
-    """The patterns of ``config.groups`` that occur in none of the ``names``."""
-    known = list(names)
-    return [group.pattern for group in config.groups if not any(re.search(group.pattern, name) for name in known)]
-
-
-def build_optimizer(named_weights: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> Optimizer:
-    """The optimizer of a network's trainable weights."""
-    return OPTIMIZERS[config.name](parameter_groups(named_weights, config), config)
-
-
-def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
-    """Set every group's learning rate to ``factor`` times its own peak."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
-
-
-def _build_adamw(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
-    betas = (config.betas[0], config.betas[1])
-    return torch.optim.AdamW(list(groups), lr=config.lr, betas=betas, eps=config.eps, fused=config.fused or None)
-
-
-OPTIMIZERS: dict[str, Callable[[Sequence[dict[str, Any]], OptimConfig], Optimizer]] = {"adamw": _build_adamw}
-"""Builders by the value of ``optim.name``. A builder gets all parameter groups, whose ``params`` it may divide."""

@@ -22,7 +22,6 @@ from modalities.registry import ENTRY_POINT_GROUP, PluginProvider, Registry, def
 from modalities.spec import (
     Crop,
     Modality,
-    Parsed,
     Provenance,
     SequenceModality,
     center_crop,
@@ -39,10 +38,12 @@ from modalities.tokenizer_specs import (
     ViTVQ,
     WordPiece,
 )
+from modalities.values import Parsed
 
 if TYPE_CHECKING:
     from modalities.conformance.check import assert_conforms
-    from modalities.kinds.dense import ArrayModality, ClassMap, EdgeMap, ImageModality
+    from modalities.kinds.dense import ArrayModality, ImageModality
+    from modalities.kinds.discrete import ClassMap, EdgeMap
     from modalities.kinds.features import FeatureMap, FeatureVector
     from modalities.kinds.metadata import Metadata, MetadataField
     from modalities.kinds.sequences import FreeTextModality, RecordModality, TokenReader
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "assert_conforms": "modalities.conformance.check",
     "ArrayModality": "modalities.kinds.dense",
-    "ClassMap": "modalities.kinds.dense",
-    "EdgeMap": "modalities.kinds.dense",
+    "ClassMap": "modalities.kinds.discrete",
+    "EdgeMap": "modalities.kinds.discrete",
     "ImageModality": "modalities.kinds.dense",
     "FeatureMap": "modalities.kinds.features",
     "FeatureVector": "modalities.kinds.features",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, assert_never, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from modalities.tokenizer_specs import (
     WordPiece,
     scaled_tokenizer,
 )
+from modalities.values import Parsed, ValueSpec
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -139,9 +140,22 @@ class Modality(abc.ABC):
             self, layout=scaled_layout(self.layout, scale), tokenizer=scaled_tokenizer(self.tokenizer, scale)
         )
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Type, shape, unit and range of the values before cropping, which `check` enforces."""
+        return ValueSpec(type="value", files=self.suffix)
+
+    def check(self, value: Value, origin: str) -> Value:
+        """The value in the modality's type and range; `modalities.checks.check_value` calls this for every value.
+
+        Raises:
+            DataError: The value does not fit `value_spec`; the message begins with ``origin``.
+        """
+        return value
+
     @abc.abstractmethod
     def read_file(self, path: Path) -> Value:
-        """The value in a file. Raises `DataError` naming the file where it is missing, corrupt or of another shape."""
+        """The checked value in a file. Raises `DataError` naming the file where it is missing, corrupt or unfit."""
 
     @abc.abstractmethod
     def write_file(self, path: Path, value: Value) -> None:
@@ -193,18 +207,6 @@ class Modality(abc.ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parsed:
-    """The value that a generated text stands for."""
-
-    value: Value
-    """The value, its coded parts left out until `SequenceModality.with_decoded_parts` fills them in."""
-    well_formed: bool
-    """True where the text follows the modality's grammar from end to end."""
-    codes: NDArray[np.int64] | None = None
-    """(parts, codes) of the learned tokenizer, in the order of the value's parts."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SequenceModality(Modality):
     """A modality that is spelled as text."""
 
@@ -244,7 +246,7 @@ class SequenceModality(Modality):
                 f"{self.name} is a {type(value).__name__} that does not hold {self.title.lower()} ({reason}); "
                 f"expected a value of {type(self).__name__}, or a file."
             ) from error
-        return value
+        return self.check(value, self.name)
 
     def reconstruction_metrics(self) -> "torchmetrics.MetricCollection | None":
         """Fresh metrics of the learned tokenizer's own rows, by name; None stands for the mean absolute error.
@@ -285,12 +287,3 @@ def learned_tokenizer(modality: Modality) -> EmbeddedCodes | None:
     if isinstance(spec, LearnedTokenizer) and isinstance(layout, Dense | Vector):
         return EmbeddedCodes(layout=layout, tokenizer=spec)
     return spec.codes if isinstance(spec, WordPiece) else None
-
-
-@runtime_checkable
-class ValueSequence(Protocol):
-    """One modality's raw values: an array with a row for each sample, or a list."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any) -> Any: ...

@@ -6,6 +6,9 @@ from typing import ClassVar, TypeAlias, assert_never
 
 from modalities.layouts import Dense, Embeddings, Layout, ScaleConfig, Text, Vector
 
+UNLABELLED = -100
+"""Class index of a pixel without a label in a tokenizer's input; missing measurements are NaN. No loss counts them."""
+
 
 class ReconstructionLoss(Enum):
     """Reconstruction loss of a tokenizer's decoder."""

@@ -30,6 +30,9 @@ COMMANDS = {
         "import-checkpoint": "make a model's folder out of a published 4M checkpoint",
         "export-checkpoint": "write a model in the published format",
     },
+    "data": {
+        "label": "fill in modalities of a data set from others",
+    },
     "plugins": {
         "modalities": "list the modalities that are built in or installed",
     },

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from modalities.checks import check_value
 from modalities.errors import DataError, UnknownNameError
 from modalities.layouts import Dense, Embeddings, Text
 from modalities.spec import Modality, SequenceModality, center_crop
@@ -87,8 +88,8 @@ def read_value(modality: Modality, value: Any) -> Any:
     if value is None:
         raise DataError(f"{modality.name} is None: leave out an input that is missing.")
     if isinstance(value, Path) or (isinstance(value, str) and not isinstance(modality, SequenceModality)):
-        return modality.read_file(Path(value))
-    return modality.coerce(value)
+        return check_value(modality, modality.read_file(Path(value)), str(value))
+    return check_value(modality, modality.coerce(value), modality.name)
 
 
 def crop_value(modality: Modality, value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Bounding boxes with class names, spelled ``v0=xmin v1=ymin v2=xmax v3=ymax class`` from the upper left on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torchmetrics import MetricCollection
 
+from modalities.corrections import report_correction
 from modalities.decoding import sequence_decoding
 from modalities.errors import DataError
 from modalities.geometry.boxes import (
@@ -22,12 +23,14 @@ from modalities.geometry.boxes import (
     is_valid_box,
     sort_by_upper_left,
 )
-from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list
 from modalities.labels import BOX_CLASSES
 from modalities.layouts import Text
 from modalities.metrics.detection import bounding_box_metrics, box_f1
-from modalities.spec import Crop, Parsed
+from modalities.spec import Crop
+from modalities.text_checks import check_one_line
 from modalities.tokenizer_specs import WordPiece
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import coordinate_tokens
 
 _RENDER_SIZE = 224
@@ -49,16 +52,43 @@ class BoundingBoxes(RecordModality):
 
     def from_json(self, data: Any) -> tuple[Box, ...]:
         """The boxes of such a list."""
-        return tuple(Box.from_json(item) for item in data)
+        return tuple(Box.from_json(item) for item in require_list(data))
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Boxes in shares of the image."""
+        return ValueSpec(
+            type="tuple of Box",
+            unit="xmin, ymin, xmax, ymax as shares of the image, a class name, a score from 0 to 1",
+            low=0,
+            high=1,
+            files=".json: a list of objects with box, class_name and score",
+        )
+
+    def check(self, value: Any, origin: str) -> tuple[Box, ...]:
+        """Boxes with an area inside the image, cut at its edges, and class names of one line.
+
+        Boxes with a score below `min_score`, which are not spelled, are reported.
+        """
+        boxes = tuple(self._check_box(box, origin) for box in value)
+        unsure = sum(box.score < self.min_score for box in boxes)
+        if unsure:
+            report_correction(
+                f"{origin} has {unsure} of {len(boxes)} boxes with a score below {self.min_score:g}, "
+                "which are not spelled."
+            )
+        return boxes
+
+    def _check_box(self, box: Box, origin: str) -> Box:
+        if not 0 <= box.score <= 1:
+            raise DataError(f"{origin} has the score {box.score:g}, expected 0 to 1.")
+        name = check_one_line(box.class_name, origin, "class name")
+        corners = check_corners(box.box, origin)
+        return box if (corners, name) == (box.box, box.class_name) else replace(box, box=corners, class_name=name)
 
     def coerce(self, value: Any) -> tuple[Box, ...]:
-        """Boxes with edges from 0 to 1, the first below the second, and a class name of one line."""
-        boxes: tuple[Box, ...] = tuple(super().coerce(value))
-        for box in boxes:
-            check_corners(self.name, box.box)
-            if not box.class_name.strip() or len(box.class_name.splitlines()) > 1:
-                raise DataError(f"{self.name} has the class name {box.class_name!r}, expected words in one line.")
-        return boxes
+        """Boxes as `check` takes them."""
+        return tuple(super().coerce(value))
 
     def transform(self, value: Sequence[Box], crop: Crop) -> tuple[Box, ...]:
         """The boxes inside the crop, cut at its edges."""

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
 from modalities.decoding import sequence_decoding
-from modalities.kinds.sequences import RecordModality, TokenReader
+from modalities.errors import DataError
+from modalities.kinds.sequences import RecordModality, TokenReader, require_list
 from modalities.labellers.palette import MAX_COLORS
 from modalities.layouts import KeepScheme, Text
 from modalities.metrics.text import palette_metrics
-from modalities.spec import Crop, Parsed
+from modalities.spec import Crop
 from modalities.tokenizer_specs import WordPiece
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import coordinate_token
 
 Color = tuple[int, int, int]
@@ -32,9 +34,33 @@ class ColorPalette(RecordModality):
 
     def from_json(self, data: Any) -> tuple[Color, ...]:
         """The colours of such a list."""
-        colors = _to_colors(data)
+        rows = require_list(data)
+        if any(int(level) != level for row in rows for level in row):
+            raise ValueError(f"levels of colours are whole numbers 0 to 255, found {data}")
+        colors = _to_colors(rows)
         if len(colors) > MAX_COLORS or any(not 0 <= level <= 255 for color in colors for level in color):
             raise ValueError(f"a palette has at most {MAX_COLORS} colours of levels 0 to 255, found {data}")
+        return colors
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Colours in levels."""
+        return ValueSpec(
+            type="tuple of (r, g, b)",
+            unit=f"1 to {MAX_COLORS} colours, the commonest first, in whole sRGB levels",
+            low=0,
+            high=255,
+            files=".json: a list of [r, g, b]",
+        )
+
+    def check(self, value: Any, origin: str) -> tuple[Color, ...]:
+        """One to seven colours of whole levels."""
+        try:
+            colors = self.from_json(value)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{origin} does not hold a palette: {error}, expected {self.value_spec}.") from error
+        if not colors:
+            raise DataError(f"{origin} has no colours, expected {self.value_spec}.")
         return colors
 
     def transform(self, value: Sequence[Color], crop: Crop) -> tuple[Color, ...]:

@@ -22,13 +22,14 @@ from modalities.storage.files import (
     check_shape,
     check_suffix,
     crop_and_resize,
-    image_levels,
-    read_array,
+    load_array,
     read_lossless_image,
     write_array,
     write_image,
 )
+from modalities.storage.pixels import image_levels
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
+from modalities.values import ValueSpec
 
 Meters = Float32[np.ndarray, "h w"]
 
@@ -39,8 +40,8 @@ MILLIMETERS_PER_METER = 1000
 class Depth(ImageModality):
     """Metres (side, side), float32. What is not above 0, or not finite, is missing.
 
-    Missing depth stays 0 in crops, is left out by metrics and means, and enters the tokenizer as `far`. Files are .npy
-    of metres, or 16-bit .png of millimetres.
+    Missing depth is 0 in crops and is left out of the tokenizer's loss, of metrics and of means. Files are .npy of
+    metres, or 16-bit .png of millimetres.
     """
 
     near: float = 0.1
@@ -48,19 +49,39 @@ class Depth(ImageModality):
     far: float = 12.0
     """Metres that it ends at."""
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Metres."""
+        return ValueSpec(
+            type="float32",
+            shape="(h, w)",
+            unit="metres as floats",
+            missing="0, negative numbers, NaN or infinity",
+            files=".npy of metres as floats, or .png of 16 bits in millimetres",
+        )
+
     def read_file(self, path: Path) -> Meters:
         """The metres in a .npy file, or the millimetres in a 16-bit .png."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
-            return read_array(path, (None, None))
+            return self.check(load_array(path), str(path))
         return _millimeters_to_meters(read_lossless_image(path), str(path))
 
+    def check(self, value: Any, origin: str) -> Meters:
+        """Floats (h, w) in metres. What is not finite or not above 0 is missing."""
+        expected = str(self.value_spec)
+        array = image_plane(origin, as_array(origin, value, expected), expected)
+        if array.dtype.kind in "iu":
+            raise DataError(
+                f"{origin} holds {array.dtype}, expected {expected}: divide millimetres by 1000, or give them as .png "
+                "of 16 bits."
+            )
+        return require_floats(origin, array, expected)
+
     def coerce(self, value: Any) -> Meters:
-        """Floats (h, w) in metres, or a 16-bit image of millimetres. What is not finite or not above 0 is missing."""
-        expected = "metres as floats (h, w), or an image of millimetres of 16 bits"
+        """Metres as `check` takes them, or a 16-bit image of millimetres."""
         if is_image(value):
             return _millimeters_to_meters(image_levels(value, self.name), self.name)
-        array = image_plane(self.name, as_array(self.name, value, expected), expected)
-        return require_floats(self.name, array, expected)
+        return self.check(value, self.name)
 
     def write_file(self, path: Path, value: Meters) -> None:
         """Write metres as .npy, or millimetres as a 16-bit .png."""
@@ -106,11 +127,11 @@ class Depth(ImageModality):
     @property
     def normalization(self) -> str:
         """The effect of `preprocess`."""
-        return f"metres cut to {self.near:g}..{self.far:g}, missing ones as {self.far:g}, linearly to -1..1"
+        return f"metres cut to {self.near:g}..{self.far:g}, linearly to -1..1, missing ones as NaN"
 
     def preprocess(self, value: Meters) -> Float32[np.ndarray, "1 1 h w"]:
-        """Metres from near to far as -1 to 1, so that errors are in proportion to metres."""
-        meters = np.clip(np.where(_is_valid_depth(value), value, self.far), self.near, self.far)
+        """Metres from near to far as -1 to 1, so that errors are in proportion to metres; NaN where missing."""
+        meters = np.clip(np.where(_is_valid_depth(value), value, np.float32(np.nan)), self.near, self.far)
         levels: Float32[np.ndarray, "1 1 h w"] = ((meters - self.near) / (self.far - self.near) * 2 - 1)[None, None]
         return levels.astype(np.float32)
 

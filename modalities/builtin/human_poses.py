@@ -16,15 +16,17 @@ from modalities.geometry.poses import (
     BODY_POSE_SIZE,
     Pose,
     body_pose_rows,
+    check_pose,
     crop_pose,
     nearest_rotations,
     rest_pose,
 )
-from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list
 from modalities.layouts import Text, Vector
 from modalities.metrics.poses import body_pose_reconstruction_metrics, human_pose_metrics, pck
-from modalities.spec import Crop, Parsed
+from modalities.spec import Crop
 from modalities.tokenizer_specs import EmbeddedCodes, ProductMLP, ReconstructionLoss, WordPiece
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import code_tokens, coordinate_token, coordinate_tokens
 
 PARAMETER_GROUPS = ("pose", "global", "camera", "shape")
@@ -46,7 +48,20 @@ class HumanPoses(RecordModality):
 
     def from_json(self, data: Any) -> tuple[Pose, ...]:
         """The people of such a list."""
-        return tuple(Pose.from_json(item) for item in data)
+        return tuple(Pose.from_json(item) for item in require_list(data))
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """SMPL parameters and boxes."""
+        return ValueSpec(
+            type="tuple of Pose",
+            unit="a box in shares of the image, rotation matrices, betas, and the camera's x/z, y/z and metres",
+            files=".json: a list of objects with box, global_orient, body_pose, betas and camera",
+        )
+
+    def check(self, value: Any, origin: str) -> tuple[Pose, ...]:
+        """People with finite parameters, matrices that are rotations, and boxes cut at the image's edges."""
+        return tuple(check_pose(pose, origin) for pose in value)
 
     def transform(self, value: Sequence[Pose], crop: Crop) -> tuple[Pose, ...]:
         """The people inside the crop, mirrored with it."""

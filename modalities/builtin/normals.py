@@ -21,18 +21,21 @@ from modalities.storage.files import (
     check_shape,
     check_suffix,
     crop_and_resize,
-    image_levels,
-    read_array,
+    load_array,
     read_lossless_image,
     write_array,
     write_image,
 )
+from modalities.storage.pixels import image_levels
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
+from modalities.values import ValueSpec
 
 Directions = Float32[np.ndarray, "h w 3"]
 
 UNIT_TOLERANCE = 0.05
 """Largest accepted difference between 1 and the length of a given vector."""
+MAX_SHORT_SHARE = 0.1
+"""Largest accepted share of vectors that are shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,28 +46,47 @@ class Normals(ImageModality):
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Unit vectors."""
+        return ValueSpec(
+            type="float32",
+            shape="(h, w, 3) or (3, h, w)",
+            unit="unit vectors as floats, x right, y up, z towards the viewer",
+            low=-1 - UNIT_TOLERANCE,
+            high=1 + UNIT_TOLERANCE,
+            missing="0 or NaN",
+            files=".npy of floats, or images without loss with the components -1..1 as levels 0..255",
+        )
+
     def read_file(self, path: Path) -> Directions:
         """The vectors in a .npy file or a .png, made of unit length."""
         if check_suffix(path, (".npy", ".png")) == ".npy":
-            return normalize_vectors(read_array(path, (None, None, 3)))
-        return _levels_to_vectors(read_lossless_image(path), str(path))
+            return self.check(load_array(path), str(path))
+        return self.check(_levels_to_vectors(read_lossless_image(path), str(path)), str(path))
 
-    def coerce(self, value: Any) -> Directions:
-        """Unit vectors (h, w, 3) or (3, h, w) as floats, zero or not finite where missing, or an image of bytes."""
-        expected = "unit vectors as floats -1 to 1, of shape (h, w, 3) or (3, h, w), or an image as written to .png"
-        if is_image(value):
-            return _levels_to_vectors(image_levels(value, self.name), self.name)
-        array = channels_last(self.name, as_array(self.name, value, expected), 3, expected)
-        floats = require_floats(self.name, array, expected)
+    def check(self, value: Any, origin: str) -> Directions:
+        """Unit vectors (h, w, 3) or (3, h, w) as floats, zero or not finite where missing; made of unit length.
+
+        Up to `MAX_SHORT_SHARE` of them may be shorter, as vectors are that were interpolated across an edge.
+        """
+        expected = str(self.value_spec)
+        array = channels_last(origin, as_array(origin, value, expected), 3, expected)
+        floats = require_floats(origin, array, expected)
         vectors = np.where(_is_valid_normal(floats)[..., None], floats, np.float32(0))
         lengths = np.linalg.norm(vectors, axis=-1)
-        wrong = (lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)
-        if wrong.any():
-            found = lengths[lengths > 0]
+        found = lengths[lengths > 0]
+        num_short = int((found < 1 - UNIT_TOLERANCE).sum())
+        if found.size and (found.max() > 1 + UNIT_TOLERANCE or num_short > MAX_SHORT_SHARE * found.size):
             raise DataError(
-                f"{self.name} has vectors of lengths {found.min():.3g} to {found.max():.3g}, expected {expected}."
+                f"{origin} has vectors of lengths {found.min():.3g} to {found.max():.3g}, expected {expected}."
             )
         return normalize_vectors(vectors)
+
+    def coerce(self, value: Any) -> Directions:
+        """Vectors as `check` takes them, or an image as written to .png."""
+        vectors = _levels_to_vectors(image_levels(value, self.name), self.name) if is_image(value) else value
+        return self.check(vectors, self.name)
 
     def write_file(self, path: Path, value: Directions) -> None:
         """Write a .npy file, or bytes as a .png."""

@@ -14,8 +14,10 @@ from modalities.kinds.arrays import as_array, channels_last, color_levels, is_im
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
-from modalities.storage.files import read_rgb, rgb_levels, write_image
+from modalities.storage.files import read_rgb, write_image
+from modalities.storage.pixels import WHITE, rgb_levels
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
+from modalities.values import ValueSpec
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -25,18 +27,38 @@ class Rgb(ImageModality):
     """sRGB bytes (side, side, 3). Files are images of any type and resolution."""
 
     suffix: str = ".png"
+    background: tuple[int, int, int] = WHITE
+    """Colour that transparent pixels of images are composited over, levels 0..255."""
+
+    def __post_init__(self) -> None:
+        if len(self.background) != 3 or any(not 0 <= level <= 255 for level in self.background):
+            raise ValueError(f"{self.name} has the background {self.background}, expected three levels 0 to 255.")
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """SRGB levels."""
+        return ValueSpec(
+            type="uint8",
+            shape="(h, w, 3) or (3, h, w)",
+            unit="sRGB levels, or floats from 0 to 1, or a Pillow image",
+            low=0,
+            high=255,
+            files="images of any type; transparency is composited over `background`",
+        )
 
     def read_file(self, path: Path) -> Picture:
         """The picture in any image file, upright."""
-        return read_rgb(path)
+        return read_rgb(path, self.background)
+
+    def check(self, value: Any, origin: str) -> Picture:
+        """uint8 levels 0..255 or floats 0..1, (h, w, 3) or (3, h, w)."""
+        expected = str(self.value_spec)
+        array = channels_last(origin, as_array(origin, value, expected), 3, expected)
+        return np.ascontiguousarray(color_levels(origin, array, expected))
 
     def coerce(self, value: Any) -> Picture:
-        """uint8 levels 0..255 or floats 0..1, (h, w, 3) or (3, h, w), or an image of Pillow, upright."""
-        expected = "uint8 levels 0 to 255 or floats 0 to 1, of shape (h, w, 3) or (3, h, w), or a Pillow image"
-        if is_image(value):
-            return rgb_levels(value, self.name)
-        array = channels_last(self.name, as_array(self.name, value, expected), 3, expected)
-        return np.ascontiguousarray(color_levels(self.name, array, expected))
+        """Levels as `check` takes them, or an image of Pillow, upright."""
+        return self.check(rgb_levels(value, self.name, self.background) if is_image(value) else value, self.name)
 
     def write_file(self, path: Path, value: Picture) -> None:
         """Write an image; a .jpg loses a little."""

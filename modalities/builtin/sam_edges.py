@@ -1,7 +1,7 @@
 """SAM edges: the borders between instances."""
 
 from modalities.decoding import map_decoding
-from modalities.kinds.dense import EdgeMap
+from modalities.kinds.discrete import EdgeMap
 from modalities.layouts import Dense
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 

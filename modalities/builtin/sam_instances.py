@@ -1,6 +1,6 @@
 """SAM instances: for some query points, the instances that contain them, each a box and the codes of its mask."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,12 +23,13 @@ from modalities.geometry.masks import (
     rle_to_mask,
 )
 from modalities.kinds.arrays import as_array
-from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list
 from modalities.layouts import Dense, ScaleConfig, Text
 from modalities.metrics.detection import instance_mask_metrics, panoptic_quality
 from modalities.metrics.reconstruction import mask_reconstruction_metrics
-from modalities.spec import Crop, Parsed
+from modalities.spec import Crop
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import code_tokens, coordinate_tokens
 
 COORDINATE_UNITS = 224
@@ -57,22 +58,42 @@ class SamInstances(RecordModality):
         return {"size": list(value.shape[1:]), "instances": [mask_to_rle(mask) for mask in value]}
 
     def from_json(self, data: Any) -> Masks:
-        """The masks of such a record."""
+        """The masks of such a record; an empty list stands for none."""
+        if isinstance(data, list) and not data:
+            return np.zeros((0, self.size, self.size), dtype=bool)
+        if not isinstance(data, Mapping):
+            raise TypeError(f"expected an object with size and instances, found a {type(data).__name__}")
         height, width = (int(side) for side in data["size"])
-        masks = [rle_to_mask(item) for item in data["instances"]]
+        masks = [rle_to_mask(item) for item in require_list(data["instances"])]
         if any(mask.shape != (height, width) for mask in masks):
             raise ValueError(f"every mask should have the size {height} x {width}")
         return np.array(masks, dtype=bool).reshape(-1, height, width)
 
-    def coerce(self, value: Any) -> Masks:
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Masks."""
+        return ValueSpec(
+            type="bool",
+            shape="(instances, h, w)",
+            unit="masks of flags, or of 0 and 1",
+            low=0,
+            high=1,
+            files=".json: size, and instances as COCO's uncompressed run lengths",
+        )
+
+    def check(self, value: Any, origin: str) -> Masks:
         """Masks (instances, h, w) as flags, or as 0 and 1."""
-        expected = "masks (instances, h, w) of flags, or of 0 and 1"
-        array = as_array(self.name, value, expected)
+        expected = str(self.value_spec)
+        array = as_array(origin, value, expected)
         if array.ndim != 3 or 0 in array.shape[1:]:
-            raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
+            raise DataError(f"{origin} has shape {array.shape}, expected {expected}.")
         if array.size and not np.isin(array, (0, 1)).all():
-            raise DataError(f"{self.name} has numbers from {array.min():g} to {array.max():g}, expected {expected}.")
+            raise DataError(f"{origin} has numbers from {array.min():g} to {array.max():g}, expected {expected}.")
         return array.astype(bool)
+
+    def coerce(self, value: Any) -> Masks:
+        """Masks as `check` takes them."""
+        return self.check(value, self.name)
 
     def transform(self, value: Masks, crop: Crop) -> Masks:
         """The parts of the masks inside the crop."""

@@ -1,7 +1,7 @@
 """Semantic segmentation: a class for each pixel."""
 
 from modalities.decoding import map_decoding
-from modalities.kinds.dense import ClassMap
+from modalities.kinds.discrete import ClassMap
 from modalities.labels import CLASSES
 from modalities.layouts import Dense
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ

@@ -11,15 +11,17 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from modalities.corrections import report_correction
 from modalities.errors import DataError
-from modalities.kinds.arrays import as_array, require_finite, require_floats
+from modalities.kinds.arrays import as_array, require_finite, require_floats, require_range
 from modalities.layouts import Embeddings
 from modalities.metrics.base import RatioOfSums, collect
 from modalities.metrics.features import cosine_terms
 from modalities.rendering.colors import render_vector_rows
 from modalities.spec import Crop, Modality, Provenance
-from modalities.storage.files import read_array, write_array
+from modalities.storage.files import load_array, write_array
 from modalities.tokenizer_specs import NoTokenizer
+from modalities.values import FLOAT16_MAX, ValueSpec
 
 EmbeddingRows = Float32[np.ndarray, "_ c"]
 
@@ -37,18 +39,38 @@ class T5Caption(Modality):
         assert isinstance(self.layout, Embeddings)
         return self.layout
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Finite vectors that fit the 16 bits in which they are stored."""
+        layout = self.embedding_layout
+        return ValueSpec(
+            type="float32",
+            shape=f"(n, {layout.channels})",
+            unit=f"1 to {layout.max_tokens} vectors as floats",
+            low=-FLOAT16_MAX,
+            high=FLOAT16_MAX,
+            files=".npy of floats",
+        )
+
     def read_file(self, path: Path) -> EmbeddingRows:
         """The vectors in a .npy file, cut to the longest that is kept."""
-        return read_array(path, (None, self.embedding_layout.channels))[: self.embedding_layout.max_tokens]
+        return self.check(load_array(path), str(path))
+
+    def check(self, value: Any, origin: str) -> EmbeddingRows:
+        """Finite floats (n, c); of more than `layout.max_tokens` vectors the first are kept, which is reported."""
+        layout, expected = self.embedding_layout, str(self.value_spec)
+        array = require_floats(origin, as_array(origin, value, expected), expected)
+        if array.ndim != 2 or array.shape[1] != layout.channels or not len(array):
+            raise DataError(f"{origin} has shape {array.shape}, expected {expected}.")
+        require_finite(origin, array, expected)
+        require_range(origin, array, self.value_spec)
+        if len(array) > layout.max_tokens:
+            report_correction(f"{origin} has {len(array)} vectors: the first {layout.max_tokens} are kept.")
+        return array[: layout.max_tokens]
 
     def coerce(self, value: Any) -> EmbeddingRows:
-        """Finite floats (n, c), at most `layout.max_tokens` vectors."""
-        layout = self.embedding_layout
-        expected = f"1 to {layout.max_tokens} vectors as floats (n, {layout.channels})"
-        array = require_floats(self.name, as_array(self.name, value, expected), expected)
-        if array.ndim != 2 or array.shape[1] != layout.channels or not 1 <= len(array) <= layout.max_tokens:
-            raise DataError(f"{self.name} has shape {array.shape}, expected {expected}.")
-        return require_finite(self.name, array, expected)
+        """Vectors as `check` takes them."""
+        return self.check(value, self.name)
 
     def write_file(self, path: Path, value: EmbeddingRows) -> None:
         """Write a .npy file."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from modalities.conformance.subject import ModalityUnderTest, require, values_equal
 from modalities.layouts import Dense, Vector
 from modalities.spec import SequenceModality, learned_tokenizer
+from modalities.tokenizer_specs import UNLABELLED
 from modalities.vocabulary import COORDINATE_TOKENS
 
 _COORDINATE = re.compile(r"v\d+=-?\d+")
@@ -26,21 +27,31 @@ def check_preprocess(subject: ModalityUnderTest) -> None:
         rows = modality.preprocess(value)
         require(rows.shape[1:] == shape, f"preprocess() gave rows of shape {rows.shape[1:]}, expected {shape}")
         require(rows.dtype == expected_dtype, f"preprocess() gave {rows.dtype}, expected {expected_dtype}")
-        require(np.isfinite(rows).all(), "preprocess() gave what is not finite")
+        missing = np.isnan(rows) if modality.value_spec.missing else np.zeros(rows.shape, dtype=bool)
+        require((np.isfinite(rows) | missing).all(), "preprocess() gave what is not finite")
         if isinstance(modality, SequenceModality):
             continue
         require(len(rows) == 1, f"preprocess() gave {len(rows)} rows, expected one for a dense value")
         row = rows[0]
-        if is_class_map:
-            fits = row.min() >= 0 and row.max() < codes.layout.channels
-            require(
-                fits, f"preprocess() gave classes {row.min()} to {row.max()}, expected 0 to {codes.layout.channels - 1}"
-            )
-            row = np.moveaxis(np.eye(codes.layout.channels, dtype=np.float32)[row], -1, 0)
-        require(
-            values_equal(modality.postprocess(row), value, 0.01),
-            "postprocess() does not give back what preprocess() was given",
-        )
+        row = _as_logits(rows[0], codes.layout.channels) if is_class_map else np.nan_to_num(rows[0])
+        restored = modality.postprocess(row)
+        if (missing | (rows == UNLABELLED)).any():
+            require(np.shape(restored) == np.shape(value), "postprocess() gave another shape than preprocess() took")
+            continue
+        require(values_equal(restored, value, 0.01), "postprocess() does not give back what preprocess() was given")
+
+
+def _as_logits(row: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]:
+    """Logits (classes, h, w) that are greatest at a class map's classes; all equal where there is no label."""
+    labelled = row != UNLABELLED
+    fits = not labelled.any() or (row[labelled].min() >= 0 and row[labelled].max() < num_classes)
+    require(
+        fits,
+        f"preprocess() gave classes {row.min()} to {row.max()}, expected 0 to {num_classes - 1}, or {UNLABELLED} "
+        "where there is no label",
+    )
+    logits = np.eye(num_classes, dtype=np.float32)[np.where(labelled, row, 0)] * labelled[..., None]
+    return np.moveaxis(logits, -1, 0)
 
 
 def _row_shape(layout: Dense | Vector) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from PIL import ImageDraw
 
+from modalities.corrections import report_correction
 from modalities.errors import DataError
 from modalities.spec import Crop
 
@@ -54,20 +55,28 @@ def to_corners(values: Sequence[float]) -> Corners:
     return xmin, ymin, xmax, ymax
 
 
-def check_corners(name: str, box: Corners) -> None:
-    """Check that a box lies in the image and has an area.
+MAX_OVERHANG = 1.0
+"""Most that an accepted box reaches beyond the image, in shares of it; farther edges are taken for pixels."""
 
-    Args:
-        name: The modality's name, for the message.
+
+def check_corners(box: Corners, origin: str) -> Corners:
+    """The part of a box inside the image; cutting it is reported.
 
     Raises:
-        DataError: An edge is outside 0..1, or edges are in the wrong order.
+        DataError: Edges are in the wrong order or too far outside the image, or the box has no area in it.
     """
-    if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-        raise DataError(
-            f"{name} has the box {box}, expected xmin, ymin, xmax, ymax as shares of the image, 0 to 1, the first two "
-            "below the others."
-        )
+    expected = "expected xmin, ymin, xmax, ymax as shares of the image, 0 to 1, the first two below the others"
+    if not np.isfinite(box).all() or min(box) < -MAX_OVERHANG or max(box) > 1 + MAX_OVERHANG:
+        raise DataError(f"{origin} has the box {box}, {expected}: divide pixels by the image's width and height.")
+    if not (box[0] < box[2] and box[1] < box[3]):
+        raise DataError(f"{origin} has the box {box}, {expected}.")
+    left, top, right, bottom = (min(max(edge, 0.0), 1.0) for edge in box)
+    if not (left < right and top < bottom):
+        raise DataError(f"{origin} has the box {box}, which lies outside the image: {expected}.")
+    cut = (left, top, right, bottom)
+    if cut != box:
+        report_correction(f"{origin} has the box {box}, which reaches outside the image and is cut to {cut}.")
+    return cut
 
 
 def box_to_bins(box: Corners) -> tuple[int, int, int, int]:

@@ -2,14 +2,15 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
 
+from modalities.errors import DataError
 from modalities.geometry.body import forward_kinematics
-from modalities.geometry.boxes import Corners, crop_box, to_corners
+from modalities.geometry.boxes import Corners, check_corners, crop_box, to_corners
 from modalities.spec import Crop
 
 BODY_POSE_SIZE = 207
@@ -77,6 +78,32 @@ class Pose:
 
 
 _FIELD_SHAPES = {"global_orient": (3, 3), "body_pose": (23, 3, 3), "betas": (10,), "camera": (3,)}
+
+
+ROTATION_TOLERANCE = 0.05
+"""Largest accepted difference between the entries of R R^T and those of the identity."""
+
+
+def check_pose(pose: Pose, origin: str) -> Pose:
+    """The person with their box cut at the image's edges.
+
+    Raises:
+        DataError: A number is not finite, a matrix is no rotation, or the box does not fit; the message names the part.
+    """
+    for name in _FIELD_SHAPES:
+        if not np.isfinite(getattr(pose, name)).all():
+            raise DataError(f"{origin} has numbers in {name} that are not finite, expected numbers throughout.")
+    for name in ("global_orient", "body_pose"):
+        matrices = getattr(pose, name).astype(np.float64).reshape(-1, 3, 3)
+        products = matrices @ matrices.transpose(0, 2, 1)
+        is_rotation = (np.abs(products - np.eye(3)) <= ROTATION_TOLERANCE).all((1, 2)) & (np.linalg.det(matrices) > 0)
+        if not is_rotation.all():
+            raise DataError(
+                f"{origin} has a matrix in {name} that is no rotation (number {int(np.argmin(is_rotation)) + 1} of "
+                f"{len(matrices)}), expected rotation matrices."
+            )
+    box = check_corners(pose.box, origin)
+    return pose if box == pose.box else replace(pose, box=box)
 
 
 def camera_from_translation(translation: Float[np.ndarray, "3"]) -> Float32[np.ndarray, "3"]:

@@ -6,12 +6,13 @@ What does not fit is refused in one line; nothing is guessed.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from modalities.errors import DataError
+from modalities.values import ValueSpec
 
 
 def as_array(name: str, value: Any, expected: str) -> NDArray[Any]:
@@ -74,7 +75,7 @@ def require_floats(name: str, array: NDArray[Any], expected: str) -> NDArray[np.
     """
     if array.dtype.kind != "f":
         raise DataError(f"{name} holds {array.dtype}, expected {expected}.")
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def require_finite(name: str, array: NDArray[np.float32], expected: str) -> NDArray[np.float32]:
@@ -103,6 +104,17 @@ def color_levels(name: str, array: NDArray[Any], expected: str) -> UInt8[np.ndar
     return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
 
 
+def require_range(name: str, array: NDArray[Any], spec: ValueSpec) -> None:
+    """Check that numbers lie between the limits that a modality declares.
+
+    Raises:
+        DataError: One lies outside.
+    """
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    if (spec.low is not None and low < spec.low) or (spec.high is not None and high > spec.high):
+        raise DataError(f"{name} has numbers from {low:g} to {high:g}, expected {spec}.")
+
+
 def class_indices(name: str, array: NDArray[Any], expected: str) -> UInt8[np.ndarray, "..."]:
     """Class indices 0..255 of any integer type.
 
@@ -111,7 +123,7 @@ def class_indices(name: str, array: NDArray[Any], expected: str) -> UInt8[np.nda
     """
     if array.dtype.kind not in "iu":
         raise DataError(f"{name} holds {array.dtype}, expected {expected}.")
-    if array.min() < 0 or array.max() > 255:
+    if array.size and (array.min() < 0 or array.max() > 255):
         raise DataError(f"{name} has classes from {array.min()} to {array.max()}, expected {expected}.")
     indices: UInt8[np.ndarray, ...] = array.astype(np.uint8)
     return indices
@@ -128,6 +140,26 @@ def edges_from_array(name: str, array: NDArray[Any], expected: str) -> UInt8[np.
         raise DataError(f"{name} has numbers from {found.min():g} to {found.max():g}, expected {expected}.")
     flags: UInt8[np.ndarray, ...] = (array != 0).astype(np.uint8)
     return flags
+
+
+def white_pixels(name: str, levels: NDArray[np.uint8] | NDArray[np.uint16]) -> Bool[np.ndarray, "h w"]:
+    """True from half of the highest level on, or at 1 where there are only the levels 0 and 1.
+
+    Args:
+        levels: Gray (h, w) of 8 or 16 bits.
+
+    Raises:
+        DataError: There are levels above 0, and none of them is white.
+    """
+    limit = int(np.iinfo(levels.dtype).max)
+    highest = int(levels.max()) if levels.size else 0
+    if 1 < highest <= limit // 2:
+        raise DataError(
+            f"{name} has levels from {levels.min()} to {highest} of {limit}, expected white ({limit // 2 + 1} and "
+            "above) on black, or the levels 0 and 1."
+        )
+    white: Bool[np.ndarray, "h w"] = levels == 1 if highest == 1 else levels > limit // 2
+    return white
 
 
 def is_image(value: Any) -> bool:

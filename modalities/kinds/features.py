@@ -5,7 +5,7 @@ zero, is missing: metrics leave it out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from modalities.decoding import DecodingDefaults
-from modalities.kinds.arrays import as_array, channels_last, require_finite, require_floats
+from modalities.kinds.arrays import as_array, channels_last
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.layouts import Dense, Vector
 from modalities.metrics.features import feature_vector_metrics
@@ -23,6 +23,7 @@ from modalities.rendering.colors import render_feature_map, render_vector
 from modalities.spec import Crop, Provenance
 from modalities.storage.files import crop_and_resize
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss, ViTVQ
+from modalities.values import FLOAT16_MAX, ValueSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,18 @@ class FeatureMap(ArrayModality):
         """Any resolution, all channels."""
         return (None, None, self.dense_layout.channels)
 
-    def coerce(self, value: Any) -> Float32[np.ndarray, "h w c"]:
-        """Finite floats (h, w, c) or (c, h, w)."""
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Finite floats that fit 16 bits."""
         channels = self.dense_layout.channels
-        expected = f"floats of shape (h, w, {channels}) or ({channels}, h, w)"
-        array = require_floats(self.name, as_array(self.name, value, expected), expected)
-        return require_finite(self.name, channels_last(self.name, array, channels, expected), expected)
+        shape = f"(h, w, {channels}) or ({channels}, h, w)"
+        return replace(super().value_spec, shape=shape, low=-FLOAT16_MAX, high=FLOAT16_MAX)
+
+    def check(self, value: Any, origin: str) -> Float32[np.ndarray, "h w c"]:
+        """Finite floats (h, w, c) or (c, h, w)."""
+        expected = str(self.value_spec)
+        array = as_array(origin, value, expected)
+        return super().check(channels_last(origin, array, self.dense_layout.channels, expected), origin)
 
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
         """The part inside the crop, bilinear. A network would give a mirrored image other features; ours stay."""
@@ -89,6 +96,11 @@ class FeatureVector(ArrayModality):
     def file_shape(self) -> tuple[int | None, ...]:
         """All channels."""
         return (self.channels,)
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Finite floats that fit 16 bits."""
+        return replace(super().value_spec, low=-FLOAT16_MAX, high=FLOAT16_MAX)
 
     def transform(self, value: Float32[np.ndarray, " c"], crop: Crop) -> Float32[np.ndarray, " c"]:
         """The same vector: it is the whole image's."""

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torchmetrics import MetricCollection
 
+from modalities.corrections import report_correction
+from modalities.errors import DataError
 from modalities.kinds.sequences import RecordModality, TokenReader
 from modalities.metrics.text import binned_field_metrics
-from modalities.spec import Crop, Parsed
+from modalities.spec import Crop
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import NUM_BINS, coordinate_token
 
 NUM_FRACTION_BINS = 50
@@ -39,6 +42,11 @@ class MetadataField:
     def num_bins(self) -> int:
         """Numbers that the fact can be spelled with."""
         return NUM_BINS if self.max_value is None else NUM_FRACTION_BINS
+
+    @property
+    def highest(self) -> float:
+        """The highest number that has a bin."""
+        return self.num_bins * self.bin_width - 1 if self.max_value is None else self.max_value
 
     def to_bin(self, value: float) -> int:
         """The number that spells ``value``; what lies outside the range counts as its end."""
@@ -108,11 +116,37 @@ class Metadata(RecordModality):
 
     def from_json(self, data: Any) -> dict[str, float]:
         """The facts in an object of numbers; facts of another group are left out."""
+        if not isinstance(data, Mapping):
+            raise TypeError(f"expected an object of numbers, found a {type(data).__name__}")
         names = {field.name for field in self.fields}
-        values = {name: number for name, number in dict(data).items() if name in names}
+        values = {name: number for name, number in data.items() if name in names}
         for name, number in values.items():
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise TypeError(f"{name} should be a number, found {number!r}")
+        return values
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Numbers by name."""
+        return ValueSpec(
+            type="dict of numbers",
+            unit=f"some of {', '.join(field.name for field in self.fields)}",
+            low=0,
+            missing="NaN",
+            files=".json: an object of numbers",
+        )
+
+    def check(self, value: Any, origin: str) -> dict[str, float]:
+        """Numbers of at least 0; one above the highest bin is spelled as that, which is reported."""
+        values = dict(self.from_json(value))
+        for field in self.fields:
+            number = values.get(field.name, math.nan)
+            if number < 0 or math.isinf(number):
+                raise DataError(f"{origin} has {field.name} {number:g}, expected 0 to {field.highest:g}.")
+            if number > field.highest:
+                report_correction(
+                    f"{origin} has {field.name} {number:g}, which is spelled as {field.highest:g}, the highest."
+                )
         return values
 
     def transform(self, value: MetadataValues, crop: Crop) -> dict[str, float]:

@@ -14,8 +14,10 @@ from torchmetrics import MetricCollection
 from modalities.errors import DataError
 from modalities.labels import BOX_CLASSES, fact_words
 from modalities.metrics.text import text_metrics, word_f1
-from modalities.spec import Crop, Parsed, SequenceModality, Value
+from modalities.spec import Crop, SequenceModality, Value
 from modalities.storage.atomic import atomic_file
+from modalities.text_checks import check_text
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import CODES_ON_AXIS_0, strip_control_tokens
 
 _COORDINATE = re.compile(r"v([0-3])=(0|[1-9]\d{0,2})")
@@ -104,10 +106,11 @@ class RecordModality(SequenceModality):
         """The value in a JSON file."""
         text = read_text_file(path)
         try:
-            return self.from_json(json.loads(text))
+            value = self.from_json(json.loads(text))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(f"{path} does not hold {self.title.lower()} as JSON: {reason}.") from error
+        return self.check(value, str(path))
 
     def write_file(self, path: Path, value: Value) -> None:
         """Write ``value`` as JSON."""
@@ -122,18 +125,29 @@ class FreeTextModality(SequenceModality):
     """Classes whose names state a fact, by which `metrics` compares texts."""
     suffix: str = ".txt"
 
+    @property
+    def value_spec(self) -> ValueSpec:
+        """A text."""
+        return ValueSpec(type="str", unit="a text in any script", files=".txt in UTF-8, or .json with one string")
+
     def read_file(self, path: Path) -> str:
         """The text of a .txt file, or the string in a .json file."""
         text = read_text_file(path)
         if path.suffix != ".json":
-            return text.strip()
+            return self.check(text.strip(), str(path))
         try:
             value = json.loads(text)
         except ValueError as error:
             raise DataError(f"{path} is not JSON: {error}.") from error
         if not isinstance(value, str):
             raise DataError(f"{path} should hold one JSON string, found {type(value).__name__}.")
-        return value
+        return self.check(value, str(path))
+
+    def check(self, value: Any, origin: str) -> str:
+        """A text without control characters."""
+        if not isinstance(value, str):
+            raise DataError(f"{origin} is a {type(value).__name__}, expected a string.")
+        return check_text(value, origin)
 
     def write_file(self, path: Path, value: str) -> None:
         """Write the text, as a JSON string where the file is called .json."""
@@ -145,9 +159,7 @@ class FreeTextModality(SequenceModality):
 
     def coerce(self, value: Any) -> str:
         """A string."""
-        if not isinstance(value, str):
-            raise DataError(f"{self.name} is a {type(value).__name__}, expected a string.")
-        return value
+        return self.check(value, self.name)
 
     def from_json(self, data: Any) -> str:
         """The text itself."""
@@ -179,6 +191,26 @@ class FreeTextModality(SequenceModality):
     def constant_baseline(self, values: Sequence[str]) -> str:
         """The text that shares most words with the others."""
         return str(medoid(values, word_f1, empty=""))
+
+
+def require_list(data: Any) -> list[Any] | tuple[Any, ...]:
+    """A list out of JSON.
+
+    Raises:
+        TypeError: It is an object, a text or a number.
+    """
+    if not isinstance(data, list | tuple):
+        raise TypeError(f"expected a list, found {_JSON_NAMES.get(type(data), type(data).__name__)}")
+    return data
+
+
+_JSON_NAMES: dict[type, str] = {
+    dict: "an object",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
 
 
 def attach_punctuation(text: str) -> str:

@@ -135,14 +135,19 @@ def surface_normal_metrics() -> MetricCollection:
 
 
 def confusion(
-    prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"], classes: int
+    prediction: Integer[Tensor, "b h w"],
+    target: Integer[Tensor, "b h w"],
+    classes: int,
+    ignore_index: int | None = None,
 ) -> Int[Tensor, "classes others"]:
     """Counts of places by target class (rows) and predicted class; the last column is for what is no class.
 
-    Places whose target is no class are left out.
+    Places whose target is no class, or ``ignore_index``, are left out.
     """
     guess, truth = prediction.long().flatten(), target.long().flatten()
     valid = (truth >= 0) & (truth < classes)
+    if ignore_index is not None:
+        valid &= truth != ignore_index
     guess = torch.where((guess >= 0) & (guess < classes), guess, classes)
     cells = truth[valid] * (classes + 1) + guess[valid]
     return torch.bincount(cells, minlength=classes * (classes + 1)).view(classes, classes + 1)
@@ -175,15 +180,15 @@ class ConfusionMatrixMetric(Metric):
     unit = FRACTION
     confusion: Tensor
 
-    def __init__(self, classes: int, **kwargs: Any) -> None:
-        """Take the number of classes."""
+    def __init__(self, classes: int, ignore_index: int | None = None, **kwargs: Any) -> None:
+        """Take the number of classes, and the one among them that stands for no label."""
         super().__init__(**kwargs)
-        self.classes = classes
+        self.classes, self.ignore_index = classes, ignore_index
         self.add_state("confusion", torch.zeros(classes, classes + 1, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, prediction: Integer[Tensor, "b h w"], target: Integer[Tensor, "b h w"]) -> None:
         """Add a batch of class maps."""
-        self.confusion = self.confusion + confusion(prediction, target, self.classes)
+        self.confusion = self.confusion + confusion(prediction, target, self.classes, self.ignore_index)
 
 
 class MeanIoU(ConfusionMatrixMetric):
@@ -206,9 +211,13 @@ class PixelAccuracy(ConfusionMatrixMetric):
         return pixel_accuracy(self.confusion)
 
 
-def class_map_metrics(classes: int) -> MetricCollection:
-    """Fresh metrics of class maps: mean intersection over union, fraction of places that are right."""
-    return collect(miou=MeanIoU(classes), accuracy=PixelAccuracy(classes))
+def class_map_metrics(classes: int, ignore_index: int | None = None) -> MetricCollection:
+    """Fresh metrics of class maps: mean intersection over union, fraction of places that are right.
+
+    Args:
+        ignore_index: A class that stands for no label; None where each is one.
+    """
+    return collect(miou=MeanIoU(classes, ignore_index), accuracy=PixelAccuracy(classes, ignore_index))
 
 
 class EdgeF1(Metric):

@@ -19,7 +19,9 @@ SOURCE_ENTRY_POINT_GROUP = "fourm.sources"
 
 BUILTIN_SOURCES: Mapping[str, str] = {
     "scenes": "modalities.sources.scenes:open_scenes",
+    "coco": "modalities.sources.coco.source:CocoSource",
     "folder": "modalities.sources.folder.source:FolderSource",
+    "webdataset": "modalities.sources.webdataset.source:WebDatasetSource",
 }
 """Module and function of each built-in kind."""
 

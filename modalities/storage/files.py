@@ -1,5 +1,9 @@
 """Reading and atomic writing of images and arrays, and their cropping and resizing."""
 
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +12,27 @@ from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from modalities.corrections import report_correction
 from modalities.errors import DataError
 from modalities.spec import Crop
 from modalities.storage.atomic import atomic_file
+from modalities.storage.pixels import WHITE, grayscale_levels, image_levels, rgb_levels
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 """Image types that are read."""
 LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 """Image types that keep every level, which maps need and photographs do not."""
 
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 """Exceptions of Pillow on files that are damaged, or larger than any photograph."""
 
 
@@ -33,36 +48,20 @@ def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     return suffix
 
 
-def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_rgb(path: Path, background: tuple[int, int, int] = WHITE) -> UInt8[np.ndarray, "h w 3"]:
     """Decode an image file of any type to RGB, rotated as its EXIF orientation says.
 
-    16-bit grayscale is reduced to its high byte.
+    16-bit grayscale is reduced to its high byte; of an animation the first frame is taken.
+
+    Args:
+        background: Colour that transparent pixels are composited over.
 
     Raises:
         DataError: The file is missing, damaged, not an image, or not of 8 or 16 bits a channel.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES and path.exists() and not _is_image(path):
         check_suffix(path, IMAGE_SUFFIXES)
-    return rgb_levels(_open_image(path, apply_exif_orientation=True), str(path))
-
-
-def rgb_levels(image: Image.Image, origin: str) -> UInt8[np.ndarray, "h w 3"]:
-    """The colours of an open image, upright. Of 16 bits of gray the upper 8 are taken.
-
-    Args:
-        origin: Names the image in the message.
-
-    Raises:
-        DataError: It has numbers that are no 8 or 16 bits.
-    """
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        levels = np.asarray(image)
-        if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
-            raise DataError(f"{origin} has pixels of kind {image.mode}, expected 8 or 16 bits a channel.")
-        gray = (levels.astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=-1)
-    return np.asarray(image.convert("RGB"))
+    return rgb_levels(_open_image(path, apply_exif_orientation=True), str(path), background)
 
 
 def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -75,51 +74,14 @@ def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return image_levels(_open_image(path, apply_exif_orientation=False), str(path))
 
 
-def image_levels(image: Image.Image, origin: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The levels of an open image as they are stored: (h, w) for gray and palettes, (h, w, 3) for colours.
-
-    Args:
-        origin: Names the image in the message.
+def read_grayscale(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The levels (h, w) of a lossless gray or palette image of 8 or 16 bits.
 
     Raises:
-        DataError: It has numbers that are no 8 or 16 bits.
+        DataError: The file is missing, damaged, of another type or in colours.
     """
-    match image.mode:
-        case "L" | "P":
-            return np.asarray(image, dtype=np.uint8)
-        case "1":
-            return np.asarray(image, dtype=np.uint8) * np.uint8(255)
-        case "RGB" | "RGBA":
-            return np.asarray(image.convert("RGB"))
-        case "I;16" | "I;16B" | "I":
-            return np.asarray(image).astype(np.uint16)
-        case _:
-            raise DataError(f"{origin} has pixels of kind {image.mode}, expected 8 or 16 bits of gray, or colours.")
-
-
-def read_grayscale(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """The levels of a lossless gray or palette image of 8 bits.
-
-    Raises:
-        DataError: The file is missing, damaged, of another type, in colours or of 16 bits.
-    """
-    return _check_grayscale(read_lossless_image(path), str(path))
-
-
-def grayscale_levels(image: Image.Image, origin: str) -> UInt8[np.ndarray, "h w"]:
-    """The levels of an open gray or palette image of 8 bits.
-
-    Raises:
-        DataError: The image is in colours or of 16 bits.
-    """
-    return _check_grayscale(image_levels(image, origin), origin)
-
-
-def _check_grayscale(levels: NDArray[Any], origin: str) -> UInt8[np.ndarray, "h w"]:
-    check_shape(origin, levels.shape, (None, None))
-    if levels.dtype != np.uint8:
-        raise DataError(f"{origin} has levels of 16 bits, expected 8.")
-    return levels.astype(np.uint8)
+    check_suffix(path, LOSSLESS_SUFFIXES)
+    return grayscale_levels(_open_image(path, apply_exif_orientation=False), str(path))
 
 
 def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
@@ -135,6 +97,27 @@ def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> 
         image.save(file, format=kind)
 
 
+def load_array(path: Path) -> NDArray[Any]:
+    """Read a .npy file of numbers in the type in which they are stored.
+
+    Raises:
+        DataError: The file is missing, damaged, not .npy, or not numeric.
+    """
+    check_suffix(path, (".npy",))
+    try:
+        with path.open("rb") as file:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):
+                raise ValueError("there are bytes after its last number")
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise DataError(f"{path} is not a whole .npy file: {_one_line(error)}.") from error
+    if array.dtype.kind not in "bfiu":
+        raise DataError(f"{path} holds {array.dtype}, expected numbers.")
+    return array
+
+
 def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
     """Read a .npy file of numbers as float32.
 
@@ -144,18 +127,7 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]
     Raises:
         DataError: The file is missing, damaged, not .npy, of another shape, or not numeric.
     """
-    check_suffix(path, (".npy",))
-    try:
-        with path.open("rb") as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-            if file.read(1):
-                raise ValueError("there are bytes after its last number")
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}.") from error
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"{path} is not a whole .npy file: {_one_line(error)}.") from error
-    if array.dtype.kind not in "fiu":
-        raise DataError(f"{path} holds {array.dtype}, expected numbers.")
+    array = load_array(path)
     check_shape(path, array.shape, shape)
     return array.astype(np.float32)
 
@@ -228,14 +200,26 @@ def _is_image(path: Path) -> bool:
         return False
 
 
+@contextmanager
+def _without_bomb_warning() -> Iterator[None]:
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        yield
+
+
 def _open_image(path: Path, *, apply_exif_orientation: bool) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        # Pillow warns of large photographs, which are read, and raises an error from twice their size on.
+        with _without_bomb_warning(), Image.open(path) as image:
+            # A camera's MPO holds one photograph and views or previews of it, no animation.
+            if getattr(image, "is_animated", False) and image.format != "MPO":
+                report_correction(f"{path} has {getattr(image, 'n_frames', 'several')} frames: the first is taken.")
             image.load()
             return ImageOps.exif_transpose(image) if apply_exif_orientation else image.copy()
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
     except _PILLOW_ERRORS as error:
+        if path.is_file() and path.stat().st_size == 0:
+            raise DataError(f"{path} is empty, expected an image.") from error
         raise DataError(f"{path} is not a whole image: {_one_line(error)}.") from error
 
 

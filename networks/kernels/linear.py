@@ -72,8 +72,10 @@ class OneDNNLinear(nn.Linear):
     packed: Tensor | None = None
     """The weight in oneDNN's layout; None except in a `copy_with_packed_weights`."""
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, *, bias: bool, num_maps: int = 1) -> None:
+        """Take the sizes; ``num_maps`` is the number of maps that the outputs belong to, all of one size."""
         super().__init__(inputs, outputs, bias=bias)
+        self.num_maps = num_maps
 
     def forward(self, input: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows v"]:
         """The map's output for each row."""

@@ -127,7 +127,7 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.qkv = OneDNNLinear(config.width, 3 * config.width, bias=config.biases.queries)
+        self.qkv = OneDNNLinear(config.width, 3 * config.width, bias=config.biases.queries, num_maps=3)
         self.out = OneDNNLinear(config.width, config.width, bias=config.biases.outputs)
         self.norms = _QKNorm(config)
 
@@ -159,7 +159,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.query = OneDNNLinear(config.width, config.width, bias=config.biases.queries)
-        self.key_value = OneDNNLinear(config.width, 2 * config.width, bias=config.biases.queries)
+        self.key_value = OneDNNLinear(config.width, 2 * config.width, bias=config.biases.queries, num_maps=2)
         self.out = OneDNNLinear(config.width, config.width, bias=config.biases.outputs)
         self.norms = _QKNorm(config)
 
@@ -198,7 +198,8 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.gated
         hidden = int(config.width * config.mlp_ratio * (2 / 3 if config.gated else 1))
-        self.up = OneDNNLinear(config.width, 2 * hidden if config.gated else hidden, bias=config.biases.mlp)
+        num_maps = 2 if config.gated else 1
+        self.up = OneDNNLinear(config.width, num_maps * hidden, bias=config.biases.mlp, num_maps=num_maps)
         self.down = OneDNNLinear(hidden, config.width, bias=config.biases.mlp)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:

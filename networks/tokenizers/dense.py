@@ -12,7 +12,7 @@ from modalities.layouts import Dense
 from modalities.tokenizer_specs import ViTVQ
 from networks.tokenizers.config import TokenizerConfig
 from networks.tokenizers.diffusion import DiffusionDecoder
-from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput, reconstruction_loss
+from networks.tokenizers.tokenizer import Tokenizer, TokenizerOutput, fill_missing, reconstruction_loss
 from networks.tokenizers.vit import ClassEmbedding, PatchDecoder, patch_encoder, to_patches
 from networks.tokenizers.vq import Codebook
 
@@ -39,7 +39,7 @@ class DenseTokenizer(Tokenizer):
 
     def latents(self, x: Tensor) -> Float[Tensor, "b n k"]:
         """Latents before quantisation."""
-        patches = to_patches(self.classes(x), self.layout.values_per_patch)
+        patches = to_patches(self.classes(fill_missing(x)), self.layout.values_per_patch)
         latents: Tensor = self.to_latents(self.encoder(patches))
         return latents
 

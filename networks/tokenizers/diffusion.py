@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from modalities.tokenizer_specs import ReconstructionLoss
 from networks.tokenizers.config import DiffusionConfig, NoiseSchedule, PredictionType
-from networks.tokenizers.tokenizer import reconstruction_loss
+from networks.tokenizers.tokenizer import fill_missing, reconstruction_loss
 from networks.tokenizers.unet import UNet
 
 
@@ -60,12 +60,14 @@ class DiffusionDecoder(nn.Module):
         timestep = torch.randint(self.config.steps, x.shape[:1], generator=generator, device=device).to(x.device)
         noise = torch.randn(x.shape, generator=generator, device=device).to(x.device)
         signal_scale, noise_scale = self._signal_and_noise_scales(timestep)
-        noisy = signal_scale * x + noise_scale * noise
+        filled = fill_missing(x)
+        noisy = signal_scale * filled + noise_scale * noise
         predicted: Tensor = self.unet(noisy, timestep, codes)
+        # Where x is missing (NaN), so is the target, whatever is predicted.
         target = {
             PredictionType.sample: x,
             PredictionType.v: signal_scale * noise - noise_scale * x,
-            PredictionType.noise: noise,
+            PredictionType.noise: torch.where(x.isnan(), x, noise),
         }
         clean = self._predicted_sample(predicted.detach(), noisy, signal_scale, noise_scale)
         return reconstruction_loss(self.kind, predicted, target[self.config.prediction]), clean

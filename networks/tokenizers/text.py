@@ -48,14 +48,13 @@ class TextTokenizer:
         """Learn word pieces from ``texts``.
 
         Args:
-            texts: Captions and all other texts made of words.
+            texts: Captions and all other texts made of words. They are iterated twice, so this is no iterator.
             class_names: Classes of the data set, which get one token each, in addition to COCO's.
             vocab_size: Maximum number of tokens, special ones included; few texts give fewer.
 
         Raises:
             ConfigError: ``vocab_size`` has no room for the special tokens and the letters.
         """
-        texts = list(texts)
         tokens, letters = special_tokens(class_names), _inner_letters(texts)
         min_size = len(tokens) + 2 * len(letters)
         if vocab_size < min_size:
@@ -141,13 +140,13 @@ def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
     return tokenizer
 
 
-def _inner_letters(texts: Sequence[str]) -> list[str]:
+def _inner_letters(texts: Iterable[str]) -> list[str]:
     """Plain letters and digits, then every other character that occurs in ``texts`` inside a word, sorted."""
     normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
-    non_ascii = {text for text in texts if not text.isascii()}
     found = {
         letter
-        for text in non_ascii
+        for text in texts
+        if not text.isascii()
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
         for letter in word[1:]
     }

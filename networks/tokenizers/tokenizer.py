@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modalities.tokenizer_specs import ReconstructionLoss
+from modalities.tokenizer_specs import UNLABELLED, ReconstructionLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +88,42 @@ def codebook_usage_from_counts(counts: Int[Tensor, " v"]) -> CodebookUsage:
 def reconstruction_loss(
     kind: ReconstructionLoss, output: Float[Tensor, "b c ..."], target: Tensor
 ) -> Float[Tensor, ""]:
-    """Reconstruction loss of a decoder's raw output.
+    """Reconstruction loss of a decoder's raw output: the mean over the places whose target is known, 0 without any.
 
     Args:
         output: Values; logits for ``cross_entropy`` and ``bce``.
-        target: Values of the same shape; class indices (b, ...) for ``cross_entropy``.
+        target: Values of the same shape, NaN where there is no measurement, for ``mse`` and ``smooth_l1``; class
+            indices (b, ...), `UNLABELLED` where there is no label, for ``cross_entropy``.
     """
     match kind:
         case ReconstructionLoss.mse:
-            return F.mse_loss(output, target)
+            known, share = _without_missing(output, target)
+            return F.mse_loss(output, known) / share
         case ReconstructionLoss.smooth_l1:
-            return F.smooth_l1_loss(output, target)
+            known, share = _without_missing(output, target)
+            return F.smooth_l1_loss(output, known) / share
         case ReconstructionLoss.cross_entropy:
-            return F.cross_entropy(output, target)
+            loss = F.cross_entropy(output, target, ignore_index=UNLABELLED)
+            # Without a single label the mean above is 0 / 0.
+            return torch.where((target != UNLABELLED).any(), loss, torch.zeros_like(loss))
         case ReconstructionLoss.bce:
             return F.binary_cross_entropy_with_logits(output, target)
         case ReconstructionLoss.cosine:
             return 1 - F.cosine_similarity(output, target, dim=1).mean()
         case _:
             assert_never(kind)
+
+
+def fill_missing(x: Tensor) -> Tensor:
+    """Values with 0, the middle of their range, in place of NaN, as an encoder sees them; classes as they are."""
+    return torch.where(x.isnan(), torch.zeros_like(x), x) if x.is_floating_point() else x
+
+
+def _without_missing(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The target with the output itself where it is NaN, which costs nothing, and the share of places that are known.
+
+    Dividing a mean by that share gives the mean over known places; where all are known it is 1, and nothing changes.
+    """
+    missing = target.isnan()
+    share = 1 - missing.sum() / missing.numel()
+    return torch.where(missing, output.detach(), target), torch.where(share > 0, share, torch.ones_like(share))

@@ -9,6 +9,7 @@ from einops.layers.torch import Rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modalities.tokenizer_specs import UNLABELLED
 from networks.layers.blocks import BiasConfig, Block, BlockConfig
 from networks.layers.positions import sincos_2d
 from networks.tokenizers.config import EncoderKind, TokenizerConfig
@@ -97,7 +98,7 @@ def patch_encoder(config: TokenizerConfig, length: int, grid: int) -> nn.Sequent
 
 
 class ClassEmbedding(nn.Module):
-    """An embedding of each pixel's class, which turns a class map into an image."""
+    """An embedding of each pixel's class, which turns a class map into an image; zeros where there is no label."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -106,7 +107,9 @@ class ClassEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Float[Tensor, "b c h w"]:
         """The image of class vectors."""
-        image: Tensor = self.channels_first(self.table(x))
+        unlabelled = x == UNLABELLED
+        vectors = self.table(x.masked_fill(unlabelled, 0)).masked_fill(unlabelled[..., None], 0)
+        image: Tensor = self.channels_first(vectors)
         return image
 
 

@@ -15,8 +15,9 @@ from evaluation.samples import EvalSplit
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense, Embeddings, Text
 from modalities.metrics.base import FRACTION, collect
-from modalities.spec import Crop, Modality, Provenance, Value, ValueSequence
+from modalities.spec import Crop, Modality, Provenance, Value
 from modalities.tokenizer_specs import NoTokenizer, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.values import ValueSequence
 from modalities.vocabulary import EOS_ID, UNK_ID, sentinel_token_id
 from networks.batch import PaddedTokens, Samples
 from networks.fourm.config import FourMConfig, Init, Size

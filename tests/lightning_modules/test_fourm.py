@@ -298,4 +298,4 @@ def test_a_model_loads_from_its_checkpoint_with_the_path_alone(tmp_path: Path) -
 
 def test_a_pattern_that_matches_no_weight_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     module(groups=[ParamGroup(pattern="haeds")]).configure_optimizers()
-    assert "The pattern 'haeds' of optim.groups matches no weight of this model." in caplog.text
+    assert "optim.groups[0].pattern 'haeds' matches no weight of this model." in caplog.text

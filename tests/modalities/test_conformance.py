@@ -14,7 +14,7 @@ from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
 from modalities.conformance.check import CHECKS, assert_conforms, check_modality
 from modalities.conformance.subject import values_equal
-from modalities.kinds.dense import ClassMap
+from modalities.kinds.discrete import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES
 from modalities.layouts import Dense, ScaleConfig, Text, Vector

@@ -16,8 +16,9 @@ from lightning_modules.inference.inputs import UserInput
 from lightning_modules.inference.request import GenerationRequest
 from lightning_modules.inference.settings import DecodingOptions, GenerationOptions
 from modalities.layouts import Dense
-from modalities.spec import SequenceModality, ValueSequence
+from modalities.spec import SequenceModality
 from modalities.storage.files import write_image
+from modalities.values import ValueSequence
 from networks.generation.config import DecodingScheme, GuidanceCondition
 from networks.generation.defaults import sort_targets
 from networks.tokenizers.codec import Codec

@@ -1,6 +1,7 @@
 """The twelve built-in dense modalities: values, views, files, what tokenizers get, constant guesses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from modalities.builtin.normals import normalize_vectors
+from modalities.corrections import collect_corrections
 from modalities.errors import DataError
-from modalities.kinds.dense import ClassMap
+from modalities.kinds.discrete import ClassMap
 from modalities.labels import CLASSES
 from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
@@ -21,6 +23,7 @@ from modalities.scenes.proxies import feature_map, text_embedding
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import MAX_DEPTH
 from modalities.spec import Crop, Modality, Provenance
+from modalities.tokenizer_specs import UNLABELLED
 from tests.modalities.scene_cases import view_of
 
 SCALE = ScaleConfig(size=64, patch=8, max_channels=32)
@@ -163,11 +166,11 @@ def test_normals_as_bytes_keep_their_direction_to_a_degree(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),
     [
-        ("depth", (4, 4, 3), r"\(any, any\)"),
-        ("normals", (4, 4), r"\(any, any, 3\)"),
-        ("clip", (8, 8, 31), r"\(any, any, 32\)"),
-        ("dinov2_global", (31,), r"\(32\)"),
-        ("t5_caption", (5, 31), r"\(any, 32\)"),
+        ("depth", (4, 4, 3), r"float32 \(h, w\), metres as floats"),
+        ("normals", (4, 4), r"float32 \(h, w, 3\) or \(3, h, w\), unit vectors"),
+        ("clip", (8, 8, 31), r"float32 \(h, w, 32\) or \(32, h, w\), from -65504 to 65504"),
+        ("dinov2_global", (31,), r"float32 \(32,\)"),
+        ("t5_caption", (5, 31), r"float32 \(n, 32\), 1 to 77 vectors"),
     ],
 )
 def test_an_array_of_another_shape_is_refused(tmp_path: Path, name: str, shape: tuple[int, ...], expected: str) -> None:
@@ -182,9 +185,11 @@ def test_a_class_map_in_colours_is_refused(tmp_path: Path) -> None:
         SEMSEG.read_file(tmp_path / "a.png")
 
 
-def test_embeddings_that_are_too_long_are_cut(tmp_path: Path) -> None:
+def test_embeddings_that_are_too_long_are_cut_and_that_is_said(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((100, 32), np.float32))
-    assert modality_of("t5_caption").read_file(tmp_path / "a.npy").shape == (77, 32)
+    with collect_corrections() as lines:
+        assert modality_of("t5_caption").read_file(tmp_path / "a.npy").shape == (77, 32)
+    assert lines == [f"{tmp_path / 'a.npy'} has 100 vectors: the first 77 are kept."]
 
 
 # Rows for tokenizers
@@ -201,8 +206,10 @@ def test_a_picture_enters_from_minus_one_to_one() -> None:
 
 
 def test_depth_enters_in_proportion_to_metres() -> None:
-    depth = np.array([[0.1, 6.05, MAX_DEPTH, 20.0, 0.0, np.nan, 0.01]], np.float32)
-    assert DEPTH.preprocess(depth)[0, 0, 0].tolist() == pytest.approx([-1, 0, 1, 1, 1, 1, -1], abs=1e-6)
+    depth = np.array([[0.1, 6.05, MAX_DEPTH, 20.0, 0.01]], np.float32)
+    assert DEPTH.preprocess(depth)[0, 0, 0].tolist() == pytest.approx([-1, 0, 1, 1, -1], abs=1e-6)
+    holes = np.array([[0.0, np.nan, np.inf, -1.0, -np.inf]], np.float32)
+    assert np.isnan(DEPTH.preprocess(holes)).all()
     assert DEPTH.postprocess(np.array([[[-1, 0, 1, 5, -5]]], np.float32))[0].tolist() == pytest.approx(
         [0.1, 6.05, MAX_DEPTH, MAX_DEPTH, 0.1]
     )
@@ -217,7 +224,23 @@ def test_a_class_map_is_restored_from_the_greatest_logit() -> None:
     logits = np.random.default_rng(0).standard_normal((len(CLASSES), 5, 6)).astype(np.float32)
     np.testing.assert_array_equal(SEMSEG.postprocess(logits), torch.from_numpy(logits).argmax(0).numpy())
     unknown = np.array([[0, 12, 13, 255]], np.uint8)
-    assert SEMSEG.preprocess(unknown)[0, 0].tolist() == [0, 12, 0, 0]
+    assert SEMSEG.preprocess(unknown)[0, 0].tolist() == [0, 12, UNLABELLED, UNLABELLED]
+    assert isinstance(SEMSEG, ClassMap)
+    counted_from_1 = replace(SEMSEG, ignore_index=0)
+    assert counted_from_1.preprocess(unknown)[0, 0].tolist() == [UNLABELLED, 12, UNLABELLED, UNLABELLED]
+
+
+def test_an_ignored_class_enters_neither_chance_nor_metrics() -> None:
+    assert isinstance(SEMSEG, ClassMap)
+    ignoring = replace(SEMSEG, ignore_index=0)
+    maps = [np.array([[0, 1], [255, 2]], np.uint8), np.array([[0, 0], [3, 2]], np.uint8), np.zeros((2, 2), np.uint8)]
+    assert SEMSEG.constant_baseline(maps).tolist() == [[0, 0], [0, 2]]
+    guess = ignoring.constant_baseline(maps)
+    assert (guess[0, 1], guess[1].tolist()) == (1, [3, 2])
+    metrics = ignoring.metrics()
+    metrics.update(ignoring.collate([guess] * 3), ignoring.collate(maps))
+    labelled = [(guess[place], map_[place]) for map_ in maps for place in np.ndindex(2, 2) if map_[place] in (1, 2, 3)]
+    assert float(metrics["accuracy"].compute()) == pytest.approx(np.mean([one == other for one, other in labelled]))
 
 
 def test_an_edge_is_a_level_above_the_threshold() -> None:

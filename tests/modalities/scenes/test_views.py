@@ -12,7 +12,7 @@ from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
 from modalities.conformance.subject import shape_problem
 from modalities.errors import BrokenPluginError, DuplicateNameError
-from modalities.kinds.dense import ClassMap
+from modalities.kinds.discrete import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES, COLOR_NAMES, SIZE_NAMES, THINGS, WALKABLE, fact_words
 from modalities.layouts import ScaleConfig

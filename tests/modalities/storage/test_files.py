@@ -93,7 +93,7 @@ def test_bad_images_are_named_with_what_is_wrong(tmp_path: Path, read: object) -
     whole = path.read_bytes()
     for content in (b"", b"not an image", whole[: len(whole) // 2], whole[:30]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"a\.png is not a whole image") as caught:
+        with pytest.raises(DataError, match=r"a\.png is (empty, expected an image|not a whole image)") as caught:
             read(path)
         assert "\n" not in str(caught.value)
     (tmp_path / "a.xyz").write_bytes(b"not an image")

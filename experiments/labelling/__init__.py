@@ -1,0 +1,1 @@
+"""Labels of a data set, computed shard by shard into a folder or into tars."""

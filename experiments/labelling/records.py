@@ -1,0 +1,151 @@
+"""Records beside the labels: what each shard holds, and per modality who made the labels and under which licence."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.labelling.plan import LabelPlan, Shard
+from experiments.labelling.reading import picture_size
+from modalities.errors import DataError
+from modalities.labellers.base import Labeller
+from modalities.sources.base import Source
+from modalities.storage.atomic import atomic_write_text, read_json_object
+
+RECORDS = ".labels"
+"""Folder of the shards' records, hidden so that no source takes it for data."""
+MAX_NAMED_FAILURES = 100
+"""Most failed samples that a summary names; the shards' records name all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """The state of one modality in one shard."""
+
+    fingerprint: str
+    """That of the labeller and of the settings that concern it."""
+    done: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the samples that have a label, and a text that changes with the files that it was made from."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """The same for samples that lack an input, or for which the labeller found nothing."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Keys of samples that could not be labelled, and why."""
+
+
+class LabelRecords:
+    """The records of one modality in a folder of labels."""
+
+    def __init__(self, out: Path, output: str) -> None:
+        self._out = out
+        self._output = output
+        self._folder = out / RECORDS / output
+
+    @property
+    def summary_path(self) -> Path:
+        """The file that says who made the labels."""
+        return self._out / f"{self._output}.labels.json"
+
+    @property
+    def classes_path(self) -> Path:
+        """The file with the names of the labels' classes, one a line, where they are not the modality's own."""
+        return self._out / f"{self._output}.classes.txt"
+
+    def read(self, shard: Shard) -> ShardRecord | None:
+        """The record of a shard, or None where there is none."""
+        path = self._folder / f"{shard.name}.json"
+        return _parse_record(path) if path.exists() else None
+
+    def write(self, shard: Shard, record: ShardRecord) -> None:
+        """Write the record of a shard atomically.
+
+        Raises:
+            DataError: It cannot be written.
+        """
+        content = {
+            "fingerprint": record.fingerprint,
+            "done": record.done,
+            "missing": record.missing,
+            "failed": record.failed,
+        }
+        atomic_write_text(self._folder / f"{shard.name}.json", json.dumps(content) + "\n")
+
+    def all(self) -> Iterable[ShardRecord]:
+        """The records of every shard, whoever wrote them."""
+        return (_parse_record(path) for path in sorted(self._folder.glob("*.json")))
+
+    def write_summary(self, plan: LabelPlan, labeller: Labeller, source: Source, fingerprint: str) -> None:
+        """Write who made the labels, from what and under which licence, and how many samples have one.
+
+        Raises:
+            DataError: It cannot be written.
+        """
+        records = [record for record in self.all() if record.fingerprint == fingerprint]
+        failed = {key: reason for record in records for key, reason in record.failed.items()}
+        classes = labeller.class_names
+        if classes:
+            atomic_write_text(self.classes_path, "".join(f"{name}\n" for name in classes))
+        summary = {
+            "modality": self._output,
+            **_describe_labeller(labeller),
+            "fingerprint": fingerprint,
+            "size": picture_size(labeller, plan.size),
+            "classes": self.classes_path.name if classes else None,
+            "source": {
+                "kind": plan.source.kind,
+                "path": plan.source.path,
+                "description": source.description,
+                "license": source.license,
+            },
+            "labelled": sum(len(record.done) for record in records),
+            "missing": sum(len(record.missing) for record in records),
+            "failed": len(failed),
+            "failures": dict(list(failed.items())[:MAX_NAMED_FAILURES]),
+        }
+        atomic_write_text(self.summary_path, json.dumps(summary, indent=1, default=list) + "\n")
+
+    def check_owner(self, fingerprint: str, folders: Sequence[Path], *, replaces: bool) -> None:
+        """Check that the folder holds nothing but labels of this kind.
+
+        Args:
+            folders: Folders that labels of the modality go to.
+            replaces: True where labels of another labeller, or with other settings, may be replaced.
+
+        Raises:
+            DataError: It holds files that no labeller made, or labels of another kind.
+        """
+        if not self.summary_path.exists():
+            for folder in folders:
+                if folder.is_dir() and any(folder.iterdir()) and not self._folder.is_dir():
+                    raise DataError(
+                        f"{folder} holds files that `fourm label` did not make: choose another --out, or move them."
+                    )
+            return
+        known = read_json_object(self.summary_path)
+        if known.get("fingerprint") != fingerprint and not replaces:
+            raise DataError(
+                f"{self.summary_path} says that {self._output} was labelled by {known.get('labeller')} with the "
+                f"settings {known.get('settings')} at size {known.get('size')}, not as asked now: choose another "
+                "--out, or replace the labels with --replace."
+            )
+
+
+def _describe_labeller(labeller: Labeller) -> dict[str, Any]:
+    return {
+        "labeller": labeller.name,
+        "description": labeller.description,
+        "provenance": labeller.provenance.value,
+        "license": labeller.license,
+        "inputs": [*labeller.inputs, *labeller.optional_inputs],
+        "settings": labeller.settings,
+        "weights": labeller.weights_digest,
+        "version": labeller.version,
+        "notes": labeller.notes,
+    }
+
+
+def _parse_record(path: Path) -> ShardRecord:
+    try:
+        return ShardRecord(**read_json_object(path))
+    except TypeError as error:
+        raise DataError(f"{path} is no record of a shard: {error}. Delete it to label the shard again.") from error

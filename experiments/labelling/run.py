@@ -1,0 +1,134 @@
+"""Runs the shards of a plan, in this process or over several, and writes who made the labels."""
+
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
+from experiments.labelling.records import LabelRecords
+from experiments.labelling.shards import ShardResult, label_fingerprint, label_shard
+from experiments.labelling.writers import modality_folder
+from experiments.processes import spawning
+from modalities.errors import UserError
+from modalities.sources.base import Source
+from modalities.sources.open import open_source
+
+
+class _Worker(NamedTuple):
+    """What a process needs for every shard."""
+
+    plan: LabelPlan
+    source: Source
+    known: Mapping[str, Mapping[str, str]]
+
+
+_PLAN: list[LabelPlan] = []
+"""The plan of this worker process."""
+
+
+def check_output(plan: LabelPlan, splits: Iterable[str], *, replaces: bool) -> None:
+    """Check that labels may be written where the plan says.
+
+    Raises:
+        DataError: There are other files, or labels by another labeller or with other settings.
+    """
+    names = list(splits)
+    for labeller in plan.labellers:
+        folders = [modality_folder(plan, split, labeller.output) for split in names]
+        LabelRecords(plan.out, labeller.output).check_owner(
+            label_fingerprint(plan, labeller), folders, replaces=replaces
+        )
+
+
+def run_labelling(plan: LabelPlan, shards: Iterable[Shard], num_workers: int) -> Iterator[ShardResult]:
+    """Label the shards, and give the result of each as soon as it is there.
+
+    Args:
+        num_workers: Processes; 0 works in this one.
+
+    Raises:
+        UserError: A sample cannot be labelled, or a worker process ended.
+    """
+    _write_summaries(plan)
+    if num_workers == 0:
+        worker = _make_worker(plan)
+        yield from (label_shard(worker.plan, worker.source, shard, worker.known) for shard in shards)
+    else:
+        yield from _run_pool(plan, shards, num_workers)
+    _write_summaries(plan)
+
+
+def _run_pool(plan: LabelPlan, shards: Iterable[Shard], num_workers: int) -> Iterator[ShardResult]:
+    """Results as they come; few shards are waiting at a time, however many there are."""
+    waiting = iter(shards)
+    with (
+        spawning(),
+        ProcessPoolExecutor(
+            num_workers, mp_context=get_context("spawn"), initializer=_open_worker, initargs=(plan,)
+        ) as pool,
+    ):
+        try:
+            running: set[Future[ShardResult]] = {
+                pool.submit(_label_in_worker, shard) for shard in itertools.islice(waiting, 2 * num_workers)
+            }
+            while running:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(_label_in_worker, shard) for shard in itertools.islice(waiting, len(finished))}
+                yield from (future.result() for future in finished)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A worker process ended before its shard was labelled, for lack of memory or because it was killed: "
+                "use fewer --workers. The same command goes on with the shards that are not done."
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _open_worker(plan: LabelPlan) -> None:
+    """Give a process its share of the threads, before torch and onnxruntime are imported, which read it once."""
+    if plan.num_threads:
+        os.environ["OMP_NUM_THREADS"] = str(plan.num_threads)
+    _PLAN[:] = [plan]
+
+
+def _label_in_worker(shard: Shard) -> ShardResult:
+    worker = _process_worker()
+    return label_shard(worker.plan, worker.source, shard, worker.known)
+
+
+@functools.cache
+def _process_worker() -> _Worker:
+    """The worker of this process, made for its first shard, so that its errors reach the process that waits."""
+    (plan,) = _PLAN
+    return _make_worker(plan)
+
+
+def _make_worker(plan: LabelPlan) -> _Worker:
+    source = open_source(plan.source, plan.modalities, plan.sources)
+    for labeller in plan.labellers:
+        labeller.prepare()
+    return _Worker(plan=plan, source=source, known=_known_labels(plan))
+
+
+def _known_labels(plan: LabelPlan) -> dict[str, dict[str, str]]:
+    """Signatures by key of the labels that lie one in a file, from shards of any earlier call."""
+    if plan.format is not LabelFormat.folder:
+        return {}
+    known: dict[str, dict[str, str]] = {}
+    for labeller in plan.labellers:
+        fingerprint = label_fingerprint(plan, labeller)
+        for record in LabelRecords(plan.out, labeller.output).all():
+            if record.fingerprint == fingerprint:
+                known.setdefault(labeller.output, {}).update(record.done)
+    return known
+
+
+def _write_summaries(plan: LabelPlan) -> None:
+    source = open_source(plan.source, plan.modalities, plan.sources)
+    for labeller in plan.labellers:
+        LabelRecords(plan.out, labeller.output).write_summary(plan, labeller, source, label_fingerprint(plan, labeller))

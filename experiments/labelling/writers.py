@@ -1,0 +1,132 @@
+"""Where labels go: one file a sample, or one tar a shard."""
+
+import io
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Protocol, assert_never, runtime_checkable
+
+from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
+from modalities.errors import DataError
+from modalities.spec import Modality, Value
+from modalities.storage.atomic import atomic_file
+
+
+@runtime_checkable
+class LabelWriter(Protocol):
+    """Takes the labels of one modality in one shard."""
+
+    def write(self, key: str, value: Value) -> None:
+        """Write the label of a sample."""
+
+    def is_written(self, key: str) -> bool:
+        """True where the label of a sample lies there from an earlier call and can be read."""
+
+    def read(self, key: str) -> Value:
+        """The label of a sample for which `is_written` is true."""
+
+
+def modality_folder(plan: LabelPlan, split: str, output: str) -> Path:
+    """The folder of a modality's files or tars."""
+    return plan.out / split / output if plan.has_split_folders else plan.out / output
+
+
+def sample_stem(plan: LabelPlan, split: str, key: str) -> str:
+    """The name of a sample's file without its type: its key, without the split where a folder says it."""
+    stem = key.removeprefix(f"{split}/") if plan.has_split_folders else key
+    if stem.startswith("/") or ".." in stem.split("/"):
+        raise DataError(f"The key {key!r} cannot be the name of a file in {plan.out}.")
+    return stem
+
+
+def label_path(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> Path:
+    """The file of a label in a folder."""
+    folder = modality_folder(plan, shard.split, modality.name)
+    return folder / f"{sample_stem(plan, shard.split, key)}{modality.suffix}"
+
+
+def shard_path(plan: LabelPlan, shard: Shard, modality: Modality) -> Path:
+    """The tar of a shard."""
+    return modality_folder(plan, shard.split, modality.name) / f"shard-{shard.index:05d}.tar"
+
+
+def is_label_there(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> bool:
+    """True where the file of a label exists, or the tar that it lies in."""
+    match plan.format:
+        case LabelFormat.folder:
+            return label_path(plan, shard, modality, key).exists()
+        case LabelFormat.webdataset:
+            return shard_path(plan, shard, modality).exists()
+        case _:
+            assert_never(plan.format)
+
+
+class FolderWriter:
+    """One file a sample, each written atomically."""
+
+    def __init__(self, plan: LabelPlan, shard: Shard, modality: Modality) -> None:
+        self._modality = modality
+        self._path = partial(label_path, plan, shard, modality)
+
+    def write(self, key: str, value: Value) -> None:
+        """Write the file of a sample, and the folders above it."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._modality.write_file(path, value)
+
+    def is_written(self, key: str) -> bool:
+        """True where there is a file."""
+        return self._path(key).exists()
+
+    def read(self, key: str) -> Value:
+        """The value in the file."""
+        return self._modality.read_file(self._path(key))
+
+
+class TarWriter:
+    """One tar a shard, which is there when the shard is whole."""
+
+    def __init__(self, plan: LabelPlan, shard: Shard, modality: Modality, tar: tarfile.TarFile) -> None:
+        self._plan = plan
+        self._split = shard.split
+        self._modality = modality
+        self._tar = tar
+
+    def write(self, key: str, value: Value) -> None:
+        """Add a member; its time is 0, so that equal labels give equal tars."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"value{self._modality.suffix}"
+            self._modality.write_file(path, value)
+            content = path.read_bytes()
+        member = tarfile.TarInfo(f"{sample_stem(self._plan, self._split, key)}{self._modality.suffix}")
+        member.size = len(content)
+        self._tar.addfile(member, io.BytesIO(content))
+
+    def is_written(self, key: str) -> bool:
+        """False: a tar is written as a whole, and what another label needs of it is computed again."""
+        return False
+
+    def read(self, key: str) -> Value:
+        """Never called."""
+        raise NotImplementedError
+
+
+@contextmanager
+def open_writer(plan: LabelPlan, shard: Shard, modality: Modality) -> Iterator[LabelWriter]:
+    """The writer of a modality's labels in a shard.
+
+    Raises:
+        DataError: The folder cannot be written to, or the disk is full.
+    """
+    match plan.format:
+        case LabelFormat.folder:
+            yield FolderWriter(plan, shard, modality)
+        case LabelFormat.webdataset:
+            path = shard_path(plan, shard, modality)
+            with atomic_file(path, make_parents=True) as file, tarfile.open(fileobj=file, mode="w") as tar:
+                yield TarWriter(plan, shard, modality, tar)
+        case _:
+            assert_never(plan.format)

@@ -1,0 +1,1 @@
+"""Images with annotations in COCO's format: boxes, instances, panoptic maps, captions."""

@@ -1,0 +1,30 @@
+"""Writes tar archives whose bytes depend on nothing but their members."""
+
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from modalities.storage.atomic import atomic_file
+
+SHARD_NAME = "shard-{number:05d}.tar"
+"""Name of the archive of one shard, as published for 4M."""
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write an archive of named contents atomically; names are ``KEY.ext``.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    with atomic_file(path, make_parents=True) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            # No time, no owner: equal members make equal archives.
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
+
+
+def shard_path(root: Path, split: str, modality: str, number: int) -> Path:
+    """The archive of one shard of a modality: ``ROOT/SPLIT/MODALITY/shard-00000.tar``."""
+    return root / split / modality / SHARD_NAME.format(number=number)

@@ -1,0 +1,108 @@
+"""The index of an archive agrees with tarfile, and archives that are not whole are one line."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from modalities.errors import DataError
+from modalities.sources.remote import open_storage
+from modalities.sources.webdataset.index import read_tar_index, split_member_name
+from modalities.sources.webdataset.write import shard_path, write_tar
+
+MEMBERS = {
+    "b.jpg": b"photograph",
+    "a.rgb.jpg": b"x" * 700,
+    "a.json": b"{}",
+    "nested/ä.png": b"",
+    "k" * 180 + ".txt": b"a name longer than a header holds",
+}
+
+
+def test_members_are_where_tarfile_reads_them(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", MEMBERS.items())
+    index = read_tar_index(open_storage(tmp_path), "x.tar")
+    content = (tmp_path / "x.tar").read_bytes()
+    with tarfile.open(tmp_path / "x.tar") as archive:
+        expected = {item.name: archive.extractfile(item).read() for item in archive}  # type: ignore[union-attr]
+    assert expected == MEMBERS
+    found = {
+        f"{key}.{member.extension}": content[member.start : member.start + member.size]
+        for key in index.keys
+        for member in index.members(key)
+    }
+    assert found == expected
+    assert index.keys == sorted({name.partition(".")[0] for name in MEMBERS}, key=str.encode)
+    assert index.members("nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("000.jpg", ("000", "jpg")),
+        ("./a/b.c/000.Seg.PNG", ("a/b.c/000", "seg.png")),
+        ("none", ("none", "")),
+        (".hidden", ("", "hidden")),
+    ],
+)
+def test_a_name_is_cut_at_the_first_dot_of_its_last_part(name: str, expected: tuple[str, str]) -> None:
+    assert split_member_name(name) == expected
+
+
+def test_folders_and_hidden_files_are_no_members(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("deep/a.txt", "deep/.DS_Store", "._a.txt"):
+        (tmp_path / "in" / name).write_text(name)
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "in", arcname=".")
+    assert read_tar_index(open_storage(tmp_path), "x.tar").keys == ["deep/a"]
+
+
+def test_equal_members_make_equal_archives(tmp_path: Path) -> None:
+    for name in ("one.tar", "two.tar"):
+        write_tar(tmp_path / name, MEMBERS.items())
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    assert shard_path(tmp_path, "train", "depth", 7) == tmp_path / "train" / "depth" / "shard-00007.tar"
+
+
+def _whole(folder: Path) -> bytes:
+    write_tar(folder / "whole.tar", MEMBERS.items())
+    return (folder / "whole.tar").read_bytes()
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 700, 1024, 2560, 3000])
+def test_a_truncated_archive_is_one_line(length: int, tmp_path: Path) -> None:
+    (tmp_path / "cut.tar").write_bytes(_whole(tmp_path)[:length])
+    with pytest.raises(DataError, match=r"cut\.tar (is not a whole tar archive|ends after|is damaged)"):
+        read_tar_index(open_storage(tmp_path), "cut.tar")
+
+
+def test_a_damaged_header_in_the_middle_is_one_line(tmp_path: Path) -> None:
+    content = bytearray(_whole(tmp_path))
+    content[1024:1100] = b"?" * 76
+    (tmp_path / "bad.tar").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.tar is damaged at byte 1024"):
+        read_tar_index(open_storage(tmp_path), "bad.tar")
+
+
+def test_a_compressed_archive_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(gzip.compress(_whole(tmp_path)))
+    with pytest.raises(DataError, match=r"x\.tar is compressed"):
+        read_tar_index(open_storage(tmp_path), "x.tar")
+
+
+def test_two_members_of_one_name_are_one_line(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", [("a.jpg", b"1"), ("a.JPG", b"2")])
+    with pytest.raises(DataError, match=r"x\.tar has two members a\.jpg"):
+        read_tar_index(open_storage(tmp_path), "x.tar")
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        link = tarfile.TarInfo("a.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link, io.BytesIO())
+    with pytest.raises(DataError, match=r"x\.tar: a\.jpg is a link"):
+        read_tar_index(open_storage(tmp_path), "x.tar")
