@@ -7,6 +7,28 @@ from modalities.presets import ARGMAX_TARGETS, EVALUATION_CHAINS, EVALUATION_PRO
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetrievalPair:
+    """Queries and the gallery that they search; sample i of the one belongs to sample i of the other."""
+
+    query: list[str] = field(default_factory=list, metadata={"names": "modality"})
+    """Modalities of a query, seen together."""
+    gallery: list[str] = field(default_factory=list, metadata={"names": "modality"})
+    """Modalities of an entry of the gallery, seen together."""
+    share: float = 1.0
+    """Share of the patches or tokens of the query's grids that is shown, at random places; sequences are whole."""
+
+    def __post_init__(self) -> None:
+        if not self.query or not self.gallery:
+            raise ConfigError(
+                "A pair of evaluation.retrieval needs a query and a gallery, as {query: [a], gallery: [b]}."
+            )
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"evaluation.retrieval: share must lie in 0..1, 0 excluded, got {self.share}.")
+        if self.share == 1 and set(self.query) == set(self.gallery):
+            raise ConfigError(f"evaluation.retrieval: {'+'.join(self.query)} finds itself; set a share below 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """Held-out samples, tasks and decoding; the same for every arm and seed."""
 
@@ -35,6 +57,9 @@ class EvaluationConfig:
         default_factory=lambda: dict(EVALUATION_PROBES), metadata={"names": "modality", "merge": "replace"}
     )
     """Target to predict from an input-only modality, by that modality, which shows what the input is worth."""
+    retrieval: list[RetrievalPair] = field(default_factory=list, metadata={"names": "modality"})
+    """Queries and galleries of retrieval, as ``[{query: [caption], gallery: [rgb]}]``; none by default. Every arm is
+    measured with its pooled encoder outputs and with the global features that it predicts."""
     argmax: list[str] = field(default_factory=lambda: list(ARGMAX_TARGETS), metadata={"names": "modality"})
     """Modalities decoded from their most likely codes, which keeps maps sharp. All others are decoded from the
     probability-weighted mean of the code vectors, which has a lower mean error."""

@@ -1,9 +1,10 @@
-"""Subject of a score: a route between modalities, hidden tokens of everything, or a tokenizer's round trip."""
+"""Subject of a score: a route between modalities, hidden tokens, a tokenizer's round trip, or retrieval."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
 ARROW = "->"
+RETRIEVAL = "retrieval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,44 @@ class TokenizerRoundTrip:
         return "tokenizer"
 
 
-AnyRoute: TypeAlias = Route | MaskedTokens | TokenizerRoundTrip
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Search for the sample that a query belongs to, in a gallery of samples."""
+
+    space: str
+    """Space in which query and gallery are compared."""
+    query: tuple[str, ...]
+    """Modalities of a query, seen together."""
+    gallery: tuple[str, ...]
+    """Modalities of an entry of the gallery, seen together."""
+    share: float = 1.0
+    """Share of the query's patches that is shown."""
+
+    def __str__(self) -> str:
+        part = "" if self.share == 1 else f":{self.share:g}"
+        return f"{RETRIEVAL}:{self.space}:{'+'.join(self.query)}{part}{ARROW}{self.target}"
+
+    @property
+    def target(self) -> str:
+        """The gallery's modalities, joined by ``+``."""
+        return "+".join(self.gallery)
+
+    @classmethod
+    def parse(cls, text: str) -> "Retrieval":
+        """The retrieval that `str` printed, as in ``retrieval:encoder:caption+depth:0.5->rgb``.
+
+        Raises:
+            ValueError: The text is something else.
+        """
+        head, arrow, gallery = text.partition(ARROW)
+        parts = head.split(":")
+        if not arrow or not gallery or parts[0] != RETRIEVAL or len(parts) not in (3, 4) or not all(parts):
+            raise ValueError(f"{text!r} is no retrieval such as '{RETRIEVAL}:encoder:caption->rgb'")
+        share = float(parts[3]) if len(parts) == 4 else 1.0
+        return cls(space=parts[1], query=tuple(parts[2].split("+")), gallery=tuple(gallery.split("+")), share=share)
+
+
+AnyRoute: TypeAlias = Route | MaskedTokens | TokenizerRoundTrip | Retrieval
 """Everything that a score can be about; `str` gives the text that files and tables show."""
 
 
@@ -76,7 +114,7 @@ def parse_route(text: str, target: str) -> AnyRoute:
     for other in (MaskedTokens(target=target), TokenizerRoundTrip(target=target)):
         if text == str(other):
             return other
-    route = Route.parse(text)
+    route = Retrieval.parse(text) if text.startswith(f"{RETRIEVAL}:") else Route.parse(text)
     if route.target != target:
         raise ValueError(f"route {text!r} does not lead to {target!r}")
     return route

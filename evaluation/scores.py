@@ -53,7 +53,8 @@ class Score:
     @property
     def tracking_name(self) -> str:
         """Name in an experiment tracker, as in ``rgb-to-depth/depth/rmse``."""
-        return f"{str(self.route).replace(ARROW, '-to-')}/{self.target}/{self.metric}"
+        # MLflow takes no plus signs and no arrows.
+        return f"{self.route}/{self.target}/{self.metric}".replace(ARROW, "-to-").replace("+", "-and-")
 
     @property
     def normalized_score(self) -> float | None:

@@ -28,7 +28,7 @@ from evaluation.report.input import ReportInput
 from evaluation.report.plots import NUM_COLORS
 from evaluation.report.rows import MetricRow
 from evaluation.report.tables import ReportTables
-from evaluation.route import TokenizerRoundTrip
+from evaluation.route import Retrieval, TokenizerRoundTrip
 from evaluation.scores import WELL_FORMED, Score
 from evaluation.statistics import SeedSummary
 from modalities.rendering.sheet import TILE_SIZE, Rendering, encode_png, render_tile
@@ -38,6 +38,7 @@ SECTIONS = (
     "summary",
     "routes",
     "chains",
+    "retrieval",
     "modalities",
     "cross_entropy",
     "samples",
@@ -86,7 +87,7 @@ def render(report: ReportInput, tables: ReportTables) -> str:
 
 
 def _template_context(report: ReportInput, tables: ReportTables) -> dict[str, Any]:
-    measured = [score for score in report.scores if not isinstance(score.route, TokenizerRoundTrip)]
+    measured = [score for score in report.scores if not isinstance(score.route, TokenizerRoundTrip | Retrieval)]
     plots = {
         "normalized_score": normalized_score_plot(tables),
         "masked": masked_cross_entropy_plot(tables),

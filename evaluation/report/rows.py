@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.report.formats import describe_tokens, title_without_proxy
-from evaluation.route import AnyRoute, MaskedTokens, Route, TokenizerRoundTrip
+from evaluation.route import AnyRoute, MaskedTokens, Retrieval, Route, TokenizerRoundTrip
 from evaluation.scores import CROSS_ENTROPY, WELL_FORMED, Score
 from evaluation.statistics import Difference, SeedSummary, compare_arms, group_by_arm
 from modalities.spec import Modality, Provenance
@@ -93,7 +93,7 @@ def metric_rows(
     Args:
         resamples: Bootstrap resamples of the held-out samples.
     """
-    measured = [score for score in scores if not isinstance(score.route, TokenizerRoundTrip)]
+    measured = [score for score in scores if not isinstance(score.route, TokenizerRoundTrip | Retrieval)]
     order = {name: rank for rank, name in enumerate(modalities)}
     rows = [
         _metric_row({arm: found[arm] for arm in arms if arm in found}, modalities, resamples)
@@ -180,5 +180,5 @@ def _source_rank(route: AnyRoute, order: Mapping[str, int]) -> int:
     match route:
         case Route():
             return order.get(route.source, len(order))
-        case MaskedTokens() | TokenizerRoundTrip():
+        case MaskedTokens() | TokenizerRoundTrip() | Retrieval():
             return len(order) + 1

@@ -1,10 +1,11 @@
 """All tables and statistics of a report, computed once for the page and for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.report.formats import title_without_proxy
 from evaluation.report.input import ReportInput
+from evaluation.report.retrieval import RetrievalRow, retrieval_rows
 from evaluation.report.rows import ChainComparison, MetricRow, ModalityRow, chain_rows, metric_rows, modality_rows
 from evaluation.route import Route
 from evaluation.statistics import Verdict
@@ -27,6 +28,8 @@ class ReportTables:
     """First metric of each modality that every arm predicts from the main source."""
     chains: tuple[ChainComparison, ...]
     modalities: tuple[ModalityRow, ...]
+    retrieval: Mapping[str, Sequence[RetrievalRow]]
+    """Retrieval by query and gallery: a row for each model and space."""
     findings: tuple[str, ...]
     """Comparison of each further arm with the first, in sentences."""
 
@@ -55,6 +58,7 @@ def build_tables(report: ReportInput) -> ReportTables:
         headline=tuple(headline_rows(shared, main_source)),
         chains=tuple(chain_rows(rows)),
         modalities=tuple(modality_rows(report.scores, report.modalities, rows, main_source)),
+        retrieval=retrieval_rows(report.scores, report.modalities),
         findings=tuple(findings(shared, arms)),
     )
 

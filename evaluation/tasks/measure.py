@@ -6,9 +6,10 @@ from evaluation.tasks.base import Task, TaskContext, TaskResult
 from evaluation.tasks.chains import Chains
 from evaluation.tasks.cross_entropy import MaskedCrossEntropy
 from evaluation.tasks.probes import Probes
+from evaluation.tasks.retrieval import RetrievalTask
 from evaluation.tasks.routes import Routes
 
-TASKS: tuple[Task, ...] = (Routes(), Chains(), MaskedCrossEntropy(), Probes())
+TASKS: tuple[Task, ...] = (Routes(), Chains(), MaskedCrossEntropy(), Probes(), RetrievalTask())
 """Every task, in the order of their scores."""
 
 

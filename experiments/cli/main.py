@@ -26,6 +26,7 @@ COMMANDS = {
     "models": {
         "predict": "predict modalities from an image file",
         "embed": "embed a data set, to a file that can be searched",
+        "retrieve": "find the samples of an embedded data set that are nearest to a query",
         "generate": "generate any modalities from any others, whole or in part",
         "evaluate": "measure a model on held-out samples",
         "import-checkpoint": "make a model's folder out of a published 4M checkpoint",

@@ -29,7 +29,7 @@ def settings_of_names(config: Any, prefix: str = "") -> Iterator[tuple[str, str,
 
 
 def names_in(value: Any) -> Iterator[str]:
-    """Every text in a value: keys and values of mappings, items of lists."""
+    """Every text in a value: keys and values of mappings, items of lists, and of records the fields that hold names."""
     match value:
         case str():
             yield value
@@ -39,3 +39,6 @@ def names_in(value: Any) -> Iterator[str]:
         case list():
             for item in value:
                 yield from names_in(item)
+        case _ if is_dataclass(value):
+            for _, _, names in settings_of_names(value):
+                yield from names_in(names)
