@@ -98,8 +98,9 @@ class ClassMap(DenseModality):
         return crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-        """A fixed colour for each class."""
-        return render_class_map(value, len(self.classes))
+        """A fixed colour for each class, gray where there is none."""
+        shown = value if self.ignore_index is None else np.where(self.is_labelled(value), value, np.uint8(255))
+        return render_class_map(shown, len(self.classes))
 
     def metrics(self) -> MetricCollection:
         """Mean intersection over union, share of right pixels."""
