@@ -82,7 +82,8 @@ def filled(box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
 def plane(slope_x: float, slope_y: float, offset: float) -> NDArray[np.float32]:
     """A linear function at the pixels' centres, which bilinear resampling keeps."""
     y, x = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE
-    return (offset + slope_x * x + slope_y * y).astype(np.float32)
+    values: NDArray[np.float32] = (offset + slope_x * x + slope_y * y).astype(np.float32)
+    return values
 
 
 @pytest.mark.parametrize("name", sorted(MODALITIES))

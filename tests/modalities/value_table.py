@@ -1,4 +1,4 @@
-"""The table of docs/values.md, made of what the modalities declare; run as a module, it writes the page's table anew."""
+"""The table of docs/values.md, made of what the modalities declare. Run as a module, it writes the table anew."""
 
 from collections.abc import Mapping
 from pathlib import Path
