@@ -7,6 +7,7 @@ from pathlib import Path
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.baselines import BaselinesStage
+from experiments.stages.binding import BindingStage
 from experiments.stages.data import DataStage
 from experiments.stages.evaluation import EvaluationStage
 from experiments.stages.generation import GenerationStage
@@ -29,6 +30,7 @@ STAGE_KINDS: Mapping[str, StageKind] = {
         BaselinesStage(),
         ModelStage(),
         EvaluationStage(),
+        BindingStage(),
         GenerationStage(),
         ReportStage(),
     )

@@ -41,6 +41,8 @@ ARGMAX_TARGETS = ("semseg", "canny_edges", "sam_edges")
 """Maps that the probability-weighted mean of the code vectors would blur: they are decoded from the likeliest codes."""
 PICTURE_TARGETS = ("depth", "normals", "semseg")
 """Targets that pictures of validation show."""
+BINDING_MODALITIES = ("depth", "normals", "semseg", "caption")
+"""Modalities that binding pairs with the image where its settings name none."""
 IMAGE = "rgb"
 """The image: the modality that photographs are read as."""
 

@@ -47,8 +47,9 @@ def load_reference_levels(context: StageContext) -> ReferenceLevels:
 
 
 def measurement_params(config: ExperimentConfig) -> dict[str, Any]:
-    """Settings that decide a measurement: all of the evaluation's but the number of generated samples."""
-    return {name: value for name, value in to_plain(config.evaluation).items() if name != "num_generated"}
+    """Settings that decide a measurement: the evaluation's but the number of generated samples, and retrieval."""
+    left_out = ("num_generated", "retrieval")
+    return {name: value for name, value in to_plain(config.evaluation).items() if name not in left_out}
 
 
 def _metric_names(modalities: Mapping[str, Modality]) -> dict[str, list[str]]:

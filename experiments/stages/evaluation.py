@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from evaluation.report.sheets import render_predictions
@@ -22,6 +23,7 @@ from experiments.stages.inputs import (
 from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import load_model
 from modalities.rendering.sheet import write_renderings
+from modalities.storage.serialization import to_plain
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,11 @@ class EvaluationStage(StageKind):
         for arm, seed in context.arm_seeds():
             yield self.stage(
                 f"evaluation/{arm}/{seed}",
-                {"evaluation": measurement_params(config), "common": shared},
+                {
+                    "evaluation": measurement_params(config),
+                    "common": shared,
+                    **({"retrieval": to_plain(config.retrieval)} if config.retrieval else {}),
+                },
                 inputs=(f"model/{arm}/{seed}", *context.names("baselines", "data", "tokens", "text", "tokenizer")),
                 run_args={"arm": arm, "seed": seed},
                 cost=0.06 * config.evaluation.num_samples + 0.15 * config.evaluation.num_sequences,
@@ -65,7 +71,7 @@ class EvaluationStage(StageKind):
                 reference_levels=load_reference_levels(context),
                 common_inputs=shared_inputs,
                 model_ref=ModelRef(arm=arm, seed=seed),
-                config=config.evaluation,
+                config=replace(config.evaluation, retrieval=config.retrieval),
             )
         )
         for line in measured.skipped:

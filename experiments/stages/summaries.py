@@ -24,6 +24,8 @@ def collect_scores(context: StageContext) -> list[Score]:
     scores: list[Score] = list(load_reference_levels(context).scores)
     for _, _, folder in results(context, "evaluation"):
         scores += read_scores(folder / SCORES_FILE)
+    for folder in context.input_folders("binding"):
+        scores += read_scores(folder / SCORES_FILE)
     return scores
 
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightning_modules.data.prefetch import TimedDataLoader
 from lightning_modules.data.store import TokenStore
 from modalities.errors import ConfigError
-from networks.batch import TokenBatch
-from networks.masking.masker import Masker
+from networks.batch import Samples, TokenBatch
+from networks.streams import Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +65,29 @@ class BatchSampler(Sampler[BatchSpec]):
             )
 
 
+@runtime_checkable
+class BatchMaker(Protocol):
+    """Makes a batch of whole samples, as `Masker` does."""
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """Streams that are read."""
+
+    def __call__(self, samples: Samples, generator: torch.Generator, /) -> Any:
+        """The batch."""
+
+
 class MaskedTokenDataset(Dataset[TokenBatch]):
     """Masked batches from batch specifications: the store is read once and masked once for each batch."""
 
-    def __init__(self, store: TokenStore, masker: Masker) -> None:
+    def __init__(self, store: TokenStore, masker: BatchMaker) -> None:
         self.store, self.masker = store, masker
 
     def __getitem__(self, spec: Any) -> TokenBatch:
         names = [stream.name for stream in self.masker.streams]
         samples = self.store.read(spec.indices.numpy(), names)
-        return self.masker(samples, torch.Generator().manual_seed(spec.seed))
+        batch: TokenBatch = self.masker(samples, torch.Generator().manual_seed(spec.seed))
+        return batch
 
 
 class _ResumableDataModule(LightningDataModule):
@@ -115,7 +128,7 @@ class FourMDataModule(_ResumableDataModule):
         self,
         train: TokenStore,
         validation: TokenStore,
-        masker: Masker,
+        masker: BatchMaker,
         *,
         batch_size: int,
         val_batches: int = 8,
