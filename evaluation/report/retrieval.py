@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from evaluation.route import Retrieval
 from evaluation.scores import Score
 from evaluation.statistics import SeedSummary
-from evaluation.tasks.retrieval_metrics import chance_levels
+from evaluation.tasks.retrieval_metrics import ZERO_SHOT_ACCURACY, chance_levels
 from modalities.spec import Modality
 
 
@@ -20,6 +20,8 @@ class RetrievalRow:
     """Size of the gallery, and number of queries."""
     metrics: Mapping[str, SeedSummary]
     units: Mapping[str, str]
+    zero_shot_chance: float | None
+    """Share of the most frequent class, where classes were measured."""
 
     @property
     def chance(self) -> Mapping[str, float]:
@@ -42,6 +44,7 @@ def retrieval_rows(scores: Sequence[Score], modalities: Mapping[str, Modality]) 
             route=route,
             arm=arm,
             num_samples=own[0].num_samples,
+            zero_shot_chance=next((item.chance for item in own if item.metric == ZERO_SHOT_ACCURACY), None),
             metrics={metric: SeedSummary(values=tuple(items)) for metric, items in values.items()},
             units={score.metric: score.unit for score in own},
         )

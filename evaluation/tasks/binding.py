@@ -1,6 +1,8 @@
 """Measures a binding model: retrieval of trained and emergent pairs, zero-shot classification, and arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,9 @@ from evaluation.route import Retrieval
 from evaluation.samples import EvalSplit, index_batches
 from evaluation.scores import Score
 from evaluation.tasks.retrieval import has_modalities, hide_places, measure_pairs
-from evaluation.tasks.retrieval_metrics import cosine_similarity, retrieval_scores
+from evaluation.tasks.retrieval_metrics import ZERO_SHOT_ACCURACY, cosine_similarity, retrieval_scores
+from lightning_modules.data.store import pad_tokens
+from modalities.metrics.base import FRACTION
 from networks.binding.model import BindingModel
 from networks.binding.tower import FrozenTower, Tower, tower_batch
 from networks.device import module_device
@@ -47,6 +51,16 @@ class BindingSamples:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotClasses:
+    """Classes of samples, and the texts that stand for them."""
+
+    labels: Sequence[str | None]
+    """The class of each held-out sample; None for one that has none of them."""
+    prompts: Mapping[str, Sequence[int]]
+    """Token ids of the text that stands for each class."""
+
+
 @torch.no_grad()
 def measure_binding(
     model: BindingModel,
@@ -54,8 +68,9 @@ def measure_binding(
     pairs: Sequence[RetrievalPair],
     config: EvaluationConfig,
     seed: int,
+    classes: ZeroShotClasses | None = None,
 ) -> list[Score]:
-    """Scores of every pair whose modalities are bound, and of arithmetic with each bound text."""
+    """Scores of every pair whose modalities are bound, and with each bound text of arithmetic and zero-shot classes."""
     embed = BindingSamples(model, held_out, config.seed)
     bound = set(model.towers)
     usable = [pair for pair in pairs if bound.issuperset([*pair.query, *pair.gallery])]
@@ -63,6 +78,8 @@ def measure_binding(
     for stream in model.streams[1:]:
         if isinstance(stream, SequenceStream):
             scores += measure_arithmetic(embed, model.image, stream.modality, config, seed)
+            if classes is not None:
+                scores += measure_zero_shot(embed, stream, classes, config, seed)
     return scores
 
 
@@ -83,6 +100,52 @@ def measure_arithmetic(
     similarity.fill_diagonal_(-torch.inf)
     route = Retrieval(space=ARITHMETIC, query=(image, text), gallery=(image,))
     return retrieval_scores(route, BINDING, seed, similarity, answers)
+
+
+def measure_zero_shot(
+    embed: BindingSamples, stream: SequenceStream, classes: ZeroShotClasses, config: EvaluationConfig, seed: int
+) -> list[Score]:
+    """Share of images whose class is that of the nearest prompt; the chance level is the most frequent class's share.
+
+    Classes that no measured sample has are no candidates.
+    """
+    model, num_samples = embed.model, min(config.num_samples, embed.held_out.num_samples)
+    found = [label for label in classes.labels[:num_samples] if label in classes.prompts]
+    names = sorted(set(filter(None, found)))
+    if len(names) < 2:
+        return []
+    rows = [np.asarray(classes.prompts[name], dtype=np.int64) for name in names]
+    tower = model.towers[stream.modality]
+    prompts = model.embed(stream.modality, tower_batch(tower, stream.name, {stream.name: pad_tokens(stream, rows)}))
+    numbers = [number for number, label in enumerate(classes.labels[:num_samples]) if label in names]
+    images = _embed_all(embed, model.image, num_samples, config)[numbers]
+    nearest = cosine_similarity(images, prompts.cpu()).argmax(dim=1).tolist()
+    hits = [names[answer] == classes.labels[number] for answer, number in zip(nearest, numbers, strict=True)]
+    return [
+        Score(
+            arm=BINDING,
+            seed=seed,
+            route=Retrieval(space=BINDING, query=(model.image,), gallery=(stream.modality,)),
+            metric=ZERO_SHOT_ACCURACY,
+            metric_title="zero-shot accuracy",
+            value=sum(hits) / len(hits),
+            unit=FRACTION,
+            higher_is_better=True,
+            chance=max(found.count(name) for name in names) / len(hits),
+            num_samples=len(hits),
+        )
+    ]
+
+
+def largest_classes(maps: Sequence[Any], classes: Sequence[str], candidates: Collection[str]) -> list[str | None]:
+    """The candidate that covers most of each class map; None where none is in it, or there is no map."""
+    found: list[str | None] = []
+    for value in maps:
+        counts = np.bincount(np.asarray(value).ravel(), minlength=len(classes)) if value is not None else np.zeros(0)
+        areas = {name: int(counts[number]) for number, name in enumerate(classes) if name in candidates and len(counts)}
+        best = max(areas, key=lambda name: areas[name], default=None)
+        found.append(best if best is not None and areas[best] else None)
+    return found
 
 
 def _embed_all(embed: BindingSamples, name: str, num_samples: int, config: EvaluationConfig) -> Tensor:
