@@ -36,6 +36,7 @@ class BindingSamples:
         self.model, self.held_out, self.seed = model, held_out, seed
         self.streams = {stream.modality: stream.name for stream in model.streams}
 
+    @torch.no_grad()
     def __call__(self, names: Sequence[str], share: float, indices: NDArray[np.int64]) -> Float[np.ndarray, "b d"]:
         """The vectors of the samples ``indices``, of which a share of the patches is shown."""
         device, total = module_device(self.model), None
@@ -102,6 +103,7 @@ def measure_arithmetic(
     return retrieval_scores(route, BINDING, seed, similarity, answers)
 
 
+@torch.no_grad()
 def measure_zero_shot(
     embed: BindingSamples, stream: SequenceStream, classes: ZeroShotClasses, config: EvaluationConfig, seed: int
 ) -> list[Score]:

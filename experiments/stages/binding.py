@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
 
 from lightning import Trainer, seed_everything
 
@@ -162,4 +161,4 @@ def zero_shot_classes(context: StageContext) -> ZeroShotClasses | None:
 def _load_frozen(config: ExperimentConfig) -> FourM | None:
     if config.binding.image_encoder is None:
         return None
-    return cast(FourM, load_model(find_model(Path(config.binding.image_encoder))).model)
+    return load_model(find_model(Path(config.binding.image_encoder))).model

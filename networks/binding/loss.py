@@ -43,7 +43,9 @@ def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks; gradients flow back to each."""
     if not _is_distributed():
         return rows
-    gathered: Tensor = _GatherRows.apply(rows) if rows.is_floating_point() else _all_gather(rows)
+    if not rows.is_floating_point():
+        return _all_gather(rows)
+    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
     return gathered
 
 

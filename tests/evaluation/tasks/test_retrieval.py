@@ -1,10 +1,13 @@
 """Retrieval by a model that has learnt its small world, against embeddings that are computed one by one."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from evaluation.config import EvaluationConfig, RetrievalPair
 from evaluation.route import Retrieval, parse_route
@@ -81,8 +84,8 @@ def test_samples_that_lack_a_modality_are_neither_queries_nor_answers(context: T
 def test_a_set_of_modalities_is_embedded_once(context: TaskContext) -> None:
     calls: list[tuple[str, ...]] = []
 
-    def embed(names: object, share: float, indices: np.ndarray) -> np.ndarray:
-        calls.append(tuple(names))  # type: ignore[call-overload]
+    def embed(names: Sequence[str], share: float, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        calls.append(tuple(names))
         return np.random.default_rng(0).normal(size=(len(indices), 3)).astype(np.float32)
 
     pairs = [RetrievalPair(query=["rgb"], gallery=["shade"]), RetrievalPair(query=["shade"], gallery=["rgb"])]
@@ -111,11 +114,12 @@ def test_a_route_of_retrieval_is_read_back() -> None:
 
 
 def test_pairs_that_mean_nothing_are_refused() -> None:
-    for settings, message in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"query": ["rgb"], "gallery": ["rgb"]}, "finds itself"),
         ({"query": ["rgb"]}, "needs a query and a gallery"),
         ({"query": ["rgb"], "gallery": ["depth"], "share": 0.0}, "share must lie in"),
-    ):
+    ]
+    for settings, message in cases:
         with pytest.raises(ConfigError, match=message):
-            RetrievalPair(**settings)  # type: ignore[arg-type]
+            RetrievalPair(**settings)
     assert EvaluationConfig().retrieval == []

@@ -43,7 +43,7 @@ def test_samples_that_lack_one_of_the_two_are_neither_rows_nor_columns() -> None
     assert float(found) == pytest.approx(kept, rel=1e-5)
     nothing = info_nce(one.requires_grad_(), other, torch.tensor(5.0), torch.zeros(6, dtype=torch.bool))
     assert float(nothing.detach()) == 0
-    nothing.backward()  # type: ignore[no-untyped-call]
+    nothing.backward()
     assert one.grad is not None
     assert not one.grad.any()
 
@@ -90,7 +90,7 @@ def test_two_processes_have_the_loss_and_the_gradients_of_the_joint_batch(tmp_pa
     weight, scale = torch.eye(4).requires_grad_(), torch.tensor(7.0, requires_grad=True)
     present = torch.tensor([True, False, True, True, True, True])
     loss = info_nce(unit_rows(0) @ weight, unit_rows(1) @ weight.T, scale, present)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for rank in range(2):
         for found, expected in zip(
             torch.load(tmp_path / f"{rank}.pt"), (loss.detach(), weight.grad, scale.grad), strict=True
