@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from experiments.doctor.alignment import AlignmentCheck
 from experiments.doctor.classes import ClassCheck, ClassSummary
 from experiments.doctor.columns import ColumnCheck, ColumnSummary
 from experiments.doctor.duplicates import DuplicateCheck, PartnerCheck
@@ -84,7 +85,7 @@ def examine(
     columns, classes = ColumnCheck(modalities), ClassCheck(modalities)
     texts = TextCheck(modalities, source.class_names)
     partners, duplicates, holes = PartnerCheck(modalities), DuplicateCheck(modalities), HoleCheck(modalities)
-    checks: list[Check] = [columns, partners, duplicates, holes, classes, texts]
+    checks: list[Check] = [columns, partners, duplicates, holes, AlignmentCheck(modalities), classes, texts]
     splits, notes = list[SplitSummary](), list(subject.notes)
     for split in source.splits:
         keys = source.keys(split)
