@@ -73,7 +73,7 @@ class AlignmentCheck:
             value = sample.readings[name].value
             lines = None if value is None else label_lines(modality, value)
             if lines is not None and lines.shape == edges.shape and lines.sum() >= MIN_BORDER:
-                self._add(name, shift_scores(edges, lines), sample)
+                self._add(name, shift_scores(edges, lines), lines.shape[1], sample)
 
     def findings(self) -> Iterator[Finding]:
         """Modalities all of whose maps are shifted alike, and single maps that are where those of others fit."""
@@ -92,12 +92,11 @@ class AlignmentCheck:
             elif np.median([place.here for place in total.places]) >= RELATED:
                 yield from (place.finding for place in total.places if _is_outlier(place))
 
-    def _add(self, name: str, scores: Float64[np.ndarray, "s s"], sample: Sample) -> None:
+    def _add(self, name: str, scores: Float64[np.ndarray, "s s"], side: int, sample: Sample) -> None:
         total = self._totals[name]
         usable = np.where(np.isfinite(scores), scores, 0)
         total.scores = usable if total.scores is None else total.scores + usable
         shift, best, here = _best_shift(scores)
-        side = sample.readings[name].value.shape[-1]
         message = (
             f"{sample.readings[name].origin}: the borders of {name} meet edges of {self.image} best when they are "
             f"moved {_in_words(shift)}, of {side}: look at the page that --page writes."

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from experiments.data_source import TRAINING_SPLITS, split_sizes
 from experiments.doctor.alignment import AlignmentCheck
 from experiments.doctor.classes import ClassCheck, ClassSummary
 from experiments.doctor.columns import ColumnCheck, ColumnSummary
@@ -11,12 +12,13 @@ from experiments.doctor.duplicates import DuplicateCheck, PartnerCheck
 from experiments.doctor.estimate import Estimate, estimate_data, estimate_model
 from experiments.doctor.findings import Finding, Severity, examples
 from experiments.doctor.holes import HoleCheck
-from experiments.doctor.samples import ENDLESS, Sample, read_samples, select_evenly
+from experiments.doctor.samples import Sample, read_samples, select_evenly
 from experiments.doctor.subject import Subject
 from experiments.doctor.texts import TextCheck, TextSummary
+from modalities.errors import UserError
+from modalities.sources.base import ENDLESS, source_notes
+from modalities.sources.crops import CropSource
 
-NEEDED_SPLITS = ("train", "validation")
-"""Splits that a run takes samples of."""
 ENDLESS_LIMIT = 64
 """Samples that are read of each split of an endless source where no limit is given."""
 
@@ -98,7 +100,8 @@ def examine(
                 check.observe(sample)
             for function in watch:
                 function(sample)
-    findings = [*_split_findings(subject, splits), *(item for check in checks for item in check.findings())]
+    samples, too_few = _run_samples(subject, splits)
+    findings = [*too_few, *_split_findings(subject, splits), *(item for check in checks for item in check.findings())]
     order = list(Severity)
     return Diagnosis(
         subject=subject,
@@ -106,8 +109,8 @@ def examine(
         columns=tuple(columns.summaries.values()),
         classes=tuple(classes.summaries.values()),
         texts=tuple(texts.summaries.values()),
-        estimate=_estimate(subject, splits, columns, texts),
-        notes=(*notes, *getattr(source, "notes", ())),
+        estimate=_estimate(subject, samples, columns, texts),
+        notes=(*notes, *source_notes(source)),
         findings=tuple(sorted(findings, key=lambda item: order.index(item.severity))),
     )
 
@@ -127,7 +130,7 @@ def _split_findings(subject: Subject, splits: Sequence[SplitSummary]) -> Iterato
     """Splits that are missing or empty, keys that belong to two splits, and a licence that is not stated."""
     source, sizes = subject.source, {item.name: item.samples for item in splits}
     endless = {item.name for item in splits if not item.samples and item.read}
-    for split in NEEDED_SPLITS:
+    for split in TRAINING_SPLITS:
         if not sizes.get(split) and split not in endless:
             message = f"{source.name} has no samples in split {split}, which a run needs."
             yield Finding(severity=Severity.error, check="empty_split", message=message, split=split)
@@ -142,24 +145,26 @@ def _split_findings(subject: Subject, splits: Sequence[SplitSummary]) -> Iterato
         yield Finding(severity=Severity.note, check="license", message=message)
 
 
-def _estimate(subject: Subject, splits: Sequence[SplitSummary], columns: ColumnCheck, texts: TextCheck) -> Estimate:
-    """The estimate of a run on the config's number of samples, or without a config on all there are."""
-    samples = _run_samples(subject, splits)
+def _estimate(subject: Subject, samples: dict[str, int], columns: ColumnCheck, texts: TextCheck) -> Estimate:
+    """The estimate of a run on these numbers of samples."""
     parts = estimate_data(subject.modalities, samples, columns.summaries, texts.summaries, texts.vocab_size)
     model = (
         estimate_model(subject.config, subject.modalities, samples.get("train", 0), texts.vocab_size)
-        if subject.has_config
+        if subject.has_run
         else None
     )
     return Estimate(samples=samples, modalities=parts, model=model)
 
 
-def _run_samples(subject: Subject, splits: Sequence[SplitSummary]) -> dict[str, int]:
+def _run_samples(subject: Subject, splits: Sequence[SplitSummary]) -> tuple[dict[str, int], list[Finding]]:
+    """Samples of each split that a run takes, and why it cannot take as many as its settings say."""
+    found = {split.name: split.samples or split.read for split in splits if split.name in TRAINING_SPLITS}
     data = subject.config.data
-    wanted = {"train": data.train, "validation": data.validation}
-    chosen: dict[str, int] = {}
-    for split in splits:
-        if split.name in wanted:
-            number = wanted[split.name] if subject.has_config else None
-            chosen[split.name] = number or split.samples or split.read
-    return chosen
+    is_endless = any(not split.samples for split in splits)
+    if not all(found.get(split) for split in TRAINING_SPLITS) or (is_endless and None in (data.train, data.validation)):
+        return found, []
+    source = subject.source.with_crops(data.crops) if isinstance(subject.source, CropSource) else subject.source
+    try:
+        return split_sizes(data, source), []
+    except UserError as error:
+        return found, [Finding(severity=Severity.error, check="too_few", message=str(error))]

@@ -15,11 +15,12 @@ from experiments.doctor.duplicates import image_modality
 from experiments.doctor.examine import Diagnosis
 from experiments.doctor.findings import Finding, Severity
 from experiments.doctor.overlays import is_in_frame, overlay
-from experiments.doctor.samples import ENDLESS, Reading, Sample, select_evenly
+from experiments.doctor.samples import Reading, Sample, select_evenly
 from experiments.doctor.subject import Subject
 from experiments.doctor.terminal import summary_line
 from modalities.layouts import Dense
 from modalities.rendering.sheet import encode_png, render_value
+from modalities.sources.base import ENDLESS
 from modalities.spec import Modality
 from modalities.storage.atomic import atomic_write_text
 

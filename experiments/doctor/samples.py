@@ -5,12 +5,9 @@ from dataclasses import dataclass, replace
 
 from modalities.corrections import collect_corrections
 from modalities.errors import UserError
-from modalities.sources.base import Source
+from modalities.sources.base import ENDLESS, Source
 from modalities.sources.stored import StoredSource, decode_stored
 from modalities.spec import Modality, Value
-
-ENDLESS = 1 << 32
-"""Number of keys from which a split is not read to its end: its samples are made by a program."""
 
 
 @dataclass(frozen=True, kw_only=True)

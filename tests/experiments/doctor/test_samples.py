@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.doctor.samples import ENDLESS, Sample, read_samples, select_evenly
+from experiments.doctor.samples import Sample, read_samples, select_evenly
+from modalities.sources.base import ENDLESS
 from modalities.sources.scenes import SceneKeys, ScenesSource
 from modalities.sources.stored import StoredFile, StoredValue
 from tests.experiments.doctor.table import TableSource, modalities_at_scale
