@@ -15,6 +15,7 @@ from experiments.doctor.holes import HoleCheck
 from experiments.doctor.samples import Sample, read_samples, select_evenly
 from experiments.doctor.subject import Subject
 from experiments.doctor.texts import TextCheck, TextSummary
+from experiments.doctor.unread import unread_folders
 from modalities.errors import UserError
 from modalities.sources.base import ENDLESS, source_notes
 from modalities.sources.crops import CropSource
@@ -70,14 +71,12 @@ def examine(
     subject: Subject,
     limit: int | None = None,
     *,
-    watch: Sequence[Callable[[Sample], None]] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Diagnosis:
     """Read the samples of a source, and check them.
 
     Args:
         limit: Most samples of each split that are read, at even steps; None for all.
-        watch: Functions that see every sample too.
         progress: Receives what is being read, in words.
 
     Raises:
@@ -98,10 +97,13 @@ def examine(
                 progress(f"{split}: {number:,} of {len(chosen):,} samples")
             for check in checks:
                 check.observe(sample)
-            for function in watch:
-                function(sample)
     samples, too_few = _run_samples(subject, splits)
-    findings = [*too_few, *_split_findings(subject, splits), *(item for check in checks for item in check.findings())]
+    findings = [
+        *too_few,
+        *unread_folders(subject),
+        *_split_findings(subject, splits),
+        *(item for check in checks for item in check.findings()),
+    ]
     order = list(Severity)
     return Diagnosis(
         subject=subject,

@@ -101,7 +101,8 @@ def _column_json(column: ColumnSummary, diagnosis: Diagnosis) -> dict[str, Any]:
         "modality": column.modality,
         "split": column.split,
         "present": column.present,
-        "missing": column.missing,
+        "missing": len(column.missing_keys),
+        "missing_keys": column.missing_keys,
         "unreadable": column.unreadable,
     }
     numbers = {
@@ -136,7 +137,7 @@ def _have(column: ColumnSummary | None) -> str:
     """The samples of a split that have a modality, out of those that were read."""
     if column is None:
         return "–"
-    have = f"{column.present:,}" + (f" of {column.num_read:,}" if column.missing else "")
+    have = f"{column.present:,}" + (f" of {column.num_read:,}" if column.missing_keys else "")
     return have + (f", {column.unreadable:,} unreadable" if column.unreadable else "")
 
 
