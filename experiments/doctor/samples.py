@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from modalities.corrections import collect_corrections
 from modalities.errors import UserError
 from modalities.sources.base import ENDLESS, Source
+from modalities.sources.mixture import MixtureSource
 from modalities.sources.stored import StoredSource, decode_stored
 from modalities.spec import Modality, Value
 
@@ -73,6 +74,8 @@ def _try_to_read(source: Source, key: str, modality: Modality) -> Reading:
     origin = f"sample {key} of {source.name}"
     stored: tuple[Value, ...] = ()
     try:
+        if isinstance(source, MixtureSource):
+            return _read_member(source, key, modality)
         if isinstance(source, StoredSource):
             place = source.stored(key, modality)
             if place is None:
@@ -85,6 +88,15 @@ def _try_to_read(source: Source, key: str, modality: Modality) -> Reading:
     if not stored and value is not None:
         stored = (value,)
     return Reading(origin=origin, is_stored=value is not None, stored=stored, value=value)
+
+
+def _read_member(mixture: MixtureSource, key: str, modality: Modality) -> Reading:
+    """The reading of the source that a mixture took a sample from, with that source's own origins."""
+    name, _, own_key = key.partition("/")
+    source = next(member.source for member in mixture.members if member.name == name)
+    if source.explain_missing(modality) is not None:
+        return Reading(origin=f"sample {own_key} of {source.name}", is_stored=False)
+    return _try_to_read(source, own_key, modality)
 
 
 def _reason(error: Exception) -> str:
