@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.doctor.duplicates import image_modality
+from experiments.doctor.checks.duplicates import image_modality
 from experiments.doctor.examine import Diagnosis
 from experiments.doctor.findings import Finding, Severity
 from experiments.doctor.overlays import is_in_frame, overlay

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.doctor.alignment import AlignmentCheck, shift_scores
+from experiments.doctor.checks.alignment import AlignmentCheck, shift_scores
 from experiments.doctor.examine import examine
 from experiments.doctor.findings import Finding
 from experiments.doctor.samples import read_samples

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
-from experiments.doctor.duplicates import image_modality
+from experiments.doctor.checks.duplicates import image_modality
 from experiments.doctor.findings import Finding, Severity, sample_finding
 from experiments.doctor.overlays import borders
 from experiments.doctor.samples import Sample
