@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from experiments.labelling.plan import LabelFormat, LabelPlan, order_labellers
+from experiments.labelling.writers import split_folder
 from modalities.errors import ConfigError
 from modalities.labellers.base import Labeller, copy_labeller, with_settings
 from modalities.labellers.registry import LabellerRegistry
@@ -99,7 +100,7 @@ def _scale(source: SourceConfig, size: int) -> ScaleConfig:
 def _has_split_folders(source: Source) -> bool:
     """True where every key begins with its split, so that a folder of the split can hold it."""
     first = [(split, keys[0]) for split in source.splits if len(keys := source.keys(split))]
-    return bool(first) and all(key.startswith(f"{split}/") for split, key in first)
+    return bool(first) and all(split_folder(split, key) for split, key in first)
 
 
 def _parse_settings(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     source = open_source(plan.source, plan.modalities, plan.sources)
     notes = check_inputs(plan.labellers, source, plan.modalities)
     splits = split_names(arguments.split) or list(source.splits)
-    shards = plan_shards(source, splits, shard_size=arguments.shard, limit=arguments.limit, part=part)
-    check_output(plan, splits, replaces=arguments.replace)
+    shards = list(plan_shards(source, splits, shard_size=arguments.shard, limit=arguments.limit, part=part))
+    check_output(plan, shards, replaces=arguments.replace)
     print_lines(console, [*describe_plan(plan), *notes])
     summarize(plan, run_with_progress(plan, shards, arguments.workers, console), console)
 
@@ -144,15 +144,14 @@ def describe_plan(plan: LabelPlan) -> list[str]:
 
 
 def run_with_progress(
-    plan: LabelPlan, shards: Iterable[Shard], num_workers: int, console: Console
+    plan: LabelPlan, shards: Sequence[Shard], num_workers: int, console: Console
 ) -> list[ShardResult]:
     """The results of all shards; a terminal shows how many are done."""
-    listed = list(shards)
     columns = (TextColumn("shards"), MofNCompleteColumn(), TimeElapsedColumn())
     results = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("label", total=len(listed))
-        for result in run_labelling(plan, listed, num_workers):
+        task = progress.add_task("label", total=len(shards))
+        for result in run_labelling(plan, shards, num_workers):
             results.append(result)
             progress.advance(task)
     return results
