@@ -69,7 +69,7 @@ def _row_metrics(
     modality: SequenceModality, raw: RawStore, tokenizer: Tokenizer, num_rows: int
 ) -> MetricCollection | None:
     """The modality's metrics of rows, fed with the parts of its values; None if no held-out value has any."""
-    parts = preprocessed_rows(modality, raw[modality.name][:], num_rows)
+    parts = preprocessed_rows(modality, raw[modality.name], num_rows)
     if not any(len(part) for part in parts):
         return None
     metrics = modality.reconstruction_metrics() or default_reconstruction_metrics()

@@ -53,7 +53,7 @@ class TokenizerTrainingConfig:
     batch_size: int = 256
     """Values per process and step."""
     max_rows: int = 100_000
-    """Training values that a tokenizer keeps in memory, at most."""
+    """Training values that a tokenizer is trained on, at most; they are read as they are needed."""
     val_rows: int = 1_000
     """Held-out values on which the use of its codebook is measured, at most."""
     devices: int = 1
@@ -62,8 +62,11 @@ class TokenizerTrainingConfig:
     """Optimizer steps of single tokenizers, by name, in place of `tokenizer_optim.steps`."""
     precision: str = "32-true"
     """Precision, as Lightning names it: bf16-mixed on GPUs."""
+    num_workers: int = 0
+    """Loader processes; 0 reads in a thread of the training process."""
 
     def __post_init__(self) -> None:
+        _check_at_least(0, "tokenizer_training", self, "num_workers")
         _check_at_least(1, "tokenizer_training", self, "batch_size", "max_rows", "val_rows", "devices")
         _check_choice("tokenizer_training.precision", self.precision, PRECISIONS)
         for name, steps in self.steps.items():
@@ -96,7 +99,7 @@ class TrainingConfig:
     compile: bool = False
     """Compile the transformer blocks with torch.compile; pays on GPUs only."""
     num_workers: int = 0
-    """Loader processes."""
+    """Loader processes; 0 makes batches in a thread of the training process."""
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints, from which an interrupted training of a model or tokenizer resumes; 0 for none."""
 

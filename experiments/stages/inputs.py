@@ -110,7 +110,7 @@ def build_streams(context: StageContext, names: Sequence[str], text: TextTokeniz
 def _restrict_head(context: StageContext, stream: SequenceStream) -> SequenceStream:
     """A sequence's stream whose head knows what occurs, the unknown token, and every sentinel that masking can set."""
     shards, fingerprints = context.input_folders("tokens/train"), _fingerprints_of(context, [stream])
-    used = TokenStore(shards, [stream], fingerprints=fingerprints, in_memory=False).used_ids(stream.name)
+    used = TokenStore(shards, [stream], fingerprints=fingerprints).used_ids(stream.name)
     sentinels = range(SENTINEL_0_ID + 1, SENTINEL_0_ID + 3 + (stream.num_tokens + 1) // 2)
     return replace(stream, predictable=tuple(sorted({UNK_ID, *sentinels, *used})))
 

@@ -1,7 +1,7 @@
 """Stage kind ``text``: the text tokenizer that all sequence modalities share."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
@@ -9,9 +9,20 @@ from experiments.stages.inputs import open_raw_split
 from experiments.stages.plan import Stage
 from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE
 from lightning_modules.checkpoints.warm_start import load_warm_start
+from lightning_modules.data.raw import RawValues
 from modalities.kinds.sequences import FreeTextModality
 from modalities.sources.open import open_source
 from networks.tokenizers.text import TextTokenizer
+
+
+class _Texts(Iterable[str]):
+    """The texts of several modalities, one modality after the other, read anew by each iteration."""
+
+    def __init__(self, columns: Sequence[RawValues]) -> None:
+        self._columns = columns
+
+    def __iter__(self) -> Iterator[str]:
+        return (text for column in self._columns for number in column.present() if (text := column[number]))
 
 
 class TextStage(StageKind):
@@ -34,6 +45,6 @@ class TextStage(StageKind):
             return
         names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
         raw = open_raw_split(context, "train", names)
-        texts = [text for name in names for text in raw[name][:] if text]
+        texts = _Texts([raw[name] for name in names])
         tokenizer = TextTokenizer.train(texts, open_source(context.config.data.source, context.modalities).class_names)
         (context.folder / TEXT_TOKENIZER_FILE).write_text(tokenizer.to_json())

@@ -29,14 +29,15 @@ from lightning_modules.checkpoints.tokenizer import (
     CARD_MARKDOWN_FILE,
     CONFIG_FILE,
     TokenizerCard,
+    describe_normalizations,
     save_tokenizer,
     tokenizer_config_dict,
 )
 from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.loading import RowDataModule
-from lightning_modules.data.rows import load_rows
+from lightning_modules.data.rows import StreamedRows
 from lightning_modules.tokenizer import TokenizerModule
-from modalities.spec import describe_normalizations, tokenizer_tasks
+from modalities.spec import tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class TokenizerStage(StageKind):
         for name, task in tokenizer_tasks(context.modalities).items():
             steps = config.tokenizer_training.steps.get(name, config.tokenizer_optim.steps)
             settings = context.params("tokenizer_optim", "tokenizer_training")
+            del settings["tokenizer_training"]["num_workers"]
             params = {
                 **tokenizer_config_dict(task, config.tokenizer),
                 "optim": settings["tokenizer_optim"],
@@ -108,7 +110,7 @@ def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule,
     config, training = context.config, context.config.tokenizer_training
     optim = context.config.tokenizer_optim.with_steps(context.config.tokenizer_training.steps.get(task.name))
     seed_everything(optim.seed, verbose=False)
-    rows = load_rows(open_raw_split(context, "train", task.members), training.max_rows)
+    rows = StreamedRows(open_raw_split(context, "train", task.members), training.max_rows, context.folder)
     module = TokenizerModule(task, config.tokenizer, optim)
     logger = build_run_logger(context)
     resume_state = prepare_resume(context, module, logger)
@@ -125,7 +127,13 @@ def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule,
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
-    data = RowDataModule(rows, training.batch_size, world_size=trainer.world_size, seed=optim.seed)
+    data = RowDataModule(
+        rows,
+        training.batch_size,
+        world_size=trainer.world_size,
+        num_workers=training.num_workers,
+        seed=optim.seed,
+    )
     trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
     return (module, logger.history) if leave_process_group(trainer) else None
 

@@ -20,7 +20,7 @@ from lightning_modules.checkpoints.published import (
     read_published_model,
     read_published_tokenizer,
 )
-from lightning_modules.checkpoints.tokenizer import TokenizerCard, save_tokenizer
+from lightning_modules.checkpoints.tokenizer import TokenizerCard, describe_normalizations, save_tokenizer
 from lightning_modules.checkpoints.variants import (
     build_variants,
     check_tokenizer_fits,
@@ -31,7 +31,7 @@ from lightning_modules.checkpoints.variants import (
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import ScaleConfig
 from modalities.registry import Registry, default_registry
-from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations, learned_tokenizer
+from modalities.spec import UNSPECIFIED_NORMALIZATION, learned_tokenizer
 from modalities.storage.atomic import atomic_folder
 from modalities.storage.serialization import from_plain
 from networks.pretrained.adapters import FourMAdapter

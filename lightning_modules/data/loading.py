@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightning_modules.data.prefetch import TimedDataLoader
 from lightning_modules.data.store import TokenStore
 from modalities.errors import ConfigError
 from networks.batch import TokenBatch
@@ -141,7 +142,7 @@ class FourMDataModule(_ResumableDataModule):
         return self._loader(self.validation, specs)
 
     def _loader(self, store: TokenStore, sampler: Sampler[BatchSpec] | Sequence[BatchSpec]) -> DataLoader[TokenBatch]:
-        return DataLoader(
+        return TimedDataLoader(
             MaskedTokenDataset(store, self.masker),
             batch_size=None,
             sampler=sampler,
@@ -151,10 +152,19 @@ class FourMDataModule(_ResumableDataModule):
         )
 
 
-class RowDataset(Dataset[Tensor]):
-    """Rows of a tensor, a batch at a time."""
+@runtime_checkable
+class Rows(Protocol):
+    """Rows by number: a tensor, or `StreamedRows`."""
 
-    def __init__(self, rows: Tensor) -> None:
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor: ...
+
+
+class RowDataset(Dataset[Tensor]):
+    """Rows, a batch at a time."""
+
+    def __init__(self, rows: Rows) -> None:
         self.rows = rows
 
     def __getitem__(self, spec: Any) -> Tensor:
@@ -162,16 +172,24 @@ class RowDataset(Dataset[Tensor]):
 
 
 class RowDataModule(_ResumableDataModule):
-    """Shuffled rows of a tensor, for the training of a tokenizer."""
+    """Shuffled rows, for the training of a tokenizer."""
 
-    def __init__(self, rows: Tensor, batch_size: int, *, world_size: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, rows: Rows, batch_size: int, *, world_size: int = 1, num_workers: int = 0, seed: int = 0
+    ) -> None:
         """Take the rows; batches are smaller where each of ``world_size`` ranks has fewer than ``batch_size``."""
         super().__init__(len(rows), max(1, min(batch_size, len(rows) // world_size)), seed=seed)
-        self.rows = rows
+        self.rows, self.num_workers = rows, num_workers
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches of this rank."""
-        return DataLoader(RowDataset(self.rows), batch_size=None, sampler=self._sampler())
+        return TimedDataLoader(
+            RowDataset(self.rows),
+            batch_size=None,
+            sampler=self._sampler(),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
 
 
 def _mix_seed(*parts: int) -> int:

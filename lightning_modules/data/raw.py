@@ -1,17 +1,38 @@
-"""Raw values on disk: what tokenizers are trained on and what predictions are held against."""
+"""Raw values on disk: what tokenizers are trained on and what predictions are held against.
 
+A shard is a folder with a folder for each modality, its column, and the keys of its samples.
+"""
+
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from lightning_modules.data.shards import ShardColumn, read_column, read_manifest, write_column, write_manifest
+from lightning_modules.data.index import SampleIndex
+from lightning_modules.data.shards import (
+    RecordColumn,
+    ShardColumn,
+    read_column,
+    read_manifest,
+    read_records,
+    write_column,
+    write_manifest,
+    write_records,
+)
 from modalities.errors import DataError
 from modalities.sources.base import Source, require_modalities, select_keys
 from modalities.spec import Modality, SequenceModality
+from modalities.storage.atomic import atomic_folder, atomic_write_text
+
+VALUES_COLUMN = "values"
+"""Name of the files of a column."""
+
+KEYS_FILE = "keys.json"
+"""File of a shard with the keys of its samples, in order."""
 
 
 def write_shard(
@@ -29,22 +50,23 @@ def write_shard(
         progress: Receives the fraction that is read, every 16 samples.
 
     Raises:
-        DataError: The source lacks a modality or has fewer samples, or the folder cannot be written.
+        DataError: The source lacks a modality or has fewer samples, a value cannot be read, or the folder cannot be
+            written.
     """
     require_modalities(source, modalities.values())
+    keys = select_keys(source, split, sample_indices)
     values: dict[str, list[Any]] = {name: [] for name in modalities}
-    for done, key in enumerate(select_keys(source, split, sample_indices)):
+    for done, key in enumerate(keys):
         for name, modality in modalities.items():
             values[name].append(source.read(key, modality))
         if progress is not None and done % 16 == 0:
             progress(done / len(sample_indices))
-    write_raw(folder, modalities, values, {"split": split, "numbers": [sample_indices.start, sample_indices.stop]})
+    write_raw(folder, modalities, values)
+    write_keys(folder, keys)
 
 
-def write_raw(
-    folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]], metadata: Mapping[str, Any]
-) -> None:
-    """Write one shard of raw values into a folder. Atomicity is the caller's.
+def write_raw(folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]]) -> None:
+    """Write columns of one shard into a folder.
 
     Raises:
         DataError: Modalities have unequal counts, or the folder cannot be written.
@@ -54,41 +76,65 @@ def write_raw(
         raise DataError(
             f"Modalities have unequal counts: {', '.join(f'{name} {count}' for name, count in counts.items())}."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    kinds: dict[str, str] = {}
     for name, column in values.items():
-        first_value = next((value for value in column if value is not None), None)
-        kinds[name] = "array" if isinstance(first_value, np.ndarray) else "json"
-        if kinds[name] == "array":
-            write_column(folder, name, column)
+        write_raw_column(folder / name, modalities[name], column)
+
+
+def write_raw_column(
+    folder: Path, modality: Modality, values: Sequence[Any], errors: Mapping[int, str] | None = None
+) -> None:
+    """Write one modality's values of one shard atomically into a folder of their own.
+
+    Args:
+        values: One for each sample; None where the sample lacks the modality.
+        errors: Why the values of some samples, by their number in the shard, cannot be read; these are None.
+
+    Raises:
+        DataError: A value is of no type that can be stored, or the folder cannot be written.
+    """
+    first_value = next((value for value in values if value is not None), None)
+    kind = "array" if isinstance(first_value, np.ndarray) else "json"
+    with atomic_folder(folder) as partial:
+        if kind == "array":
+            write_column(partial, VALUES_COLUMN, values)
         else:
-            lines = [_json_line(modalities[name], value) for value in column]
-            (folder / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
-    write_manifest(folder, {**metadata, "count": next(iter(counts.values()), 0), "kinds": kinds})
+            write_records(partial, VALUES_COLUMN, [_to_json(modality, value) for value in values])
+        # JSON has no integer keys.
+        reasons = {str(number): reason for number, reason in (errors or {}).items()}
+        write_manifest(partial, {"count": len(values), "kind": kind, "errors": reasons})
 
 
-def _json_line(modality: Modality, value: Any) -> str:
+def write_keys(folder: Path, keys: Sequence[str]) -> None:
+    """Write the keys of a shard's samples beside its columns."""
+    atomic_write_text(folder / KEYS_FILE, json.dumps(list(keys)))
+
+
+def read_errors(folder: Path) -> dict[int, str]:
+    """Why the values of some samples of a column cannot be read, by their number in the shard."""
+    return {int(number): reason for number, reason in read_manifest(folder).get("errors", {}).items()}
+
+
+def _to_json(modality: Modality, value: Any) -> Any:
     if value is None:
-        return json.dumps(None)
+        return None
     if not isinstance(modality, SequenceModality):
         raise DataError(
             f"A value of {modality.name!r} is a {type(value).__name__}, expected a numpy array: "
             "only values of a SequenceModality are stored as JSON."
         )
-    return json.dumps(modality.to_json(value))
+    return modality.to_json(value)
 
 
-class _JsonLinesColumn(Sequence[Any]):
-    def __init__(self, path: Path, modality: Modality) -> None:
-        self._path = path
-        try:
-            self._lines = path.read_text().splitlines()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} is damaged: {error}. Delete the folder and make it again.") from error
-        self._modality = modality
+@dataclass(frozen=True, kw_only=True)
+class RawValues(Sequence[Any]):
+    """One modality's values over all shards; each is read when it is asked for."""
+
+    modality: Modality
+    columns: tuple[ShardColumn | RecordColumn, ...]
+    samples: SampleIndex
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self.samples)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -97,43 +143,27 @@ class _JsonLinesColumn(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        try:
-            data = json.loads(self._lines[index])
-        except ValueError as error:
+        shards, rows = self.samples.locate(np.array([index], dtype=np.int64))
+        return self._value(self.columns[int(shards[0])], int(rows[0]))
+
+    def present(self) -> Iterator[int]:
+        """The numbers of the samples that have a value, in order."""
+        number = 0
+        for shard, column in enumerate(self.columns):
+            has_value = column.has_value()[self.samples.kept_rows(shard)]
+            yield from (number + np.flatnonzero(has_value)).tolist()
+            number += len(has_value)
+
+    def _value(self, column: ShardColumn | RecordColumn, row: int) -> Any:
+        value = column[row]
+        if value is None or isinstance(column, ShardColumn):
+            return value
+        if not isinstance(self.modality, SequenceModality):
             raise DataError(
-                f"{self._path} is damaged in line {index + 1}: {error}. Delete the folder and make it again."
-            ) from error
-        if data is None:
-            return None
-        if not isinstance(self._modality, SequenceModality):
-            raise DataError(
-                f"{self._path} holds JSON, expected arrays of {self._modality.name!r}. "
+                f"{column.content.path} holds JSON, expected arrays of {self.modality.name!r}. "
                 "Delete the folder and make it again."
             )
-        return self._modality.from_json(data)
-
-
-class RawValues(Sequence[Any]):
-    """One modality's values over all shards."""
-
-    def __init__(self, parts: Sequence[ShardColumn | _JsonLinesColumn]) -> None:
-        self._parts = parts
-        self._starts = np.cumsum([0, *[len(part) for part in parts]])
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        part = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self._parts[part][int(index - self._starts[part])]
+        return self.modality.from_json(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,48 +172,52 @@ class RawStore(Mapping[str, RawValues]):
 
     folders: tuple[Path, ...]
     modalities: Mapping[str, Modality]
-    columns: dict[str, RawValues]
+    columns: dict[str, RawValues] = field(repr=False)
     num_samples: int
     fingerprint: str
     """Changes when any value of these modalities does."""
 
     @classmethod
-    def open(cls, folders: Sequence[Path], modalities: Mapping[str, Modality]) -> "RawStore":
-        """The values of ``modalities`` in ``folders``.
+    def open(
+        cls,
+        folders: Sequence[Path],
+        modalities: Mapping[str, Modality],
+        *,
+        column_names: Mapping[str, str] | None = None,
+        omitted: Sequence[int] = (),
+    ) -> "RawStore":
+        """The values of ``modalities`` in the shards ``folders``.
+
+        Args:
+            column_names: Name of each modality's folder in a shard, where it is not the modality's own.
+            omitted: Samples that are left out, counted over all shards.
 
         Raises:
             DataError: A shard is incomplete or damaged, lacks a modality, or holds another number of its values.
         """
-        metadata = [read_manifest(folder) for folder in folders]
-        columns: dict[str, RawValues] = {}
-        for name, modality in modalities.items():
-            parts: list[ShardColumn | _JsonLinesColumn] = []
-            for folder, manifest in zip(folders, metadata, strict=True):
-                if name not in manifest["kinds"]:
-                    raise DataError(f"{folder} has no values of {name!r}; it has {', '.join(manifest['kinds'])}.")
-                part = (
-                    read_column(folder, name)
-                    if manifest["kinds"][name] == "array"
-                    else _JsonLinesColumn(folder / f"{name}.jsonl", modality)
-                )
-                if len(part) != manifest["count"]:
-                    raise DataError(
-                        f"{folder} has {len(part)} values of {name!r}, expected {manifest['count']} as of the others."
-                    )
-                parts.append(part)
-            columns[name] = RawValues(parts)
-        checksums = [
-            str(item["crc32"])
-            for manifest in metadata
-            for file, item in sorted(manifest["files"].items())
-            if file.partition(".")[0] in modalities
-        ]
+        names = {name: (column_names or {}).get(name, name) for name in modalities}
+        parts: dict[str, list[ShardColumn | RecordColumn]] = {name: [] for name in modalities}
+        counts, checksums = [], []
+        for folder in folders:
+            found = {name: _open_column(folder, names[name], name) for name in modalities}
+            sizes = {name: len(column) for name, (column, _) in found.items()}
+            if len(set(sizes.values())) > 1:
+                sizes_text = ", ".join(f"{name} {size}" for name, size in sizes.items())
+                raise DataError(f"{folder} has unequal counts of values: {sizes_text}. Make it again.")
+            counts.append(next(iter(sizes.values()), 0))
+            for name, (column, checksum) in found.items():
+                parts[name].append(column)
+                checksums.append(checksum)
+        index = SampleIndex(counts, omitted)
         return cls(
             folders=tuple(folders),
             modalities=modalities,
-            columns=columns,
-            num_samples=sum(int(manifest["count"]) for manifest in metadata),
-            fingerprint=_digest(checksums),
+            columns={
+                name: RawValues(modality=modality, columns=tuple(parts[name]), samples=index)
+                for name, modality in modalities.items()
+            },
+            num_samples=len(index),
+            fingerprint=hashlib.sha256(" ".join([*checksums, *map(str, omitted)]).encode()).hexdigest()[:16],
         )
 
     def __getitem__(self, name: str) -> RawValues:
@@ -196,7 +230,15 @@ class RawStore(Mapping[str, RawValues]):
         return len(self.columns)
 
 
-def _digest(parts: Sequence[str]) -> str:
-    import hashlib
-
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+def _open_column(shard: Path, name: str, modality: str) -> tuple[ShardColumn | RecordColumn, str]:
+    """A modality's column of a shard, and its checksums."""
+    folder = shard / name
+    if not folder.is_dir():
+        others = ", ".join(sorted(path.name for path in shard.iterdir() if path.is_dir())) if shard.is_dir() else ""
+        raise DataError(f"{shard} has no values of {modality!r}; it has {others or 'none'}.")
+    manifest = read_manifest(folder)
+    read = read_column if manifest["kind"] == "array" else read_records
+    column: ShardColumn | RecordColumn = read(folder, VALUES_COLUMN)
+    if len(column) != manifest["count"]:
+        raise DataError(f"{folder} has {len(column)} values, expected {manifest['count']}.")
+    return column, " ".join(str(item["crc32"]) for _, item in sorted(manifest["files"].items()))

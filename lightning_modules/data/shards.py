@@ -1,19 +1,27 @@
-"""Shards of columns on disk: arrays or records of many samples in one file, each with a manifest of checksums."""
+"""Columns of shards on disk: arrays or records of many samples in a few files, with a manifest of their checksums.
+
+Files are mapped, never read whole. Opening a column compares the size of each file and a checksum of its two ends;
+`read_manifest` reads all content on demand.
+"""
 
 import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_modules.data.mapped import MappedArray, map_array, map_bytes
 from modalities.errors import DataError
 from modalities.storage.atomic import read_json_object
 
 MANIFEST = "manifest.json"
+
+END_BYTES = 4096
+"""Bytes at each end of a file that are compared whenever a column is opened."""
 
 
 def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
@@ -21,7 +29,7 @@ def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
 
     A value of None is a sample that lacks the column.
     """
-    present = np.array([value is not None for value in values])
+    present = np.array([value is not None for value in values], dtype=bool)
     arrays = [np.asarray(value) for value in values if value is not None]
     if not present.all():
         np.save(folder / f"{name}.present.npy", present)
@@ -42,11 +50,11 @@ def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
 class ShardColumn:
     """One shard's column of arrays."""
 
-    values: NDArray[Any]
+    values: MappedArray
     """(n, ...) stacked, or the rows of all samples end to end."""
-    offsets: NDArray[np.int64] | None = None
+    offsets: MappedArray | None = None
     """Start and end of each sample's rows; None for stacked values."""
-    present: NDArray[np.bool_] | None = None
+    present: MappedArray | None = None
     """False where a sample lacks the column; None where all have it."""
 
     def __len__(self) -> int:
@@ -56,34 +64,81 @@ class ShardColumn:
         if self.present is not None and not self.present[index]:
             return None
         if self.offsets is None:
-            return np.asarray(self.values[index])
-        return np.asarray(self.values[self.offsets[index] : self.offsets[index + 1]])
+            return self.values[index]
+        start, end = self.offsets[index : index + 2].tolist()
+        return self.values[start:end]
+
+    def has_value(self) -> NDArray[np.bool_]:
+        """True for each sample that has the column."""
+        return np.ones(len(self), dtype=bool) if self.present is None else np.array(self.present[:])
 
 
-def read_column(folder: Path, name: str, *, in_memory: bool = False) -> ShardColumn:
-    """The column that `write_column` wrote.
+def read_column(folder: Path, name: str) -> ShardColumn:
+    """The column that `write_column` wrote; its values are mapped when they are first read.
 
     Raises:
-        DataError: The file is missing or is not an array.
+        DataError: A file is missing or is not an array.
     """
-    mode: Literal["r"] | None = None if in_memory else "r"
     offsets, present = folder / f"{name}.offsets.npy", folder / f"{name}.present.npy"
     try:
         return ShardColumn(
-            values=np.load(folder / f"{name}.npy", mmap_mode=mode),
-            offsets=np.load(offsets) if offsets.exists() else None,
-            present=np.load(present) if present.exists() else None,
+            values=map_array(folder / f"{name}.npy"),
+            offsets=map_array(offsets) if offsets.exists() else None,
+            present=map_array(present) if present.exists() else None,
         )
     except FileNotFoundError:
         raise DataError(f"{folder} has no column {name!r}. Make it again.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{folder / name}.npy is damaged: {error}. Delete the folder and make it again.") from error
+
+
+def write_records(folder: Path, name: str, records: Sequence[Any]) -> None:
+    """Write one column of JSON records, one a line, and the start of each line; None is a sample that lacks it."""
+    lines = [(json.dumps(record) + "\n").encode() for record in records]
+    (folder / f"{name}.jsonl").write_bytes(b"".join(lines))
+    np.save(folder / f"{name}.lines.npy", np.cumsum([0, *map(len, lines)], dtype=np.int64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordColumn:
+    """One shard's column of JSON records."""
+
+    content: MappedArray
+    """The file's bytes."""
+    starts: MappedArray
+    """Start of each line, and the end of the last."""
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> Any:
+        start, end = self.starts[index : index + 2].tolist()
+        try:
+            return json.loads(self.content[start:end].tobytes())
+        except ValueError as error:
+            raise DataError(
+                f"{self.content.path} is damaged in line {index + 1}: {error}. Delete the folder and make it again."
+            ) from error
+
+    def has_value(self) -> NDArray[np.bool_]:
+        """True for each sample that has the column."""
+        return np.array([self[index] is not None for index in range(len(self))], dtype=bool)
+
+
+def read_records(folder: Path, name: str) -> RecordColumn:
+    """The column that `write_records` wrote; its lines are mapped when they are first read.
+
+    Raises:
+        DataError: A file is missing or is damaged.
+    """
+    try:
+        return RecordColumn(content=map_bytes(folder / f"{name}.jsonl"), starts=map_array(folder / f"{name}.lines.npy"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} has no column {name!r}. Make it again.") from None
 
 
 def write_manifest(folder: Path, metadata: Mapping[str, Any]) -> None:
-    """Write the manifest of a shard: ``facts``, and the size and checksum of every file beside it."""
+    """Write the manifest of a column: ``metadata``, and the size and checksums of every file beside it."""
     files = {
-        path.name: {"bytes": path.stat().st_size, "crc32": checksum(path)}
+        path.name: {"bytes": path.stat().st_size, "crc32": checksum(path), "ends_crc32": ends_checksum(path)}
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }
@@ -91,10 +146,10 @@ def write_manifest(folder: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path, *, verify_checksums: bool = False) -> dict[str, Any]:
-    """The facts of a shard whose files are as they were sealed.
+    """The manifest of a column whose files are as they were written, as far as their sizes and ends show.
 
     Args:
-        thorough: Compare checksums too, not only sizes.
+        verify_checksums: Read the files, and compare the checksums of all their content.
 
     Raises:
         DataError: The manifest or a file is missing, or a file has another size or checksum.
@@ -111,12 +166,17 @@ def read_manifest(folder: Path, *, verify_checksums: bool = False) -> dict[str, 
             raise DataError(f"{path} is missing. Delete {folder} and make it again.")
         if found != expected["bytes"]:
             raise DataError(f"{path} has {found} bytes, expected {expected['bytes']}: it is truncated or was changed.")
-        if verify_checksums and (actual := checksum(path)) != expected["crc32"]:
-            raise DataError(
-                f"{path} is damaged: its checksum is {actual}, expected {expected['crc32']}. "
-                f"Delete {folder} and make it again."
-            )
+        _compare(path, ends_checksum(path), expected.get("ends_crc32"))
+        if verify_checksums:
+            _compare(path, checksum(path), expected["crc32"])
     return metadata
+
+
+def _compare(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise DataError(
+            f"{path} is damaged: its checksum is {found}, expected {expected}. Delete {path.parent} and make it again."
+        )
 
 
 def checksum(path: Path) -> int:
@@ -126,3 +186,11 @@ def checksum(path: Path) -> int:
         while block := file.read(1 << 20):
             value = zlib.crc32(block, value)
     return value
+
+
+def ends_checksum(path: Path) -> int:
+    """CRC-32 of a file's first and last `END_BYTES` bytes, which may overlap."""
+    with path.open("rb") as file:
+        first = file.read(END_BYTES)
+        file.seek(max(0, path.stat().st_size - END_BYTES))
+        return zlib.crc32(file.read(END_BYTES), zlib.crc32(first))

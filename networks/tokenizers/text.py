@@ -17,6 +17,7 @@ from modalities.vocabulary import (
     PUBLISHED_TOKENS,
     SOS_ID,
     UNK,
+    UNK_ID,
     special_tokens,
 )
 
@@ -48,14 +49,13 @@ class TextTokenizer:
         """Learn word pieces from ``texts``.
 
         Args:
-            texts: Captions and all other texts made of words.
+            texts: Captions and all other texts made of words. They are iterated twice, so this is no iterator.
             class_names: Classes of the data set, which get one token each, in addition to COCO's.
             vocab_size: Maximum number of tokens, special ones included; few texts give fewer.
 
         Raises:
             ConfigError: ``vocab_size`` has no room for the special tokens and the letters.
         """
-        texts = list(texts)
         tokens, letters = special_tokens(class_names), _inner_letters(texts)
         min_size = len(tokens) + 2 * len(letters)
         if vocab_size < min_size:
@@ -94,6 +94,17 @@ class TextTokenizer:
         """The ids of ``text``, without an end token."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` that the vocabulary cannot spell, each of which becomes ``[UNK]``."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        found = zip(encoding.ids, encoding.offsets, strict=True)
+        return [text[start:end] for index, (start, end) in found if index == UNK_ID and text[start:end] != UNK]
+
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """Share of ``[UNK]`` among the tokens of all ``texts``; 0 where there are none."""
+        ids = [index for row in self.encode_batch(texts) for index in row]
+        return ids.count(UNK_ID) / len(ids) if ids else 0.0
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each of ``texts``, faster than one at a time."""
@@ -141,13 +152,13 @@ def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
     return tokenizer
 
 
-def _inner_letters(texts: Sequence[str]) -> list[str]:
+def _inner_letters(texts: Iterable[str]) -> list[str]:
     """Plain letters and digits, then every other character that occurs in ``texts`` inside a word, sorted."""
     normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
-    non_ascii = {text for text in texts if not text.isascii()}
     found = {
         letter
-        for text in non_ascii
+        for text in texts
+        if not text.isascii()
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
         for letter in word[1:]
     }

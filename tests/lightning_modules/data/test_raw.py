@@ -59,7 +59,7 @@ def test_values_come_back_by_number_from_several_shards(tmp_path: Path) -> None:
     parts = [values(0, 3), values(1, 4)]
     folders = [tmp_path / "0", tmp_path / "1"]
     for folder, part in zip(folders, parts, strict=True):
-        write_raw(folder, modalities, part, {})
+        write_raw(folder, modalities, part)
     store = RawStore.open(folders, modalities)
     assert store.num_samples == 7
     assert list(store) == ["depth", "caption"]
@@ -77,7 +77,7 @@ def test_values_come_back_by_number_from_several_shards(tmp_path: Path) -> None:
 
 def test_a_shard_without_a_single_value_of_a_modality(tmp_path: Path) -> None:
     modalities = chosen("depth", "caption")
-    write_raw(tmp_path, modalities, {"depth": [None, None], "caption": [None, None]}, {})
+    write_raw(tmp_path, modalities, {"depth": [None, None], "caption": [None, None]})
     store = RawStore.open([tmp_path], modalities)
     assert list(store["depth"]) == list(store["caption"]) == [None, None]
 
@@ -95,9 +95,7 @@ def test_rendered_scenes_are_what_the_modalities_see(tmp_path: Path) -> None:
         scene = make_scene(split_seed("train", 3 + number), size=32)
         for name, modality in modalities.items():
             assert same(store[name][number], view_of(modality, scene)), name
-    facts = json.loads((tmp_path / "shard" / "manifest.json").read_text())
-    assert facts["split"] == "train"
-    assert facts["numbers"] == [3, 6]
+    assert json.loads((tmp_path / "shard" / "keys.json").read_text()) == ["train/3", "train/4", "train/5"]
 
 
 def test_the_fingerprint_changes_with_any_value(tmp_path: Path) -> None:
@@ -105,7 +103,7 @@ def test_the_fingerprint_changes_with_any_value(tmp_path: Path) -> None:
     first, again, other = values(0, 3), values(0, 3), values(0, 3)
     other["caption"][0] = other["caption"][0].replace("0", "1", 1)
     for name, content in (("a", first), ("b", again), ("c", other)):
-        write_raw(tmp_path / name, modalities, content, {})
+        write_raw(tmp_path / name, modalities, content)
     prints = [RawStore.open([tmp_path / name], modalities).fingerprint for name in "abc"]
     assert prints[0] == prints[1]
     assert prints[0] != prints[2]
@@ -114,21 +112,21 @@ def test_the_fingerprint_changes_with_any_value(tmp_path: Path) -> None:
 def test_values_of_unequal_counts_are_not_written(tmp_path: Path) -> None:
     content = {**values(0, 3), "caption": ["one"]}
     with pytest.raises(DataError) as caught:
-        write_raw(tmp_path / "shard", chosen("depth", "caption"), content, {})
+        write_raw(tmp_path / "shard", chosen("depth", "caption"), content)
     assert str(caught.value) == "Modalities have unequal counts: depth 3, caption 1."
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_modality_that_a_shard_has_not(tmp_path: Path) -> None:
-    write_raw(tmp_path, chosen("depth", "caption"), values(0, 3), {})
+    write_raw(tmp_path, chosen("depth", "caption"), values(0, 3))
     with pytest.raises(DataError) as caught:
         RawStore.open([tmp_path], chosen("depth", "rgb"))
     assert str(caught.value) == f"{tmp_path} has no values of 'rgb'; it has caption, depth."
 
 
-@pytest.mark.parametrize("name", ["depth.npy", "depth.present.npy", "caption.jsonl"])
+@pytest.mark.parametrize("name", ["depth/values.npy", "depth/values.present.npy", "caption/values.jsonl"])
 def test_a_truncated_file(name: str, tmp_path: Path) -> None:
-    write_raw(tmp_path, chosen("depth", "caption"), values(0, 3), {})
+    write_raw(tmp_path, chosen("depth", "caption"), values(0, 3))
     os.truncate(tmp_path / name, (tmp_path / name).stat().st_size - 1)
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / name} has ")) as caught:
         RawStore.open([tmp_path], chosen("depth", "caption"))
@@ -136,20 +134,21 @@ def test_a_truncated_file(name: str, tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_damaged(tmp_path: Path) -> None:
-    write_raw(tmp_path, chosen("caption"), {"caption": ["one", "two", "three"]}, {})
-    place = tmp_path / "caption.jsonl"
-    place.write_text(place.read_text().replace('"two"', '"two '))
+    texts = [f"number {number:04d}" for number in range(2_000)]
+    write_raw(tmp_path, chosen("caption"), {"caption": texts})
+    place = tmp_path / "caption" / "values.jsonl"
+    place.write_text(place.read_text().replace('0999"', "0999 "))
     store = RawStore.open([tmp_path], chosen("caption"))
-    assert store["caption"][2] == "three"
+    assert store["caption"][1_000] == texts[1_000]
     with pytest.raises(DataError) as caught:
-        store["caption"][1]
-    assert str(caught.value).startswith(f"{place} is damaged in line 2: ")
+        store["caption"][999]
+    assert str(caught.value).startswith(f"{place} is damaged in line 1000: ")
     assert "\n" not in str(caught.value)
 
 
 def test_records_that_are_no_text(tmp_path: Path) -> None:
-    write_raw(tmp_path, chosen("caption"), {"caption": ["one", "two"]}, {})
-    place = tmp_path / "caption.jsonl"
+    write_raw(tmp_path, chosen("caption"), {"caption": ["one", "two"]})
+    place = tmp_path / "caption" / "values.jsonl"
     place.write_bytes(b"\xff" * place.stat().st_size)
     with pytest.raises(DataError, match=re.escape(f"{place} is damaged: ")):
         RawStore.open([tmp_path], chosen("caption"))
@@ -194,8 +193,8 @@ class Tally(SequenceModality):
 
 def test_a_plug_in_s_records_are_kept_by_its_own_json(tmp_path: Path) -> None:
     tally = Tally(name="tally", title="Tally", layout=Text(max_tokens=4), tokenizer=WordPiece())
-    write_raw(tmp_path, {"tally": tally}, {"tally": [3 + 4j, None, 1j]}, {})
-    assert (tmp_path / "tally.jsonl").read_text() == "[3.0, 4.0]\nnull\n[0.0, 1.0]\n"
+    write_raw(tmp_path, {"tally": tally}, {"tally": [3 + 4j, None, 1j]})
+    assert (tmp_path / "tally" / "values.jsonl").read_text() == "[3.0, 4.0]\nnull\n[0.0, 1.0]\n"
     assert list(RawStore.open([tmp_path], {"tally": tally})["tally"]) == [3 + 4j, None, 1j]
 
 
@@ -210,8 +209,8 @@ def test_a_sequence_without_json_cannot_be_made() -> None:
 
 def test_values_that_are_neither_arrays_nor_of_a_sequence_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="A value of 'depth' is a list, expected a numpy array"):
-        write_raw(tmp_path / "shard", chosen("depth"), {"depth": [[1.0, 2.0]]}, {})
+        write_raw(tmp_path / "shard", chosen("depth"), {"depth": [[1.0, 2.0]]})
     folder = tmp_path / "json"
-    write_raw(folder, {"depth": chosen("caption")["caption"]}, {"depth": ["far"]}, {})
+    write_raw(folder, {"depth": chosen("caption")["caption"]}, {"depth": ["far"]})
     with pytest.raises(DataError, match="holds JSON, expected arrays of 'depth'"):
         list(RawStore.open([folder], chosen("depth"))["depth"])

@@ -1,5 +1,6 @@
 """Columns come back as they were written, and what is damaged says so in one line."""
 
+import json
 import os
 import zlib
 from pathlib import Path
@@ -15,8 +16,10 @@ from lightning_modules.data.shards import (
     MANIFEST,
     read_column,
     read_manifest,
+    read_records,
     write_column,
     write_manifest,
+    write_records,
 )
 from modalities.errors import DataError
 
@@ -37,13 +40,25 @@ def check(found: Any, values: list[Any]) -> None:
             assert found[number].dtype == values[number].dtype
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("values", [EQUAL, RAGGED, MISSING, NONE], ids=["equal", "ragged", "missing", "none"])
-def test_a_column_comes_back(values: list[Any], in_memory: bool, tmp_path: Path) -> None:
+def test_a_column_comes_back(values: list[Any], tmp_path: Path) -> None:
     write_column(tmp_path, "x", values)
-    found = read_column(tmp_path, "x", in_memory=in_memory)
+    found = read_column(tmp_path, "x")
     check(found, values)
-    assert isinstance(found.values, np.memmap) is not in_memory
+    assert found.has_value().tolist() == [value is not None for value in values]
+
+
+RECORDS: list[Any] = [{"a": [1, 2]}, None, "two\u2028lines\nand “more”", [], 4.5]
+
+
+def test_records_come_back_whatever_is_in_them(tmp_path: Path) -> None:
+    write_records(tmp_path, "x", RECORDS)
+    found = read_records(tmp_path, "x")
+    assert [found[number] for number in (3, 0, 4, 1, 2)] == [RECORDS[number] for number in (3, 0, 4, 1, 2)]
+    assert found.has_value().tolist() == [True, False, True, True, True]
+    assert [json.loads(line) for line in (tmp_path / "x.jsonl").read_bytes().splitlines()] == RECORDS
+    write_records(tmp_path, "empty", [])
+    assert len(read_records(tmp_path, "empty")) == 0
 
 
 @given(counts=st.lists(st.none() | st.integers(0, 4), min_size=1, max_size=6))
@@ -62,21 +77,19 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"], ids=["empty", "text", "header"])
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_a_column_that_is_no_array(content: bytes, in_memory: bool, tmp_path: Path) -> None:
+def test_a_column_that_is_no_array(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(content)
     with pytest.raises(DataError, match="Delete the folder and make it again") as caught:
-        read_column(tmp_path, "x", in_memory=in_memory)
+        read_column(tmp_path, "x")
     assert str(caught.value).startswith(f"{tmp_path / 'x'}.npy is damaged: ")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_a_column_that_ends_too_early(in_memory: bool, tmp_path: Path) -> None:
+def test_a_column_that_ends_too_early(tmp_path: Path) -> None:
     write_column(tmp_path, "x", EQUAL)
     os.truncate(tmp_path / "x.npy", (tmp_path / "x.npy").stat().st_size - 8)
     with pytest.raises(DataError, match=r"x\.npy is damaged") as caught:
-        read_column(tmp_path, "x", in_memory=in_memory)
+        read_column(tmp_path, "x")
     assert "\n" not in str(caught.value)
 
 
@@ -93,7 +106,8 @@ def test_a_shards_facts_come_back(sealed: Path) -> None:
     facts = read_manifest(sealed, verify_checksums=True)
     assert facts["count"] == 2
     # CRC-32 of "one", as the `crc32` command gives it.
-    assert facts["files"]["a"] == {"bytes": 3, "crc32": 0x7A6C86F1}
+    # The file is shorter than an end, so that both ends are the whole of it.
+    assert facts["files"]["a"] == {"bytes": 3, "crc32": 0x7A6C86F1, "ends_crc32": zlib.crc32(b"oneone")}
     assert set(facts["files"]) == {"a", "b"}
 
 
@@ -131,11 +145,26 @@ def test_a_shard_whose_file_changed_its_size(sealed: Path) -> None:
         read_manifest(sealed)
 
 
-def test_a_change_that_keeps_the_size_is_found_by_the_checksum(sealed: Path) -> None:
-    (sealed / "b").write_bytes(b"thrEe")
-    read_manifest(sealed)
+@pytest.mark.parametrize("position", [0, 4095, 49_000, 49_999])
+def test_a_change_at_an_end_that_keeps_the_size_is_found_whenever_a_column_is_opened(
+    position: int, tmp_path: Path
+) -> None:
+    content = np.random.default_rng(0).bytes(50_000)
+    (tmp_path / "x").write_bytes(content)
+    write_manifest(tmp_path, {})
+    (tmp_path / "x").write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+    with pytest.raises(DataError, match=r"x is damaged: its checksum is \d+, expected \d+\. Delete"):
+        read_manifest(tmp_path)
+
+
+def test_a_change_in_the_middle_is_found_where_everything_is_read(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(50_000)
+    (tmp_path / "x").write_bytes(content)
+    write_manifest(tmp_path, {})
+    (tmp_path / "x").write_bytes(content[:20_000] + bytes([content[20_000] ^ 1]) + content[20_001:])
+    read_manifest(tmp_path)
     with pytest.raises(DataError, match="is damaged: its checksum is"):
-        read_manifest(sealed, verify_checksums=True)
+        read_manifest(tmp_path, verify_checksums=True)
 
 
 def test_checksums_go_on_over_blocks(tmp_path: Path) -> None:
