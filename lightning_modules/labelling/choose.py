@@ -15,7 +15,6 @@ from modalities.errors import ConfigError
 from modalities.labellers.base import Labeller
 from modalities.spec import Modality
 
-
 EXPERTS: tuple[type[Expert], ...] = (
     DepthExpert,
     SegmentationExpert,

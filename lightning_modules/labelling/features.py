@@ -41,8 +41,8 @@ class FeatureExpert(Expert):
 
     @property
     def model_class(self) -> str:  # type: ignore[override]
-        """The vision part of the model."""
-        types = {CLIP: "CLIPVisionModelWithProjection", SIGLIP: "SiglipVisionModel"}
+        """The class that loads the model, or its vision part."""
+        types = {CLIP: "CLIPModel", SIGLIP: "SiglipVisionModel"}
         return types.get(self.model_config["model_type"], "AutoModel")
 
     @classmethod
@@ -86,9 +86,9 @@ def encode_pictures(
     space of texts; SigLIP's picture vector is that of its attention pooling.
     """
     if model_type == CLIP:
-        outputs = model(pixel_values=pixels, interpolate_pos_encoding=True)
+        outputs = model.vision_model(pixel_values=pixels, interpolate_pos_encoding=True)
         patches = model.vision_model.post_layernorm(outputs.last_hidden_state[:, 1:])
-        return model.visual_projection(patches), outputs.image_embeds
+        return model.visual_projection(patches), model.visual_projection(outputs.pooler_output)
     if model_type == SIGLIP:
         outputs = model(pixel_values=pixels, interpolate_pos_encoding=True)
         return outputs.last_hidden_state, outputs.pooler_output

@@ -56,7 +56,7 @@ def read_picture_settings(folder: Path) -> PictureSettings:
     path = folder / "preprocessor_config.json"
     config = read_json_object(path)
     size: Any = config.get("size")
-    normalization = {
+    normalization: dict[str, Any] = {
         "mean": tuple(config.get("image_mean", IMAGENET_MEAN)),
         "std": tuple(config.get("image_std", IMAGENET_STD)),
         "resample": int(config.get("resample", PictureSettings.resample)),

@@ -13,7 +13,7 @@ from lightning_modules.labelling.expert import Expert, class_names_of
 from lightning_modules.labelling.pictures import PictureSettings, picture_tensor, read_picture_settings
 from lightning_modules.labelling.weights import LoadedModel
 from modalities.errors import ConfigError
-from modalities.kinds.dense import ClassMap
+from modalities.kinds.discrete import ClassMap
 from modalities.spec import Modality
 
 MAX_CLASSES = 255
@@ -108,4 +108,4 @@ def query_scores(
     """
     classes = class_logits.float().softmax(-1)[..., :-1]
     scores: Tensor = classes.transpose(1, 2) @ mask_logits.float().sigmoid().flatten(2)
-    return scores.unflatten(-1, mask_logits.shape[-2:])
+    return scores.reshape(*scores.shape[:2], *mask_logits.shape[-2:])

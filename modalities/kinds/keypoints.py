@@ -14,7 +14,8 @@ from torchmetrics import MetricCollection
 
 from modalities.kinds.sequences import RecordModality, TokenReader, medoid
 from modalities.metrics.base import FRACTION, SampleRatioOfSums, collect
-from modalities.spec import Crop, Parsed
+from modalities.spec import Crop
+from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import NUM_BINS, coordinate_token
 
 Points = Float32[np.ndarray, "things k 3"]
@@ -42,6 +43,15 @@ class Keypoints(RecordModality):
     """Pairs of points that a picture joins by a line."""
     min_score: float = 0.5
     """Least score of a point that is visible."""
+
+    @property
+    def value_spec(self) -> ValueSpec:
+        """Points in shares of the image."""
+        return ValueSpec(
+            type=f"array (things, {len(self.names)}, 3) of float32",
+            unit="x and y as shares of the image, and a score from 0 for not visible to 1",
+            files=".json",
+        )
 
     def to_json(self, value: Points) -> Any:
         """A list of things, each a list of [x, y, score]."""
@@ -169,16 +179,16 @@ def match_keypoints(prediction: Points, target: Points, min_score: float) -> tup
 
     Each true thing takes, in order, the predicted one that has most points near its own.
     """
-    left = list(prediction)
+    left: list[Float32[np.ndarray, "k 3"]] = list(prediction)
     right = 0
     for truth in target:
-        counts = [_count_near(guess, truth, min_score) for guess in left]
+        counts: list[int] = [_count_near(guess, truth, min_score) for guess in left]
         if counts and max(counts):
             best = int(np.argmax(counts))
             right += counts[best]
             left.pop(best)
-    numbers = [int((value[..., 2] >= min_score).sum()) for value in (prediction, target)]
-    return right, max(numbers)
+    shown = [int((value[..., 2] >= min_score).sum()) for value in (prediction, target)]
+    return right, max(shown)
 
 
 def _count_near(guess: Float32[np.ndarray, "k 3"], truth: Float32[np.ndarray, "k 3"], min_score: float) -> int:

@@ -47,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "and side of scenes (default %(default)s)",
     )
     for option, form, help_text in (
+        ("--expert", "MODALITY=MODEL", "network for a modality: a folder, a name on the Hub, or a .yaml of a file"),
         ("--labeller", "MODALITY=NAME", "labeller for a modality that several make"),
         ("--set", "MODALITY.SETTING=VALUE", "setting of a labeller"),
     ):
@@ -102,6 +103,7 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
     choice = LabelChoice(
         outputs=tuple(split_names(arguments.to)),
         copies=tuple(split_names(arguments.copy)),
+        experts=parse_pairs("--expert", arguments.expert, "MODALITY=MODEL"),
         labellers=parse_pairs("--labeller", arguments.labeller, "MODALITY=NAME"),
         settings=parse_pairs("--set", arguments.set, "MODALITY.SETTING=VALUE"),
     )
