@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from experiments.data_source import open_data_source, split_sizes
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.plan import ModalityPart, Stage
 from lightning_modules.data.raw import write_shard
 from modalities.sources.base import Source, module_digest, require_modalities
-from modalities.sources.open import open_source
 from modalities.spec import Modality
 from modalities.storage.serialization import to_plain
 
@@ -22,10 +22,10 @@ class DataStage(StageKind):
     def plan(self, context: PlanContext) -> Iterator[Stage]:
         """Plan one stage a shard; every modality is a part of its own."""
         config = context.config.data
-        source = open_source(context.config.data.source, context.modalities)
+        source = open_data_source(config, context.modalities)
         require_modalities(source, context.modalities.values())
         parts = {name: ModalityPart(params=_params(item, source)) for name, item in context.modalities.items()}
-        for split, count in (("train", config.train), ("validation", config.validation)):
+        for split, count in split_sizes(config, source).items():
             for shard, first in enumerate(range(0, count, config.shard)):
                 end = min(first + config.shard, count)
                 yield self.stage(
@@ -42,7 +42,7 @@ class DataStage(StageKind):
         write_shard(
             context.folder,
             context.modalities,
-            open_source(context.config.data.source, context.modalities),
+            open_data_source(context.config.data, context.modalities),
             run_args["split"],
             range(run_args["first"], run_args["end"]),
             lambda done: context.report_progress(done, 0.0, "samples"),

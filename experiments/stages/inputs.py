@@ -13,7 +13,6 @@ from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_token
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.store import TokenStore
 from modalities.errors import DataError
-from modalities.sources.open import open_source
 from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
 from modalities.vocabulary import SENTINEL_0_ID, UNK
 from networks.streams import SequenceStream, Stream, pixel_stream_name, streams_of
@@ -25,14 +24,6 @@ def open_raw_split(context: StageContext, split: str, names: Sequence[str] | Non
     """The raw values of a split."""
     selected = {name: context.modalities[name] for name in (names or context.modalities)}
     return RawStore.open(context.input_folders(f"data/{split}"), selected)
-
-
-def describe_data(context: StageContext, counts: str) -> str:
-    """The samples of the run's source in words, after their counts."""
-    size = context.config.scale.size
-    return (
-        f"{counts} {open_source(context.config.data.source, context.modalities).description} of {size} × {size} pixels"
-    )
 
 
 def load_text_tokenizer(context: StageContext) -> TextTokenizer:
