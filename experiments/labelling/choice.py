@@ -19,6 +19,7 @@ from modalities.sources.base import Source
 from modalities.sources.config import SCENES, SourceConfig
 from modalities.sources.open import open_source
 from modalities.sources.registry import SourceRegistry
+from modalities.variants import with_classes
 
 SCENE_SIZE = 224
 """Side of scenes where no size is asked for, in pixels."""
@@ -66,6 +67,7 @@ def make_plan(
     chosen = [_find(name, choice, registry, known) for name in choice.outputs]
     names = {name for item in chosen for name in (item.output, *item.inputs, *item.optional_inputs)}
     needed = {name: known[name].scaled(scale) for name in sorted(names | {*choice.copies})}
+    needed |= {item.output: with_classes(needed[item.output], item.class_names) for item in chosen if item.class_names}
     opened = open_source(source, needed, sources)
     chosen += [copy_labeller(name, opened.license) for name in choice.copies]
     fitted = [item.for_modalities(needed) for item in chosen]

@@ -18,8 +18,8 @@ from modalities.spec import Crop
 from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import NUM_BINS, coordinate_token
 
-Points = Float32[np.ndarray, "things k 3"]
-"""x and y as shares of the image, and a score from 0 for not visible to 1."""
+Points = Float32[np.ndarray, "_ _ 3"]
+"""(things, names, 3): x and y as shares of the image, and a score from 0 for not visible to 1."""
 
 NEAR = 0.05
 """Distance, as a share of the image's side, within which a point is right."""
@@ -59,12 +59,14 @@ class Keypoints(RecordModality):
 
     def from_json(self, data: Any) -> Points:
         """The points of such a list."""
+        if not len(data):
+            return np.zeros((0, len(self.names), 3), dtype=np.float32)
         points = np.array(data, dtype=np.float32).reshape(len(data), -1, 3)
-        if points.shape[1] != len(self.names) and len(points):
+        if points.shape[1] != len(self.names):
             raise ValueError(f"a thing has {len(self.names)} points, found {points.shape[1]}")
         if not np.isfinite(points).all():
             raise ValueError("a number is not finite; a point that is not visible has the score 0")
-        return points.reshape(-1, len(self.names), 3)
+        return points
 
     def coerce(self, value: Any) -> Points:
         """Points as an array, or as lists of numbers."""

@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.list:
         table, problems = labeller_table(registry)
         console.print(table)
-        print_lines(console, problems, style="yellow")
+        print_lines(console, [*problems], style="yellow")
+        print_lines(console, expert_lines())
         return
     part = parse_part(arguments.part)
     plan = prepare(arguments, registry)
@@ -172,6 +173,15 @@ def summarize(plan: LabelPlan, results: list[ShardResult], console: Console) -> 
     print_lines(console, [f"{name}: {reason}" for name, reason in shown], style="yellow")
     if len(failures) > len(shown):
         print_lines(console, [f"… and {len(failures) - len(shown):,} more, named in {plan.out}/.labels"])
+
+
+def expert_lines() -> list[str]:
+    """The models of transformers that `--expert` takes, by the kind of modality that they make."""
+    # Networks need torch, which takes seconds to import.
+    from lightning_modules.labelling.choose import known_experts
+
+    lines = [f"  {kind}: {', '.join(types)}" for kind, types in known_experts().items()]
+    return ["", "--expert MODALITY=MODEL takes models of transformers, by the kind of the modality:", *lines]
 
 
 def labeller_table(registry: LabellerRegistry) -> tuple[Table, list[str]]:
