@@ -25,6 +25,7 @@ COMMANDS = {
     },
     "models": {
         "predict": "predict modalities from an image file",
+        "embed": "embed a data set, to a file that can be searched",
         "generate": "generate any modalities from any others, whole or in part",
         "evaluate": "measure a model on held-out samples",
         "import-checkpoint": "make a model's folder out of a published 4M checkpoint",
