@@ -6,6 +6,7 @@ from lightning_modules.labelling.boxes import BoxExpert
 from lightning_modules.labelling.depth import DepthExpert
 from lightning_modules.labelling.expert import Expert
 from lightning_modules.labelling.features import FeatureExpert
+from lightning_modules.labelling.files.expert import file_labeller
 from lightning_modules.labelling.instances import InstanceExpert
 from lightning_modules.labelling.poses import PoseExpert
 from lightning_modules.labelling.segmentation import OneFormerExpert, QuerySegmentationExpert, SegmentationExpert
@@ -41,7 +42,7 @@ def expert_labeller(modality: Modality, model: str) -> Labeller:
         UserError: The model cannot be found, or does not make such values.
     """
     if Path(model).suffix in (".yaml", ".yml"):
-        raise ConfigError(f"{model}: descriptions of files are not read yet.")
+        return file_labeller(modality, Path(model))
     fitting = [expert for expert in EXPERTS if issubclass(type(modality), expert.kinds)]
     if not fitting:
         raise ConfigError(

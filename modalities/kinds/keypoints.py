@@ -185,7 +185,7 @@ def match_keypoints(prediction: Points, target: Points, min_score: float) -> tup
     right = 0
     for truth in target:
         counts: list[int] = [_count_near(guess, truth, min_score) for guess in left]
-        if counts and max(counts):
+        if any(counts):
             best = int(np.argmax(counts))
             right += counts[best]
             left.pop(best)

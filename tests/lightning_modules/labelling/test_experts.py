@@ -91,7 +91,7 @@ def test_classes_of_a_semantic_network_are_its_own(tmp_path: Path, picture: Any)
     with torch.inference_mode():
         outputs = model(**processor(images=picture, return_tensors="pt"))
     (expected,) = processor.post_process_semantic_segmentation(outputs, target_sizes=[(40, 60)])
-    found = labeller.label({"rgb": picture})
+    found: Any = labeller.label({"rgb": picture})
     assert np.array_equal(found, expected.numpy())
     assert len(np.unique(found)) > 1
 
@@ -103,7 +103,7 @@ def test_masks_of_queries_become_a_class_map(tmp_path: Path, picture: Any) -> No
     with torch.inference_mode():
         outputs = model(pixel_values=processor(images=picture, return_tensors="pt")["pixel_values"])
     classes, masks = outputs.class_queries_logits[0].softmax(-1), outputs.masks_queries_logits[0].sigmoid()
-    scores = torch.stack([sum(classes[q, v] * masks[q] for q in range(5)) for v in range(4)])  # type: ignore[misc]
+    scores = torch.stack([sum(classes[q, v] * masks[q] for q in range(5)) for v in range(4)])
     expected = resized(scores[None], (40, 60)).argmax(0)
     found = label(modality("semseg"), folder, {"rgb": picture})
     assert (found == expected).mean() > 0.99

@@ -205,9 +205,9 @@ def word_tokenizer(words: str, **special: str) -> Any:
 
     names = [*special.values(), *words.split()]
     plain = Tokenizer(WordLevel({name: index for index, name in enumerate(names)}, unk_token=special["unk_token"]))
-    plain.pre_tokenizer = Whitespace()  # type: ignore[assignment]
+    plain.pre_tokenizer = Whitespace()
     end = special["eos_token"]
-    plain.post_processor = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, names.index(end))])  # type: ignore[assignment]
+    plain.post_processor = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, names.index(end))])
     return transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **special)
 
 

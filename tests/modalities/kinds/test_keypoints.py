@@ -22,7 +22,7 @@ BODY = Keypoints(
     edges=((0, 1), (0, 2)),
 )
 ONE = np.array([[[0.5, 0.1, 0.9], [0.25, 0.5, 0.8], [0.75, 0.5, 0.2]]], dtype=np.float32)
-TWO = np.concatenate([ONE, ONE * np.float32([0.5, 1, 1]) + np.float32([0.1, 0.2, 0])])
+TWO = np.concatenate([ONE, ONE * np.array([0.5, 1, 1], np.float32) + np.array([0.1, 0.2, 0], np.float32)])
 
 
 def test_it_conforms() -> None:
@@ -61,7 +61,7 @@ def test_texts_that_break_the_grammar_are_not_well_formed(text: str) -> None:
 
 
 def test_points_that_are_near_count() -> None:
-    moved = TWO + np.float32([0.03, 0, 0])
+    moved = TWO + np.array([0.03, 0, 0], np.float32)
     moved[1, 0, 0] += 0.1
     right = sum(
         math.dist(one[:2].tolist(), other[:2].tolist()) <= 0.05
@@ -77,7 +77,10 @@ def test_points_that_are_near_count() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(ONE[:, :2], "a thing has 3 points, found 2"), (ONE * np.float32([1, np.nan, 1]), "a number is not finite")],
+    [
+        (ONE[:, :2], "a thing has 3 points, found 2"),
+        (ONE * np.array([1, np.nan, 1], np.float32), "a number is not finite"),
+    ],
 )
 def test_points_that_do_not_fit_are_refused(value: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
