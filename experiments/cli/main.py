@@ -34,6 +34,7 @@ COMMANDS = {
     "data": {
         "doctor": "examine a data source: what it holds, and what would stop or spoil a training",
         "label": "fill in modalities of a data set from others",
+        "tokenize": "turn a data source into tokens by a trained model's tokenizers",
     },
     "plugins": {
         "modalities": "list the modalities that are built in or installed",
