@@ -87,6 +87,6 @@ def _meaning_of(config: dict[str, Any]) -> str:
         case "dpt":
             # DPT on DINOv2 was published for NYU and KITTI, in metres; MiDaS's DPT gives inverse depth.
             backbone = config.get("backbone_config") or {}
-            return METRIC if str(backbone.get("model_type", "")).startswith("dinov2") else INVERSE
+            return METRIC if str(backbone.get("model_type", "")).startswith("dino") else INVERSE
         case _:
             return METRIC

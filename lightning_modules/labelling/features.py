@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum, auto
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,16 @@ from modalities.spec import Modality
 from modalities.storage.atomic import read_json_object
 
 DEFAULT_SIZE = 224
-CLIP, SIGLIP = "clip", "siglip"
+
+
+class EncoderType(StrEnum):
+    """Types of models, as their configurations state them."""
+
+    clip = auto()
+    siglip = auto()
+    dinov2 = auto()
+    dinov2_with_registers = auto()
+    dinov3_vit = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +41,7 @@ class FeatureExpert(Expert):
     """
 
     kinds: ClassVar[tuple[type[Modality], ...]] = (FeatureMap, FeatureVector)
-    model_types: ClassVar[tuple[str, ...]] = (CLIP, SIGLIP, "dinov2", "dinov2_with_registers", "dinov3_vit")
+    model_types: ClassVar[tuple[str, ...]] = tuple(EncoderType)
     processor_class: ClassVar[str] = ""
 
     is_map: bool
@@ -42,7 +52,7 @@ class FeatureExpert(Expert):
     @property
     def model_class(self) -> str:  # type: ignore[override]
         """The class that loads the model, or its vision part."""
-        types = {CLIP: "CLIPModel", SIGLIP: "SiglipVisionModel"}
+        types = {EncoderType.clip: "CLIPModel", EncoderType.siglip: "SiglipVisionModel"}
         return types.get(self.model_config["model_type"], "AutoModel")
 
     @classmethod
@@ -85,11 +95,11 @@ def encode_pictures(
     CLIP's patches pass the last layer norm and the projection that its class token passes, so that they lie in the
     space of texts; SigLIP's picture vector is that of its attention pooling.
     """
-    if model_type == CLIP:
+    if model_type == EncoderType.clip:
         outputs = model.vision_model(pixel_values=pixels, interpolate_pos_encoding=True)
         patches = model.vision_model.post_layernorm(outputs.last_hidden_state[:, 1:])
         return model.visual_projection(patches), model.visual_projection(outputs.pooler_output)
-    if model_type == SIGLIP:
+    if model_type == EncoderType.siglip:
         outputs = model(pixel_values=pixels, interpolate_pos_encoding=True)
         return outputs.last_hidden_state, outputs.pooler_output
     # DINOv2 interpolates by itself, and DINOv3 rotates.
@@ -99,14 +109,14 @@ def encode_pictures(
 
 def feature_width(config: dict[str, Any]) -> int:
     """Length of the vectors that `encode_pictures` gives."""
-    if config["model_type"] == CLIP:
+    if config["model_type"] == EncoderType.clip:
         return int(config.get("projection_dim", 512))
     return int(_vision_config(config).get("hidden_size", 768))
 
 
 def _vision_config(config: dict[str, Any]) -> dict[str, Any]:
     found = config.get("vision_config", config)
-    return {"patch_size": 16 if config["model_type"] == SIGLIP else 14, **found}
+    return {"patch_size": 16 if config["model_type"] == EncoderType.siglip else 14, **found}
 
 
 @functools.lru_cache(maxsize=4)

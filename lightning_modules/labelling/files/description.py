@@ -24,17 +24,17 @@ class Runtime(Enum):
 class ChannelOrder(Enum):
     """Order of a picture's channels; alpha is full everywhere."""
 
-    rgb = "rgb"
-    bgr = "bgr"
-    rgba = "rgba"
-    gray = "gray"
+    rgb = "RGB"
+    bgr = "BGR"
+    rgba = "RGBA"
+    gray = "GRAY"
 
 
 class Axes(Enum):
     """Order of the axes of a tensor of pictures."""
 
-    nchw = "nchw"
-    nhwc = "nhwc"
+    nchw = "NCHW"
+    nhwc = "NHWC"
 
 
 class Fit(Enum):

@@ -32,7 +32,7 @@ def picture() -> Any:
 
 
 def settings(**changes: Any) -> PictureInput:
-    plain = {"width": 8, "height": 6, "channels": "rgb", "axes": "nhwc", "range": 255, **changes}
+    plain = {"width": 8, "height": 6, "channels": "RGB", "axes": "NHWC", "range": 255, **changes}
     return from_plain(PictureInput, plain)
 
 
@@ -47,13 +47,13 @@ def test_range_mean_and_deviation_are_applied_in_this_order(picture: Any) -> Non
 
 
 def test_channels_and_axes_have_their_order(picture: Any) -> None:
-    tensor, _ = prepare_picture(picture, settings(channels="bgr", axes="nchw"))
+    tensor, _ = prepare_picture(picture, settings(channels="BGR", axes="NCHW"))
     assert np.allclose(tensor[0], picture[..., ::-1].transpose(2, 0, 1), atol=1e-3)
-    alpha, _ = prepare_picture(picture, settings(channels="rgba", alpha=1))
+    alpha, _ = prepare_picture(picture, settings(channels="RGBA", alpha=1))
     assert np.allclose(alpha[0, ..., :3], picture, atol=1e-3)
     assert (alpha[0, ..., 3] == 1).all()
-    assert (prepare_picture(picture, settings(channels="rgba"))[0][0, ..., 3] == 255).all()
-    gray, _ = prepare_picture(picture, settings(channels="gray"))
+    assert (prepare_picture(picture, settings(channels="RGBA"))[0][0, ..., 3] == 255).all()
+    gray, _ = prepare_picture(picture, settings(channels="GRAY"))
     assert np.abs(gray[0, ..., 0] - np.asarray(Image.fromarray(picture).convert("L"), float)).max() <= 1
 
 
@@ -77,19 +77,19 @@ def test_a_wrong_range_or_order_changes_what_the_network_sees(tmp_path: Path, pi
     normals = default_registry()["normals"]
     right = label(tmp_path, network, {"kind": "map"}, normals, picture)
     assert np.allclose(right, picture, atol=1e-3)
-    for change in ({"range": 1}, {"channels": "bgr"}, {"mean": [1, 1, 1]}):
+    for change in ({"range": 1}, {"channels": "BGR"}, {"mean": [1, 1, 1]}):
         wrong = label(tmp_path, network, {"kind": "map"}, normals, picture, **change)
         assert not np.allclose(wrong, picture, atol=0.5)
 
 
 def test_another_shape_than_the_file_s_is_refused(tmp_path: Path, picture: Any) -> None:
     network = echo(tmp_path / "echo.onnx", [1, 4, 6, 8])
-    message = r"echo.onnx takes 1 x 4 x 6 x 8, its description gives 1 x 6 x 8 x 3 \(nhwc, rgb\)"
+    message = r"echo.onnx takes 1 x 4 x 6 x 8, its description gives 1 x 6 x 8 x 3 \(NHWC, RGB\)"
     with pytest.raises(ConfigError, match=message):
         label(tmp_path, network, {"kind": "map"}, default_registry()["normals"], picture)
     output = {"kind": "map", "channels_first": True}
     clip = default_registry()["clip"]
-    rgba = label(tmp_path, network, output, clip, picture, axes="nchw", channels="rgba")
+    rgba = label(tmp_path, network, output, clip, picture, axes="NCHW", channels="RGBA")
     assert rgba.shape == (6, 8, 4)
 
 

@@ -44,7 +44,7 @@ def constant(path: Path, shape: Sequence[int], **outputs: Any) -> Path:
 
 def describe(path: Path, network: Path, output: Mapping[str, Any], **changes: Any) -> Path:
     """Write a description; ``changes`` are entries of its input."""
-    picture = {"width": 8, "height": 6, "channels": "rgb", "axes": "nhwc", "range": 255, **changes}
+    picture = {"width": 8, "height": 6, "channels": "RGB", "axes": "NHWC", "range": 255, **changes}
     plain = {"file": network.name, "license": "MIT", "input": picture, "output": dict(output)}
     OmegaConf.save(OmegaConf.create(plain), path)
     return path
