@@ -10,13 +10,8 @@ from experiments.cli.options import print_lines, split_names
 from experiments.data_source import open_data_source, parse_data
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.inputs import inference_device
-from experiments.tokenization import (
-    TokenFormat,
-    plan_token_shards,
-    plan_tokenization,
-    tokenize_shards,
-    write_description,
-)
+from experiments.tokenization.plan import TokenFormat, plan_token_shards, plan_tokenization, write_description
+from experiments.tokenization.write import tokenize_shards
 from lightning_modules.checkpoints.find import find_model
 from lightning_modules.checkpoints.model import load_model
 from modalities.errors import ConfigError

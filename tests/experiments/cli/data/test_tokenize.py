@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.cli.main import main
-from experiments.tokenization import DESCRIPTION_FILE
+from experiments.tokenization.plan import DESCRIPTION_FILE
 from lightning_modules.checkpoints.model import load_model
 from lightning_modules.data.store import TokenStore
 from modalities.registry import default_registry
