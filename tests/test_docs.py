@@ -10,7 +10,6 @@ import pytest
 from experiments.cli.main import parse_arguments
 from experiments.schema.load import find_config, load_config
 from modalities.conformance.check import assert_conforms
-from modalities.registry import default_registry
 from modalities.sources.scenes import scene_values
 
 ROOT = Path(__file__).parent.parent
@@ -57,12 +56,6 @@ def test_files_that_are_named_exist(page: Path) -> None:
         )
     )
     assert not [name for name in names if not (ROOT / name).exists()]
-
-
-def test_the_table_of_file_types_is_what_the_modalities_read() -> None:
-    page = (ROOT / "docs" / "own_data.md").read_text()
-    for name, modality in default_registry().items():
-        assert f"| `{name}` | {modality.value_spec.files} | {modality.value_spec} |" in page
 
 
 def test_the_plug_in_of_the_tutorial_conforms() -> None:
