@@ -1,7 +1,7 @@
 """The examination: every sample that is read goes through every check."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.doctor.checks.classes import ClassSummary
 from experiments.doctor.checks.columns import ColumnSummary
@@ -51,7 +51,9 @@ def examine(
     Raises:
         DataError: The source cannot list its samples.
     """
-    source, modalities = subject.source, subject.modalities
+    source, absent = subject.source, _absent_modalities(subject)
+    modalities = {name: item for name, item in subject.modalities.items() if name not in absent}
+    subject = replace(subject, modalities=modalities)
     checks = Checks.for_modalities(modalities, source.class_names)
     splits, notes = list[SplitSummary](), list(subject.notes)
     for split in source.splits:
@@ -65,6 +67,7 @@ def examine(
                 check.observe(sample)
     samples, too_few = run_samples(subject, splits)
     findings = [
+        *absent.values(),
         *too_few,
         *unread_folders(subject),
         *split_findings(subject, splits),
@@ -81,6 +84,16 @@ def examine(
         notes=(*notes, *source_notes(source)),
         findings=tuple(sorted(findings, key=lambda item: order.index(item.severity))),
     )
+
+
+def _absent_modalities(subject: Subject) -> dict[str, Finding]:
+    """The modalities that the source has no values of at all, which are not read, and why."""
+    reasons = {name: subject.source.explain_missing(item) for name, item in subject.modalities.items()}
+    return {
+        name: Finding(severity=Severity.error, check="absent", message=reason, modality=name)
+        for name, reason in reasons.items()
+        if reason is not None
+    }
 
 
 def _estimate(subject: Subject, samples: dict[str, int], checks: Checks) -> Estimate:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modalities.corrections import collect_corrections
+from modalities.corrections import collect_corrections, report_correction
 from modalities.errors import UserError
 from modalities.sources.base import ENDLESS, Source
 from modalities.sources.mixture import MixtureSource
@@ -82,6 +82,8 @@ def _try_to_read(source: Source, key: str, modality: Modality) -> Reading:
                 return Reading(origin=origin, is_stored=False)
             origin = place.origin
             stored = tuple(decode_stored(place, modality))
+            if not stored:
+                report_correction(f"{origin} is empty: it counts as missing.")
         value = source.read(key, modality)
     except Exception as error:  # A modality of another package may raise anything; the rest is still examined.
         return Reading(origin=origin, is_stored=True, stored=stored, problem=_reason(error))
