@@ -14,6 +14,8 @@ def test_coco_trains_to_a_report(tmp_path: Path) -> None:
         "tars",
         tmp_path / "runs",
         arms="{all: [rgb, caption, bounding_boxes, sam_instances, semseg]}",
+        scale__max_tokens=48,
+        evaluation__num_sequences=1,
         data__source__kind="coco",
         data__source__path=tmp_path / "coco",
         data__classes="{semseg: classes.txt, bounding_boxes: classes.txt}",
