@@ -101,7 +101,7 @@ def _square(picture: NDArray[np.uint8], left: float, top: float, side: float, si
     """A square of the picture, black outside of it, as levels 0 to 1 of size x size pixels."""
     box = (left, top, left + side, top + side)
     image = Image.fromarray(picture).transform((size, size), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.float32) / 255
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
