@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from experiments.data_source import open_data_source, split_sizes
+from experiments.data_source import check_source, open_data_source, split_sizes
 from experiments.stages.base import PlanContext, StageKind
-from experiments.stages.context import StageContext
+from experiments.stages.context import StageContext, user_log
 from experiments.stages.plan import ModalityPart, Stage
 from lightning_modules.data.raw import write_shard
-from modalities.sources.base import Source, module_digest, require_modalities
+from modalities.sources.base import Source, module_digest
 from modalities.spec import Modality
 from modalities.storage.serialization import to_plain
 
@@ -23,7 +23,8 @@ class DataStage(StageKind):
         """Plan one stage a shard; every modality is a part of its own."""
         config = context.config.data
         source = open_data_source(config, context.modalities)
-        require_modalities(source, context.modalities.values())
+        for line in check_source(source, context.modalities):
+            user_log.warning("%s", line)
         parts = {name: ModalityPart(params=_params(item, source)) for name, item in context.modalities.items()}
         for split, count in split_sizes(config, source).items():
             for shard, first in enumerate(range(0, count, config.shard)):
