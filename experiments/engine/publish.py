@@ -12,6 +12,7 @@ from experiments.stages.evaluation import SCORES_FILE
 from experiments.stages.generation import GALLERY_FOLDER
 from experiments.stages.plan import StagePlan
 from experiments.stages.report import MANIFEST_FILE, REPORT_FILE
+from experiments.stages.shards import QUARANTINE_FILE
 from experiments.tracker import Tracker
 from lightning_modules.checkpoints.find import RECORD_FILE, record_models
 from modalities.errors import DataError
@@ -35,8 +36,19 @@ def publish_report(config: ExperimentConfig, plan: StagePlan, reused: Iterable[s
             shutil.copytree(source / GALLERY_FOLDER, gallery)
     except OSError as error:
         raise DataError(f"{gallery} cannot be written: {error.strerror or error}.") from error
+    publish_quarantine(plan, folder / QUARANTINE_FILE)
     _write_record(folder, config, plan, set(reused), wall_seconds)
     return folder
+
+
+def publish_quarantine(plan: StagePlan, target: Path) -> None:
+    """Put the samples that the data stages have left out and listed into one file; none if they have listed none."""
+    listed = [plan.folder(stage.name) / QUARANTINE_FILE for stage in plan.stages_of_kind("data")]
+    content = b"".join(path.read_bytes() for path in listed if path.is_file())
+    if content:
+        atomic_write_bytes(target, content)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _write_record(

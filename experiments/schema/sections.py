@@ -26,6 +26,9 @@ STRATEGIES = ("auto", "ddp")
 """Lightning's names of the strategies that stages can train with; auto is ddp on several devices."""
 
 
+RAISE, SKIP, QUARANTINE = ON_ERROR = ("raise", "skip", "quarantine")
+"""What becomes of a sample whose value cannot be read: `data.on_error`."""
+
 NO_TRACKING = "none"
 """`tracking.uri` of a run that nothing is tracked of."""
 
@@ -41,9 +44,23 @@ class DataConfig:
     """Held-out samples, on which everything is measured."""
     shard: int = 512
     """Samples in one shard: the unit of work and of resuming."""
+    on_error: str = RAISE
+    """What becomes of a sample whose value cannot be read: raise, skip, or quarantine, which also lists it."""
+    max_errors: float = 0.01
+    """Samples that may be left out of a split: a share of them below 1, else a number."""
 
     def __post_init__(self) -> None:
         _check_at_least(1, "data", self, "train", "validation", "shard")
+        _check_at_least(0, "data", self, "max_errors")
+        _check_choice("data.on_error", self.on_error, ON_ERROR)
+
+    def error_limit(self, count: int) -> int:
+        """Samples that may be left out of ``count``."""
+        return int(self.max_errors * count if self.max_errors < 1 else self.max_errors)
+
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        return {"max_errors": "data.on_error=raise leaves nothing out"} if self.on_error == RAISE else {}
 
 
 @dataclass(frozen=True, kw_only=True)

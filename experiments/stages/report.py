@@ -14,7 +14,7 @@ from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.evaluation import RENDERINGS_FILE, SCORES_FILE
 from experiments.stages.generation import load_galleries, write_galleries
-from experiments.stages.inputs import build_codec, describe_data, open_eval_split, open_raw_split
+from experiments.stages.inputs import build_codec, describe_data, describe_omitted, open_eval_split, open_raw_split
 from experiments.stages.plan import Stage
 from experiments.stages.summaries import (
     collect_scores,
@@ -75,7 +75,8 @@ def build_report(context: StageContext) -> ReportInput:
     return ReportInput(
         title=config.name,
         command=context.stage.run_args["command"],
-        data=describe_data(context, f"{config.data.train} training and {config.data.validation} held-out"),
+        data=describe_data(context, f"{config.data.train} training and {config.data.validation} held-out")
+        + describe_omitted(context),
         arms={name: config.arm_modalities(name) for name in config.arms},
         seeds=config.seeds,
         modalities=modalities,
