@@ -10,17 +10,16 @@ from evaluation.samples import EvalSplit
 from evaluation.scores import Score
 from evaluation.tasks.base import ModelRef, TaskContext
 from evaluation.tasks.measure import measure_model
+from experiments.evaluation_data import evaluation_sizes, model_data, open_evaluation_data
 from experiments.evaluation_samples import (
     StatusCallback,
     build_splits,
-    measurable_modalities,
-    readable_modalities,
 )
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.sections import DataConfig
 from experiments.stages.inputs import inference_device
 from lightning_modules.checkpoints.model import LoadedModel, load_model
 from modalities.registry import Registry, default_registry
-from modalities.sources.open import open_source
 from modalities.spec import Modality
 from networks.tokenizers.codec import Codec
 
@@ -43,16 +42,19 @@ def evaluate_model(
     folder: Path,
     config: ExperimentConfig,
     *,
+    data: DataConfig | None = None,
     split: str = "test",
     registry: Registry | None = None,
     progress: StatusCallback = lambda _: None,
 ) -> ModelEvaluation:
-    """Measure a model by `ExperimentConfig.evaluation` on `data.validation` samples.
+    """Measure a model by `ExperimentConfig.evaluation` on `data.validation` samples of ``data``.
 
-    Chance levels come from training samples: `evaluation.num_chance` of them, at most `data.train`.
+    Chance levels come from training samples: `evaluation.num_chance` of them, at most `data.train`. Data without a
+    training split give them from the measured samples.
 
     Args:
-        split: ``test``, which nothing else reads, or ``validation``, on which an ablation compares its arms.
+        data: The data to measure on; None is `model_data`.
+        split: ``test``, which nothing else reads, ``validation``, on which an ablation compares its arms, or ``all``.
 
     Raises:
         CheckpointError: The model's folder is incomplete.
@@ -60,21 +62,18 @@ def evaluate_model(
     """
     registry = registry or default_registry()
     loaded = load_model(folder)
-    measurable, notes = measurable_modalities(loaded, registry)
-    readable = readable_modalities(loaded, registry, measurable)
-    codec = loaded.codec(registry, measurable)
-    sizes = {"train": min(config.data.train, config.evaluation.num_chance), split: config.data.validation}
+    opened = open_evaluation_data(loaded, model_data(loaded, config.data) if data is None else data, registry)
+    codec = loaded.codec(registry, opened.measurable)
+    sizes, notes = evaluation_sizes(opened, config.evaluation.num_chance, split)
     with tempfile.TemporaryDirectory() as scratch:
-        splits = build_splits(
-            Path(scratch), sizes, loaded, codec, open_source(config.data.source, readable), readable, progress
-        )
-        scores, skipped = _measure(loaded, codec, splits["train"], splits[split], config, progress)
+        splits = build_splits(Path(scratch), sizes, loaded, codec, opened.source, opened.readable, progress)
+        scores, skipped = _measure(loaded, codec, splits.get("train", splits[split]), splits[split], config, progress)
     return ModelEvaluation(
         model_ref=_model_ref(loaded),
-        modalities=measurable,
-        data=f"{config.data.validation} {split} {open_source(config.data.source, readable).description}",
+        modalities=opened.measurable,
+        data=f"{sizes[split]} {split} {opened.source.description}",
         scores=scores,
-        notes=[*notes, *(f"Not measured: {line}." for line in skipped)],
+        notes=[*opened.notes, *notes, *(f"Not measured: {line}." for line in skipped)],
     )
 
 

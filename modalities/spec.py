@@ -165,6 +165,10 @@ class Modality(abc.ABC):
     def transform(self, value: Value, crop: Crop) -> Value:
         """The part of the value inside ``crop``, resampled to the layout."""
 
+    def image_size(self, value: Value) -> tuple[int, int] | None:
+        """Height and width of the image that a value shows, in its own pixels; None for what has no pixels."""
+        return (value.shape[0], value.shape[1]) if isinstance(self.layout, Dense) else None
+
     def coerce(self, value: Any) -> Value:
         """The value in what a program holds: an array or tensor of any resolution, a Pillow image, a text, a record.
 
@@ -172,6 +176,11 @@ class Modality(abc.ABC):
             DataError: Type, shape or range are not this modality's; one line says what was found and expected.
         """
         raise DataError(f"{self.name} takes files only ({self.suffix}), found a {type(value).__name__}.")
+
+    @property
+    def is_flip_invariant(self) -> bool:
+        """True where `transform` gives the same value of an image and of its mirror image."""
+        return False
 
     @property
     def is_discrete(self) -> bool:
@@ -218,6 +227,14 @@ class SequenceModality(Modality):
             codes: (rows, n) codes of the rows that `preprocess` gave, where the modality has a learned part.
         """
 
+    def elements(self, text: str) -> list[str]:
+        """The parts of a serialized value between which a text over the token limit is cut: words by default."""
+        return text.split()
+
+    def join_elements(self, elements: Sequence[str]) -> str:
+        """The text of the first few of `elements`."""
+        return " ".join(elements)
+
     @abc.abstractmethod
     def parse(self, text: str) -> Parsed:
         """The value of ``text``. Never raises: parts that break the grammar are left out and not well-formed."""
@@ -258,12 +275,6 @@ class SequenceModality(Modality):
     def with_decoded_parts(self, value: Value, rows: NDArray[np.float32]) -> Value:
         """``value`` with its coded parts replaced by the tokenizer's reconstructions (parts, ...)."""
         return value
-
-
-def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
-    """The normalization of each modality before its tokenizer, in one line for a person."""
-    words = [f"{name}: {modality.normalization}" for name, modality in modalities.items()]
-    return "; ".join(words) or UNSPECIFIED_NORMALIZATION
 
 
 def tokenizer_tasks(modalities: Mapping[str, Modality]) -> dict[str, TokenizerTask]:

@@ -31,6 +31,7 @@ COMMANDS = {
         "export-checkpoint": "write a model in the published format",
     },
     "data": {
+        "doctor": "examine a data source: what it holds, and what would stop or spoil a training",
         "label": "fill in modalities of a data set from others",
     },
     "plugins": {

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from experiments.engine.task import failure_log_path
 from experiments.planning import STAGE_KINDS
+from experiments.shards import drop_other_stages
 from experiments.stages.base import ShardedStageKind
 from experiments.stages.context import StageContext
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, PICTURES_FOLDER, partial_folder
-from experiments.stages.shards import drop_other_stages
 from modalities.errors import DataError, UserError
 
 LOG_FILE = "log.txt"

@@ -8,11 +8,11 @@ from pathlib import Path
 from evaluation.scores import Score
 from experiments.engine.manifest import git_diff
 from experiments.schema.experiment import ExperimentConfig
+from experiments.shards import QUARANTINE_FILE
 from experiments.stages.evaluation import SCORES_FILE
 from experiments.stages.generation import GALLERY_FOLDER
 from experiments.stages.plan import StagePlan
 from experiments.stages.report import MANIFEST_FILE, REPORT_FILE
-from experiments.stages.shards import QUARANTINE_FILE
 from experiments.tracker import Tracker
 from lightning_modules.checkpoints.find import RECORD_FILE, record_models
 from modalities.errors import DataError

@@ -20,6 +20,7 @@ from modalities.presets import PRESETS
 from modalities.registry import Registry
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.serialization import from_plain
+from modalities.variants import read_class_names, with_classes
 from networks.streams import pixel_stream_name, pixel_stream_owner
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
@@ -86,13 +87,20 @@ def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, 
 
     Raises:
         UnknownNameError: An arm names a modality that is neither installed nor built in.
+        UserError: A file of `DataConfig.classes` cannot be read, or its modality has no classes.
     """
-    return {
-        name: config.resolutions[name].build_modality(name, registry, config.scale)
-        if name in config.resolutions
-        else registry[name].scaled(config.scale)
-        for name in config.all_modalities
-    }
+    classes = {name: read_class_names(file, config.data.source.path) for name, file in config.data.classes.items()}
+    found: dict[str, Modality] = {}
+    for name in config.all_modalities:
+        resolution = config.resolutions.get(name)
+        item = (
+            resolution.build_modality(name, registry, config.scale)
+            if resolution
+            else registry[name].scaled(config.scale)
+        )
+        own = classes.get(item.base or name)
+        found[name] = with_classes(item, own) if own else item
+    return found
 
 
 def check_names(config: ExperimentConfig, registry: Registry) -> None:
@@ -104,6 +112,7 @@ def check_names(config: ExperimentConfig, registry: Registry) -> None:
         UnknownNameError: A setting names a modality or tokenizer that is neither installed nor built in.
     """
     _check_reserved(config, registry)
+    _check_known("modality in data.classes", config.data.classes, registry)
     known = {*registry, *config.resolutions}
     streams = known | {pixel_stream_name(name) for name in known}
     for setting, kind, value in settings_of_names(config):

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from lightning_modules.checkpoints.model import ModalityVariant
 from modalities.errors import ConfigError
 from modalities.layouts import Dense, ScaleConfig
 from modalities.presets import IMAGE
 from modalities.registry import Registry
 from modalities.spec import Modality
 from modalities.tokenizer_specs import LearnedTokenizer
+from modalities.variants import ModalityVariant, class_names_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,11 @@ class ResolutionConfig:
         )
 
 
-def resolution_variant(resolution: ResolutionConfig, modality: Modality) -> ModalityVariant:
-    """The record of a resolution in a model's folder."""
-    return ModalityVariant(base=resolution.base, layout=modality.layout, tokenizer=modality.tokenizer)
+def modality_variant(base: str, modality: Modality, *, has_own_classes: bool = False) -> ModalityVariant:
+    """The record, in a model's folder, of a modality that is not the installed one ``base`` at the run's scale."""
+    return ModalityVariant(
+        base=base,
+        layout=modality.layout,
+        tokenizer=modality.tokenizer,
+        classes=class_names_of(modality) if has_own_classes else (),
+    )

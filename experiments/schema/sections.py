@@ -6,6 +6,7 @@ from typing import Any
 from modalities.errors import ConfigError
 from modalities.presets import PICTURE_TARGETS
 from modalities.sources.config import SourceConfig
+from modalities.sources.crops import CropConfig
 
 PRECISIONS = (
     "16-mixed",
@@ -38,19 +39,23 @@ class DataConfig:
     """Samples that are taken from the data source."""
 
     source: SourceConfig = field(default_factory=SourceConfig)
-    train: int = 100_000
-    """Training samples."""
-    validation: int = 1_000
-    """Held-out samples, on which everything is measured."""
+    train: int | None = 100_000
+    """Training samples, each crop counted; null for all of the source."""
+    validation: int | None = 1_000
+    """Held-out samples, on which everything is measured; null for all of the source."""
     shard: int = 512
     """Samples in one shard: the unit of work and of resuming."""
     on_error: str = RAISE
     """What becomes of a sample whose value cannot be read: raise, skip, or quarantine, which also lists it."""
     max_errors: float = 0.01
     """Samples that may be left out of a split: a share of them below 1, else a number."""
+    crops: CropConfig = field(default_factory=CropConfig)
+    classes: dict[str, str] = field(default_factory=dict, metadata={"merge": "replace"})
+    """Files of class names by modality, ``{semseg: classes.txt}``: a name a line, in the data's folder or elsewhere."""
 
     def __post_init__(self) -> None:
-        _check_at_least(1, "data", self, "train", "validation", "shard")
+        _check_at_least(1, "data", self, "shard")
+        _check_at_least(1, "data", self, *(name for name in ("train", "validation") if getattr(self, name) is not None))
         _check_at_least(0, "data", self, "max_errors")
         _check_choice("data.on_error", self.on_error, ON_ERROR)
 

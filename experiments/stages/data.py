@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from experiments.data_source import open_data_source, split_sizes
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.sections import QUARANTINE, RAISE
+from experiments.shards import collect_shards, column_name, once_per_stage, shard_folder
 from experiments.stages.base import PlanContext, ShardedStageKind
 from experiments.stages.context import StageContext
 from experiments.stages.plan import ModalityPart, Stage
-from experiments.stages.shards import collect_shards, column_name, once_per_stage, shard_folder
 from lightning_modules.data.raw import KEYS_FILE, write_samples
 from lightning_modules.data.shards import MANIFEST
 from modalities.sources.base import Source, module_digest, require_modalities, select_keys
-from modalities.sources.open import open_source
 from modalities.spec import Modality
 from modalities.storage.serialization import to_plain
 
@@ -30,12 +30,12 @@ class DataStage(ShardedStageKind):
     def plan(self, context: PlanContext) -> Iterator[Stage]:
         """Plan one stage a split; every modality is a part of its own."""
         config = context.config.data
-        source = open_source(config.source, context.modalities)
+        source = open_data_source(config, context.modalities)
         require_modalities(source, context.modalities.values())
         parts = {name: ModalityPart(params=_params(item, source)) for name, item in context.modalities.items()}
         # Where unreadable samples are left out, each modality decides which samples there are of all others.
         all_params = {name: part.params for name, part in parts.items()} if config.on_error != RAISE else None
-        for split, count in (("train", config.train), ("validation", config.validation)):
+        for split, count in split_sizes(config, source).items():
             yield self.stage(
                 f"data/{split}",
                 {"split": split, "count": count, "shard": config.shard, "omits_errors_of": all_params},
@@ -98,7 +98,7 @@ def _columns(context: StageContext) -> dict[str, str]:
 
 def _source(context: StageContext) -> Source:
     """The run's source; it is opened once for all items that a process does."""
-    return once_per_stage(context, "source", lambda: open_source(context.config.data.source, context.modalities))
+    return once_per_stage(context, "source", lambda: open_data_source(context.config.data, context.modalities))
 
 
 def _params(modality: Modality, source: Source) -> list[Any]:

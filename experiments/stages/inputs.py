@@ -14,7 +14,6 @@ from lightning_modules.data.raw import RawStore
 from lightning_modules.data.split import SplitIndex
 from lightning_modules.data.store import TokenStore
 from modalities.errors import DataError
-from modalities.sources.open import open_source
 from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
 from modalities.vocabulary import SENTINEL_0_ID, UNK
 from networks.streams import SequenceStream, Stream, pixel_stream_name, streams_of
@@ -28,14 +27,6 @@ def open_raw_split(context: StageContext, split: str, names: Sequence[str] | Non
     folder = context.inputs[f"data/{split}"]
     index = SplitIndex.load(folder)
     return RawStore.open(index.folders(folder), selected, column_names=index.columns, omitted=index.omitted)
-
-
-def describe_data(context: StageContext, counts: str) -> str:
-    """The samples of the run's source in words, after their counts."""
-    size = context.config.scale.size
-    return (
-        f"{counts} {open_source(context.config.data.source, context.modalities).description} of {size} × {size} pixels"
-    )
 
 
 def describe_omitted(context: StageContext) -> str:

@@ -7,13 +7,12 @@ from typing import Any, cast
 
 from lightning import Trainer, seed_everything
 
+from experiments.model_card import model_card, model_variants
 from experiments.schema.experiment import ExperimentConfig
-from experiments.schema.resolutions import resolution_variant
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import (
     build_streams,
-    describe_data,
     load_text_tokenizer,
     open_token_store,
     required_tokenizers,
@@ -42,7 +41,6 @@ from lightning_modules.checkpoints.model import (
 from lightning_modules.checkpoints.warm_start import load_initial_weights
 from lightning_modules.data.loading import FourMDataModule
 from lightning_modules.fourm import FourMModule
-from modalities.spec import Provenance
 from networks.masking.masker import Masker
 
 log = logging.getLogger(__name__)
@@ -127,25 +125,26 @@ class ModelStage(StageKind):
         )
         trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
         if leave_process_group(trainer):
-            _write_result(context, module, logger.history, resume_state.previous_seconds)
+            _write_result(context, module, logger.history, resume_state.previous_seconds, data.num_samples)
 
     def devices(self, config: ExperimentConfig) -> int:
         """``executor.devices``."""
         return config.executor.devices
 
 
-def _write_result(context: StageContext, module: FourMModule, history: Any, previous_seconds: float) -> None:
+def _write_result(
+    context: StageContext, module: FourMModule, history: Any, previous_seconds: float, num_samples: int
+) -> None:
     names = context.config.arm_modalities(context.stage.run_args["arm"])
-    proxies = [name for name in names if context.modalities[name].provenance is Provenance.proxy]
-    card = {
-        "arm": context.stage.run_args["arm"],
-        "seed": context.stage.run_args["seed"],
-        "parameters": sum(p.numel() for p in module.model.parameters()),
-        "tokens_seen": module.tokens_seen,
-        "steps": context.config.num_steps,
-        "data": describe_data(context, str(context.config.data.train)),
-        "proxies": proxies,
-    }
+    card = model_card(
+        context.config,
+        context.modalities,
+        arm=context.stage.run_args["arm"],
+        seed=context.stage.run_args["seed"],
+        num_parameters=sum(p.numel() for p in module.model.parameters()),
+        tokens_seen=module.tokens_seen,
+        num_samples=num_samples,
+    )
     save_model(
         context.folder,
         module.model.cpu(),
@@ -157,11 +156,7 @@ def _write_result(context: StageContext, module: FourMModule, history: Any, prev
             name: context.inputs[f"tokenizer/{name}"] for name in required_tokenizers(context.modalities, names)
         },
         card=card,
-        variants={
-            name: resolution_variant(context.config.resolutions[name], context.modalities[name])
-            for name in names
-            if name in context.config.resolutions
-        },
+        variants=model_variants(context.config, context.modalities, names),
     )
     (context.folder / HISTORY_FILE).write_text(json.dumps(history))
     (context.folder / METADATA_FILE).write_text(json.dumps({**card, "earlier_seconds": previous_seconds}))

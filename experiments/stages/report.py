@@ -14,10 +14,11 @@ from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.evaluation import RENDERINGS_FILE, SCORES_FILE
 from experiments.stages.generation import load_galleries, write_galleries
-from experiments.stages.inputs import build_codec, describe_data, describe_omitted, open_eval_split, open_raw_split
+from experiments.stages.inputs import build_codec, open_eval_split, open_raw_split
 from experiments.stages.plan import Stage
 from experiments.stages.summaries import (
     collect_scores,
+    describe_samples,
     loss_curves,
     model_summary,
     results,
@@ -75,8 +76,7 @@ def build_report(context: StageContext) -> ReportInput:
     return ReportInput(
         title=config.name,
         command=context.stage.run_args["command"],
-        data=describe_data(context, f"{config.data.train} training and {config.data.validation} held-out")
-        + describe_omitted(context),
+        data=describe_samples(context, held_out.num_samples),
         arms={name: config.arm_modalities(name) for name in config.arms},
         seeds=config.seeds,
         modalities=modalities,

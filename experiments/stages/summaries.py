@@ -6,9 +6,11 @@ from pathlib import Path
 
 from evaluation.report.input import LossCurve, StageDuration, TokenizerSummary
 from evaluation.scores import Score, read_scores
+from experiments.data_source import describe_data, open_data_source
 from experiments.stages.baselines import load_reference_levels
 from experiments.stages.context import StageContext
 from experiments.stages.evaluation import SCORES_FILE
+from experiments.stages.inputs import describe_omitted, open_raw_split
 from experiments.stages.model import METADATA_FILE
 from experiments.stages.plan import DONE_FILE
 from experiments.stages.training import HISTORY_FILE
@@ -23,6 +25,15 @@ def collect_scores(context: StageContext) -> list[Score]:
     for _, _, folder in results(context, "evaluation"):
         scores += read_scores(folder / SCORES_FILE)
     return scores
+
+
+def describe_samples(context: StageContext, num_held_out: int) -> str:
+    """The samples of the run in words, and their licence."""
+    num_training = open_raw_split(context, "train", list(context.modalities)[:1]).num_samples
+    counts = f"{num_training} training and {num_held_out} held-out"
+    source_license = open_data_source(context.config.data, context.modalities).license
+    samples = describe_data(context.config, context.modalities, counts)
+    return f"{samples} (licence: {source_license}){describe_omitted(context)}"
 
 
 def results(context: StageContext, kind: str) -> list[tuple[str, int, Path]]:

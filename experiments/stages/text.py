@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
+from experiments.data_source import open_data_source
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import open_raw_split
@@ -11,7 +12,6 @@ from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE
 from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.raw import RawValues
 from modalities.kinds.sequences import FreeTextModality
-from modalities.sources.open import open_source
 from networks.tokenizers.text import TextTokenizer
 
 
@@ -46,5 +46,5 @@ class TextStage(StageKind):
         names = [name for name, item in context.modalities.items() if isinstance(item, FreeTextModality)]
         raw = open_raw_split(context, "train", names)
         texts = _Texts([raw[name] for name in names])
-        tokenizer = TextTokenizer.train(texts, open_source(context.config.data.source, context.modalities).class_names)
+        tokenizer = TextTokenizer.train(texts, open_data_source(context.config.data, context.modalities).class_names)
         (context.folder / TEXT_TOKENIZER_FILE).write_text(tokenizer.to_json())

@@ -29,6 +29,7 @@ from lightning_modules.checkpoints.tokenizer import (
     CARD_MARKDOWN_FILE,
     CONFIG_FILE,
     TokenizerCard,
+    describe_normalizations,
     save_tokenizer,
     tokenizer_config_dict,
 )
@@ -36,7 +37,7 @@ from lightning_modules.checkpoints.warm_start import load_warm_start
 from lightning_modules.data.loading import RowDataModule
 from lightning_modules.data.rows import StreamedRows
 from lightning_modules.tokenizer import TokenizerModule
-from modalities.spec import describe_normalizations, tokenizer_tasks
+from modalities.spec import tokenizer_tasks
 from modalities.tokenizer_specs import TokenizerTask
 
 log = logging.getLogger(__name__)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from experiments.shards import column_name, once_per_stage
 from experiments.stages.base import PlanContext, ShardedStageKind
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import build_codec, stream_fingerprints
 from experiments.stages.plan import ModalityPart, Stage
-from experiments.stages.shards import column_name, once_per_stage
 from lightning_modules.data.raw import RawStore
 from lightning_modules.data.shards import MANIFEST, read_manifest
 from lightning_modules.data.split import SplitIndex
@@ -94,7 +94,7 @@ def _data(context: StageContext) -> SplitIndex:
 
 def _shard_folder(context: StageContext, shard: str) -> Path:
     """The folder of a shard's tokens, called as that of its values."""
-    return context.columns_folder / "tokens" / context.stage.run_args["split"] / Path(shard).name
+    return context.columns_folder / "tokens" / str(context.stage.run_args["split"]) / Path(shard).name
 
 
 def _streams(context: StageContext, name: str) -> list[str]:

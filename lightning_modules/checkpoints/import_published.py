@@ -10,7 +10,6 @@ from lightning_modules.checkpoints.model import (
     TEXT_TOKENIZER_FILE,
     TOKENIZERS_FOLDER,
     UNKNOWN_FINGERPRINT,
-    ModalityVariant,
     save_model,
 )
 from lightning_modules.checkpoints.published import (
@@ -20,10 +19,11 @@ from lightning_modules.checkpoints.published import (
     read_published_model,
     read_published_tokenizer,
 )
-from lightning_modules.checkpoints.tokenizer import TokenizerCard, save_tokenizer
+from lightning_modules.checkpoints.tokenizer import TokenizerCard, describe_normalizations, save_tokenizer
 from lightning_modules.checkpoints.variants import (
     build_variants,
     check_tokenizer_fits,
+    read_variants,
     resolve_tokenizer_name,
     tokenizer_members,
     with_tokenizer,
@@ -31,9 +31,9 @@ from lightning_modules.checkpoints.variants import (
 from modalities.errors import CheckpointError, DataError
 from modalities.layouts import ScaleConfig
 from modalities.registry import Registry, default_registry
-from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations, learned_tokenizer
+from modalities.spec import UNSPECIFIED_NORMALIZATION, learned_tokenizer
 from modalities.storage.atomic import atomic_folder
-from modalities.storage.serialization import from_plain
+from modalities.variants import ModalityVariant
 from networks.pretrained.adapters import FourMAdapter
 from networks.pretrained.fourm_weights import image_size
 from networks.streams import GridStream, PixelStream, SequenceStream, Stream
@@ -123,19 +123,7 @@ def _modalities_and_scale(
         variants = build_variants(checkpoint.model.streams, registry)
         size = max((image_size(stream) for stream in checkpoint.model.streams), default=0)
         return tuple(variants), ScaleConfig(size=size or 224), variants
-    try:
-        names = tuple(str(name) for name in checkpoint.export_metadata["modalities"])
-        scale = from_plain(ScaleConfig, checkpoint.export_metadata["scale"])
-        variants = {
-            name: from_plain(ModalityVariant, item) for name, item in checkpoint.export_metadata["variants"].items()
-        }
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"The checkpoint does not describe its modalities: {error}.") from error
-    for name in names:
-        if name not in variants:
-            modality = registry[name].scaled(scale)
-            variants[name] = ModalityVariant(base=name, layout=modality.layout, tokenizer=modality.tokenizer)
-    return names, scale, variants
+    return read_variants(checkpoint.export_metadata, registry)
 
 
 def _load_text_tokenizer(path: Path | None, streams: tuple[Stream, ...]) -> TextTokenizer | None:

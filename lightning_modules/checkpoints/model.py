@@ -7,19 +7,19 @@ import hashlib
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lightning_modules.checkpoints.safetensors import SafetensorsFile, write_safetensors
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer
 from modalities.errors import CheckpointError, DataError
-from modalities.layouts import Layout, ScaleConfig
+from modalities.layouts import ScaleConfig
 from modalities.registry import Registry
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
 from modalities.storage.atomic import read_json_object
 from modalities.storage.serialization import from_plain, to_plain
-from modalities.tokenizer_specs import TokenizerSpec
+from modalities.variants import ModalityVariant
 from networks.fourm.config import FourMConfig
 from networks.fourm.model import FourM
 from networks.streams import Stream
@@ -36,24 +36,6 @@ WEIGHTS_FILE, CONFIG_FILE, TEXT_TOKENIZER_FILE, CARD_FILE, TOKENIZERS_FOLDER = (
 
 UNKNOWN_FINGERPRINT = "published"
 """Placeholder for the fingerprint of a tokenizer that was not imported with its model."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModalityVariant:
-    """A modality whose resolution, vocabulary or length differs from the installed one at every scale."""
-
-    base: str
-    """Name of the installed modality."""
-    layout: Layout
-    tokenizer: TokenizerSpec
-
-    def build_modality(self, name: str, registry: Registry) -> Modality:
-        """The installed modality under another name and of this size.
-
-        Raises:
-            UnknownNameError: The base is not installed.
-        """
-        return replace(registry[self.base], name=name, base=self.base, layout=self.layout, tokenizer=self.tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True)

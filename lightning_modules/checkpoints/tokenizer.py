@@ -8,6 +8,7 @@ card.md            the same for a person
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from lightning_modules.checkpoints.safetensors import write_safetensors
 from modalities.errors import CheckpointError
 from modalities.layouts import Dense
+from modalities.spec import UNSPECIFIED_NORMALIZATION, Modality
 from modalities.storage.atomic import read_json_object
 from modalities.storage.serialization import find_differences, from_plain, to_plain
 from modalities.tokenizer_specs import TokenizerTask
@@ -202,3 +204,9 @@ def _load_weights(tokenizer: Tokenizer, path: Path) -> None:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(f"{path} does not fit its config: {'; '.join(found[:3])}{more}.")
     tokenizer.load_state_dict(weights)
+
+
+def describe_normalizations(modalities: Mapping[str, Modality]) -> str:
+    """The normalization of each modality before its tokenizer, in one line for a person."""
+    words = [f"{name}: {modality.normalization}" for name, modality in modalities.items()]
+    return "; ".join(words) or UNSPECIFIED_NORMALIZATION

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
-from lightning_modules.checkpoints.model import ModalityVariant
 from modalities.errors import CheckpointError
-from modalities.layouts import Dense, Embeddings, Layout, Text, Vector
+from modalities.layouts import Dense, Embeddings, Layout, ScaleConfig, Text, Vector
 from modalities.registry import Registry
 from modalities.spec import Modality, learned_tokenizer
+from modalities.storage.serialization import from_plain
 from modalities.tokenizer_specs import EmbeddedCodes, LearnedTokenizer, TokenizerSpec, TokenizerTask, WordPiece
+from modalities.variants import ModalityVariant
 from networks.pretrained.names import parse_published_name
 from networks.streams import EmbeddingStream, GridStream, PixelStream, Stream, TokenStream
 
@@ -23,6 +24,27 @@ def build_variants(streams: tuple[Stream, ...], registry: Registry) -> dict[str,
             base = parse_published_name(stream.published_name)[0].modality
             found[name] = _build_variant(stream, base, registry[base])
     return found
+
+
+def read_variants(
+    metadata: Mapping[str, Any], registry: Registry
+) -> tuple[tuple[str, ...], ScaleConfig, dict[str, ModalityVariant]]:
+    """The modalities, the scale and the variants in the metadata of an exported checkpoint; all modalities get one.
+
+    Raises:
+        CheckpointError: The metadata do not hold them.
+    """
+    try:
+        names = tuple(str(name) for name in metadata["modalities"])
+        scale = from_plain(ScaleConfig, metadata["scale"])
+        variants = {name: from_plain(ModalityVariant, item) for name, item in metadata["variants"].items()}
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint does not describe its modalities: {error}.") from error
+    for name in names:
+        if name not in variants:
+            modality = registry[name].scaled(scale)
+            variants[name] = ModalityVariant(base=name, layout=modality.layout, tokenizer=modality.tokenizer)
+    return names, scale, variants
 
 
 def with_tokenizer(variant: ModalityVariant, task: TokenizerTask) -> ModalityVariant:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from lightning_modules.checkpoints.model import LoadedModel, load_model
-from lightning_modules.inference.inputs import UserInput, prepare_user_inputs, stack_inputs, tokenize_input
+from lightning_modules.inference.inputs import UserInput, prepare_user_inputs, stack_inputs, tokenize_sample
 from lightning_modules.inference.request import (
     GenerationRequest,
     GenerationResult,
@@ -200,8 +200,7 @@ class Pipeline:
         samples, is_batch = split_samples(inputs, self.modalities)
         self._require_tokenizers(samples[0])
         rows = [
-            {name: tokenize_input(self.codec, name, source.value) for name, source in sample.items()}
-            for sample in samples
+            tokenize_sample(self.codec, {name: source.value for name, source in sample.items()}) for sample in samples
         ]
         return {name: [row[name] for row in rows] if is_batch else rows[0][name] for name in rows[0]}
 

@@ -23,7 +23,7 @@ from modalities.geometry.boxes import (
     is_valid_box,
     sort_by_upper_left,
 )
-from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list, split_before
 from modalities.labels import BOX_CLASSES
 from modalities.layouts import Text
 from modalities.metrics.detection import bounding_box_metrics, box_f1
@@ -101,6 +101,10 @@ class BoundingBoxes(RecordModality):
         """The boxes by the distance of their upper left corner from the image's."""
         kept = sort_by_upper_left([box for box in value if box.score >= self.min_score])
         return " ".join(f"{coordinate_tokens(box_to_bins(box.box))} {box.class_name}" for box in kept)
+
+    def elements(self, text: str) -> list[str]:
+        """One box each."""
+        return split_before(text, lambda word: word.startswith("v0="))
 
     def parse(self, text: str) -> Parsed:
         """The boxes in the order of the text; one that is inside out or of an unknown class is left out."""

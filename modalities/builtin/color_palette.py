@@ -63,6 +63,11 @@ class ColorPalette(RecordModality):
             raise DataError(f"{origin} has no colours, expected {self.value_spec}.")
         return colors
 
+    @property
+    def is_flip_invariant(self) -> bool:
+        """True: colours have no place."""
+        return True
+
     def transform(self, value: Sequence[Color], crop: Crop) -> tuple[Color, ...]:
         """The same colours: a palette is the whole image's."""
         return tuple(value)
@@ -74,6 +79,15 @@ class ColorPalette(RecordModality):
         if not value:
             return ""
         return palette_tokens(value[: int(rng.integers(1, min(len(value), MAX_COLORS) + 1))])
+
+    def elements(self, text: str) -> list[str]:
+        """One colour each, without their count."""
+        levels = text.split()[1:]
+        return [" ".join(levels[start : start + 3]) for start in range(0, len(levels), 3)]
+
+    def join_elements(self, elements: Sequence[str]) -> str:
+        """The colours after their count."""
+        return " ".join([coordinate_token(1, len(elements)), *elements])
 
     def parse(self, text: str) -> Parsed:
         """The colours that are there in full, as many as announced at most."""

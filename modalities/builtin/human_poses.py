@@ -21,7 +21,7 @@ from modalities.geometry.poses import (
     nearest_rotations,
     rest_pose,
 )
-from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid, require_list, split_before
 from modalities.layouts import Text, Vector
 from modalities.metrics.poses import body_pose_reconstruction_metrics, human_pose_metrics, pck
 from modalities.spec import Crop
@@ -84,6 +84,10 @@ class HumanPoses(RecordModality):
             raise ValueError(f"{self.name} needs the codes of {len(value)} people.")
         orders = [[PARAMETER_GROUPS[index] for index in rng.permutation(len(PARAMETER_GROUPS))] for _ in value]
         return " ".join(person_tokens(pose, row, order) for pose, row, order in zip(value, codes, orders, strict=True))
+
+    def elements(self, text: str) -> list[str]:
+        """One person each."""
+        return split_before(text, lambda word: word == "human")
 
     def parse(self, text: str) -> Parsed:
         """The people that are there in full, in a T pose until `with_decoded_parts` knows better."""

@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 
 from modalities.decoding import map_decoding
 from modalities.errors import DataError
-from modalities.kinds.arrays import as_array, channels_last, is_image, require_floats
+from modalities.kinds.arrays import as_array, channels_last, is_image, require_channels, require_floats
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.maps import surface_normal_metrics
@@ -51,7 +51,7 @@ class Normals(ImageModality):
         """Unit vectors."""
         return ValueSpec(
             type="float32",
-            shape="(h, w, 3) or (3, h, w)",
+            shape="(h, w, 3)",
             unit="unit vectors as floats, x right, y up, z towards the viewer",
             low=-1 - UNIT_TOLERANCE,
             high=1 + UNIT_TOLERANCE,
@@ -66,12 +66,12 @@ class Normals(ImageModality):
         return self.check(_levels_to_vectors(read_lossless_image(path), str(path)), str(path))
 
     def check(self, value: Any, origin: str) -> Directions:
-        """Unit vectors (h, w, 3) or (3, h, w) as floats, zero or not finite where missing; made of unit length.
+        """Unit vectors (h, w, 3) as floats, zero or not finite where missing; made of unit length.
 
         Up to `MAX_SHORT_SHARE` of them may be shorter, as vectors are that were interpolated across an edge.
         """
         expected = str(self.value_spec)
-        array = channels_last(origin, as_array(origin, value, expected), 3, expected)
+        array = require_channels(origin, as_array(origin, value, expected), 3, expected)
         floats = require_floats(origin, array, expected)
         vectors = np.where(_is_valid_normal(floats)[..., None], floats, np.float32(0))
         lengths = np.linalg.norm(vectors, axis=-1)
@@ -84,9 +84,10 @@ class Normals(ImageModality):
         return normalize_vectors(vectors)
 
     def coerce(self, value: Any) -> Directions:
-        """Vectors as `check` takes them, or an image as written to .png."""
-        vectors = _levels_to_vectors(image_levels(value, self.name), self.name) if is_image(value) else value
-        return self.check(vectors, self.name)
+        """Vectors as `check` takes them, whose channels may come first; or an image as written to .png."""
+        if is_image(value):
+            return self.check(_levels_to_vectors(image_levels(value, self.name), self.name), self.name)
+        return self.check(channels_last(self.name, value, 3, str(self.value_spec)), self.name)
 
     def write_file(self, path: Path, value: Directions) -> None:
         """Write a .npy file, or bytes as a .png."""

@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 from torchmetrics import MetricCollection
 
 from modalities.decoding import DecodingDefaults
-from modalities.kinds.arrays import as_array, channels_last, color_levels, is_image
+from modalities.kinds.arrays import as_array, channels_last, color_levels, is_image, require_channels
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
@@ -39,7 +39,7 @@ class Rgb(ImageModality):
         """SRGB levels."""
         return ValueSpec(
             type="uint8",
-            shape="(h, w, 3) or (3, h, w)",
+            shape="(h, w, 3)",
             unit="sRGB levels, or floats from 0 to 1, or a Pillow image",
             low=0,
             high=255,
@@ -51,14 +51,16 @@ class Rgb(ImageModality):
         return read_rgb(path, self.background)
 
     def check(self, value: Any, origin: str) -> Picture:
-        """uint8 levels 0..255 or floats 0..1, (h, w, 3) or (3, h, w)."""
+        """uint8 levels 0..255 or floats 0..1, (h, w, 3)."""
         expected = str(self.value_spec)
-        array = channels_last(origin, as_array(origin, value, expected), 3, expected)
+        array = require_channels(origin, as_array(origin, value, expected), 3, expected)
         return np.ascontiguousarray(color_levels(origin, array, expected))
 
     def coerce(self, value: Any) -> Picture:
-        """Levels as `check` takes them, or an image of Pillow, upright."""
-        return self.check(rgb_levels(value, self.name, self.background) if is_image(value) else value, self.name)
+        """Levels as `check` takes them, whose channels may come first; or an image of Pillow, upright."""
+        if is_image(value):
+            return rgb_levels(value, self.name, self.background)
+        return self.check(channels_last(self.name, value, 3, str(self.value_spec)), self.name)
 
     def write_file(self, path: Path, value: Picture) -> None:
         """Write an image; a .jpg loses a little."""

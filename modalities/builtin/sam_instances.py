@@ -95,6 +95,10 @@ class SamInstances(RecordModality):
         """Masks as `check` takes them."""
         return self.check(value, self.name)
 
+    def image_size(self, value: Masks) -> tuple[int, int]:
+        """Height and width of the masks."""
+        return value.shape[1], value.shape[2]
+
     def transform(self, value: Masks, crop: Crop) -> Masks:
         """The parts of the masks inside the crop."""
         height, width = value.shape[1:]
@@ -130,6 +134,16 @@ class SamInstances(RecordModality):
             ]
             parts.append(query_point_tokens(y, x, instances))
         return " ".join(parts)
+
+    def elements(self, text: str) -> list[str]:
+        """A point with the first instance that contains it, or with none; each further instance."""
+        groups: list[list[str]] = []
+        for word in text.split():
+            is_first_of_point = bool(groups) and groups[-1][0] == "point" and len(groups[-1]) == 3
+            if not groups or word == "point" or (word == "polygon" and not is_first_of_point):
+                groups.append([])
+            groups[-1].append(word)
+        return [" ".join(group) for group in groups]
 
     def parse(self, text: str) -> Parsed:
         """The instances, each once, as filled boxes until `with_decoded_parts` knows better."""

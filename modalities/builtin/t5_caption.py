@@ -76,6 +76,11 @@ class T5Caption(Modality):
         """Write a .npy file."""
         write_array(path, np.asarray(value, dtype=np.float32))
 
+    @property
+    def is_flip_invariant(self) -> bool:
+        """True: the vectors are kept."""
+        return True
+
     def transform(self, value: EmbeddingRows, crop: Crop) -> EmbeddingRows:
         """The same vectors."""
         return value

@@ -48,14 +48,13 @@ def image_plane(name: str, array: Shaped[np.ndarray, "..."], expected: str) -> S
     raise DataError(f"{name} has shape {array.shape}, expected {expected}.")
 
 
-def channels_last(
-    name: str, array: Shaped[np.ndarray, "..."], channels: int, expected: str
-) -> Shaped[np.ndarray, "h w c"]:
-    """``channels`` layers as (h, w, c), out of (h, w, c) or (c, h, w).
+def channels_last(name: str, value: Any, channels: int, expected: str) -> Shaped[np.ndarray, "h w c"]:
+    """An array or a tensor of ``channels`` layers as (h, w, c), out of (h, w, c) or (c, h, w).
 
     Raises:
         DataError: The shape is another, or could be read both ways.
     """
+    array, expected = as_array(name, value, expected), f"{expected} (its channels may come first)"
     if array.ndim == 3 and array.size:
         is_first, is_last = array.shape[0] == channels, array.shape[2] == channels
         if is_first and is_last:
@@ -65,6 +64,19 @@ def channels_last(
         if is_first or is_last:
             return np.moveaxis(array, 0, -1) if is_first else array
     raise DataError(f"{name} has shape {array.shape}, expected {expected}.")
+
+
+def require_channels(
+    name: str, array: Shaped[np.ndarray, "..."], channels: int, expected: str
+) -> Shaped[np.ndarray, "h w c"]:
+    """The same array (h, w, c).
+
+    Raises:
+        DataError: It has another shape.
+    """
+    if array.ndim != 3 or array.shape[2] != channels or not array.size:
+        raise DataError(f"{name} has shape {array.shape}, expected {expected}.")
+    return array
 
 
 def require_floats(name: str, array: NDArray[Any], expected: str) -> NDArray[np.float32]:

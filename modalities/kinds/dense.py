@@ -20,6 +20,7 @@ from modalities.kinds.arrays import (
     as_array,
     channels_last,
     image_plane,
+    require_channels,
     require_finite,
     require_floats,
     require_range,
@@ -53,23 +54,27 @@ class ImageModality(DenseModality):
     def value_spec(self) -> ValueSpec:
         """Finite floats; subclasses state unit and range."""
         channels = self.dense_layout.channels
-        shape = "(h, w)" if channels == 1 else f"(h, w, {channels}) or ({channels}, h, w)"
+        shape = "(h, w)" if channels == 1 else f"(h, w, {channels})"
         return ValueSpec(type="float32", shape=shape, files=self.suffix)
 
     def check(self, value: Any, origin: str) -> NDArray[Any]:
-        """Finite floats inside the range of `value_spec`, channels last."""
+        """Finite floats (h, w) or (h, w, channels) inside the range of `value_spec`."""
         expected, channels = str(self.value_spec), self.dense_layout.channels
         array = require_floats(origin, as_array(origin, value, expected), expected)
-        plane = (
-            image_plane(origin, array, expected) if channels == 1 else channels_last(origin, array, channels, expected)
-        )
-        require_finite(origin, plane, expected)
-        require_range(origin, plane, self.value_spec)
-        return plane
+        if channels == 1:
+            array = image_plane(origin, array, expected)
+        else:
+            require_channels(origin, array, channels, expected)
+        require_finite(origin, array, expected)
+        require_range(origin, array, self.value_spec)
+        return array
 
     def coerce(self, value: Any) -> NDArray[Any]:
-        """Floats as `check` takes them."""
-        return self.check(value, self.name)
+        """Floats as `check` takes them; channels may come first."""
+        channels = self.dense_layout.channels
+        return self.check(
+            value if channels == 1 else channels_last(self.name, value, channels, str(self.value_spec)), self.name
+        )
 
     def transform(self, value: NDArray[Any], crop: Crop) -> NDArray[Any]:
         """The part inside the crop, bilinear."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from modalities.decoding import DecodingDefaults
-from modalities.kinds.arrays import as_array, channels_last
+from modalities.kinds.arrays import channels_last
 from modalities.kinds.dense import ArrayModality, elementwise_mean, stack_arrays
 from modalities.layouts import Dense, Vector
 from modalities.metrics.features import feature_vector_metrics
@@ -41,14 +41,12 @@ class FeatureMap(ArrayModality):
     def value_spec(self) -> ValueSpec:
         """Finite floats that fit 16 bits."""
         channels = self.dense_layout.channels
-        shape = f"(h, w, {channels}) or ({channels}, h, w)"
-        return replace(super().value_spec, shape=shape, low=-FLOAT16_MAX, high=FLOAT16_MAX)
+        return replace(super().value_spec, shape=f"(h, w, {channels})", low=-FLOAT16_MAX, high=FLOAT16_MAX)
 
-    def check(self, value: Any, origin: str) -> Float32[np.ndarray, "h w c"]:
-        """Finite floats (h, w, c) or (c, h, w)."""
-        expected = str(self.value_spec)
-        array = as_array(origin, value, expected)
-        return super().check(channels_last(origin, array, self.dense_layout.channels, expected), origin)
+    def coerce(self, value: Any) -> Float32[np.ndarray, "h w c"]:
+        """Floats as `check` takes them; channels may come first."""
+        channels = self.dense_layout.channels
+        return self.check(channels_last(self.name, value, channels, str(self.value_spec)), self.name)
 
     def transform(self, value: Float32[np.ndarray, "a b c"], crop: Crop) -> Float32[np.ndarray, "h w c"]:
         """The part inside the crop, bilinear. A network would give a mirrored image other features; ours stay."""
@@ -101,6 +99,11 @@ class FeatureVector(ArrayModality):
     def value_spec(self) -> ValueSpec:
         """Finite floats that fit 16 bits."""
         return replace(super().value_spec, low=-FLOAT16_MAX, high=FLOAT16_MAX)
+
+    @property
+    def is_flip_invariant(self) -> bool:
+        """True: the vector is kept."""
+        return True
 
     def transform(self, value: Float32[np.ndarray, " c"], crop: Crop) -> Float32[np.ndarray, " c"]:
         """The same vector: it is the whole image's."""

@@ -149,6 +149,11 @@ class Metadata(RecordModality):
                 )
         return values
 
+    @property
+    def is_flip_invariant(self) -> bool:
+        """True: sizes, counts and statistics do not tell left from right."""
+        return True
+
     def transform(self, value: MetadataValues, crop: Crop) -> dict[str, float]:
         """The same facts."""
         return dict(value)
@@ -158,6 +163,11 @@ class Metadata(RecordModality):
         bins = self.to_bins(value)
         chunks = [fact_tokens(field.id, bins[field.name]) for field in self.fields if field.name in bins]
         return " ".join(chunks[index] for index in rng.permutation(len(chunks)))
+
+    def elements(self, text: str) -> list[str]:
+        """One fact each: two numbers."""
+        words = text.split()
+        return [" ".join(words[start : start + 2]) for start in range(0, len(words), 2)]
 
     def parse(self, text: str) -> Parsed:
         """The facts; of one that is stated twice the first counts."""

@@ -193,6 +193,16 @@ class FreeTextModality(SequenceModality):
         return str(medoid(values, word_f1, empty=""))
 
 
+def split_before(text: str, is_start: Callable[[str], bool]) -> list[str]:
+    """The words of a text in groups, each of which begins with a word that ``is_start`` knows; the first may not."""
+    groups: list[list[str]] = []
+    for word in text.split():
+        if not groups or is_start(word):
+            groups.append([])
+        groups[-1].append(word)
+    return [" ".join(group) for group in groups]
+
+
 def require_list(data: Any) -> list[Any] | tuple[Any, ...]:
     """A list out of JSON.
 

@@ -21,6 +21,8 @@ BUILTIN_SOURCES: Mapping[str, str] = {
     "scenes": "modalities.sources.scenes:open_scenes",
     "coco": "modalities.sources.coco.source:CocoSource",
     "folder": "modalities.sources.folder.source:FolderSource",
+    "huggingface": "modalities.sources.huggingface.source:HuggingFaceSource",
+    "mixture": "modalities.sources.mixture:open_mixture",
     "webdataset": "modalities.sources.webdataset.source:WebDatasetSource",
 }
 """Module and function of each built-in kind."""

@@ -12,13 +12,13 @@ from modalities.layouts import Dense
 from modalities.scenes.scene import Scene, make_scene
 from modalities.scenes.views import VIEW_ENTRY_POINT_GROUP, SceneView, SceneViews, default_views, view_module
 from modalities.scenes.world import SPLITS, split_seed
-from modalities.sources.base import module_digest
+from modalities.sources.base import ENDLESS, module_digest
 from modalities.sources.config import SourceConfig
 from modalities.spec import Modality, Value
 
 DEFAULT_SCENE_SIZE = 224
 """Side of scenes, in pixels, where no modality is a grid."""
-NUM_SCENES = 1 << 40
+NUM_SCENES = ENDLESS
 """Scenes of one split."""
 CONFORMANCE_SEEDS = (5, 12, 29)
 """Scenes that `scene_values` shows: with and without people."""

@@ -61,7 +61,7 @@ def read_rgb(path: Path, background: tuple[int, int, int] = WHITE) -> UInt8[np.n
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES and path.exists() and not _is_image(path):
         check_suffix(path, IMAGE_SUFFIXES)
-    return rgb_levels(_open_image(path, apply_exif_orientation=True), str(path), background)
+    return rgb_levels(open_image(path, apply_exif_orientation=True), str(path), background)
 
 
 def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -71,7 +71,7 @@ def read_lossless_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         DataError: The file is missing, damaged, or not a lossless image.
     """
     check_suffix(path, LOSSLESS_SUFFIXES)
-    return image_levels(_open_image(path, apply_exif_orientation=False), str(path))
+    return image_levels(open_image(path, apply_exif_orientation=False), str(path))
 
 
 def read_grayscale(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -81,7 +81,7 @@ def read_grayscale(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         DataError: The file is missing, damaged, of another type or in colours.
     """
     check_suffix(path, LOSSLESS_SUFFIXES)
-    return grayscale_levels(_open_image(path, apply_exif_orientation=False), str(path))
+    return grayscale_levels(open_image(path, apply_exif_orientation=False), str(path))
 
 
 def write_image(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
@@ -206,7 +206,12 @@ def _without_bomb_warning() -> Iterator[None]:
         yield
 
 
-def _open_image(path: Path, *, apply_exif_orientation: bool) -> Image.Image:
+def open_image(path: Path, *, apply_exif_orientation: bool = True) -> Image.Image:
+    """The decoded image in a file of any type; of an animation the first frame, which is reported.
+
+    Raises:
+        DataError: The file is missing, damaged, or far larger than a photograph.
+    """
     try:
         # Pillow warns of large photographs, which are read, and raises an error from twice their size on.
         with _without_bomb_warning(), Image.open(path) as image:

@@ -28,7 +28,7 @@ def rgb_levels(image: Image.Image, origin: str, background: tuple[int, int, int]
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
-        gray = (_levels_of_16_bits(image, origin, f"expected {_BITS}") >> 8).astype(np.uint8)
+        gray = (levels_of_16_bits(image, origin, f"expected {_BITS}") >> 8).astype(np.uint8)
         return np.repeat(gray[..., None], 3, axis=-1)
     if image.mode == "LAB":
         return np.asarray(_lab_to_rgb(image))
@@ -57,10 +57,10 @@ def image_levels(image: Image.Image, origin: str) -> NDArray[np.uint8] | NDArray
             return np.asarray(image)
         case "RGBA" | "LA" | "PA":
             layers = np.asarray(image)
-            _require_opaque(layers[..., -1], origin)
+            require_opaque(layers[..., -1], origin)
             return layers[..., 0] if image.mode != "RGBA" else np.ascontiguousarray(layers[..., :3])
         case "I;16" | "I;16B" | "I;16L" | "I;16N" | "I":
-            return _levels_of_16_bits(image, origin, "expected 8 or 16 bits of gray, or colours")
+            return levels_of_16_bits(image, origin)
         case _:
             raise DataError(f"{origin} has pixels of kind {image.mode}, expected 8 or 16 bits of gray, or colours.")
 
@@ -77,7 +77,14 @@ def grayscale_levels(image: Image.Image, origin: str) -> NDArray[np.uint8] | NDA
     return levels
 
 
-def _levels_of_16_bits(image: Image.Image, origin: str, expected: str) -> NDArray[np.uint16]:
+def levels_of_16_bits(
+    image: Image.Image, origin: str, expected: str = "expected 8 or 16 bits of gray, or colours"
+) -> NDArray[np.uint16]:
+    """The levels (h, w) of an open gray image of 16 bits.
+
+    Raises:
+        DataError: Its numbers are floats or do not fit 16 bits.
+    """
     levels: NDArray[Any] = np.asarray(image)
     if image.mode == "F" or levels.min() < 0 or levels.max() > 65535:
         found = f"pixels of kind {image.mode}" + (f" up to {levels.max()}" if image.mode != "F" else "")
@@ -106,7 +113,12 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
     return found
 
 
-def _require_opaque(alpha: NDArray[np.uint8], origin: str) -> None:
+def require_opaque(alpha: NDArray[np.uint8], origin: str) -> None:
+    """Check that no pixel is transparent.
+
+    Raises:
+        DataError: One is.
+    """
     if (alpha != _OPAQUE).any():
         raise DataError(
             f"{origin} has transparent pixels (alpha down to {alpha.min()}), expected levels without transparency."

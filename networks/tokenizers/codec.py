@@ -96,6 +96,23 @@ class Codec:
             case Embeddings(max_tokens=longest):
                 return [None if value is None else np.asarray(value, dtype=np.float16)[:longest] for value in values]
 
+    def serialize(self, name: str, values: Sequence[Any], *, seed: int = 0, first: int = 0) -> list[str | None]:
+        """The text of each value of a sequence modality, its parts coded; None where the value is None.
+
+        Args:
+            seed: As for `encode`.
+            first: Number of the first value.
+        """
+        modality = self.modalities[name]
+        assert isinstance(modality, SequenceModality)
+        codes = self._encode_parts(modality, values) if learned_tokenizer(modality) else [None] * len(values)
+        return [
+            None
+            if value is None
+            else modality.serialize(value, _sample_rng(seed, first + number, modality.name), sample_codes)
+            for number, (value, sample_codes) in enumerate(zip(values, codes, strict=True))
+        ]
+
     @torch.no_grad()
     def decode(self, name: str, ids: Int[Tensor, "b n"] | Sequence[Sequence[int]]) -> DecodedValues:
         """The values of tokens: ids (b, n) of a dense modality, or one list of text ids for each sequence."""
@@ -119,15 +136,7 @@ class Codec:
     def _encode_sequences(
         self, name: str, values: Sequence[Any], text_tokenizer: TextTokenizer, seed: int, first: int
     ) -> list[list[int] | None]:
-        modality = self.modalities[name]
-        assert isinstance(modality, SequenceModality)
-        codes = self._encode_parts(modality, values) if learned_tokenizer(modality) else [None] * len(values)
-        texts = [
-            None
-            if value is None
-            else modality.serialize(value, _sample_rng(seed, first + number, modality.name), sample_codes)
-            for number, (value, sample_codes) in enumerate(zip(values, codes, strict=True))
-        ]
+        texts = self.serialize(name, values, seed=seed, first=first)
         encoded = iter(text_tokenizer.encode_batch([text for text in texts if text is not None]))
         return [None if text is None else [*next(encoded), text_tokenizer.eos_id] for text in texts]
 

@@ -17,6 +17,7 @@ from modalities.vocabulary import (
     PUBLISHED_TOKENS,
     SOS_ID,
     UNK,
+    UNK_ID,
     special_tokens,
 )
 
@@ -93,6 +94,17 @@ class TextTokenizer:
         """The ids of ``text``, without an end token."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` that the vocabulary cannot spell, each of which becomes ``[UNK]``."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        found = zip(encoding.ids, encoding.offsets, strict=True)
+        return [text[start:end] for index, (start, end) in found if index == UNK_ID and text[start:end] != UNK]
+
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """Share of ``[UNK]`` among the tokens of all ``texts``; 0 where there are none."""
+        ids = [index for row in self.encode_batch(texts) for index in row]
+        return ids.count(UNK_ID) / len(ids) if ids else 0.0
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each of ``texts``, faster than one at a time."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modalities.checks import check_value
+from modalities.conformance.subject import values_equal
 from modalities.corrections import collect_corrections
 from modalities.errors import DataError
 from modalities.geometry.boxes import Box
@@ -17,6 +18,7 @@ from modalities.geometry.poses import rest_pose
 from modalities.kinds.dense import ImageModality
 from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
+from modalities.sources.scenes import scene_values
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 
 SCALE = ScaleConfig(size=64, patch=8, max_channels=8)
@@ -237,3 +239,12 @@ def test_a_plug_in_is_checked_by_its_kind_and_its_own_range() -> None:
     np.testing.assert_array_equal(check_value(elevation, good, "a.npy"), good)
     with pytest.raises(DataError, match=r"a\.npy has numbers from 0 to 29029, expected .* metres above the sea"):
         check_value(elevation, np.array([[0, 29029.0]], np.float32), "a.npy")
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_values_of_scenes_pass_as_they_are(name: str) -> None:
+    modality = REGISTRY[name]
+    for value in scene_values(modality, seeds=range(12)):
+        with collect_corrections() as lines:
+            assert values_equal(check_value(modality, value, "a"), value)
+        assert [line for line in lines if "which is spelled as" not in line] == []

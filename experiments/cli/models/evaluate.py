@@ -1,6 +1,7 @@
 """``fourm evaluate``: measures a model's folder on held-out samples."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +11,12 @@ from evaluation.report.tables import build_tables
 from evaluation.report.terminal import summary_table
 from evaluation.scores import write_scores
 from experiments.cli.options import add_model_options, print_lines
+from experiments.data_source import YAML_SUFFIXES, parse_data
 from experiments.model_evaluation import ModelEvaluation, evaluate_model
 from experiments.schema.load import find_config, load_config
 from lightning_modules.checkpoints.find import find_model
 from modalities.errors import ConfigError
+from modalities.sources.base import ALL_SPLITS
 
 SCORES_FILE = "scores.json"
 
@@ -27,12 +30,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="config and settings, as for `fourm ablate`; all are optional",
     )
     add_model_options(parser)
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="data to measure on: KIND:PATH, a folder, or a YAML file with a section data; "
+        "if not given, what the model was trained on",
+    )
     parser.add_argument("--out", type=Path, default=Path("evaluation-of-model"), help="folder of scores.json")
     parser.add_argument(
         "--split",
-        choices=("test", "validation"),
+        choices=("test", "validation", ALL_SPLITS),
         default="test",
-        help="test samples, which nothing else uses, or the validation samples that arms are compared on",
+        help="test samples, which nothing else uses, the validation samples that arms are compared on, or all samples",
     )
 
 
@@ -47,10 +56,15 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         raise ConfigError(f"fourm evaluate takes one config, got {', '.join(names)}.")
     overrides = [item for item in arguments.settings if "=" in item]
     config = load_config(find_config(names[0]) if names else None, overrides)
+    data, lines = parse_data(arguments.data) if arguments.data else (None, [])
+    if data is not None and not arguments.data.endswith(YAML_SUFFIXES):
+        data = replace(data, train=config.data.train, validation=config.data.validation)
+    print_lines(console, lines)
     with console.status("") as status:
         evaluation = evaluate_model(
             find_model(arguments.model, arguments.arm, arguments.model_seed),
             config,
+            data=data,
             split=arguments.split,
             progress=lambda status_text: status.update(f"{status_text} ..."),
         )

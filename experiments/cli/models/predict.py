@@ -11,9 +11,9 @@ from rich.console import Console
 from experiments.cli.models.results import PICTURE_SIZE, CommandOutput, describe_entry, write_values
 from experiments.cli.options import add_model_options, print_lines, split_names
 from lightning_modules.checkpoints.find import find_model
-from lightning_modules.inference.inputs import crop_value, read_value
 from lightning_modules.inference.pipeline import Pipeline
 from lightning_modules.inference.request import resolve_target
+from lightning_modules.inference.values import crop_value, read_value
 from modalities.errors import CheckpointError, UnknownNameError
 from modalities.presets import IMAGE
 from modalities.registry import Registry

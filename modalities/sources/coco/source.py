@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modalities.errors import ConfigError, DataError, UnknownNameError
+from modalities.errors import ConfigError, UnknownNameError
 from modalities.sources.coco.annotations import CocoImage
 from modalities.sources.coco.layout import find_sets
 from modalities.sources.coco.samples import CONTENT_FILES, CocoSamples
@@ -43,7 +43,7 @@ class CocoSource(StoredSource):
         columns: What a modality is: images, boxes, instances, classes (a map made of instances), panoptic, captions or
             keypoints (for a modality that reads them from JSON; see `modalities.sources.coco.values.keypoints_of`).
         images: Folder of the images; ``{set}`` stands for the set's name.
-        ignore_categories: True to ignore categories that are no class of a map, instead of refusing them.
+        ignore_categories: True to leave out categories that are no class of a map or of boxes; else they are refused.
         splits, group: For data without sets, see `modalities.sources.splits`.
         storage: Arguments of fsspec's file system.
     """
@@ -107,7 +107,7 @@ class CocoSource(StoredSource):
         """What the annotation files have of the image."""
         content = self._content(modality)
         if not content:
-            raise DataError(self._no_content(modality))
+            return None
         samples, image = self._images[key]
         return samples.stored(content, image, class_names_of(modality))
 

@@ -24,30 +24,34 @@ class CocoClasses:
     """Name of each category."""
     levels: Mapping[int, int]
     """Index of each category among the modality's classes; categories of other names are left out."""
+    any_class: bool
+    """True for a modality that takes things of any class."""
 
 
 def match_classes(categories: Mapping[int, str], classes: Sequence[str]) -> CocoClasses:
     """Categories and classes of equal names."""
     known = {name: index for index, name in enumerate(classes)}
     levels = {number: known[name] for number, name in categories.items() if name in known}
-    return CocoClasses(names=categories, levels=levels)
+    return CocoClasses(names=categories, levels=levels, any_class=not classes)
 
 
 def boxes_of(instances: Sequence[CocoInstance], image: CocoImage, classes: CocoClasses, origin: str) -> tuple[Box, ...]:
-    """Boxes as shares of the image, cut at its edges; crowds, and boxes without area in the image, are left out.
+    """Boxes as shares of the image, cut at its edges.
+
+    Crowds, boxes without area in the image, and things of no class of the modality are left out.
 
     Raises:
         DataError: A category has no name.
     """
     boxes = []
     for item in instances:
-        if item.is_crowd:
+        name = _category_name(item.category, classes, f"{origin}, annotation {item.annotation_id}")
+        if item.is_crowd or not (classes.any_class or item.category in classes.levels):
             continue
         x, y, width, height = item.bbox
         left, right = (min(max(edge / image.width, 0.0), 1.0) for edge in (x, x + width))
         top, bottom = (min(max(edge / image.height, 0.0), 1.0) for edge in (y, y + height))
         if left < right and top < bottom:
-            name = _category_name(item.category, classes, f"{origin}, annotation {item.annotation_id}")
             boxes.append(Box(box=(left, top, right, bottom), class_name=name))
     return tuple(boxes)
 

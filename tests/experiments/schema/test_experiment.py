@@ -69,7 +69,7 @@ def test_a_mistake_is_one_line_that_says_what_is_wrong(override: str, words: str
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Known: fourm_21, fourm_7, lab, quickstart"):
+    with pytest.raises(ConfigError, match="Known: fourm_21, fourm_7, lab, photos, quickstart"):
         find_config("quickstrat")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1, 2\n")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from experiments.schema.load import build_modalities, find_config, load_config
-from experiments.schema.resolutions import ResolutionConfig, resolution_variant
+from experiments.schema.resolutions import ResolutionConfig, modality_variant
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.layouts import Dense, ScaleConfig
 from modalities.registry import default_registry
@@ -52,7 +52,7 @@ def test_every_other_number_follows_the_run() -> None:
     found = ResolutionConfig(base="depth", size=32).build_modality("depth_32", registry, SCALE)
     assert isinstance(found.layout, Dense)
     assert (found.layout.size, found.layout.patch, found.name) == (32, 8, "depth_32")
-    kept = resolution_variant(ResolutionConfig(base="depth", size=32), found)
+    kept = modality_variant("depth", found)
     assert (kept.base, kept.layout) == ("depth", found.layout)
 
 

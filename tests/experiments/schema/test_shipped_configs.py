@@ -73,7 +73,7 @@ EXTRA: dict[str, dict[str, str]] = {
     "fourm_21": {**NARROW, **FEWER, **SHALLOW},
 }
 
-OWN_DATA = {"tars"}
+OWN_DATA = {"photos", "tars"}
 """Configs that read data of a person's own: tests/experiments/sources makes some and runs them."""
 
 

@@ -61,7 +61,7 @@ class Numbers:
 def source(monkeypatch: pytest.MonkeyPatch) -> Numbers:
     """A source that a test may break; a stage opens it as if it were on disk."""
     numbers = Numbers()
-    monkeypatch.setattr(data, "open_source", lambda config, modalities: numbers)
+    monkeypatch.setattr(data, "open_data_source", lambda config, modalities: numbers)
     return numbers
 
 

@@ -1,25 +1,14 @@
 """The report in a real browser without a window: what the page holds after loading, and that it is not blank."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+from tests.browser import BROWSER, browse
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed: apt-get install chromium")
-
-
-def browse(page: Path, profile: Path, *flags: str) -> str:
-    assert BROWSER is not None
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}"]
-    command = [BROWSER, *quiet, "--virtual-time-budget=5000", *flags, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 def test_the_report_shows_tables_and_pictures(finished: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lightning_modules.inference.pipeline import EncoderFeatures, Pipeline
 from lightning_modules.inference.settings import DecodingOptions, GenerationOptions
 from modalities.errors import DataError, UnknownNameError
 from modalities.geometry.boxes import Box
+from modalities.vocabulary import EOS_ID
 from networks.batch import PaddedTokens
 from networks.fourm.model import FourM
 from networks.generation.config import GenerationError
@@ -182,7 +183,8 @@ def test_tokens_come_back_as_the_round_trip_of_the_tokenizer(pipeline: Pipeline)
     ids = torch.from_numpy(tokens["rgb"])[None]
     np.testing.assert_array_equal(values["rgb"], pipeline.codec.decode("rgb", ids).values[0])
     (box,) = values["bounding_boxes"]
-    np.testing.assert_allclose(box.box, boxes[0].box, atol=1e-3)
+    # The picture is 56 x 40, of which the model sees the columns 8 to 48.
+    np.testing.assert_allclose(box.box, (0, 0.2, (0.5 * 56 - 8) / 40, 0.6), atol=1e-3)
     both = pipeline.detokenize({"rgb": [tokens["rgb"]] * 2})["rgb"]
     np.testing.assert_array_equal(both[1], values["rgb"])
 
@@ -226,7 +228,12 @@ def test_a_file_that_is_missing_is_no_text(pipeline: Pipeline, tmp_path: Path) -
         ({"rgb": "nowhere.png"}, "depth", DataError, "There is no file nowhere.png"),
         ({"rgb": None}, "depth", DataError, "rgb is None"),
         ({"caption": 3}, "depth", DataError, "caption is a int, expected a string"),
-        ({"caption": "red " * 60}, "depth", DataError, "caption takes at most 40 tokens, got"),
+        (
+            {"caption": "red " * 60 + "[S_1]"},
+            "depth",
+            DataError,
+            "caption takes at most 40: a text with gaps is not cut",
+        ),
         ({"sound": "a.wav"}, "depth", UnknownNameError, "No modality of this model named 'sound'"),
         ({"caption": "a"}, "dpeth", UnknownNameError, "Did you mean 'depth'"),
         ({"caption": "a"}, "t5_caption", GenerationError, "t5_caption is an input only"),
@@ -267,8 +274,13 @@ def test_a_value_with_more_tokens_than_the_model_takes_is_cut_and_the_log_says_s
     pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     box = Box(box=(0.1, 0.2, 0.5, 0.6), class_name="ball")
-    assert len(pipeline.tokenize({"boxes": (box,) * 30})["bounding_boxes"]) == 40
-    assert "This bounding_boxes has more than 40 tokens" in caplog.text
+    ids = pipeline.tokenize({"boxes": (box,) * 30})["bounding_boxes"]
+    assert (len(ids), ids[-1]) == (33, EOS_ID)  # Four coordinates and four letters each.
+    assert "bounding_boxes takes at most 40: the first 4 of its 30 elements are given to the model" in caplog.text
+    assert len(pipeline.detokenize({"boxes": ids})["boxes"]) == 4
+    ids = pipeline.tokenize({"caption": "red " * 60})["caption"]
+    assert (len(ids), ids[-1]) == (40, EOS_ID)  # Three letters each.
+    assert "caption has 181 tokens, but caption takes at most 40: the first 13 of its 60 elements" in caplog.text
     with pytest.raises(DataError, match="t5_caption has vectors, no tokens"):
         pipeline.tokenize({"t5_caption": np.zeros((3, 8), np.float32)})
 

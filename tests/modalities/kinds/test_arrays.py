@@ -92,7 +92,7 @@ def test_an_open_image_is_what_its_file_is(orientation: int, tmp_path: Path) -> 
         (
             "rgb",
             LEVELS.astype(np.float32),
-            r"rgb has floats from .* to .*, expected uint8 \(h, w, 3\) or \(3, h, w\), sRGB levels, or floats",
+            r"rgb has floats from .* to .*, expected uint8 \(h, w, 3\), sRGB levels, or floats",
         ),
         ("rgb", LEVELS / 127.5 - 1, "rgb has floats from -1 to 0"),
         ("rgb", LEVELS.astype(np.int64), "rgb holds int64, expected uint8"),

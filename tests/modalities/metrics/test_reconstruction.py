@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from lightning_modules.checkpoints.tokenizer import describe_normalizations
 from modalities.geometry.poses import body_pose_rows, rest_pose
 from modalities.metrics.poses import body_pose_reconstruction_metrics
 from modalities.metrics.reconstruction import default_reconstruction_metrics, mask_reconstruction_metrics
 from modalities.registry import default_registry
-from modalities.spec import UNSPECIFIED_NORMALIZATION, describe_normalizations
+from modalities.spec import UNSPECIFIED_NORMALIZATION
 
 
 def measured(metrics: MetricCollection, *batches: tuple[Tensor, Tensor]) -> dict[str, float]:

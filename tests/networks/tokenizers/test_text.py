@@ -123,3 +123,13 @@ def test_ids_are_those_of_the_published_tokenizer(tokenizer: TextTokenizer, kind
             assert tokenizer.encode_batch(case["chunks"]) == case["ids"]
         else:
             assert tokenizer.encode(case["text"]) == case["ids"]
+
+
+def test_unknown_words_are_named_and_counted() -> None:
+    tokenizer = TextTokenizer.train(["a red ball", "a red box"])
+    assert tokenizer.unknown_words("a red ball v0=3 [UNK] [S_1]") == []
+    assert tokenizer.unknown_words("A red 球, ball Жук") == ["球", ",", "Жук"]
+    texts = ["a red 球", "", "a 球"]
+    tokens = [tokenizer.token(index) for text in texts for index in tokenizer.encode(text)]
+    assert tokenizer.unknown_share(texts) == tokens.count("[UNK]") / len(tokens) == 2 / 5
+    assert tokenizer.unknown_share([]) == tokenizer.unknown_share([""]) == 0

@@ -145,6 +145,9 @@ def test_classes_that_the_data_has_and_the_modality_lacks_are_said(root: Path) -
     assert "3 categories that are no classes of 'semseg', such as 'cat'" in str(source.explain_missing(semseg))
     lenient = opened(root, ("rgb",), ignore_categories=True)
     assert lenient.explain_missing(semseg) is None
+    boxes: Any = replace(data_modalities("bounding_boxes")["bounding_boxes"], class_names=("dog",))  # type: ignore[call-arg]
+    found: Any = lenient.read("train2017/000000000003", boxes)
+    assert {box.class_name for box in found} == {"dog"}
 
 
 def test_one_set_without_a_name_is_split_by_shares(tmp_path: Path) -> None:

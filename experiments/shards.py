@@ -51,7 +51,8 @@ def column_name(name: str, *content: Any) -> str:
 def shard_folder(context: StageContext, item: int, keys: Sequence[str]) -> Path:
     """The folder of a shard's raw columns, with the range of its samples and a hash of their keys in its name."""
     first, split = item * context.config.data.shard, context.stage.run_args["split"]
-    return context.columns_folder / "data" / split / f"{first:08d}-{first + len(keys):08d}-{_digest(list(keys))}"
+    name = f"{first:08d}-{first + len(keys):08d}-{_digest(list(keys))}"
+    return context.columns_folder / "data" / str(split) / name
 
 
 @dataclass(frozen=True, kw_only=True)

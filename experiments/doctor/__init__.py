@@ -1,0 +1,1 @@
+"""Examination of a data source: what it holds, and whatever in it would stop or spoil a training."""
