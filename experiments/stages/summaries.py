@@ -61,6 +61,7 @@ def model_summary(folder: Path) -> Mapping[str, str]:
         "steps": f"{content['steps']:,}",
         "training tokens": f"{content['tokens_seen']:,}",
         "tokens per second": f"{content['tokens_seen'] / max(seconds, 1e-9):,.0f}",
+        "waiting for data": f"{100 * content['data_wait']:.1f} %",
     }
 
 
