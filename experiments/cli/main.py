@@ -25,6 +25,7 @@ COMMANDS = {
     },
     "models": {
         "predict": "predict modalities from an image file",
+        "embed": "embed a data set, to a file that can be searched",
         "generate": "generate any modalities from any others, whole or in part",
         "evaluate": "measure a model on held-out samples",
         "import-checkpoint": "make a model's folder out of a published 4M checkpoint",
@@ -33,6 +34,7 @@ COMMANDS = {
     "data": {
         "doctor": "examine a data source: what it holds, and what would stop or spoil a training",
         "label": "fill in modalities of a data set from others",
+        "tokenize": "turn a data source into tokens by a trained model's tokenizers",
     },
     "plugins": {
         "modalities": "list the modalities that are built in or installed",

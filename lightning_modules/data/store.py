@@ -126,20 +126,28 @@ class TokenStore:
         return tuple(sorted(found))
 
     def _read_stream(self, name: str, places: Sequence[tuple[int, int]]) -> PaddedTokens:
-        columns, stream = self._columns[name], self.streams[name]
-        found = [columns[shard][row] for shard, row in places]
-        lengths = np.array([0 if tokens is None else len(tokens) for tokens in found], dtype=np.int64)
-        filled = [tokens for tokens in found if tokens is not None and len(tokens)]
-        shape, dtype = _empty_tokens(stream)
-        if filled:
-            shape, dtype = filled[0].shape[1:], np.result_type(*{tokens.dtype for tokens in filled})
-        values = np.zeros((len(found), max(1, int(lengths.max(initial=0))), *shape), dtype=dtype)
-        for row, tokens in enumerate(found):
-            if tokens is not None:
-                values[row, : len(tokens)] = tokens
-        if isinstance(stream, PixelStream):
-            lengths = np.where(lengths > 0, stream.num_tokens, 0)
-        return PaddedTokens(values=_to_tensor(values), lengths=torch.from_numpy(lengths))
+        columns = self._columns[name]
+        return pad_tokens(self.streams[name], [columns[shard][row] for shard, row in places])
+
+
+def pad_tokens(stream: Stream, samples: Sequence[NDArray[Any] | None]) -> PaddedTokens:
+    """One stream's tokens of some samples, padded to the longest.
+
+    Args:
+        samples: An array for each sample: ids (n,), pixels (h, w, c) or vectors (n, c); None where it lacks the stream.
+    """
+    lengths = np.array([0 if tokens is None else len(tokens) for tokens in samples], dtype=np.int64)
+    filled = [tokens for tokens in samples if tokens is not None and len(tokens)]
+    shape, dtype = _empty_tokens(stream)
+    if filled:
+        shape, dtype = filled[0].shape[1:], np.result_type(*{tokens.dtype for tokens in filled})
+    values = np.zeros((len(samples), max(1, int(lengths.max(initial=0))), *shape), dtype=dtype)
+    for row, tokens in enumerate(samples):
+        if tokens is not None:
+            values[row, : len(tokens)] = tokens
+    if isinstance(stream, PixelStream):
+        lengths = np.where(lengths > 0, stream.num_tokens, 0)
+    return PaddedTokens(values=_to_tensor(values), lengths=torch.from_numpy(lengths))
 
 
 def _open_column(folder: Path, fingerprint: str | None, *, verify_checksums: bool) -> ShardColumn:

@@ -42,7 +42,7 @@ MAX_SHORT_SHARE = 0.1
 class Normals(ImageModality):
     """Unit vectors (side, side, 3), float32: x right, y up, z towards the viewer. A vector of length zero is missing.
 
-    Missing normals stay zero in crops and in the tokenizer's input and are left out by metrics. Files are .npy, or
+    Missing normals stay zero in crops and in the tokenizer's rows and are left out by metrics. Files are .npy, or
     .png with the components -1..1 as bytes and (128, 128, 128) for what is missing.
     """
 

@@ -14,7 +14,7 @@ from modalities.kinds.arrays import as_array, channels_last, color_levels, is_im
 from modalities.kinds.dense import ImageModality, elementwise_mean
 from modalities.layouts import Dense
 from modalities.metrics.images import rgb_metrics
-from modalities.storage.files import read_rgb, write_image
+from modalities.storage.files import is_array_file, load_array, read_rgb, write_image
 from modalities.storage.pixels import WHITE, rgb_levels
 from modalities.tokenizer_specs import ReconstructionLoss, ViTVQ
 from modalities.values import ValueSpec
@@ -43,11 +43,13 @@ class Rgb(ImageModality):
             unit="sRGB levels, or floats from 0 to 1, or a Pillow image",
             low=0,
             high=255,
-            files="images of any type; transparency is composited over `background`",
+            files="images of any type, whose transparency is composited over `background`; .npy",
         )
 
     def read_file(self, path: Path) -> Picture:
-        """The picture in any image file, upright."""
+        """The picture in any image file, upright, or in a .npy file."""
+        if is_array_file(path):
+            return self.check(load_array(path), str(path))
         return read_rgb(path, self.background)
 
     def check(self, value: Any, origin: str) -> Picture:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from modalities.layouts import Dense, ScaleConfig, Text
 from modalities.metrics.detection import instance_mask_metrics, panoptic_quality
 from modalities.metrics.reconstruction import mask_reconstruction_metrics
 from modalities.spec import Crop
+from modalities.storage.files import is_array_file, load_array
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
 from modalities.values import Parsed, ValueSpec
 from modalities.vocabulary import code_tokens, coordinate_tokens
@@ -69,6 +71,13 @@ class SamInstances(RecordModality):
             raise ValueError(f"every mask should have the size {height} x {width}")
         return np.array(masks, dtype=bool).reshape(-1, height, width)
 
+    def read_file(self, path: Path) -> Masks:
+        """The masks in a JSON file, or in a .npy file."""
+        if is_array_file(path):
+            return self.check(load_array(path), str(path))
+        masks: Masks = super().read_file(path)
+        return masks
+
     @property
     def value_spec(self) -> ValueSpec:
         """Masks."""
@@ -78,7 +87,7 @@ class SamInstances(RecordModality):
             unit="masks of flags, or of 0 and 1",
             low=0,
             high=1,
-            files=".json: size, and instances as COCO's uncompressed run lengths",
+            files=".json: size, and instances as COCO's uncompressed run lengths; .npy",
         )
 
     def check(self, value: Any, origin: str) -> Masks:

@@ -24,7 +24,7 @@ from modalities.kinds.dense import DenseModality, elementwise_mean, first_value
 from modalities.metrics.maps import class_map_metrics, edge_metrics
 from modalities.rendering.colors import render_class_map
 from modalities.spec import Crop
-from modalities.storage.files import crop_and_resize, read_grayscale, write_image
+from modalities.storage.files import crop_and_resize, is_array_file, load_array, read_grayscale, write_image
 from modalities.storage.pixels import grayscale_levels
 from modalities.tokenizer_specs import UNLABELLED
 from modalities.values import ValueSpec
@@ -68,12 +68,12 @@ class ClassMap(DenseModality):
             low=0,
             high=255,
             missing=f"{ignored}{last + 1} and above",
-            files="gray or palette images without loss, of 8 bits, or of 16 bits with levels up to 255",
+            files="gray or palette images without loss, of 8 bits, or 16 bits with levels up to 255; .npy of integers",
         )
 
     def read_file(self, path: Path) -> UInt8[np.ndarray, "h w"]:
-        """The class indices in a gray or palette image."""
-        return self.check(read_grayscale(path), str(path))
+        """The class indices in a gray or palette image, or in a .npy file."""
+        return self.check(load_array(path) if is_array_file(path) else read_grayscale(path), str(path))
 
     def check(self, value: Any, origin: str) -> UInt8[np.ndarray, "h w"]:
         """Class indices (h, w), integers from 0 to 255."""
@@ -98,8 +98,9 @@ class ClassMap(DenseModality):
         return crop_and_resize(value, crop, self.dense_layout.values_per_side, nearest=True).astype(np.uint8)
 
     def render(self, value: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-        """A fixed colour for each class."""
-        return render_class_map(value, len(self.classes))
+        """A fixed colour for each class, gray where there is none."""
+        shown = value if self.ignore_index is None else np.where(self.is_labelled(value), value, np.uint8(255))
+        return render_class_map(shown, len(self.classes))
 
     def metrics(self) -> MetricCollection:
         """Mean intersection over union, share of right pixels."""
@@ -154,11 +155,13 @@ class EdgeMap(DenseModality):
             unit="1 for an edge and 0 elsewhere, or 255 and 0, or flags",
             low=0,
             high=1,
-            files="gray images without loss, an edge from half of the levels on",
+            files="gray images without loss, an edge from half of the levels on; .npy",
         )
 
     def read_file(self, path: Path) -> UInt8[np.ndarray, "h w"]:
-        """The edges in a gray image."""
+        """The edges in a gray image, or in a .npy file."""
+        if is_array_file(path):
+            return self.check(load_array(path), str(path))
         return white_pixels(str(path), read_grayscale(path)).astype(np.uint8)
 
     def check(self, value: Any, origin: str) -> UInt8[np.ndarray, "h w"]:

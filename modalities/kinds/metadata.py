@@ -44,6 +44,11 @@ class MetadataField:
         return NUM_BINS if self.max_value is None else NUM_FRACTION_BINS
 
     @property
+    def lowest(self) -> float:
+        """The lowest number that has a bin."""
+        return 0.0
+
+    @property
     def highest(self) -> float:
         """The highest number that has a bin."""
         return self.num_bins * self.bin_width - 1 if self.max_value is None else self.max_value
@@ -131,18 +136,20 @@ class Metadata(RecordModality):
         return ValueSpec(
             type="dict of numbers",
             unit=f"some of {', '.join(field.name for field in self.fields)}",
-            low=0,
+            low=min(field.lowest for field in self.fields),
             missing="NaN",
             files=".json: an object of numbers",
         )
 
     def check(self, value: Any, origin: str) -> dict[str, float]:
-        """Numbers of at least 0; one above the highest bin is spelled as that, which is reported."""
+        """Numbers from the lowest bin on; one above the highest bin is spelled as that, which is reported."""
         values = dict(self.from_json(value))
         for field in self.fields:
             number = values.get(field.name, math.nan)
-            if number < 0 or math.isinf(number):
-                raise DataError(f"{origin} has {field.name} {number:g}, expected 0 to {field.highest:g}.")
+            if number < field.lowest or math.isinf(number):
+                raise DataError(
+                    f"{origin} has {field.name} {number:g}, expected {field.lowest:g} to {field.highest:g}."
+                )
             if number > field.highest:
                 report_correction(
                     f"{origin} has {field.name} {number:g}, which is spelled as {field.highest:g}, the highest."

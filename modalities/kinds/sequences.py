@@ -231,12 +231,23 @@ def attach_punctuation(text: str) -> str:
     return re.sub(r"(\w) (['\u2019-]) (\w)", r"\1\2\3", text)
 
 
-_OPPOSITE_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+_OPPOSITE_SIDE = {"left": "right", "right": "left"}
+_SIDE = re.compile(r"\b(left|right)(?=(?:most|wards?|hand|handed|side)?\b)", flags=re.IGNORECASE)
 
 
 def swap_left_right(text: str) -> str:
-    """``text`` with left and right exchanged. Other senses of the two words are exchanged too."""
-    return re.sub(r"\b(left|right)\b", lambda match: _OPPOSITE_SIDE.get(match[0], match[0]), text, flags=re.IGNORECASE)
+    """``text`` with the English words left and right exchanged, also in leftmost, leftward, left-hand and left side.
+
+    Upper case is kept. Other senses of the two words are exchanged too, and other languages are left alone.
+    """
+    return _SIDE.sub(_opposite_side, text)
+
+
+def _opposite_side(match: re.Match[str]) -> str:
+    opposite = _OPPOSITE_SIDE[match[0].lower()]
+    if match[0].isupper():
+        return opposite.upper()
+    return opposite.capitalize() if match[0][0].isupper() else opposite
 
 
 def medoid(values: Sequence[Value], similarity: Callable[[Any, Any], float], empty: Value) -> Value:

@@ -8,10 +8,12 @@ import copy
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar, assert_never
 
+from modalities.checks import check_value
+from modalities.corrections import collect_corrections, report_correction
 from modalities.errors import DataError, UnknownNameError
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense
@@ -20,6 +22,7 @@ from modalities.sources.captions import read_captions, split_captions
 from modalities.sources.config import SourceConfig
 from modalities.sources.crops import WHOLE, CropConfig, CropKeys, draw_choice, draw_crop, split_crop_key
 from modalities.spec import Crop, Modality, Value
+from modalities.storage.pixels import WHITE, parse_color
 
 S = TypeVar("S", bound="StoredSource")
 
@@ -67,7 +70,9 @@ class StoredSource(abc.ABC):
     The size that a crop is drawn for is that of the sample's first grid of pixels, in the order of the run's
     modalities. All grids of pixels of a sample must have its aspect ratio; what has no pixels is cropped by shares.
 
-    ``options`` of the settings may hold ``license`` and ``description`` of the data, and the kind's `known_options`.
+    ``options`` of the settings may hold ``license`` and ``description`` of the data, ``background``, the colour that
+    transparent pixels are composited over (a name, ``"#rrggbb"`` or three levels; white by default), and the kind's
+    `known_options`.
     """
 
     kind: ClassVar[str]
@@ -81,12 +86,13 @@ class StoredSource(abc.ABC):
         Raises:
             UnknownNameError: There is no such option.
         """
-        known = ("license", "description", *self.known_options)
+        known = ("license", "description", "background", *self.known_options)
         for option in config.options:
             if option not in known:
                 raise UnknownNameError(f"option of the source {self.kind}", option, known)
         self.config, self.modalities = config, modalities
         self.crops = CropConfig()
+        self._background = parse_color(config.options.get("background", WHITE))
         self._decoded_key, self._decoded = "", dict[str, list[Value]]()
 
     @property
@@ -166,7 +172,8 @@ class StoredSource(abc.ABC):
 
     def fingerprint(self, modality: Modality) -> str:
         """A text that changes whenever a value of ``modality`` may."""
-        content = (self.kind, self.data_fingerprint(modality), self.crops, module_digest(type(self).__module__))
+        content = [self.kind, self.data_fingerprint(modality), self.crops, module_digest(type(self).__module__)]
+        content += [self._background] if hasattr(modality, "background") else []
         return f"{self.kind} {hashlib.sha256(repr(content).encode()).hexdigest()[:16]}"
 
     def _choices(self, sample: str, modality: Modality) -> list[Value]:
@@ -175,8 +182,13 @@ class StoredSource(abc.ABC):
             self._decoded_key, self._decoded = sample, {}
         if modality.name not in self._decoded:
             stored = self.stored(sample, modality)
-            self._decoded[modality.name] = [] if stored is None else decode_stored(stored, modality)
+            self._decoded[modality.name] = [] if stored is None else decode_stored(stored, self._reader(modality))
         return self._decoded[modality.name]
+
+    def _reader(self, modality: Modality) -> Modality:
+        """The modality with the settings of the source that concern reading."""
+        has_background = hasattr(modality, "background") and self._background != WHITE
+        return replace(modality, background=self._background) if has_background else modality  # type: ignore[call-arg]
 
     def _crop(self, sample: str, number: int, modality: Modality, value: Value) -> Crop:
         """The crop of a sample, for a value that must fit the sample's image."""
@@ -209,14 +221,18 @@ def decode_stored(stored: Stored, modality: Modality) -> list[Value]:
                 file.write(stored.data)
                 file.flush()
                 try:
-                    return _read_file(Path(file.name), modality)
+                    with collect_corrections() as corrections:
+                        values = _read_file(Path(file.name), modality)
                 except DataError as error:
                     raise DataError(str(error).replace(file.name, stored.origin)) from error
+            for line in corrections:
+                report_correction(line.replace(file.name, stored.origin))
+            return values
         case StoredValue():
             is_list = isinstance(stored.value, list | tuple) and isinstance(modality, FreeTextModality)
             values = split_captions(stored.value) if is_list else [stored.value]
             try:
-                return [modality.coerce(value) for value in values]
+                return [check_value(modality, modality.coerce(value), modality.name) for value in values]
             except DataError as error:
                 raise DataError(f"{stored.origin}: {error}") from error
         case _:
@@ -225,8 +241,8 @@ def decode_stored(stored: Stored, modality: Modality) -> list[Value]:
 
 def _read_file(path: Path, modality: Modality) -> list[Value]:
     if isinstance(modality, FreeTextModality):
-        return list(read_captions(path))
-    return [modality.read_file(path)]
+        return [check_value(modality, text, str(path)) for text in read_captions(path)]
+    return [check_value(modality, modality.read_file(path), str(path))]
 
 
 def _is_image(modality: Modality) -> bool:

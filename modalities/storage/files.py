@@ -118,6 +118,11 @@ def load_array(path: Path) -> NDArray[Any]:
     return array
 
 
+def is_array_file(path: Path) -> bool:
+    """True for a .npy file."""
+    return path.suffix.lower() == ".npy"
+
+
 def read_array(path: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
     """Read a .npy file of numbers as float32.
 

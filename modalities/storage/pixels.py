@@ -5,15 +5,34 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageColor, ImageOps
 
-from modalities.errors import DataError
+from modalities.errors import ConfigError, DataError
 
 WHITE = (255, 255, 255)
 """Colour that transparent pixels are composited over."""
 
 _OPAQUE = 255
 _BITS = "8 or 16 bits a channel"
+
+
+def parse_color(value: Any) -> tuple[int, int, int]:
+    """The levels of a colour that is a name, ``#rrggbb`` or three levels 0..255.
+
+    Raises:
+        ConfigError: It is no colour.
+    """
+    levels = value
+    if isinstance(value, str):
+        try:
+            levels = ImageColor.getrgb(value)[:3]
+        except ValueError:
+            levels = ()
+    has_levels = isinstance(levels, list | tuple) and len(levels) == 3
+    if not has_levels or any(not isinstance(level, int) or not 0 <= level <= 255 for level in levels):
+        raise ConfigError(f"{value!r} is no colour: expected a name, #rrggbb, or three levels 0 to 255.")
+    red, green, blue = levels
+    return red, green, blue
 
 
 def rgb_levels(image: Image.Image, origin: str, background: tuple[int, int, int] = WHITE) -> UInt8[np.ndarray, "h w 3"]:

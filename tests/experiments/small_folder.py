@@ -1,5 +1,6 @@
 """A model's folder with everything in it and nothing learnt, made in a second."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,11 +22,11 @@ SCALE = ScaleConfig(size=32, patch=8, max_channels=8, max_vocab=16, max_tokens=4
 TEXTS = ["a red ball on a white floor", "a person in a green shirt", "point v0=3 v1=4 none"]
 
 
-def make_model_folder(folder: Path) -> Path:
+def make_model_folder(folder: Path, names: Sequence[str] = NAMES) -> Path:
     """Write it."""
     torch.manual_seed(0)
     registry = default_registry()
-    chosen = {name: registry[name].scaled(SCALE) for name in NAMES}
+    chosen = {name: registry[name].scaled(SCALE) for name in names}
     text = TextTokenizer.train(TEXTS)
     tokenizers = {}
     card = TokenizerCard(normalization="", usage=None, data_fingerprint="", provenance="")
@@ -38,7 +39,7 @@ def make_model_folder(folder: Path) -> Path:
     save_model(
         folder,
         model,
-        modalities=NAMES,
+        modalities=names,
         scale=SCALE,
         text=text,
         fingerprints={},

@@ -180,6 +180,22 @@ def test_class_indices_are_read_by_their_value(tmp_path: Path, levels: list[int]
     assert REGISTRY["semseg"].read_file(tmp_path / "a.png").tolist() == [levels]
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("semseg", np.array([[0, 7, 255]], np.int64)),
+        ("canny_edges", np.array([[False, True]])),
+        ("rgb", np.arange(12, dtype=np.uint8).reshape(2, 2, 3)),
+        ("sam_instances", np.array([[[0, 1], [1, 1]]], np.uint8)),
+    ],
+)
+def test_pixels_may_be_arrays_in_files(tmp_path: Path, name: str, array: NDArray[Any]) -> None:
+    np.save(tmp_path / "a.npy", array)
+    found = REGISTRY[name].read_file(tmp_path / "a.npy")
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == (bool if name == "sam_instances" else np.uint8)
+
+
 def test_classes_of_16_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 1000]], np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.png has classes from 0 to 1000, expected .* integers 0 to 255"):

@@ -15,6 +15,7 @@ from modalities.sources.stored import Stored, StoredSource
 from modalities.sources.webdataset.columns import TarColumn, parse_columns
 from modalities.sources.webdataset.index import read_tar_index
 from modalities.sources.webdataset.layout import Shard, find_shards, split_pattern
+from modalities.sources.webdataset.tokenized import refuse_tokens
 from modalities.spec import Modality
 
 _tar_index = FileCache(read_tar_index, max_files=4096)
@@ -78,7 +79,9 @@ class WebDatasetSource(StoredSource):
         if member is None:
             return None
         content = self.storage.read(entry.name, member.start, member.start + member.size)
-        return column.stored(content, member, modality, f"{where}.{member.extension}")
+        origin = f"{where}.{member.extension}"
+        refuse_tokens(content, modality, origin)
+        return column.stored(content, member, modality, origin)
 
     def explain_missing(self, modality: Modality) -> str | None:
         """The folders or extensions that there are, where none is the modality's."""

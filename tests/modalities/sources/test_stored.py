@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from modalities.errors import DataError, UnknownNameError
+from modalities.corrections import collect_corrections
+from modalities.errors import ConfigError, DataError, UnknownNameError
 from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.sources.crops import CropConfig, draw_crop
@@ -127,3 +128,37 @@ def test_the_fingerprint_knows_the_crops_and_options_are_checked() -> None:
 def test_class_names_are_those_of_maps_and_boxes_but_not_of_texts() -> None:
     assert set(_source().class_names) == set(getattr(MODALITIES["bounding_boxes"], "class_names"))  # noqa: B009
     assert MemorySource({}, {"caption": MODALITIES["caption"]}).class_names == ()
+
+
+def test_transparent_pixels_show_the_colour_of_the_settings() -> None:
+    levels = np.zeros((32, 32, 4), np.uint8)
+    levels[:16] = [10, 20, 30, 255]
+    stored: dict[str, Stored] = {"rgb": StoredBytes(data=_png(levels), suffix=".png", origin="a.tar: one.png")}
+    fingerprints = set()
+    for background, expected in ((None, (255,) * 3), ("#102030", (16, 32, 48)), ([1, 2, 3], (1, 2, 3))):
+        options: dict[str, object] = {} if background is None else {"background": background}
+        source = MemorySource({"one": stored}, MODALITIES, **options)
+        found = source.read("one", MODALITIES["rgb"])
+        assert found is not None
+        assert (tuple(found[0, 0]), tuple(found[31, 31])) == ((10, 20, 30), expected)
+        fingerprints.add(source.fingerprint(MODALITIES["rgb"]))
+    assert len(fingerprints) == 3
+    with pytest.raises(ConfigError, match="'whitish' is no colour: expected a name, #rrggbb, or three levels"):
+        MemorySource({"one": stored}, MODALITIES, background="whitish")
+
+
+def test_what_a_value_is_changed_by_is_said_with_its_origin() -> None:
+    frames = [Image.fromarray(RGB), Image.fromarray(RGB[::-1].copy())]
+    file = io.BytesIO()
+    frames[0].save(file, "gif", save_all=True, append_images=frames[1:])
+    with collect_corrections() as lines:
+        _source(rgb=StoredBytes(data=file.getvalue(), suffix=".gif", origin="a.tar: one.gif")).read(
+            "one", MODALITIES["rgb"]
+        )
+    assert lines == ["a.tar: one.gif has 2 frames: the first is taken."]
+
+
+def test_a_text_that_is_none_is_refused_with_its_origin() -> None:
+    stored = StoredBytes(data=b'["a \\ud800"]', suffix=".json", origin="a.tar: one.json")
+    with pytest.raises(DataError, match=r"^a\.tar: one\.json has the lone surrogate U\+D800 at character 3"):
+        _source(caption=stored).read("one", MODALITIES["caption"])

@@ -13,7 +13,7 @@ from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.sources.webdataset.source import WebDatasetSource
 from modalities.sources.webdataset.write import write_tar
-from tests.modalities.sources.samples import NAMES, contents, levels, meters, run_modalities, words
+from tests.modalities.sources.samples import NAMES, contents, levels, meters, npy, run_modalities, words
 
 
 def write_published(root: Path, numbers: Iterable[int], shard: int, names: Iterable[str] = NAMES) -> None:
@@ -174,3 +174,11 @@ def test_malformed_options_are_one_line(tmp_path: Path) -> None:
         opened(tmp_path, colums={})
     with pytest.raises(UnknownNameError, match=r"No split of webdataset:.* named 'tset'"):
         opened(tmp_path).keys("tset")
+
+
+@pytest.mark.parametrize("shape", [(16,), (3, 16)])
+def test_tokens_of_another_tokenizer_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    write_tar(tmp_path / "train" / "tok_depth" / "a.tar", [("k.npy", npy(np.zeros(shape, dtype=np.int16)))])
+    source = opened(tmp_path, ("depth",), columns={"depth": "tok_depth"})
+    with pytest.raises(DataError, match=r"a\.tar: k\.npy holds token ids .* start from a model"):
+        source.read(source.keys("train")[0], source.modalities["depth"])

@@ -1,0 +1,1 @@
+"""Tokens of a whole source by a trained model's tokenizers, for those who prepare data once."""
