@@ -91,8 +91,7 @@ def write_samples(
             progress(number / len(keys))
     for name, column in values.items():
         write_raw_column(folder / (column_names or {}).get(name, name), modalities[name], column, errors[name])
-    if not (folder / KEYS_FILE).is_file() or read_keys(folder) != list(keys):
-        atomic_write_text(folder / KEYS_FILE, json.dumps(list(keys)))
+    write_keys(folder, keys)
 
 
 def write_raw(folder: Path, modalities: Mapping[str, Modality], values: Mapping[str, Sequence[Any]]) -> None:
@@ -132,6 +131,12 @@ def write_raw_column(
         # JSON has no integer keys.
         reasons = {str(number): reason for number, reason in (errors or {}).items()}
         write_manifest(partial, {"count": len(values), "kind": kind, "errors": reasons})
+
+
+def write_keys(folder: Path, keys: Sequence[str]) -> None:
+    """Write the keys of a shard's samples beside its columns, unless they are there."""
+    if not (folder / KEYS_FILE).is_file() or read_keys(folder) != list(keys):
+        atomic_write_text(folder / KEYS_FILE, json.dumps(list(keys)))
 
 
 def read_keys(folder: Path) -> list[str]:

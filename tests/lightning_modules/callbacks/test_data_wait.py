@@ -76,13 +76,15 @@ def test_the_share_of_each_interval_is_logged_under_its_last_step(
         enable_model_summary=False,
         default_root_dir=tmp_path,
     )
-    trainer.fit(Slope(), TimedDataLoader(Ones(), batch_size=None, sampler=range(100)))
+    loader: TimedDataLoader[Tensor] = TimedDataLoader(Ones(), batch_size=None, sampler=range(100))
+    trainer.fit(Slope(), loader)
     assert metrics.shares == {1: pytest.approx(0.1), 3: pytest.approx(0.2), 5: pytest.approx(0.3)}
     assert callback.share == pytest.approx(0.2)
 
 
 def test_a_training_waits_for_its_loader_and_no_longer_than_it_takes(tmp_path: Path) -> None:
-    loader, callback = TimedDataLoader(Ones(), batch_size=None, sampler=range(8)), DataWait()
+    loader: TimedDataLoader[Tensor] = TimedDataLoader(Ones(), batch_size=None, sampler=range(8))
+    callback = DataWait()
     trainer = Trainer(
         max_steps=8,
         accelerator="cpu",
