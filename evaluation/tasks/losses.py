@@ -6,6 +6,7 @@ tokens, so that the mean over samples equals the mean over tokens. The unigram i
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -42,9 +43,9 @@ class LossAccumulator:
         self.chance = torch.zeros(num_samples, dtype=torch.float64)
         self.tokens = torch.zeros(num_samples, dtype=torch.float64)
 
-    def add(self, losses: TokenLosses, first: int) -> None:
-        """Add a batch whose first sample has the number ``first``."""
-        sample = losses.sample.cpu() + first
+    def add(self, losses: TokenLosses, numbers: Int[np.ndarray, " b"]) -> None:
+        """Add a batch, whose samples have these numbers."""
+        sample = torch.from_numpy(numbers)[losses.sample.cpu()]
         self.model.index_add_(0, sample, losses.model.double().cpu())
         self.chance.index_add_(0, sample, losses.chance.double().cpu())
         self.tokens.index_add_(0, sample, torch.ones(len(sample), dtype=torch.float64))

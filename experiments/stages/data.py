@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from experiments.data_source import open_data_source, split_sizes
+from experiments.data_source import check_source, open_data_source, split_sizes
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.sections import QUARANTINE, RAISE
 from experiments.shards import collect_shards, column_name, once_per_stage, shard_folder
 from experiments.stages.base import PlanContext, ShardedStageKind
-from experiments.stages.context import StageContext
+from experiments.stages.context import StageContext, user_log
 from experiments.stages.plan import ModalityPart, Stage
 from lightning_modules.data.raw import KEYS_FILE, write_samples
 from lightning_modules.data.shards import MANIFEST
-from modalities.sources.base import Source, module_digest, require_modalities, select_keys
+from modalities.sources.base import Source, module_digest, select_keys
 from modalities.spec import Modality
 from modalities.storage.serialization import to_plain
 
@@ -31,7 +31,8 @@ class DataStage(ShardedStageKind):
         """Plan one stage a split; every modality is a part of its own."""
         config = context.config.data
         source = open_data_source(config, context.modalities)
-        require_modalities(source, context.modalities.values())
+        for line in check_source(source, context.modalities):
+            user_log.warning("%s", line)
         parts = {name: ModalityPart(params=_params(item, source)) for name, item in context.modalities.items()}
         # Where unreadable samples are left out, each modality decides which samples there are of all others.
         all_params = {name: part.params for name, part in parts.items()} if config.on_error != RAISE else None

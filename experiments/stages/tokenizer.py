@@ -141,7 +141,9 @@ def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule,
 
 def _card(context: StageContext, task: TokenizerTask, quality: TokenizerQuality, steps: int) -> TokenizerCard:
     """Make the tokenizer's card, and warn of a codebook that is hardly used."""
-    if quality.usage.is_collapsed:
+    if quality.usage is None:
+        log.warning("Tokenizer %s is not measured: no held-out sample has %s.", task.name, " or ".join(task.members))
+    elif quality.usage.is_collapsed:
         log.warning(
             "Tokenizer %s uses %.1f %% of its codes: its codebook has collapsed or is too large.",
             task.name,

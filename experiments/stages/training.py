@@ -135,7 +135,7 @@ def picture_callbacks(context: StageContext) -> list[Callback]:
     photographs = [name for name in grids if codec.modalities[name].has_pixel_stream]
     source = next(iter([*photographs, *grids]), None)
     targets = [name for name in context.config.training.pictures_of if name in codec.modalities and name != source]
-    if source is None or not targets:
+    if source is None or not targets or not held_out.samples_with(source, 1):
         return []
 
     def draw_pictures(module: LightningModule, step: int) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -47,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "and side of scenes (default %(default)s)",
     )
     for option, form, help_text in (
+        ("--expert", "MODALITY=MODEL", "network for a modality: a folder, a name on the Hub, or a .yaml of a file"),
         ("--labeller", "MODALITY=NAME", "labeller for a modality that several make"),
         ("--set", "MODALITY.SETTING=VALUE", "setting of a labeller"),
     ):
@@ -71,15 +72,16 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.list:
         table, problems = labeller_table(registry)
         console.print(table)
-        print_lines(console, problems, style="yellow")
+        print_lines(console, [*problems], style="yellow")
+        print_lines(console, expert_lines())
         return
     part = parse_part(arguments.part)
     plan = prepare(arguments, registry)
     source = open_source(plan.source, plan.modalities, plan.sources)
     notes = check_inputs(plan.labellers, source, plan.modalities)
     splits = split_names(arguments.split) or list(source.splits)
-    shards = plan_shards(source, splits, shard_size=arguments.shard, limit=arguments.limit, part=part)
-    check_output(plan, splits, replaces=arguments.replace)
+    shards = list(plan_shards(source, splits, shard_size=arguments.shard, limit=arguments.limit, part=part))
+    check_output(plan, shards, replaces=arguments.replace)
     print_lines(console, [*describe_plan(plan), *notes])
     summarize(plan, run_with_progress(plan, shards, arguments.workers, console), console)
 
@@ -102,6 +104,7 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
     choice = LabelChoice(
         outputs=tuple(split_names(arguments.to)),
         copies=tuple(split_names(arguments.copy)),
+        experts=parse_pairs("--expert", arguments.expert, "MODALITY=MODEL"),
         labellers=parse_pairs("--labeller", arguments.labeller, "MODALITY=NAME"),
         settings=parse_pairs("--set", arguments.set, "MODALITY.SETTING=VALUE"),
     )
@@ -144,15 +147,14 @@ def describe_plan(plan: LabelPlan) -> list[str]:
 
 
 def run_with_progress(
-    plan: LabelPlan, shards: Iterable[Shard], num_workers: int, console: Console
+    plan: LabelPlan, shards: Sequence[Shard], num_workers: int, console: Console
 ) -> list[ShardResult]:
     """The results of all shards; a terminal shows how many are done."""
-    listed = list(shards)
     columns = (TextColumn("shards"), MofNCompleteColumn(), TimeElapsedColumn())
     results = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("label", total=len(listed))
-        for result in run_labelling(plan, listed, num_workers):
+        task = progress.add_task("label", total=len(shards))
+        for result in run_labelling(plan, shards, num_workers):
             results.append(result)
             progress.advance(task)
     return results
@@ -171,6 +173,15 @@ def summarize(plan: LabelPlan, results: list[ShardResult], console: Console) -> 
     print_lines(console, [f"{name}: {reason}" for name, reason in shown], style="yellow")
     if len(failures) > len(shown):
         print_lines(console, [f"… and {len(failures) - len(shown):,} more, named in {plan.out}/.labels"])
+
+
+def expert_lines() -> list[str]:
+    """The models of transformers that `--expert` takes, by the kind of modality that they make."""
+    # Networks need torch, which takes seconds to import.
+    from lightning_modules.labelling.choose import known_experts
+
+    lines = [f"  {kind}: {', '.join(types)}" for kind, types in known_experts().items()]
+    return ["", "--expert MODALITY=MODEL takes models of transformers, by the kind of the modality:", *lines]
 
 
 def labeller_table(registry: LabellerRegistry) -> tuple[Table, list[str]]:
