@@ -27,10 +27,9 @@ from experiments.stages.training import (
     lightning_strategy,
     picture_callbacks,
     prepare_resume,
-    progress_callback,
+    progress_callbacks,
 )
 from experiments.tracking import MODEL_ARTIFACTS
-from lightning_modules.callbacks.data_wait import DataWait
 from lightning_modules.checkpoints.model import (
     CARD_FILE,
     CONFIG_FILE,
@@ -100,7 +99,8 @@ class ModelStage(StageKind):
             seed=seed,
         )
         logger, tokens_per_sample = build_run_logger(context), config.masking.num_inputs + config.masking.num_targets
-        resume_state, data_wait = prepare_resume(context, module, logger), DataWait()
+        resume_state = prepare_resume(context, module, logger)
+        progress = progress_callbacks(context, "tokens", config.training.batch_size * tokens_per_sample)
         if config.training.compile:
             module.model.compile_blocks()
         trainer = Trainer(
@@ -117,9 +117,8 @@ class ModelStage(StageKind):
             callbacks=[
                 *context.callbacks,
                 resume_state.callback,
-                progress_callback(context, "tokens", config.training.batch_size * tokens_per_sample),
+                *progress,
                 *picture_callbacks(context),
-                data_wait,
             ],
             plugins=resume_state.plugin,
             precision=cast(Any, config.training.precision),
@@ -127,7 +126,7 @@ class ModelStage(StageKind):
         )
         trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
         if leave_process_group(trainer):
-            times = {"earlier_seconds": resume_state.previous_seconds, "data_wait": data_wait.share}
+            times = {"earlier_seconds": resume_state.previous_seconds, "data_wait": progress[1].share}
             _write_result(context, module, logger.history, times, data.num_samples)
 
     def devices(self, config: ExperimentConfig) -> int:
