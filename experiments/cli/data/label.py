@@ -166,7 +166,9 @@ def summarize(plan: LabelPlan, results: list[ShardResult], console: Console) -> 
     failures = {name: reason for result in results for name, reason in result.failures.items()}
     words = [f"{total['labelled']:,} labels made"]
     words += [f"{total['kept']:,} were there"] * bool(total["kept"])
-    words += [f"{total['missing']:,} not made for lack of an input"] * bool(total["missing"])
+    words += [f"{total['missing']:,} without a label (an input is missing, or nothing was found)"] * bool(
+        total["missing"]
+    )
     words += [f"{len(failures):,} failed"] * bool(failures)
     print_lines(console, [f"{', '.join(words)}, in {len(results):,} shards: {plan.out}"])
     shown = list(failures.items())[:MAX_PRINTED_FAILURES]

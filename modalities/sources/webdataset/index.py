@@ -40,9 +40,14 @@ class TarIndex:
     sizes: Int64[np.ndarray, " m"]
 
     @property
+    def unique_keys(self) -> NDArray[Any]:
+        """The keys, each once, in their order, UTF-8."""
+        return np.unique(self.member_keys)
+
+    @property
     def keys(self) -> list[str]:
         """The keys, each once, in their order."""
-        return [key.decode() for key in np.unique(self.member_keys).tolist()]
+        return [key.decode() for key in self.unique_keys.tolist()]
 
     def members(self, key: str) -> list[TarMember]:
         """The members of one key; empty where there are none."""

@@ -33,6 +33,8 @@ FIVE_POINTS = Keypoints(
     names=("nose", "left_hand", "right_hand", "left_foot", "right_foot"),
 )
 
+NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+
 
 @pytest.fixture
 def picture() -> Any:
@@ -247,6 +249,61 @@ def test_points_of_people_lie_in_their_boxes(tmp_path: Path, picture: Any) -> No
         assert np.allclose(points[:, :2] * [60, 40], np.asarray(person["keypoints"]), atol=0.01)
         assert np.allclose(points[:, 2], np.asarray(person["scores"]).reshape(-1), atol=1e-5)
     assert label(FIVE_POINTS, folder, {"rgb": picture, "bounding_boxes": boxes[1:2]}) is None
+
+
+def test_inverse_depth_of_dpt_is_turned_into_a_range(tmp_path: Path, picture: Any) -> None:
+    folder = tiny_models.dpt(tmp_path)
+    model = transformers.DPTForDepthEstimation.from_pretrained(folder).eval()
+    processor = transformers.DPTImageProcessorPil.from_pretrained(folder)
+    with torch.inference_mode():
+        predicted = model(**processor(images=picture, return_tensors="pt")).predicted_depth
+    inverse = resized(predicted[:, None], (40, 60))[0]
+    found = label(modality("depth", near=1.0, far=5.0), folder, {"rgb": picture})
+    expected = np.interp(inverse, (inverse.min(), inverse.max()), (1 / 5, 1.0))
+    assert np.allclose(1 / found, expected, atol=1e-4)
+
+
+def test_depth_of_glpn_is_in_metres(tmp_path: Path) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    folder = tiny_models.glpn(tmp_path)
+    model = transformers.GLPNForDepthEstimation.from_pretrained(folder).eval()
+    processor = transformers.GLPNImageProcessorPil.from_pretrained(folder)
+    with torch.inference_mode():
+        predicted = model(**processor(images=picture, return_tensors="pt")).predicted_depth
+    found = label(modality("depth"), folder, {"rgb": picture})
+    assert np.allclose(found, resized(predicted[:, None], (64, 96))[0], atol=1e-4)
+
+
+def test_oneformer_is_told_its_task(tmp_path: Path, picture: Any) -> None:
+    folder = tiny_models.oneformer(tmp_path)
+    model = transformers.OneFormerForUniversalSegmentation.from_pretrained(folder).eval()
+    image = np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BILINEAR))
+    pixels = torch.from_numpy(image / 255.0 * 2 - 1).float().permute(2, 0, 1)[None]
+    # the task is semantic </s>, and padding to eight: ids follow <pad>, </s> and <unk>.
+    task = torch.tensor([[3, 4, 5, 6, 1, 0, 0, 0]])
+    with torch.inference_mode():
+        outputs = model(pixel_values=pixels, task_inputs=task)
+    classes, masks = outputs.class_queries_logits[0].softmax(-1), outputs.masks_queries_logits[0].sigmoid()
+    scores = torch.stack([sum(classes[q, v] * masks[q] for q in range(5)) for v in range(4)])
+    found = label(modality("semseg"), folder, {"rgb": picture})
+    assert (found == resized(scores[None], (40, 60)).argmax(0)).mean() > 0.99
+
+
+def test_a_caption_is_the_greedy_one(tmp_path: Path, picture: Any) -> None:
+    folder = tiny_models.blip(tmp_path)
+    model = transformers.BlipForConditionalGeneration.from_pretrained(folder).eval()
+    processor = transformers.BlipImageProcessorPil.from_pretrained(folder)
+    pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
+    ids = [3]
+    with torch.inference_mode():
+        states = model.vision_model(pixel_values=pixels).last_hidden_state
+        while len(ids) < 6 and ids[-1] != 1:
+            logits = model.text_decoder(torch.tensor([ids]), encoder_hidden_states=states).logits
+            ids.append(int(logits[0, -1].argmax()))
+    names = ["<pad>", "</s>", "<unk>", "<s>", *NUMBERS.split()]
+    expected = " ".join(names[index] for index in ids if index > 3)
+    assert expected
+    assert label(modality("caption"), folder, {"rgb": picture}, max_new_tokens=5) == expected
 
 
 def test_a_model_of_another_kind_is_refused_with_those_that_fit(tmp_path: Path) -> None:

@@ -235,3 +235,92 @@ def vitpose(folder: Path) -> Path:
     )
     processor = transformers.VitPoseImageProcessorPil(size={"height": 64, "width": 48})
     return save(folder, transformers.VitPoseForPoseEstimation(config), processor)
+
+
+def dpt(folder: Path) -> Path:
+    """DPT, which predicts inverse depth."""
+    config = transformers.DPTConfig(
+        **{**VIT, "num_hidden_layers": 4},
+        is_hybrid=False,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 8, 8],
+        reassemble_factors=[4, 2, 1, 0.5],
+        fusion_hidden_size=8,
+    )
+    processor = transformers.DPTImageProcessorPil(size={"height": 32, "width": 32})
+    return save(folder, transformers.DPTForDepthEstimation(config), processor)
+
+
+def glpn(folder: Path) -> Path:
+    """GLPN, which predicts metres."""
+    config = transformers.GLPNConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[4, 4, 8, 8],
+        num_attention_heads=[1, 1, 2, 2],
+        sr_ratios=[2, 2, 1, 1],
+        mlp_ratios=[2, 2, 2, 2],
+        decoder_hidden_size=8,
+        head_in_index=-1,
+    )
+    return save(folder, transformers.GLPNForDepthEstimation(config), transformers.GLPNImageProcessorPil())
+
+
+def oneformer(folder: Path) -> Path:
+    """OneFormer on a tiny Swin."""
+    backbone = transformers.SwinConfig(
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 1, 1],
+        window_size=2,
+        image_size=32,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    config = transformers.OneFormerConfig(
+        backbone_config=backbone,
+        conv_dim=32,
+        mask_dim=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=8,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        dim_feedforward=8,
+        num_queries=5,
+        task_seq_len=8,
+        text_encoder_width=16,
+        text_encoder_context_length=8,
+        text_encoder_num_layers=1,
+        text_encoder_vocab_size=20,
+        id2label=CLASSES,
+        label2id={name: index for index, name in CLASSES.items()},
+    )
+    tokenizer = word_tokenizer("the task is semantic", pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    tokenizer.save_pretrained(folder)
+    model = transformers.OneFormerForUniversalSegmentation(config)
+    return save(folder, model, size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+
+
+def blip(folder: Path) -> Path:
+    """BLIP with a vocabulary of a few words."""
+    text = {
+        "vocab_size": 20,
+        "hidden_size": 16,
+        "encoder_hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "bos_token_id": 3,
+        "eos_token_id": 1,
+        "sep_token_id": 1,
+        "pad_token_id": 0,
+    }
+    config = transformers.BlipConfig(text_config=text, vision_config=VIT, projection_dim=8)
+    words = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    tokenizer = word_tokenizer(words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", bos_token="<s>")
+    processor = transformers.BlipProcessor(
+        transformers.BlipImageProcessorPil(size={"height": 32, "width": 32}), tokenizer
+    )
+    model = transformers.BlipForConditionalGeneration(config)
+    # Words are likelier than special tokens.
+    model.text_decoder.cls.predictions.decoder.bias.data[:4] = -100
+    return save(folder, model, processor)
