@@ -51,8 +51,8 @@ class LossAccumulator:
         self.tokens.index_add_(0, sample, torch.ones(len(sample), dtype=torch.float64))
 
     def score(self, route: AnyRoute, model_ref: ModelRef) -> Score:
-        """The cross-entropy, a mean over tokens, with the contribution of each sample."""
-        mean = self.tokens.mean().clamp(min=1e-9)
+        """The cross-entropy, a mean over tokens, with the contribution of each sample; NaN without any token."""
+        mean = self.tokens.mean()
         parts = self.model / mean
         return Score(
             arm=model_ref.arm,
@@ -65,7 +65,7 @@ class LossAccumulator:
             higher_is_better=False,
             chance=float((self.chance / mean).mean()),
             num_samples=int((self.tokens > 0).sum()),
-            samples=tuple(parts.tolist()),
+            samples=tuple(parts.tolist()) if mean else (),
         )
 
 

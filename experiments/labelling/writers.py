@@ -37,9 +37,13 @@ def split_folder(split: str, key: str) -> str:
 
 
 def modality_folder(plan: LabelPlan, shard: Shard, output: str) -> Path:
-    """The folder of a modality's files or tars, below that of the split where the keys name it."""
-    folder = split_folder(shard.split, shard.keys[0]) if plan.has_split_folders and shard.keys else ""
-    return plan.out / folder / output
+    """The folder of a modality's files or tars, below that of the split where the keys name it.
+
+    Tars always lie below their split's folder: shards of two splits have the same numbers.
+    """
+    if plan.has_split_folders and shard.keys:
+        return plan.out / split_folder(shard.split, shard.keys[0]) / output
+    return plan.out / shard.split / output if plan.format is LabelFormat.webdataset else plan.out / output
 
 
 def sample_stem(plan: LabelPlan, split: str, key: str) -> str:

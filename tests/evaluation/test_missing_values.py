@@ -14,7 +14,7 @@ from evaluation.references.round_trip import measure_round_trip
 from evaluation.report.sheets import comparison_sheets, render_predictions, validation_sheet
 from evaluation.route import MaskedTokens, Route
 from evaluation.samples import EvalSplit, TokenReader
-from evaluation.scores import Score
+from evaluation.scores import WELL_FORMED, Score
 from evaluation.tasks.base import TaskContext
 from evaluation.tasks.chains import measure_chain
 from evaluation.tasks.measure import measure_model
@@ -146,6 +146,7 @@ def test_a_modality_that_no_held_out_sample_has_is_left_without_figures(
     measured = measure_model(replace(context, held_out=nothing))
     of_shade = [score for score in measured.scores if score.route.target == "shade"]
     assert {score.num_samples for score in of_shade} == {0}
+    assert all(np.isnan(score.value) or score.metric == WELL_FORMED for score in of_shade)
     assert MaskedTokens(target="shade") in {score.route for score in of_shade}
     others = [score for score in measured.scores if score.route.target == "glow"]
     assert all(np.isfinite(score.value) and score.num_samples for score in others)
