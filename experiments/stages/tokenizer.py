@@ -22,7 +22,7 @@ from experiments.stages.training import (
     leave_process_group,
     lightning_strategy,
     prepare_resume,
-    progress_callback,
+    progress_callbacks,
 )
 from lightning_modules.checkpoints.tokenizer import (
     CARD_FILE,
@@ -121,7 +121,7 @@ def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule,
         max_steps=optim.steps,
         logger=logger,
         log_every_n_steps=max(1, optim.steps // 40),
-        callbacks=[resume_state.callback, progress_callback(context, "images", training.batch_size)],
+        callbacks=[resume_state.callback, *progress_callbacks(context, "images", training.batch_size)],
         plugins=resume_state.plugin,
         precision=cast(Any, training.precision),
         limit_val_batches=0,

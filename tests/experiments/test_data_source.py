@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.data_source import check_source, open_data_source, parse_data, split_sizes
-from experiments.evaluation_data import EvaluationData, evaluation_sizes
+from experiments.evaluation_data import EvaluationData, _has_other_classes, evaluation_sizes
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, load_config
 from experiments.schema.sections import DataConfig
@@ -17,7 +17,7 @@ from modalities.registry import default_registry
 from modalities.sources.config import SourceConfig
 from modalities.sources.crops import CropConfig
 from modalities.sources.folder.source import FolderSource
-from modalities.variants import class_names_of
+from modalities.variants import class_names_of, with_classes
 from networks.tokenizers.text import TextTokenizer
 from tests.modalities.sources.photographs import make_photographs
 
@@ -125,6 +125,33 @@ def test_what_is_measured_is_said_where_the_data_have_less(tmp_path: Path) -> No
     assert lines == ["Chance levels are those of the measured samples: all splits are measured."]
     with pytest.raises(UnknownNameError, match=r"No split of folder:.* named 'test'"):
         evaluation_sizes(data, 4, "test")
+
+
+def test_a_class_map_is_measured_where_the_data_have_its_classes(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("road\nwater\n")
+    installed = REGISTRY["semseg"]
+    own = with_classes(installed, ("road", "water"))
+    folder = SourceConfig(kind="folder", path=str(tmp_path))
+    stated = DataConfig(source=folder, classes={"semseg": "own.txt"})
+    # A folder that does not state its classes is taken to have the map's.
+    for modality, data, differs in (
+        (installed, DataConfig(), False),
+        (own, DataConfig(), True),
+        (own, stated, False),
+        (installed, stated, True),
+        (own, DataConfig(source=folder), False),
+        (REGISTRY["rgb"], stated, False),
+    ):
+        assert _has_other_classes(modality, REGISTRY, data) is differs
+
+
+def test_the_seed_of_crops_chooses_among_captions_of_the_one_crop(tmp_path: Path) -> None:
+    config = _photographs(tmp_path)
+    drawn = set()
+    for seed in range(8):
+        source = open_data_source(replace(config, crops=CropConfig(seed=seed)), MODALITIES)
+        drawn.add(source.read("0003", MODALITIES["caption"]))
+    assert drawn == set((tmp_path / "caption" / "0003.txt").read_text().splitlines())
 
 
 def test_the_default_experiment_reads_scenes() -> None:
