@@ -1,5 +1,6 @@
 """The samples that models are measured on, as values and as tokens."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -32,9 +33,19 @@ class EvalSplit:
     num_samples: int
 
     def first_values(self, name: str, count: int) -> list[Any]:
-        """The first values of the modality ``name``."""
+        """The values of the modality ``name`` in the first samples; None where a sample lacks it."""
         column = self.values[name]
         return [column[index] for index in range(min(count, self.num_samples))]
+
+    def present_values(self, name: str, count: int) -> list[Any]:
+        """The values of the modality ``name`` in those of the first ``count`` samples that have it."""
+        return [value for value in self.first_values(name, count) if value is not None]
+
+    def samples_with(self, name: str, count: int) -> list[int]:
+        """Numbers of the first ``count`` samples that have the modality ``name``."""
+        column = self.values[name]
+        present = (number for number in range(self.num_samples) if column[number] is not None)
+        return list(itertools.islice(present, count))
 
 
 def index_batches(count: int, size: int) -> Iterator[np.ndarray]:

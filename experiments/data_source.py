@@ -6,11 +6,12 @@ from pathlib import Path
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import load_config
 from experiments.schema.sections import DataConfig
-from modalities.errors import ConfigError
-from modalities.sources.base import Source, count_samples
+from modalities.errors import ConfigError, DataError
+from modalities.sources.base import Source, count_samples, require_modalities, source_notes
 from modalities.sources.config import SourceConfig, parse_source
 from modalities.sources.open import open_source
 from modalities.sources.registry import default_sources
+from modalities.sources.stored import StoredSource
 from modalities.spec import Modality
 
 TRAINING_SPLITS = ("train", "validation")
@@ -43,10 +44,34 @@ def split_sizes(config: DataConfig, source: Source) -> dict[str, int]:
     return {split: count_samples(source, split, wanted[split], f"data.{split}") for split in TRAINING_SPLITS}
 
 
+def check_source(source: Source, modalities: Mapping[str, Modality]) -> list[str]:
+    """Check that training samples have each modality, as far as the source knows without reading them.
+
+    Returns a line on each thing that is left out: files that are not read, modalities that no held-out sample has.
+
+    Raises:
+        DataError: The source has no values of a modality, or no training sample has one.
+    """
+    require_modalities(source, modalities.values())
+    lines = source_notes(source)
+    if not isinstance(source, StoredSource):
+        return lines
+    for name, modality in modalities.items():
+        found = {split: source.num_values(split, modality) for split in TRAINING_SPLITS}
+        if found["train"] == 0:
+            raise DataError(
+                f"No training sample of {source.name} has {name}: leave it out of the arms, add some, or choose other "
+                "splits."
+            )
+        if found["validation"] == 0:
+            lines.append(f"No held-out sample of {source.name} has {name}: it is trained on, but not measured.")
+    return lines
+
+
 def describe_data(config: ExperimentConfig, modalities: Mapping[str, Modality], counts: str) -> str:
     """The samples of the run's source in words, after their counts."""
     size = config.scale.size
-    return f"{counts} {open_data_source(config.data, modalities).description} of {size} × {size} pixels"
+    return f"{counts} {open_data_source(config.data, modalities).description} at {size} × {size} pixels"
 
 
 def parse_data(text: str) -> tuple[DataConfig, list[str]]:

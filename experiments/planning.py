@@ -7,7 +7,7 @@ from pathlib import Path
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.baselines import BaselinesStage
-from experiments.stages.binding import BindingStage
+from experiments.stages.binding.stage import BindingStage
 from experiments.stages.data import DataStage
 from experiments.stages.evaluation import EvaluationStage
 from experiments.stages.generation import GenerationStage

@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from lightning_modules.callbacks.data_wait import DATA_WAIT
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
@@ -101,7 +103,7 @@ class NullTracker(Tracker):
 
 
 class RunLogger(Logger):
-    """Lightning logger of one run: writes a few dozen metrics at a time, and keeps all of them."""
+    """Lightning logger of one run: writes a few dozen metrics at a time, and keeps all that a second run repeats."""
 
     def __init__(self, tracker: Tracker | None, run_id: str | None) -> None:
         """Log into a tracker's run; without a tracker, metrics are only kept."""
@@ -129,9 +131,11 @@ class RunLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Keep metrics, and write them when there are many or some are old."""
         for name, value in metrics.items():
-            if name != "epoch":
+            if name == "epoch":
+                continue
+            self._buffer.append((name, float(value), step or 0))
+            if name != DATA_WAIT:
                 self.history.setdefault(name, []).append((step or 0, float(value)))
-                self._buffer.append((name, float(value), step or 0))
         if len(self._buffer) > 400 or time.monotonic() - self._last_write > 10:
             self._write()
 

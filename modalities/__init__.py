@@ -29,6 +29,7 @@ from modalities.spec import (
     tokenizer_tasks,
 )
 from modalities.tokenizer_specs import (
+    UNLABELLED,
     EmbeddedCodes,
     NoTokenizer,
     ProductMLP,
@@ -38,7 +39,7 @@ from modalities.tokenizer_specs import (
     ViTVQ,
     WordPiece,
 )
-from modalities.values import Parsed
+from modalities.values import Parsed, ValueSpec
 
 if TYPE_CHECKING:
     from modalities.conformance.check import assert_conforms
@@ -71,6 +72,7 @@ __all__ = [
     "FOURM_7",
     "FOURM_21",
     "PRESETS",
+    "UNLABELLED",
     "ArrayModality",
     "BrokenPluginError",
     "CheckpointError",
@@ -108,6 +110,7 @@ __all__ = [
     "TokenizerTask",
     "UnknownNameError",
     "UserError",
+    "ValueSpec",
     "Vector",
     "ViTVQ",
     "WordPiece",

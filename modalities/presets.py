@@ -48,3 +48,7 @@ IMAGE = "rgb"
 
 PRESETS = {"fourm_7": FOURM_7, "fourm_21": FOURM_21}
 """Names that a config may use in place of a list of modalities."""
+CAPTION = "caption"
+"""The text about an image that encoders of texts embed."""
+BOXES = "bounding_boxes"
+"""The boxes in which networks for poses look for people."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from modalities.errors import ConfigError, DataError
 from modalities.layouts import Dense, Layout
 from modalities.registry import Registry
-from modalities.spec import Modality
+from modalities.spec import Modality, Provenance
 from modalities.tokenizer_specs import TokenizerSpec
 
 M = TypeVar("M", bound=Modality)
@@ -34,6 +34,14 @@ def with_classes(modality: M, names: Sequence[str]) -> M:
     if hasattr(modality, "class_names"):
         return replace(changed, class_names=tuple(names))  # type: ignore[no-any-return]
     raise ConfigError(f"Values of {modality.name} have no classes: leave it out of data.classes.")
+
+
+def with_labels_of_experts(modality: M) -> M:
+    """The same modality, its labels an expert's: deterministic stand-ins (`Provenance.proxy`) are the scenes' alone."""
+    if modality.provenance is not Provenance.proxy:
+        return modality
+    changed: Any = modality
+    return replace(changed, provenance=Provenance.expert, title=modality.title.replace(" (proxy)", ""))  # type: ignore[no-any-return]
 
 
 def read_class_names(file: str, folder: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 from experiments.cli.main import parse_arguments
 from experiments.schema.load import find_config, load_config
 from modalities.conformance.check import assert_conforms
+from modalities.sources.registry import BUILTIN_SOURCES
 from modalities.sources.scenes import scene_values
 
 ROOT = Path(__file__).parent.parent
@@ -67,3 +68,12 @@ def test_the_plug_in_of_the_tutorial_conforms() -> None:
     modality: Any = scope["MODALITY"]
     view: Any = scope["view"]
     assert_conforms(modality, scene_values(modality, view))
+
+
+def test_every_kind_of_source_has_settings_that_load(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "own_data.md").read_text()
+    kinds = set()
+    for block in re.findall(r"```yaml\n(data:.*?)```", text, re.S):
+        (tmp_path / "example.yaml").write_text(block)
+        kinds.add(load_config(tmp_path / "example.yaml").data.source.kind)
+    assert kinds == set(BUILTIN_SOURCES)

@@ -42,11 +42,15 @@ def fit_unigrams(split: EvalSplit, count: int) -> dict[str, Unigram]:
 def chance_metrics(
     modality: Modality, training: EvalSplit, held_out: EvalSplit, count: int, batch_size: int
 ) -> dict[str, MetricValue]:
-    """A modality's metrics on held-out values if every prediction is the constant baseline of the training split."""
-    constant = modality.constant_baseline(training.first_values(modality.name, count))
+    """A modality's metrics on held-out values if every prediction is the constant baseline of the training split.
+
+    Samples that lack the modality count nowhere; the metrics are NaN where either split has no value of it.
+    """
     metric_set = MetricSet(modality)
-    targets = held_out.first_values(modality.name, held_out.num_samples)
-    for indices in index_batches(len(targets), batch_size):
+    values = training.present_values(modality.name, count)
+    targets = held_out.present_values(modality.name, held_out.num_samples)
+    constant = modality.constant_baseline(values) if values and targets else None
+    for indices in index_batches(len(targets) if values else 0, batch_size):
         truth = [targets[index] for index in indices]
         metric_set.update([constant] * len(truth), truth)
     return metric_set.compute()

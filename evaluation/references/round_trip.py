@@ -26,6 +26,8 @@ def measure_round_trip(
     for indices in index_batches(count, config.batch_size):
         column = held_out.tokens.read(indices, [name])[name]
         present_rows = [row for row, length in enumerate(column.lengths.tolist()) if length > 0]
+        if not present_rows:
+            continue
         truth = [held_out.values[name][int(indices[row])] for row in present_rows]
         if codec.is_dense(name):
             decoded = codec.decode(name, column.values[present_rows].flatten(1))

@@ -23,7 +23,8 @@ ROUND_TRIP_BATCH = 64
 class TokenizerQuality:
     """Figures of a tokenizer's card."""
 
-    usage: CodebookUsage
+    usage: CodebookUsage | None
+    """None where no held-out sample has a value of its modalities."""
     metrics: dict[str, QualityMetric]
     """By ``modality/metric``."""
 
@@ -38,6 +39,8 @@ def measure_tokenizer(
         num_rows: Rows that the codebook's use, and round trips of rows, are measured on.
         num_values: Values that round trips of whole values are measured on.
     """
+    if not any(len(rows) for name in raw for rows in preprocessed_rows(raw.modalities[name], raw[name], 1)):
+        return TokenizerQuality(usage=None, metrics={})
     codes = encode_rows(tokenizer, load_rows(raw, num_rows).numpy())
     quality: dict[str, QualityMetric] = {}
     for name, modality in raw.modalities.items():
@@ -52,9 +55,11 @@ def measure_tokenizer(
     return TokenizerQuality(usage=codebook_usage(torch.from_numpy(codes), vocab_size), metrics=quality)
 
 
-def _value_metrics(modality: Modality, raw: RawStore, tokenizer: Tokenizer, num_values: int) -> MetricCollection:
-    """The modality's metrics, fed with whole values."""
+def _value_metrics(modality: Modality, raw: RawStore, tokenizer: Tokenizer, num_values: int) -> MetricCollection | None:
+    """The modality's metrics, fed with whole values; None if no held-out sample has one."""
     values = [value for value in raw[modality.name][:num_values] if value is not None]
+    if not values:
+        return None
     metrics = modality.metrics()
     for start in range(0, len(values), ROUND_TRIP_BATCH):
         targets = values[start : start + ROUND_TRIP_BATCH]

@@ -25,6 +25,8 @@ class MetricRow:
     higher_is_better: bool
     chance: float | None
     upper_bound: float | None
+    num_samples: int
+    """Held-out samples that it is measured on: those that have both ends of the route."""
     arms: Mapping[str, SeedSummary]
     normalized_scores: Mapping[str, float | None]
     """Mean over seeds, by arm: 0 at the chance level, 1 at the upper bound."""
@@ -157,6 +159,7 @@ def _metric_row(found: Mapping[str, list[Score]], modalities: Mapping[str, Modal
         higher_is_better=score.higher_is_better,
         chance=score.chance,
         upper_bound=score.upper_bound,
+        num_samples=min(item.num_samples for items in found.values() for item in items),
         arms={arm: SeedSummary(values=tuple(item.value for item in items)) for arm, items in found.items()},
         normalized_scores={
             arm: _mean_or_none([item.normalized_score for item in items]) for arm, items in found.items()

@@ -1,6 +1,6 @@
 """Contact sheets of predictions: a row for each held-out sample, with ground truth and tokenizer round trip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from evaluation.report.formats import title_without_proxy
 from evaluation.route import Route
 from evaluation.samples import EvalSplit
 from evaluation.tasks.base import input_stream, on_device
-from modalities.rendering.sheet import ContactSheet, Rendering, render_value
+from modalities.rendering.sheet import MISSING, ContactSheet, Rendering, render_value
 from networks.device import module_device
 from networks.fourm.model import FourM
 from networks.generation.predict import predict_values
@@ -47,32 +47,43 @@ def comparison_sheets(
 def validation_sheet(
     model: FourM, codec: Codec, held_out: EvalSplit, targets: Sequence[str], config: EvaluationConfig, source: str
 ) -> ContactSheet:
-    """Predictions of a model during training: the source, then ground truth and prediction of each target."""
+    """Predictions of a model during training: the source, then ground truth and prediction of each target.
+
+    The rows are the first held-out samples that have the source, of which there must be one.
+    """
     was_training, device = model.training, module_device(model)
     model.eval()
-    count, input_name = min(config.num_pictures, held_out.num_samples), input_stream(model, source)
-    samples = on_device(held_out.tokens.read(np.arange(count), [input_name]), device)
+    numbers, input_name = held_out.samples_with(source, config.num_pictures), input_stream(model, source)
+    samples = on_device(held_out.tokens.read(np.array(numbers), [input_name]), device)
     context = model.encode(select(samples, model.streams, inputs=[input_name], targets=[]))
-    titles, columns = [codec.modalities[source].title], [_render_truth(codec, held_out, source, count)]
+    titles, columns = [codec.modalities[source].title], [_render_truth(codec, held_out, source, numbers)]
     for target in targets:
         modality = codec.modalities[target]
         use_argmax, max_tokens = target in config.argmax, config.max_tokens
         values = predict_values(model, codec, context, target, use_argmax=use_argmax, max_tokens=max_tokens).values
         titles += [modality.title, "predicted"]
-        columns += [_render_truth(codec, held_out, target, count), [render_value(modality, value) for value in values]]
+        columns += [
+            _render_truth(codec, held_out, target, numbers),
+            [render_value(modality, value) for value in values],
+        ]
     model.train(was_training)
     return ContactSheet(title=f"{codec.modalities[source].title} to", columns=tuple(titles), rows=_rows(columns))
 
 
 def render_round_trip(codec: Codec, held_out: EvalSplit, name: str, count: int) -> list[Rendering]:
-    """The first samples, decoded from their own tokens."""
+    """The first samples, decoded from their own tokens; of those that lack the modality a word that says so."""
     column = held_out.tokens.read(np.arange(count), [name])[name]
+    present = [row for row, length in enumerate(column.lengths.tolist()) if length]
+    rendered: list[Rendering] = [MISSING] * count
+    if not present:
+        return rendered
     if codec.is_dense(name):
-        decoded = codec.decode(name, column.values.flatten(1))
+        decoded = codec.decode(name, column.values[present].flatten(1))
     else:
-        ids = [row[:length].tolist() for row, length in zip(column.values, column.lengths.tolist(), strict=True)]
-        decoded = codec.decode(name, ids)
-    return [render_value(codec.modalities[name], value) for value in decoded.values]
+        decoded = codec.decode(name, [column.values[row, : int(column.lengths[row])].tolist() for row in present])
+    for row, value in zip(present, decoded.values, strict=True):
+        rendered[row] = render_value(codec.modalities[name], value)
+    return rendered
 
 
 def _route_sheet(
@@ -83,7 +94,9 @@ def _route_sheet(
     count: int,
 ) -> ContactSheet:
     arms = [arm for arm, found in predicted.items() if found.get(str(route))]
-    columns = [_render_truth(codec, held_out, item, count) for item in dict.fromkeys((route.source, route.target))]
+    columns = [
+        _render_truth(codec, held_out, item, range(count)) for item in dict.fromkeys((route.source, route.target))
+    ]
     titles = [codec.modalities[route.source].title, "truth"][: len(columns)]
     columns.append(render_round_trip(codec, held_out, route.target, count))
     columns += [list(predicted[arm][str(route)]) for arm in arms]
@@ -96,8 +109,8 @@ def _route_sheet(
     )
 
 
-def _render_truth(codec: Codec, held_out: EvalSplit, name: str, count: int) -> list[Rendering]:
-    return [render_value(codec.modalities[name], value) for value in held_out.first_values(name, count)]
+def _render_truth(codec: Codec, held_out: EvalSplit, name: str, numbers: Iterable[int]) -> list[Rendering]:
+    return [render_value(codec.modalities[name], held_out.values[name][number]) for number in numbers]
 
 
 def _rows(columns: Sequence[Sequence[Rendering]]) -> tuple[tuple[Rendering, ...], ...]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from jaxtyping import Int
 
 from evaluation.config import EvaluationConfig
 from evaluation.reference_levels import ReferenceLevels
@@ -64,6 +66,10 @@ class TaskContext:
     def unigram(self, target: str) -> Unigram:
         """The unigram of a target stream."""
         return self.reference_levels.unigrams[target]
+
+    def samples_with(self, stream: str, indices: Int[np.ndarray, " b"]) -> Int[np.ndarray, " p"]:
+        """Those of the samples ``indices`` that have tokens of a stream: from others nothing can be predicted."""
+        return indices[self.held_out.tokens.read(indices, [stream])[stream].lengths.numpy() > 0]
 
     def read_tokens(self, indices: Any, streams: Sequence[str]) -> Samples:
         """Token samples on the model's device."""

@@ -53,9 +53,12 @@ def measure_chain(context: TaskContext, route: Route) -> RouteEvaluator:
     input_name = input_stream(context.model, route.source)
     evaluator = RouteEvaluator(context, route)
     for indices in index_batches(context.num_samples, context.config.batch_size):
-        samples = context.read_tokens(indices, [input_name, route.target])
+        present = context.samples_with(input_name, indices)
+        if not len(present):
+            continue
+        samples = context.read_tokens(present, [input_name, route.target])
         encoded = _encode_generated(context.model, samples[input_name], input_name, route.via)
-        evaluator.add(encoded, samples[route.target], indices)
+        evaluator.add(encoded, samples[route.target], present)
     return evaluator
 
 

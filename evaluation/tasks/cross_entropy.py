@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from evaluation.config import EvaluationConfig
@@ -62,7 +63,7 @@ def masked_cross_entropy(context: TaskContext, target: str) -> Score:
                 masked, stream=stream_index[masked.stream], decoder_stream=stream_index[masked.decoder_stream]
             )
             losses = token_losses(model, batch, model.encode(batch), target, context.unigram(target))
-            loss_accumulator.add(losses, first)
+            loss_accumulator.add(losses, np.arange(first, first + len(batch.ids)))
             first += len(batch.ids)
     return loss_accumulator.score(MaskedTokens(target=target), context.model_ref)
 

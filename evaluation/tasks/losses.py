@@ -6,6 +6,7 @@ tokens, so that the mean over samples equals the mean over tokens. The unigram i
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -42,16 +43,16 @@ class LossAccumulator:
         self.chance = torch.zeros(num_samples, dtype=torch.float64)
         self.tokens = torch.zeros(num_samples, dtype=torch.float64)
 
-    def add(self, losses: TokenLosses, first: int) -> None:
-        """Add a batch whose first sample has the number ``first``."""
-        sample = losses.sample.cpu() + first
+    def add(self, losses: TokenLosses, numbers: Int[np.ndarray, " b"]) -> None:
+        """Add a batch, whose samples have these numbers."""
+        sample = torch.from_numpy(numbers)[losses.sample.cpu()]
         self.model.index_add_(0, sample, losses.model.double().cpu())
         self.chance.index_add_(0, sample, losses.chance.double().cpu())
         self.tokens.index_add_(0, sample, torch.ones(len(sample), dtype=torch.float64))
 
     def score(self, route: AnyRoute, model_ref: ModelRef) -> Score:
-        """The cross-entropy, a mean over tokens, with the contribution of each sample."""
-        mean = self.tokens.mean().clamp(min=1e-9)
+        """The cross-entropy, a mean over tokens, with the contribution of each sample; NaN without any token."""
+        mean = self.tokens.mean()
         parts = self.model / mean
         return Score(
             arm=model_ref.arm,
@@ -64,7 +65,7 @@ class LossAccumulator:
             higher_is_better=False,
             chance=float((self.chance / mean).mean()),
             num_samples=int((self.tokens > 0).sum()),
-            samples=tuple(parts.tolist()),
+            samples=tuple(parts.tolist()) if mean else (),
         )
 
 

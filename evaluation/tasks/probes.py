@@ -36,8 +36,11 @@ def whole_cross_entropy(context: TaskContext, source: str, target: str) -> Score
     model, input_name = context.model, input_stream(context.model, source)
     loss_accumulator = LossAccumulator(context.num_samples)
     for indices in index_batches(context.num_samples, context.config.batch_size):
-        samples = context.read_tokens(indices, [input_name, target])
+        present = context.samples_with(input_name, indices)
+        if not len(present):
+            continue
+        samples = context.read_tokens(present, [input_name, target])
         batch = select(samples, model.streams, inputs=[input_name], targets=[target])
         losses = token_losses(model, batch, model.encode(batch), target, context.unigram(target))
-        loss_accumulator.add(losses, int(indices[0]))
+        loss_accumulator.add(losses, present)
     return loss_accumulator.score(Route(source=source, target=target), context.model_ref)

@@ -64,7 +64,7 @@ class RouteEvaluator:
         self.metric_set = MetricSet(context.codec.modalities[route.target])
         self.loss_accumulator = LossAccumulator(context.num_samples)
         self.num_well_formed = 0
-        self.example_predictions: list[Any] = []
+        self._examples: dict[int, Any] = {}
 
     def add(self, encoded: Context, column: PaddedTokens, indices: NDArray[Any]) -> None:
         """Predict the target of a batch and compare it with the ground truth.
@@ -77,7 +77,7 @@ class RouteEvaluator:
         context, target = self.context, self.route.target
         batch = select({target: column}, context.model.streams, inputs=[], targets=[target])
         losses = token_losses(context.model, batch, encoded, target, context.unigram(target))
-        self.loss_accumulator.add(losses, int(indices[0]))
+        self.loss_accumulator.add(losses, indices)
         present = (column.lengths > 0).cpu().numpy()
         if not context.codec.is_dense(target):
             present &= indices < context.config.num_sequences
@@ -95,8 +95,20 @@ class RouteEvaluator:
             predicted.values, [context.held_out.values[target][int(index)] for index in indices[present]]
         )
         self.num_well_formed += sum(predicted.well_formed)
-        num_missing = max(context.config.num_pictures - len(self.example_predictions), 0)
-        self.example_predictions += predicted.values[:num_missing]
+        self._examples.update(
+            (int(number), value)
+            for number, value in zip(indices[present], predicted.values, strict=True)
+            if number < context.config.num_pictures
+        )
+
+    @property
+    def example_predictions(self) -> list[Any]:
+        """Predictions of the first held-out samples, for pictures; None where source or target is missing."""
+        config = self.context.config
+        count = min(config.num_pictures, self.context.num_samples)
+        if not self.context.codec.is_dense(self.route.target):
+            count = min(count, config.num_sequences)
+        return [self._examples.get(number) for number in range(count)]
 
     def scores(self) -> list[Score]:
         """The target's metrics, the rate of well-formed sequences, and the cross-entropy."""
@@ -126,15 +138,18 @@ class RouteEvaluator:
 
 @torch.no_grad()
 def measure_routes(context: TaskContext, source: str, targets: Sequence[str]) -> list[RouteEvaluator]:
-    """One modality into several others; the source is encoded once for all of them."""
+    """One modality into several others, in the samples that have it; it is encoded once for all of them."""
     input_name = input_stream(context.model, source)
     evaluators = [RouteEvaluator(context, Route(source=source, target=target)) for target in targets]
     for indices in index_batches(context.num_samples, context.config.batch_size):
-        samples = context.read_tokens(indices, [input_name, *targets])
+        present = context.samples_with(input_name, indices)
+        if not len(present):
+            continue
+        samples = context.read_tokens(present, [input_name, *targets])
         batch = select({input_name: samples[input_name]}, context.model.streams, inputs=[input_name], targets=[])
         encoded = context.model.encode(batch)
         for evaluator in evaluators:
-            evaluator.add(encoded, samples[evaluator.route.target], indices)
+            evaluator.add(encoded, samples[evaluator.route.target], present)
     return evaluators
 
 

@@ -52,9 +52,9 @@ INTERRUPTED, TERMINATED = 130, 143
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status."""
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
-    # A table that goes to a file or a pipe need not fit a window.
-    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
-    errors = Console(stderr=True)
+    # A table that goes to a file or a pipe need not fit a window; a name such as coco:one: is not a picture.
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160, emoji=False)
+    errors = Console(stderr=True, emoji=False)
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from experiments.doctor.columns import ColumnSummary
-from experiments.doctor.texts import TextSummary
+from experiments.doctor.checks.columns import ColumnSummary
+from experiments.doctor.checks.texts import TextSummary
 from experiments.schema.experiment import ExperimentConfig
 from lightning_modules.data.store import id_dtype
 from modalities.layouts import Dense, Embeddings, Text, Vector

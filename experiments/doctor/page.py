@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +11,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.doctor.duplicates import image_modality
+from experiments.doctor.checks.duplicates import image_modality
 from experiments.doctor.examine import Diagnosis
 from experiments.doctor.findings import Finding, Severity
 from experiments.doctor.overlays import is_in_frame, overlay
-from experiments.doctor.samples import ENDLESS, Reading, Sample, select_evenly
-from experiments.doctor.subject import Subject
+from experiments.doctor.samples import Reading, Sample, read_samples, select_evenly
 from experiments.doctor.terminal import summary_line
 from modalities.layouts import Dense
 from modalities.rendering.sheet import encode_png, render_value
 from modalities.spec import Modality
 from modalities.storage.atomic import atomic_write_text
 
-MAX_FAULTY = 40
-"""Samples with unreadable values that are shown beside those at even steps."""
+MAX_FAULTY = 60
+"""Samples with errors or warnings that are shown before those at even steps."""
 MAX_FINDINGS = 200
 """Findings that the page lists."""
 JPEG_QUALITY = 88
@@ -56,42 +55,39 @@ class Row:
     tiles: tuple[Tile, ...]
 
 
-@dataclass(kw_only=True)
-class PageCollector:
-    """Renders the samples of a page while they are read."""
+def choose_samples(diagnosis: Diagnosis, num_rows: int) -> list[tuple[str, str]]:
+    """Splits and keys of the samples to show: those with errors and warnings, then others at even steps of all splits.
 
-    modalities: Mapping[str, Modality]
-    chosen: frozenset[tuple[str, str]]
-    """Splits and keys of the samples to show."""
-    rows: list[Row] = field(default_factory=list)
-    _num_faulty: int = 0
+    Args:
+        num_rows: Samples besides the first `MAX_FAULTY` that something was found of.
+    """
+    faulty = [(item.split, item.key) for item in diagnosis.findings if item.severity is not Severity.note and item.key]
+    chosen = list(dict.fromkeys(faulty))[:MAX_FAULTY]
+    per_split = max(1, num_rows // max(1, len(diagnosis.splits)))
+    for split in diagnosis.splits:
+        keys = diagnosis.subject.source.keys(split.name)
+        read = select_evenly(keys, split.read)
+        chosen += [(split.name, key) for key in select_evenly(read, per_split)]
+    return list(dict.fromkeys(chosen))
 
-    @classmethod
-    def for_subject(cls, subject: Subject, limit: int | None, num_rows: int) -> "PageCollector":
-        """A collector of about ``num_rows`` samples at even steps of all splits, of those that are read."""
-        per_split = max(1, num_rows // max(1, len(subject.source.splits)))
-        chosen: set[tuple[str, str]] = set()
-        for split in subject.source.splits:
-            keys = subject.source.keys(split)
-            read = keys[: limit or per_split] if len(keys) >= ENDLESS else select_evenly(keys, limit)
-            chosen |= {(split, key) for key in select_evenly(read, per_split)}
-        return cls(modalities=subject.modalities, chosen=frozenset(chosen))
 
-    def observe(self, sample: Sample) -> None:
-        """Render a sample that was chosen, or of which something cannot be read."""
-        is_faulty = any(reading.problem for reading in sample.readings.values()) and self._num_faulty < MAX_FAULTY
-        if is_faulty or (sample.split, sample.key) in self.chosen:
-            self._num_faulty += is_faulty
-            self.rows.append(render_sample(sample, self.modalities))
+def render_samples(diagnosis: Diagnosis, chosen: Sequence[tuple[str, str]]) -> list[Row]:
+    """The rows of some samples, which are read again."""
+    source, modalities = diagnosis.subject.source, diagnosis.subject.modalities
+    return [
+        render_sample(sample, modalities)
+        for split, key in chosen
+        for sample in read_samples(source, modalities, split, [key])
+    ]
 
 
 def render_sample(sample: Sample, modalities: Mapping[str, Modality]) -> Row:
-    """The tiles of a sample: every modality, and after it the same over the photograph where it has lines."""
+    """The tiles of a sample: the photograph, every other modality, and after it the same over the photograph."""
     image = image_modality(modalities)
     photograph = _photograph(sample.readings[image], modalities[image]) if image else None
     tiles: list[Tile] = []
-    for name, modality in modalities.items():
-        tiles += _tiles(modality, sample.readings[name], photograph, modalities[image].title if image else "")
+    for name in sorted(modalities, key=lambda item: item != image):
+        tiles += _tiles(modalities[name], sample.readings[name], photograph, modalities[image].title if image else "")
     uri = "" if photograph is None else _data_uri(photograph, is_map=False)
     return Row(split=sample.split, key=sample.key, photograph=uri, tiles=tuple(tiles))
 

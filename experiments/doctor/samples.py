@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modalities.corrections import collect_corrections
+from modalities.corrections import collect_corrections, report_correction
 from modalities.errors import UserError
-from modalities.sources.base import Source
+from modalities.sources.base import ENDLESS, Source
+from modalities.sources.mixture import MixtureSource
 from modalities.sources.stored import StoredSource, decode_stored
 from modalities.spec import Modality, Value
-
-ENDLESS = 1 << 32
-"""Number of keys from which a split is not read to its end: its samples are made by a program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +74,31 @@ def _try_to_read(source: Source, key: str, modality: Modality) -> Reading:
     origin = f"sample {key} of {source.name}"
     stored: tuple[Value, ...] = ()
     try:
+        if isinstance(source, MixtureSource):
+            return _read_member(source, key, modality)
         if isinstance(source, StoredSource):
             place = source.stored(key, modality)
             if place is None:
                 return Reading(origin=origin, is_stored=False)
             origin = place.origin
             stored = tuple(decode_stored(place, modality))
+            if not stored:
+                report_correction(f"{origin} is empty: it counts as missing.")
         value = source.read(key, modality)
     except Exception as error:  # A modality of another package may raise anything; the rest is still examined.
         return Reading(origin=origin, is_stored=True, stored=stored, problem=_reason(error))
     if not stored and value is not None:
         stored = (value,)
     return Reading(origin=origin, is_stored=value is not None, stored=stored, value=value)
+
+
+def _read_member(mixture: MixtureSource, key: str, modality: Modality) -> Reading:
+    """The reading of the source that a mixture took a sample from, with that source's own origins."""
+    name, _, own_key = key.partition("/")
+    source = next(member.source for member in mixture.members if member.name == name)
+    if source.explain_missing(modality) is not None:
+        return Reading(origin=f"sample {own_key} of {source.name}", is_stored=False)
+    return _try_to_read(source, own_key, modality)
 
 
 def _reason(error: Exception) -> str:

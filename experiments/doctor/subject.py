@@ -4,19 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from experiments.data_source import YAML_SUFFIXES, parse_data
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.load import build_modalities, find_config, load_config, shipped_configs
-from modalities.errors import BrokenPluginError, ConfigError, DataError
+from experiments.schema.sections import DataConfig
+from modalities.errors import BrokenPluginError, DataError
 from modalities.presets import PRESETS
 from modalities.registry import Registry, default_registry
 from modalities.sources.base import Source
-from modalities.sources.config import SourceConfig, parse_source
 from modalities.sources.open import open_source
 from modalities.spec import Modality
 
-FOLDER_KIND = "folder"
 ARM = "examined"
 """Arm of a source that no config belongs to."""
+
+_DATA_SETTINGS = ("data.", "scale.")
+"""Beginnings of settings that say nothing of the model and its training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,8 @@ class Subject:
     """A source, and the run that would read it."""
 
     config: ExperimentConfig
-    has_config: bool
-    """True where a person gave a config or settings of the run; otherwise nothing is known but the data."""
+    has_run: bool
+    """True where a person gave a config or settings of the run; otherwise nothing is known but its data."""
     source: Source
     modalities: Mapping[str, Modality]
     notes: tuple[str, ...] = ()
@@ -50,20 +53,16 @@ def open_subject(
     """
     registry, notes = default_registry(), list[str]()
     is_config = _is_config(text)
-    has_config = is_config or bool(overrides)
     overrides = [*overrides, *(f"scale.{key}={value}" for key, value in (scale or {}).items())]
     config = load_config(find_config(text) if is_config else None, overrides)
     if not is_config:
-        source, note = _parse(text)
-        notes += [note] if note else []
-        options = config.data.source.options
-        config = replace(config, data=replace(config.data, source=replace(source, options=options)))
+        config = replace(config, data=_named_data(text, config.data, overrides, notes))
     if names or not is_config:
         config = replace(config, arms={ARM: list(names) or _all_modalities(config, registry, notes)}, resolutions={})
     modalities = build_modalities(config, registry)
     return Subject(
         config=config,
-        has_config=has_config,
+        has_run=is_config or any(not item.startswith(_DATA_SETTINGS) for item in overrides),
         source=open_source(config.data.source, modalities),
         modalities=modalities,
         notes=tuple(notes),
@@ -71,17 +70,18 @@ def open_subject(
 
 
 def _is_config(text: str) -> bool:
-    path = Path(text)
-    return not path.is_dir() and (path.suffix in (".yaml", ".yml") or text in shipped_configs())
+    return not Path(text).is_dir() and (text.endswith(YAML_SUFFIXES) or text in shipped_configs())
 
 
-def _parse(text: str) -> tuple[SourceConfig, str]:
-    """The source in a word, and what was assumed about it."""
-    if Path(text).is_dir():
-        return SourceConfig(kind=FOLDER_KIND, path=text), f"{text} is a folder: read as {FOLDER_KIND}:{text}."
-    if ":" not in text and Path(text).exists():
-        raise ConfigError(f"{text} is a file: expected a folder, KIND:PATH, or a config that ends in .yaml.")
-    return parse_source(text), ""
+def _named_data(text: str, given: DataConfig, overrides: Sequence[str], notes: list[str]) -> DataConfig:
+    """The data that ``text`` names, with the settings of a person's overrides, and all samples where they say none."""
+    data, lines = parse_data(text)
+    notes += lines
+    numbers = {
+        name: getattr(given if any(item.startswith(f"data.{name}=") for item in overrides) else data, name)
+        for name in ("train", "validation")
+    }
+    return replace(given, source=replace(data.source, options=given.source.options), **numbers)
 
 
 def _all_modalities(config: ExperimentConfig, registry: Registry, notes: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cli.options import print_lines
-from experiments.doctor.columns import ColumnSummary
+from experiments.doctor.checks.columns import ColumnSummary
 from experiments.doctor.examine import Diagnosis
 from experiments.doctor.findings import Finding, Severity, examples
 from modalities.errors import UserError
@@ -25,8 +25,10 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     """Print tables of what there is, then findings, errors last, where a person looks first."""
     source, config = diagnosis.subject.source, diagnosis.subject.config
-    sizes = ", ".join(f"{split.name} {split.samples or 'unlimited':,}" for split in diagnosis.splits if split.samples)
-    print_lines(console, [f"{source.name}: {source.description}; licence {source.license}; {sizes or 'unlimited'}"])
+    sizes = ", ".join(
+        f"{split.name} " + ("unlimited" if split.is_endless else f"{split.samples:,}") for split in diagnosis.splits
+    )
+    print_lines(console, [f"{source.name}: {source.description}; licence {source.license}; {sizes or 'no splits'}"])
     print_lines(console, [f"Read at {config.scale.size} pixels, {config.scale.patch} to a token's side."])
     print_lines(console, diagnosis.notes, style="yellow")
     for table in (_columns_table(diagnosis), _texts_table(diagnosis), _classes_table(diagnosis)):
@@ -101,7 +103,8 @@ def _column_json(column: ColumnSummary, diagnosis: Diagnosis) -> dict[str, Any]:
         "modality": column.modality,
         "split": column.split,
         "present": column.present,
-        "missing": column.missing,
+        "missing": len(column.missing_keys),
+        "missing_keys": column.missing_keys,
         "unreadable": column.unreadable,
     }
     numbers = {
@@ -136,7 +139,7 @@ def _have(column: ColumnSummary | None) -> str:
     """The samples of a split that have a modality, out of those that were read."""
     if column is None:
         return "–"
-    have = f"{column.present:,}" + (f" of {column.num_read:,}" if column.missing else "")
+    have = f"{column.present:,}" + (f" of {column.num_read:,}" if column.missing_keys else "")
     return have + (f", {column.unreadable:,} unreadable" if column.unreadable else "")
 
 

@@ -108,7 +108,7 @@ class ProgressDisplay:
 
 
 def _rate(item: StageProgress) -> str:
-    return f"{item.rate:,.0f} {item.unit}/s" if item.rate else ""
+    return f"{item.rate:,.{1 if item.rate < 10 else 0}f} {item.unit}/s" if item.rate else ""
 
 
 def _stage_time_left(item: StageProgress) -> str:

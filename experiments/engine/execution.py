@@ -11,6 +11,8 @@ from pathlib import Path
 
 from experiments.engine.task import failure_log_path
 from experiments.planning import STAGE_KINDS
+from experiments.shards import drop_other_stages
+from experiments.stages.base import ShardedStageKind
 from experiments.stages.context import StageContext
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, PICTURES_FOLDER, partial_folder
 from modalities.errors import DataError, UserError
@@ -28,6 +30,20 @@ IGNORED_WARNINGS = (
 """Warnings of Lightning's about what is meant to be so."""
 
 
+def run_item(task: StageContext) -> None:
+    """Do one work item of a stage, which writes its result beside the stages' folders.
+
+    Raises:
+        DataError: Something cannot be written.
+    """
+    log_folder = failure_log_path(task.folder).parent
+    try:
+        with _WarningLog(log_folder / f"{task.folder.name}.warnings.txt"):
+            _run_kind(task)
+    except OSError as error:
+        raise DataError(f"{error.filename or task.folder}: {error.strerror or error}.") from error
+
+
 def run_stage(task: StageContext) -> None:
     """Run one stage, and put its folder in place when it has ended well.
 
@@ -36,10 +52,10 @@ def run_stage(task: StageContext) -> None:
     """
     partial = partial_folder(task.folder)
     _clean_partial_folder(partial)
-    start_time = time.time()
+    start_time = task.started_at or time.time()
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        with _WarningLog(partial):
+        with _WarningLog(partial / LOG_FILE):
             _run_kind(replace(task, folder=partial))
         metadata = {
             "stage": task.stage.name,
@@ -92,7 +108,13 @@ def _run_kind(context: StageContext) -> None:
         for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         try:
-            STAGE_KINDS[context.stage.kind].run(context)
+            kind = STAGE_KINDS[context.stage.kind]
+            drop_other_stages(context)
+            if context.item is None:
+                kind.run(context)
+            else:
+                assert isinstance(kind, ShardedStageKind)
+                kind.run_item(context, context.item)
         except SystemExit as error:
             # Lightning makes an exit of Ctrl-C, which no longer says why.
             if isinstance(error.__context__, KeyboardInterrupt):
@@ -101,10 +123,11 @@ def _run_kind(context: StageContext) -> None:
 
 
 class _WarningLog:
-    """Writes warnings and errors of one stage to a file in its folder."""
+    """Writes warnings and errors of one stage to a file, which is made with the first of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._handler = logging.FileHandler(folder / LOG_FILE, delay=True)
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handler = logging.FileHandler(path, delay=True)
         self._handler.setLevel(logging.WARNING)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 

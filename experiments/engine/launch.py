@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.engine.execution import run_stage
+from experiments.engine.execution import run_item, run_stage
 from experiments.engine.task import StageError, failure_log_path, num_devices, write_task
 from experiments.processes import child_environment
 from experiments.stages.context import StageContext, ignore_progress, user_log
@@ -20,13 +20,15 @@ SHUTDOWN_TIMEOUT = 10.0
 
 
 def run_task(task: StageContext) -> None:
-    """Run a stage to its end.
+    """Run a stage, or one of its work items, to its end.
 
     Raises:
         UserError: The settings cannot be carried out.
         StageError: The stage failed otherwise.
     """
-    if num_devices(task) == 1:
+    if task.item is not None:
+        run_item(task)
+    elif num_devices(task) == 1:
         run_stage(task)
     else:
         _run_multi_device(task)

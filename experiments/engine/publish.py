@@ -8,6 +8,7 @@ from pathlib import Path
 from evaluation.scores import Score
 from experiments.engine.manifest import git_diff
 from experiments.schema.experiment import ExperimentConfig
+from experiments.shards import QUARANTINE_FILE
 from experiments.stages.evaluation import SCORES_FILE
 from experiments.stages.generation import GALLERY_FOLDER
 from experiments.stages.plan import StagePlan
@@ -35,8 +36,19 @@ def publish_report(config: ExperimentConfig, plan: StagePlan, reused: Iterable[s
             shutil.copytree(source / GALLERY_FOLDER, gallery)
     except OSError as error:
         raise DataError(f"{gallery} cannot be written: {error.strerror or error}.") from error
+    publish_quarantine(plan, folder / QUARANTINE_FILE)
     _write_record(folder, config, plan, set(reused), wall_seconds)
     return folder
+
+
+def publish_quarantine(plan: StagePlan, target: Path) -> None:
+    """Put the samples that the data stages have left out and listed into one file; none if they have listed none."""
+    listed = [plan.folder(stage.name) / QUARANTINE_FILE for stage in plan.stages_of_kind("data")]
+    content = b"".join(path.read_bytes() for path in listed if path.is_file())
+    if content:
+        atomic_write_bytes(target, content)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _write_record(

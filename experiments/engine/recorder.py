@@ -1,4 +1,4 @@
-"""Records stages in the tracker, each as a run of its own, and passes every event on to the observer."""
+"""Records stages of the tracked kinds as runs of the tracker, and passes every event on to the observer."""
 
 import time
 from collections.abc import Mapping
@@ -24,8 +24,10 @@ class RunRecorder:
     start_times: dict[str, float] = field(default_factory=dict)
 
     def on_stage_start(self, stage: Stage) -> str | None:
-        """Open the stage's run."""
+        """Open the stage's run, if stages of its kind are runs of the tracker."""
         self.start_times[stage.name] = time.time()
+        if not STAGE_KINDS[stage.kind].is_tracked:
+            return None
         return self.tracker.start_run(
             stage.name,
             parent_run=self.parent_run,

@@ -1,4 +1,4 @@
-"""Worker processes: each imports torch once, and runs one stage after the other."""
+"""Worker processes: each imports torch once, and runs one stage or work item after the other."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 from experiments.engine.execution import describe_failure
 from experiments.engine.launch import run_task
-from experiments.engine.task import ForwardHandler, StageError
+from experiments.engine.task import ForwardHandler
 from experiments.processes import spawning
 from experiments.stages.context import StageContext, user_log
 
@@ -24,14 +24,14 @@ SHUTDOWN_TIMEOUT = 30.0
 
 @dataclass(kw_only=True)
 class Worker:
-    """A worker process, and the stage that it runs."""
+    """A worker process, and the stage or work item that it runs."""
 
     process: multiprocessing.process.BaseProcess
     pipe: multiprocessing.connection.Connection
     task: StageContext | None = None
 
     def assign(self, task: StageContext) -> None:
-        """Give the worker a stage to run."""
+        """Give the worker a stage or a work item to run."""
         self.task = task
         self.pipe.send(task)
 
@@ -73,8 +73,7 @@ def _thread_variables(threads: int) -> Iterator[None]:
 def poll_workers(workers: list[Worker], timeout: float = 0.5) -> Iterator[tuple[Worker, str, Any]]:
     """Yield one message of each busy worker that has one, as (worker, kind, content); wait up to ``timeout`` seconds.
 
-    Raises:
-        StageError: A process has ended before its stage.
+    The kind is ``lost`` where the process has ended before its stage.
     """
     busy = [worker for worker in workers if worker.task is not None]
     ready = multiprocessing.connection.wait(
@@ -82,25 +81,30 @@ def poll_workers(workers: list[Worker], timeout: float = 0.5) -> Iterator[tuple[
     )
     for worker in busy:
         assert worker.task is not None
-        name = worker.task.stage.name
         if worker.pipe in ready:
             try:
                 kind, content = worker.pipe.recv()
             except (EOFError, ConnectionResetError):
-                raise StageError(f"Stage {name} ended with its process. It may have run out of memory.") from None
+                worker.process.join(SHUTDOWN_TIMEOUT)
+                kind, content = "lost", _lost_process(worker)
             yield worker, kind, content
         elif worker.process.sentinel in ready:
-            raise StageError(
-                f"Stage {name} ended with its process (exit status {worker.process.exitcode}). "
-                "It may have run out of memory: try fewer executor.workers."
-            )
+            yield worker, "lost", _lost_process(worker)
+
+
+def _lost_process(worker: Worker) -> str:
+    return (
+        f"it ended with its process (exit status {worker.process.exitcode}). "
+        "It may have run out of memory: try fewer executor.workers."
+    )
 
 
 def stop_workers(workers: list[Worker]) -> None:
     """End all workers; those in the middle of a stage get SIGTERM, and time to write a checkpoint."""
     for worker in workers:
         if worker.task is None and worker.process.is_alive():
-            worker.pipe.send(None)
+            with suppress(BrokenPipeError):
+                worker.pipe.send(None)
         else:
             worker.process.terminate()
     for worker in workers:

@@ -31,15 +31,15 @@ _PLAN: list[LabelPlan] = []
 """The plan of this worker process."""
 
 
-def check_output(plan: LabelPlan, splits: Iterable[str], *, replaces: bool) -> None:
+def check_output(plan: LabelPlan, shards: Iterable[Shard], *, replaces: bool) -> None:
     """Check that labels may be written where the plan says.
 
     Raises:
         DataError: There are other files, or labels by another labeller or with other settings.
     """
-    names = list(splits)
+    by_split = {shard.split: shard for shard in shards}
     for labeller in plan.labellers:
-        folders = [modality_folder(plan, split, labeller.output) for split in names]
+        folders = [modality_folder(plan, shard, labeller.output) for shard in by_split.values()]
         LabelRecords(plan.out, labeller.output).check_owner(
             label_fingerprint(plan, labeller), folders, replaces=replaces
         )

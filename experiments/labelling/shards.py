@@ -9,6 +9,7 @@ from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from experiments.labelling.reading import SampleReader, picture_size, sample_signature
 from experiments.labelling.records import LabelRecords, ShardRecord
 from experiments.labelling.writers import LabelWriter, is_label_there, open_writer
+from modalities.checks import check_value
 from modalities.errors import ConfigError, DataError, UserError
 from modalities.labellers.base import Labeller
 from modalities.sources.base import Source
@@ -201,7 +202,8 @@ def _call(plan: LabelPlan, state: _Progress, inputs: Mapping[str, Mapping[str, V
     try:
         values = labeller.label_batch(list(inputs.values()))
         pairs = zip(inputs, values, strict=True)
-        return {key: None if value is None else modality.coerce(value) for key, value in pairs}
+        origin = f"The label of {labeller.name}"
+        return {key: None if value is None else check_value(modality, value, origin) for key, value in pairs}
     except ConfigError:
         raise
     except Exception as error:

@@ -11,6 +11,7 @@ from typing import Protocol, assert_never, runtime_checkable
 
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from modalities.errors import DataError
+from modalities.sources.splits import SPLIT_ALIASES
 from modalities.spec import Modality, Value
 from modalities.storage.atomic import atomic_file
 
@@ -29,14 +30,25 @@ class LabelWriter(Protocol):
         """The label of a sample for which `is_written` is true."""
 
 
-def modality_folder(plan: LabelPlan, split: str, output: str) -> Path:
-    """The folder of a modality's files or tars."""
-    return plan.out / split / output if plan.has_split_folders else plan.out / output
+def split_folder(split: str, key: str) -> str:
+    """The first part of a key where it names the split, as in ``val/0001`` of the split validation; else empty."""
+    first, separator, _ = key.partition("/")
+    return first if separator and SPLIT_ALIASES.get(first) == split else ""
+
+
+def modality_folder(plan: LabelPlan, shard: Shard, output: str) -> Path:
+    """The folder of a modality's files or tars, below that of the split where the keys name it.
+
+    Tars always lie below their split's folder: shards of two splits have the same numbers.
+    """
+    if plan.has_split_folders and shard.keys:
+        return plan.out / split_folder(shard.split, shard.keys[0]) / output
+    return plan.out / shard.split / output if plan.format is LabelFormat.webdataset else plan.out / output
 
 
 def sample_stem(plan: LabelPlan, split: str, key: str) -> str:
     """The name of a sample's file without its type: its key, without the split where a folder says it."""
-    stem = key.removeprefix(f"{split}/") if plan.has_split_folders else key
+    stem = key.removeprefix(f"{split_folder(split, key)}/") if plan.has_split_folders else key
     if stem.startswith("/") or ".." in stem.split("/"):
         raise DataError(f"The key {key!r} cannot be the name of a file in {plan.out}.")
     return stem
@@ -44,13 +56,13 @@ def sample_stem(plan: LabelPlan, split: str, key: str) -> str:
 
 def label_path(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> Path:
     """The file of a label in a folder."""
-    folder = modality_folder(plan, shard.split, modality.name)
+    folder = modality_folder(plan, shard, modality.name)
     return folder / f"{sample_stem(plan, shard.split, key)}{modality.suffix}"
 
 
 def shard_path(plan: LabelPlan, shard: Shard, modality: Modality) -> Path:
     """The tar of a shard."""
-    return modality_folder(plan, shard.split, modality.name) / f"shard-{shard.index:05d}.tar"
+    return modality_folder(plan, shard, modality.name) / f"shard-{shard.index:05d}.tar"
 
 
 def is_label_there(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> bool:

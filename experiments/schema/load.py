@@ -18,9 +18,10 @@ from experiments.schema.unused import refuse_unused, warn_of_unused
 from modalities.errors import ConfigError, UnknownNameError
 from modalities.presets import PRESETS
 from modalities.registry import Registry
+from modalities.sources.config import SCENES
 from modalities.spec import Modality, tokenizer_tasks
 from modalities.storage.serialization import from_plain
-from modalities.variants import read_class_names, with_classes
+from modalities.variants import read_class_names, with_classes, with_labels_of_experts
 from networks.streams import pixel_stream_name, pixel_stream_owner
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
@@ -98,6 +99,8 @@ def build_modalities(config: ExperimentConfig, registry: Registry) -> dict[str, 
             if resolution
             else registry[name].scaled(config.scale)
         )
+        if config.data.source.kind != SCENES:
+            item = with_labels_of_experts(item)
         own = classes.get(item.base or name)
         found[name] = with_classes(item, own) if own else item
     return found

@@ -27,6 +27,9 @@ STRATEGIES = ("auto", "ddp")
 """Lightning's names of the strategies that stages can train with; auto is ddp on several devices."""
 
 
+RAISE, SKIP, QUARANTINE = ON_ERROR = ("raise", "skip", "quarantine")
+"""What becomes of a sample whose value cannot be read: `data.on_error`."""
+
 NO_TRACKING = "none"
 """`tracking.uri` of a run that nothing is tracked of."""
 
@@ -42,6 +45,10 @@ class DataConfig:
     """Held-out samples, on which everything is measured; null for all of the source."""
     shard: int = 512
     """Samples in one shard: the unit of work and of resuming."""
+    on_error: str = RAISE
+    """What becomes of a sample whose value cannot be read: raise, skip, or quarantine, which also lists it."""
+    max_errors: float = 0.01
+    """Samples that may be left out of a split: a share of them below 1, else a number."""
     crops: CropConfig = field(default_factory=CropConfig)
     classes: dict[str, str] = field(default_factory=dict, metadata={"merge": "replace"})
     """Files of class names by modality, ``{semseg: classes.txt}``: a name a line, in the data's folder or elsewhere."""
@@ -49,6 +56,16 @@ class DataConfig:
     def __post_init__(self) -> None:
         _check_at_least(1, "data", self, "shard")
         _check_at_least(1, "data", self, *(name for name in ("train", "validation") if getattr(self, name) is not None))
+        _check_at_least(0, "data", self, "max_errors")
+        _check_choice("data.on_error", self.on_error, ON_ERROR)
+
+    def error_limit(self, count: int) -> int:
+        """Samples that may be left out of ``count``."""
+        return int(self.max_errors * count if self.max_errors < 1 else self.max_errors)
+
+    def unused_settings(self) -> dict[str, str]:
+        """Settings without effect, and what overrides them."""
+        return {"max_errors": "data.on_error=raise leaves nothing out"} if self.on_error == RAISE else {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ class StageKind(ABC):
     """Files of the result that the tracker keeps."""
     artifact_folder: ClassVar[str] = ""
     """Folder of the tracker's run that holds the artifacts; empty for its root."""
+    is_tracked: ClassVar[bool] = True
+    """True if each stage of the kind is a run of the tracker."""
 
     @abstractmethod
     def plan(self, context: PlanContext) -> Iterable[Stage]:
@@ -85,3 +87,21 @@ class StageKind(ABC):
     def stage(self, name: str, params: Mapping[str, Any], **fields: Any) -> Stage:
         """Make a stage of this kind and version."""
         return Stage(kind=self.kind, version=self.version, name=name, params=params, **fields)
+
+
+class ShardedStageKind(StageKind):
+    """A kind whose stages consist of work items, one a shard, which any process may do in any order.
+
+    An item writes its result atomically beside the stages' folders, where it outlasts an interruption; one that is
+    there already costs a look. `run` is called when all items are done, and writes the stage's folder.
+    """
+
+    is_tracked = False
+
+    @abstractmethod
+    def run_item(self, context: StageContext, item: int) -> None:
+        """Do one item."""
+
+    def may_omit_items(self, config: ExperimentConfig) -> bool:
+        """True if the stage goes on without an item that has failed twice."""
+        return False

@@ -55,12 +55,19 @@ class StageContext:
     """Lightning callbacks of the person who started the run, for the Trainers of models."""
     run: RunInfo = field(default_factory=RunInfo)
     report_progress: ProgressCallback = ignore_progress
+    item: int | None = None
+    """The work item to do; None for the stage itself, behind its items."""
+    failed_items: Mapping[int, str] = field(default_factory=dict)
+    """Items that the stage goes on without, and why they failed."""
+    started_at: float | None = None
+    """Time when the first item started, in seconds since the epoch; None for the time of the call."""
 
     @cached_property
     def modalities(self) -> dict[str, Modality]:
         """Modalities of all arms, at the run's scale."""
         return build_modalities(self.config, self.registry)
 
-    def input_folders(self, kind: str) -> list[Path]:
-        """Folders of the inputs whose names start with ``kind``, in order."""
-        return [path for name, path in self.inputs.items() if name == kind or name.startswith(f"{kind}/")]
+    @property
+    def columns_folder(self) -> Path:
+        """The folder of all shards' columns, which lies beside the stages' folders and is shared by them."""
+        return self.folder.parent / "columns"

@@ -11,6 +11,7 @@ from experiments.stages.context import StageContext
 from lightning_modules.checkpoints.model import TEXT_TOKENIZER_FILE, file_fingerprint
 from lightning_modules.checkpoints.tokenizer import TrainedTokenizer, load_tokenizer, tokenizer_fingerprint
 from lightning_modules.data.raw import RawStore
+from lightning_modules.data.split import SplitIndex
 from lightning_modules.data.store import TokenStore
 from modalities.errors import DataError
 from modalities.spec import Modality, SequenceModality, learned_tokenizer, tokenizer_tasks
@@ -23,7 +24,17 @@ from networks.tokenizers.text import TextTokenizer
 def open_raw_split(context: StageContext, split: str, names: Sequence[str] | None = None) -> RawStore:
     """The raw values of a split."""
     selected = {name: context.modalities[name] for name in (names or context.modalities)}
-    return RawStore.open(context.input_folders(f"data/{split}"), selected)
+    folder = context.inputs[f"data/{split}"]
+    index = SplitIndex.load(folder)
+    return RawStore.open(index.folders(folder), selected, column_names=index.columns, omitted=index.omitted)
+
+
+def describe_omitted(context: StageContext) -> str:
+    """The samples that were left out because they cannot be read, in words; empty if there are none."""
+    counts = {split: SplitIndex.load(context.inputs[f"data/{split}"]).num_omitted for split in ("train", "validation")}
+    if not any(counts.values()):
+        return ""
+    return f"; without {counts['train']} training and {counts['validation']} held-out samples that cannot be read"
 
 
 def load_text_tokenizer(context: StageContext) -> TextTokenizer:
@@ -78,13 +89,15 @@ def open_token_store(context: StageContext, split: str, streams: Sequence[Stream
         CheckpointError: They are of others.
         DataError: A file is missing or damaged.
     """
+    folder = context.inputs[f"tokens/{split}"]
+    index = SplitIndex.load(folder)
     return TokenStore(
-        context.input_folders(f"tokens/{split}"), streams, fingerprints=_fingerprints_of(context, streams)
+        index.folders(folder),
+        streams,
+        fingerprints=stream_fingerprints(context, list(dict.fromkeys(stream.modality for stream in streams))),
+        column_names=index.columns,
+        omitted=index.omitted,
     )
-
-
-def _fingerprints_of(context: StageContext, streams: Sequence[Stream]) -> dict[str, str]:
-    return stream_fingerprints(context, list(dict.fromkeys(stream.modality for stream in streams)))
 
 
 def build_streams(context: StageContext, names: Sequence[str], text: TextTokenizer) -> tuple[Stream, ...]:
@@ -100,8 +113,7 @@ def build_streams(context: StageContext, names: Sequence[str], text: TextTokeniz
 
 def _restrict_head(context: StageContext, stream: SequenceStream) -> SequenceStream:
     """A sequence's stream whose head knows what occurs, the unknown token, and every sentinel that masking can set."""
-    shards, fingerprints = context.input_folders("tokens/train"), _fingerprints_of(context, [stream])
-    used = TokenStore(shards, [stream], fingerprints=fingerprints).used_ids(stream.name)
+    used = open_token_store(context, "train", [stream]).used_ids(stream.name)
     sentinels = range(SENTINEL_0_ID + 1, SENTINEL_0_ID + 3 + (stream.num_tokens + 1) // 2)
     return replace(stream, predictable=tuple(sorted({UNK_ID, *sentinels, *used})))
 

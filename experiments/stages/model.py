@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from lightning import Trainer, seed_everything
@@ -27,7 +27,7 @@ from experiments.stages.training import (
     lightning_strategy,
     picture_callbacks,
     prepare_resume,
-    progress_callback,
+    progress_callbacks,
 )
 from experiments.tracking import MODEL_ARTIFACTS
 from lightning_modules.checkpoints.model import (
@@ -100,6 +100,7 @@ class ModelStage(StageKind):
         )
         logger, tokens_per_sample = build_run_logger(context), config.masking.num_inputs + config.masking.num_targets
         resume_state = prepare_resume(context, module, logger)
+        progress = progress_callbacks(context, "tokens", config.training.batch_size * tokens_per_sample)
         if config.training.compile:
             module.model.compile_blocks()
         trainer = Trainer(
@@ -116,7 +117,7 @@ class ModelStage(StageKind):
             callbacks=[
                 *context.callbacks,
                 resume_state.callback,
-                progress_callback(context, "tokens", config.training.batch_size * tokens_per_sample),
+                *progress,
                 *picture_callbacks(context),
             ],
             plugins=resume_state.plugin,
@@ -125,7 +126,8 @@ class ModelStage(StageKind):
         )
         trainer.fit(module, datamodule=data, ckpt_path=resume_state.path)
         if leave_process_group(trainer):
-            _write_result(context, module, logger.history, resume_state.previous_seconds, data.num_samples)
+            times = {"earlier_seconds": resume_state.previous_seconds, "data_wait": progress[1].share}
+            _write_result(context, module, logger.history, times, data.num_samples)
 
     def devices(self, config: ExperimentConfig) -> int:
         """``executor.devices``."""
@@ -133,7 +135,7 @@ class ModelStage(StageKind):
 
 
 def _write_result(
-    context: StageContext, module: FourMModule, history: Any, previous_seconds: float, num_samples: int
+    context: StageContext, module: FourMModule, history: Any, times: Mapping[str, float], num_samples: int
 ) -> None:
     names = context.config.arm_modalities(context.stage.run_args["arm"])
     card = model_card(
@@ -159,4 +161,4 @@ def _write_result(
         variants=model_variants(context.config, context.modalities, names),
     )
     (context.folder / HISTORY_FILE).write_text(json.dumps(history))
-    (context.folder / METADATA_FILE).write_text(json.dumps({**card, "earlier_seconds": previous_seconds}))
+    (context.folder / METADATA_FILE).write_text(json.dumps({**card, **times}))

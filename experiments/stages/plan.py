@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.data.split import SplitIndex
 from modalities.storage.serialization import to_plain
 
 DONE_FILE = "done.json"
@@ -43,6 +44,8 @@ class Stage:
     """Its result by modality; empty if the result is one."""
     read_modalities: tuple[str, ...] | None = None
     """The modalities whose parts of its inputs it reads; None for all. Others do not change its result."""
+    num_items: int = 0
+    """Work items that the stage consists of, each done on its own; 0 if it is one piece of work."""
     run_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the run, which follow from the params and the name; they decide nothing."""
     cost: float = 1.0
@@ -64,6 +67,7 @@ class StagePlan:
         self.root = root
         self.stages = {stage.name: stage for stage in stages}
         self.signatures: dict[str, str] = {}
+        self._whole: set[Path] = set()
         for stage in stages:
             self.signatures[stage.name] = self._signature(stage, stage.read_modalities)
 
@@ -74,10 +78,19 @@ class StagePlan:
 
     def is_done(self, name: str) -> bool:
         """True if the result is there and complete."""
+        folder = self.folder(name)
         try:
-            return isinstance(json.loads((self.folder(name) / DONE_FILE).read_text()), dict)
+            if not isinstance(json.loads((folder / DONE_FILE).read_text()), dict):
+                return False
         except (OSError, ValueError):
             return False
+        if not self.stages[name].num_items or folder in self._whole:
+            return True
+        # The columns lie elsewhere: a damaged one may have been deleted, to be made again.
+        is_whole = SplitIndex.load(folder).has_columns(folder)
+        if is_whole:
+            self._whole.add(folder)
+        return is_whole
 
     def metadata(self, name: str) -> dict[str, Any]:
         """The record of the stage's end: its start, its seconds, its tracking run."""

@@ -10,7 +10,7 @@ from experiments.data_source import describe_data, open_data_source
 from experiments.stages.baselines import load_reference_levels
 from experiments.stages.context import StageContext
 from experiments.stages.evaluation import SCORES_FILE
-from experiments.stages.inputs import open_raw_split
+from experiments.stages.inputs import describe_omitted, open_raw_split
 from experiments.stages.model import METADATA_FILE
 from experiments.stages.plan import DONE_FILE
 from experiments.stages.training import HISTORY_FILE
@@ -34,7 +34,8 @@ def describe_samples(context: StageContext, num_held_out: int) -> str:
     num_training = open_raw_split(context, "train", list(context.modalities)[:1]).num_samples
     counts = f"{num_training} training and {num_held_out} held-out"
     source_license = open_data_source(context.config.data, context.modalities).license
-    return f"{describe_data(context.config, context.modalities, counts)} (licence: {source_license})"
+    samples = describe_data(context.config, context.modalities, counts)
+    return f"{samples} (licence: {source_license}){describe_omitted(context)}"
 
 
 def results(context: StageContext, kind: str) -> list[tuple[str, int, Path]]:
@@ -62,6 +63,7 @@ def model_summary(folder: Path) -> Mapping[str, str]:
         "steps": f"{content['steps']:,}",
         "training tokens": f"{content['tokens_seen']:,}",
         "tokens per second": f"{content['tokens_seen'] / max(seconds, 1e-9):,.0f}",
+        "waiting for data": f"{100 * content['data_wait']:.1f} %",
     }
 
 

@@ -22,7 +22,7 @@ from experiments.stages.training import (
     leave_process_group,
     lightning_strategy,
     prepare_resume,
-    progress_callback,
+    progress_callbacks,
 )
 from lightning_modules.checkpoints.tokenizer import (
     CARD_FILE,
@@ -121,7 +121,7 @@ def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule,
         max_steps=optim.steps,
         logger=logger,
         log_every_n_steps=max(1, optim.steps // 40),
-        callbacks=[resume_state.callback, progress_callback(context, "images", training.batch_size)],
+        callbacks=[resume_state.callback, *progress_callbacks(context, "images", training.batch_size)],
         plugins=resume_state.plugin,
         precision=cast(Any, training.precision),
         limit_val_batches=0,
@@ -140,7 +140,9 @@ def _train(context: StageContext, task: TokenizerTask) -> tuple[TokenizerModule,
 
 def _card(context: StageContext, task: TokenizerTask, quality: TokenizerQuality, steps: int) -> TokenizerCard:
     """Make the tokenizer's card, and warn of a codebook that is hardly used."""
-    if quality.usage.is_collapsed:
+    if quality.usage is None:
+        log.warning("Tokenizer %s is not measured: no held-out sample has %s.", task.name, " or ".join(task.members))
+    elif quality.usage.is_collapsed:
         log.warning(
             "Tokenizer %s uses %.1f %% of its codes: its codebook has collapsed or is too large.",
             task.name,

@@ -16,6 +16,7 @@ from experiments.stages.inputs import build_codec, open_eval_split
 from experiments.stages.plan import CHECKPOINT_FILE, PICTURES_FOLDER
 from experiments.tracker import RunLogger
 from experiments.tracking import connect_tracker
+from lightning_modules.callbacks.data_wait import DataWait
 from lightning_modules.callbacks.periodic_checkpoint import (
     STAGE_KEY,
     AtomicCheckpointIO,
@@ -80,9 +81,9 @@ class ResumeState:
     """Seconds of training before the interruption."""
 
 
-def progress_callback(context: StageContext, unit: str, units_per_step: int) -> Callback:
-    """The callback that reports a training's progress; ``units_per_step`` counts one batch of one process."""
-    return ProgressReporter(context.report_progress, unit, units_per_step)
+def progress_callbacks(context: StageContext, unit: str, units_per_step: int) -> tuple[ProgressReporter, DataWait]:
+    """Callbacks that report a training's progress and its waits; ``units_per_step`` counts a batch of one process."""
+    return ProgressReporter(context.report_progress, unit, units_per_step), DataWait()
 
 
 def prepare_resume(context: StageContext, module: LightningModule, logger: RunLogger) -> ResumeState:
@@ -135,7 +136,7 @@ def picture_callbacks(context: StageContext) -> list[Callback]:
     photographs = [name for name in grids if codec.modalities[name].has_pixel_stream]
     source = next(iter([*photographs, *grids]), None)
     targets = [name for name in context.config.training.pictures_of if name in codec.modalities and name != source]
-    if source is None or not targets:
+    if source is None or not targets or not held_out.samples_with(source, 1):
         return []
 
     def draw_pictures(module: LightningModule, step: int) -> None:

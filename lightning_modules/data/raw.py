@@ -26,7 +26,7 @@ from lightning_modules.data.shards import (
 from modalities.errors import DataError
 from modalities.sources.base import Source, require_modalities, select_keys
 from modalities.spec import Modality, SequenceModality
-from modalities.storage.atomic import atomic_folder, atomic_write_text
+from modalities.storage.atomic import atomic_folder, atomic_write_text, read_json
 
 VALUES_COLUMN = "values"
 """Name of the files of a column."""
@@ -54,14 +54,43 @@ def write_shard(
             written.
     """
     require_modalities(source, modalities.values())
-    keys = select_keys(source, split, sample_indices)
+    write_samples(folder, modalities, source, select_keys(source, split, sample_indices), progress=progress)
+
+
+def write_samples(
+    folder: Path,
+    modalities: Mapping[str, Modality],
+    source: Source,
+    keys: Sequence[str],
+    *,
+    column_names: Mapping[str, str] | None = None,
+    max_errors: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Read the samples ``keys`` and write the value of every modality into a folder of a shard, and the keys.
+
+    Args:
+        column_names: Name of each modality's folder in the shard, where it is not the modality's own.
+        max_errors: Samples whose values may fail to be read; such a value is None, and its error is written with it.
+
+    Raises:
+        DataError: More samples cannot be read, or the folder cannot be written.
+    """
     values: dict[str, list[Any]] = {name: [] for name in modalities}
-    for done, key in enumerate(keys):
+    errors: dict[str, dict[int, str]] = {name: {} for name in modalities}
+    for number, key in enumerate(keys):
         for name, modality in modalities.items():
-            values[name].append(source.read(key, modality))
-        if progress is not None and done % 16 == 0:
-            progress(done / len(sample_indices))
-    write_raw(folder, modalities, values)
+            try:
+                value = source.read(key, modality)
+            except DataError as error:
+                value, errors[name][number] = None, str(error)
+                if len(set().union(*errors.values())) > max_errors:
+                    raise
+            values[name].append(value)
+        if progress is not None and number % 16 == 0:
+            progress(number / len(keys))
+    for name, column in values.items():
+        write_raw_column(folder / (column_names or {}).get(name, name), modalities[name], column, errors[name])
     write_keys(folder, keys)
 
 
@@ -105,8 +134,15 @@ def write_raw_column(
 
 
 def write_keys(folder: Path, keys: Sequence[str]) -> None:
-    """Write the keys of a shard's samples beside its columns."""
-    atomic_write_text(folder / KEYS_FILE, json.dumps(list(keys)))
+    """Write the keys of a shard's samples beside its columns, unless they are there."""
+    if not (folder / KEYS_FILE).is_file() or read_keys(folder) != list(keys):
+        atomic_write_text(folder / KEYS_FILE, json.dumps(list(keys)))
+
+
+def read_keys(folder: Path) -> list[str]:
+    """The keys of a shard's samples, in order."""
+    keys: list[str] = read_json(folder / KEYS_FILE)
+    return keys
 
 
 def read_errors(folder: Path) -> dict[int, str]:
@@ -201,6 +237,8 @@ class RawStore(Mapping[str, RawValues]):
         for folder in folders:
             found = {name: _open_column(folder, names[name], name) for name in modalities}
             sizes = {name: len(column) for name, (column, _) in found.items()}
+            if (folder / KEYS_FILE).is_file():
+                sizes["keys"] = len(read_keys(folder))
             if len(set(sizes.values())) > 1:
                 sizes_text = ", ".join(f"{name} {size}" for name, size in sizes.items())
                 raise DataError(f"{folder} has unequal counts of values: {sizes_text}. Make it again.")

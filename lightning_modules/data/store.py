@@ -23,9 +23,9 @@ TOKENS_COLUMN = "tokens"
 
 
 def write_tokens(
-    folder: Path, stream: str, values: Sequence[Any], fingerprint: str, *, vocab_size: int | None = None
+    folder: Path, column: str, values: Sequence[Any], fingerprint: str, *, vocab_size: int | None = None
 ) -> None:
-    """Write one stream's tokens of one shard atomically into ``folder / stream``.
+    """Write one stream's tokens of one shard atomically into ``folder / column``.
 
     Args:
         values: An array for each sample: ids (n,), pixels (h, w, c) or vectors (n, c); None where it lacks the stream.
@@ -37,8 +37,8 @@ def write_tokens(
         DataError: An id is outside the vocabulary, or the folder cannot be written.
     """
     if vocab_size is not None:
-        values = [None if ids is None else _pack_ids(np.asarray(ids), vocab_size, stream) for ids in values]
-    with atomic_folder(folder / stream) as partial:
+        values = [None if ids is None else _pack_ids(np.asarray(ids), vocab_size, column) for ids in values]
+    with atomic_folder(folder / column) as partial:
         write_column(partial, TOKENS_COLUMN, values)
         write_manifest(partial, {"count": len(values), "fingerprint": fingerprint})
 
@@ -54,11 +54,11 @@ def id_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def _pack_ids(ids: NDArray[Any], vocab_size: int, stream: str) -> NDArray[Any]:
+def _pack_ids(ids: NDArray[Any], vocab_size: int, column: str) -> NDArray[Any]:
     outside = ids[(ids < 0) | (ids >= vocab_size)]
     if len(outside):
         raise DataError(
-            f"Stream {stream!r} has the id {int(outside[0])}, expected 0 to {vocab_size - 1}: "
+            f"Stream {column!r} has the id {int(outside[0])}, expected 0 to {vocab_size - 1}: "
             "its tokenizer and its vocabulary do not fit."
         )
     return ids.astype(id_dtype(vocab_size))

@@ -16,6 +16,7 @@ def tokenize_shard(
     codec: Codec,
     fingerprints: Mapping[str, str],
     *,
+    column_names: Mapping[str, str] | None = None,
     first: int = 0,
     seed: int = 0,
     progress: Any = None,
@@ -25,13 +26,16 @@ def tokenize_shard(
     Args:
         codec: Of all modalities of ``raw``.
         fingerprints: Of the tokenizers, by stream.
+        column_names: Name of each stream's folder, where it is not the stream's own.
         first: Number of the first sample in its split.
     """
+    names = column_names or {}
     for done, (name, modality) in enumerate(raw.modalities.items()):
         values = raw[name][:]
         if modality.has_pixel_stream:
-            write_tokens(folder, pixel_stream_name(name), values, "raw")
+            pixels = pixel_stream_name(name)
+            write_tokens(folder, names.get(pixels, pixels), values, "raw")
         tokens = codec.encode(name, values, seed=seed, first=first)
-        write_tokens(folder, name, tokens, fingerprints[name], vocab_size=codec.vocab_size(name))
+        write_tokens(folder, names.get(name, name), tokens, fingerprints[name], vocab_size=codec.vocab_size(name))
         if progress is not None:
             progress((done + 1) / len(raw.modalities))

@@ -7,6 +7,7 @@ from modalities.conformance.facts import check_consistency, check_frozen, check_
 from modalities.conformance.subject import ContractError, ModalityUnderTest
 from modalities.conformance.tokens import check_json, check_preprocess, check_text
 from modalities.conformance.values import (
+    check_checks,
     check_constant_baseline,
     check_files,
     check_metrics,
@@ -61,6 +62,7 @@ CHECKS: dict[str, Callable[[ModalityUnderTest], None]] = {
     "frozen": check_frozen,
     "consistency": check_consistency,
     "values": check_values,
+    "check": check_checks,
     "scaling": check_scaling,
     "files": check_files,
     "transform": check_transform,

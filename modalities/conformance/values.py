@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torchmetrics import MetricCollection
 
+from modalities.checks import check_value
 from modalities.conformance.subject import (
     FULL_CROP,
     TOLERANCE,
@@ -33,6 +34,18 @@ def check_values(subject: ModalityUnderTest) -> None:
     for value in subject.values:
         problem = shape_problem(subject.modality, value)
         require(not problem, f"a sample value has {problem}")
+
+
+def check_checks(subject: ModalityUnderTest) -> None:
+    """A legal value passes `check_value` as it is, and the modality's specification names its type."""
+    modality = subject.modality
+    require(modality.value_spec.type.strip(), "value_spec names no type")
+    for value in subject.values:
+        try:
+            checked = check_value(modality, value, "value")
+        except DataError as error:
+            raise ContractError(f"check() refuses a sample value: {error}") from error
+        require(values_equal(checked, value), "check() changed a sample value")
 
 
 def check_files(subject: ModalityUnderTest) -> None:
@@ -83,6 +96,8 @@ def check_transform(subject: ModalityUnderTest) -> None:
         require(values_equal(whole, value), "transform() changed a value under the crop that shows it whole")
         twice = modality.transform(modality.transform(value, MIRRORED_CROP), MIRRORED_CROP)
         require(values_equal(twice, whole), "mirroring twice does not give the value back")
+        is_same = not modality.is_flip_invariant or values_equal(modality.transform(value, MIRRORED_CROP), whole)
+        require(is_same, "is_flip_invariant is true, but mirroring changes the value")
         require(values_equal(value, before, 0.0), "transform() changed the value that it was given")
 
 

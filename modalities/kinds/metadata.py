@@ -156,6 +156,14 @@ class Metadata(RecordModality):
                 )
         return values
 
+    def coerce(self, value: Any) -> dict[str, float]:
+        """Numbers as `check` takes them, of numpy too."""
+        if isinstance(value, Mapping):
+            value = {
+                name: number.item() if isinstance(number, np.generic) else number for name, number in value.items()
+            }
+        return dict(super().coerce(value))
+
     @property
     def is_flip_invariant(self) -> bool:
         """True: sizes, counts and statistics do not tell left from right."""

@@ -21,6 +21,9 @@ Rendering: TypeAlias = NDArray[np.uint8] | str
 """A picture (h, w, 3), or a text."""
 
 
+MISSING = "(missing)"
+"""Stands for the picture of a value that a sample lacks."""
+
 TILE_SIZE = 128
 """Side of one picture on a sheet, in pixels."""
 
@@ -76,7 +79,9 @@ def encode_png(picture: Image.Image | NDArray[np.uint8]) -> bytes:
 
 
 def render_value(modality: Modality, value: Any) -> Rendering:
-    """A value as its modality draws it."""
+    """A value as its modality draws it; `MISSING` for None."""
+    if value is None:
+        return MISSING
     rendering = modality.render(value)
     return rendering if isinstance(rendering, str) else np.ascontiguousarray(rendering, dtype=np.uint8)
 

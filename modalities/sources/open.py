@@ -1,6 +1,7 @@
 """Opens the data source that the settings choose."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from modalities.errors import ConfigError
 from modalities.sources.base import Source
@@ -28,8 +29,9 @@ def open_source(
         UserError: The settings do not fit the kind, or its data cannot be found.
     """
     source = (registry or default_sources())[config.kind](config, modalities)
-    if crops is None or crops.count == 1:
+    if crops is None or crops == CropConfig():
         return source
-    if not isinstance(source, CropSource):
-        raise ConfigError(f"data.crops.count is {crops.count}, but samples of {source.name} have one crop: set 1.")
-    return source.with_crops(crops)
+    # A check against the protocol would read every property of the source, and with it list all of its files.
+    if not hasattr(source, "with_crops"):
+        raise ConfigError(f"data.crops is set, but samples of {source.name} have one crop: leave it out.")
+    return cast(CropSource, source).with_crops(crops)

@@ -81,14 +81,8 @@ class LocalStorage:
         top = Path(self.root) / folder
         if not top.is_dir():
             raise DataError(f"{top} is not a folder." if top.exists() else f"There is no folder {top}.")
-        entries = []
-        for path, _, names in os.walk(top, followlinks=True):
-            for name in names:
-                file = Path(path, name)
-                status = file.stat()
-                relative = file.relative_to(self.root).as_posix()
-                entries.append(FileEntry(name=relative, size=status.st_size, version=str(status.st_mtime_ns)))
-        return sorted(entries, key=lambda entry: entry.name)
+        with _named_errors(str(top)):
+            return sorted(_list_files(str(top), f"{folder}/" if folder else "", ()), key=lambda entry: entry.name)
 
     def open(self, name: str) -> BinaryFile:
         """The file, opened."""
@@ -111,6 +105,30 @@ class LocalStorage:
 
     def _path(self, name: str) -> Path:
         return Path(self.root) / name
+
+
+def _list_files(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[FileEntry]:
+    """Every file below a folder; a link that leads nowhere is one that cannot be read, a link to a folder above none.
+
+    Args:
+        prefix: Put before the names.
+        above: Device and inode of the folders above this one.
+    """
+    status = os.stat(folder)  # noqa: PTH116
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as found:
+        for item in found:
+            name = f"{prefix}{item.name}"
+            if item.is_dir():
+                yield from _list_files(item.path, f"{name}/", (*above, here))
+                continue
+            try:
+                facts = item.stat()
+                yield FileEntry(name=name, size=facts.st_size, version=str(facts.st_mtime_ns))
+            except FileNotFoundError:
+                yield FileEntry(name=name, size=0, version="a link that leads nowhere")
 
 
 @dataclass(frozen=True, kw_only=True)

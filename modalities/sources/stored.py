@@ -146,6 +146,10 @@ class StoredSource(abc.ABC):
     def data_fingerprint(self, modality: Modality) -> str:
         """A text that changes whenever a stored value of ``modality``, or which samples there are, may."""
 
+    def num_values(self, split: str, modality: Modality) -> int | None:
+        """The number of a split's samples that have ``modality``; None where only reading them would tell."""
+        return None
+
     def with_crops(self: S, crops: CropConfig) -> S:
         """The same source with other crops. Values that are decoded already serve both."""
         changed = copy.copy(self)
@@ -217,32 +221,41 @@ def decode_stored(stored: Stored, modality: Modality) -> list[Value]:
         case StoredFile():
             return _read_file(stored.path, modality)
         case StoredBytes():
-            with tempfile.NamedTemporaryFile(suffix=stored.suffix) as file:
-                file.write(stored.data)
-                file.flush()
-                try:
-                    with collect_corrections() as corrections:
-                        values = _read_file(Path(file.name), modality)
-                except DataError as error:
-                    raise DataError(str(error).replace(file.name, stored.origin)) from error
-            for line in corrections:
-                report_correction(line.replace(file.name, stored.origin))
-            return values
+            return _read_bytes(stored, modality)
         case StoredValue():
             is_list = isinstance(stored.value, list | tuple) and isinstance(modality, FreeTextModality)
             values = split_captions(stored.value) if is_list else [stored.value]
-            try:
-                return [check_value(modality, modality.coerce(value), modality.name) for value in values]
-            except DataError as error:
-                raise DataError(f"{stored.origin}: {error}") from error
+            return [_coerce(value, modality, stored.origin) for value in values]
         case _:
             assert_never(stored)
 
 
+def _read_bytes(stored: StoredBytes, modality: Modality) -> list[Value]:
+    """Read from a temporary file, for which messages and corrections name the origin."""
+    with tempfile.NamedTemporaryFile(suffix=stored.suffix) as file:
+        file.write(stored.data)
+        file.flush()
+        try:
+            with collect_corrections() as lines:
+                values = _read_file(Path(file.name), modality)
+        except DataError as error:
+            raise DataError(str(error).replace(file.name, stored.origin)) from error
+    for line in lines:
+        report_correction(line.replace(file.name, stored.origin))
+    return values
+
+
+def _coerce(value: Any, modality: Modality, origin: str) -> Value:
+    try:
+        coerced = modality.coerce(value)
+    except DataError as error:
+        raise DataError(f"{origin}: {error}") from error
+    return check_value(modality, coerced, origin)
+
+
 def _read_file(path: Path, modality: Modality) -> list[Value]:
-    if isinstance(modality, FreeTextModality):
-        return [check_value(modality, text, str(path)) for text in read_captions(path)]
-    return [check_value(modality, modality.read_file(path), str(path))]
+    values = read_captions(path) if isinstance(modality, FreeTextModality) else [modality.read_file(path)]
+    return [check_value(modality, value, str(path)) for value in values]
 
 
 def _is_image(modality: Modality) -> bool:

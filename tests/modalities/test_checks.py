@@ -155,6 +155,13 @@ def test_a_number_above_the_highest_bin_is_said() -> None:
     assert lines == ["a.json has brightness 300, which is spelled as 255, the highest."]
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    value = {"brightness": np.float32(2.5), "original_width": np.int64(640)}
+    found = check_value(REGISTRY["metadata_image"], REGISTRY["metadata_image"].coerce(value), "a")
+    assert found == {"brightness": 2.5, "original_width": 640}
+    assert {type(number) for number in found.values()} == {int, float}
+
+
 def test_a_few_interpolated_normals_are_made_of_unit_length() -> None:
     vectors = UNIT.copy()
     vectors[0, 0] *= 0.5

@@ -14,6 +14,7 @@ from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.builtin.depth import Depth
 from modalities.conformance.check import CHECKS, assert_conforms, check_modality
 from modalities.conformance.subject import values_equal
+from modalities.errors import DataError
 from modalities.kinds.discrete import ClassMap
 from modalities.kinds.sequences import FreeTextModality
 from modalities.labels import CLASSES
@@ -24,6 +25,7 @@ from modalities.registry import default_registry
 from modalities.sources.scenes import scene_values
 from modalities.spec import Crop, Modality, learned_tokenizer
 from modalities.tokenizer_specs import EmbeddedCodes, ReconstructionLoss, ViTVQ, WordPiece
+from modalities.values import ValueSpec
 
 REGISTRY = default_registry()
 SCALE = ScaleConfig(size=64, patch=8, max_channels=32, max_vocab=512)
@@ -61,6 +63,34 @@ class Littering(Depth):
 class Unmirrored(Depth):
     def transform(self, value: Any, crop: Crop) -> Any:
         return np.roll(super().transform(value, replace(crop, flip=False)), 3 * crop.flip, axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invariant(Depth):
+    @property
+    def is_flip_invariant(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrow(Depth):
+    def check(self, value: Any, origin: str) -> Any:
+        if value.max() > 1:
+            raise DataError(f"{origin} is deeper than a metre.")
+        return super().check(value, origin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centimetres(Depth):
+    def check(self, value: Any, origin: str) -> Any:
+        return super().check(value, origin) * np.float32(100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nameless(Depth):
+    @property
+    def value_spec(self) -> ValueSpec:
+        return ValueSpec(type="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +252,10 @@ BREACHES: list[tuple[Modality, str, str]] = [
     (made(LastChannels), "preprocess", "rows of shape (64, 64, 1), expected (1, 64, 64)"),
     (made(Lossy), "preprocess", "postprocess() does not give back"),
     (made(StaleMetrics), "metrics", "the same rmse twice"),
+    (made(Invariant), "transform", "is_flip_invariant is true, but mirroring changes the value"),
+    (made(Narrow), "check", "check() refuses a sample value: value is deeper than a metre."),
+    (made(Centimetres), "check", "check() changed a sample value"),
+    (made(Nameless), "check", "value_spec names no type"),
     (made(WrongWay), "metrics", "beats"),
     (made(NoMetrics), "metrics", "no metric"),
     (made(NoUnit), "metrics", "the class of metric mse has no title"),

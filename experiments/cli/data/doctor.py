@@ -8,7 +8,7 @@ from rich.console import Console
 from experiments.cli.options import parse_pairs, print_lines, split_names
 from experiments.doctor.examine import Diagnosis, examine
 from experiments.doctor.findings import Severity
-from experiments.doctor.page import PageCollector, write_page
+from experiments.doctor.page import choose_samples, render_samples, write_page
 from experiments.doctor.subject import open_subject
 from experiments.doctor.terminal import diagnosis_json, failure_json, print_diagnosis, summary_line
 from modalities.errors import ConfigError, DataError
@@ -22,7 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", default="", help="settings of the scale, such as size=64,patch=8")
     parser.add_argument("--limit", type=int, help="most samples of each split to read, at even steps")
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write pictures of samples: a row for each")
-    parser.add_argument("--rows", type=int, default=48, help="samples on the page, at even steps of all splits")
+    parser.add_argument(
+        "--rows", type=int, default=48, help="samples on the page beside those with errors or warnings, at even steps"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
 
 
@@ -58,15 +60,10 @@ def _examine(arguments: argparse.Namespace) -> Diagnosis:
         split_names(arguments.modalities),
         parse_pairs("--scale", split_names(arguments.scale)),
     )
-    page = PageCollector.for_subject(subject, arguments.limit, arguments.rows) if arguments.page else None
     # Standard output is the result's alone, which may go to a program.
     with Console(stderr=True).status("") as status:
-        diagnosis = examine(
-            subject,
-            arguments.limit,
-            watch=[page.observe] if page else [],
-            progress=lambda text: status.update(f"{text} ..."),
-        )
-    if page:
-        write_page(arguments.page, diagnosis, page.rows)
+        diagnosis = examine(subject, arguments.limit, progress=lambda text: status.update(f"{text} ..."))
+    if arguments.page:
+        rows = render_samples(diagnosis, choose_samples(diagnosis, arguments.rows))
+        write_page(arguments.page, diagnosis, rows)
     return diagnosis

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 
 from experiments.cli.options import parse_pairs, print_lines, shell_command, split_names
+from experiments.data_source import parse_data
 from experiments.labelling.choice import LabelChoice, make_plan
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard, check_inputs, plan_shards
 from experiments.labelling.reading import picture_size
@@ -17,8 +18,8 @@ from experiments.labelling.run import check_output, run_labelling
 from experiments.labelling.shards import ShardResult
 from modalities.errors import ConfigError
 from modalities.labellers.registry import LabellerRegistry, default_labellers
-from modalities.sources.config import parse_source
 from modalities.sources.open import open_source
+from modalities.variants import read_class_names
 
 DEFAULT_SIZE = 512
 """Shorter side of pictures when they are labelled, in pixels."""
@@ -27,7 +28,7 @@ MAX_PRINTED_FAILURES = 20
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the source, what to make, by which labellers, and how the work is shared."""
-    parser.add_argument("source", nargs="?", help="the data, as in folder:photos or scenes")
+    parser.add_argument("source", nargs="?", help="the data: folder:photos, scenes, a folder, or a .yaml of settings")
     parser.add_argument("--to", default="", help="modalities to make, as in canny_edges,color_palette,metadata_image")
     parser.add_argument("--copy", default="", help="modalities to take over from the source as they are, as in rgb")
     parser.add_argument("--out", type=Path, help="folder of the labels; it may be that of the data")
@@ -47,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "and side of scenes (default %(default)s)",
     )
     for option, form, help_text in (
+        ("--expert", "MODALITY=MODEL", "network for a modality: a folder, a name on the Hub, or a .yaml of a file"),
         ("--labeller", "MODALITY=NAME", "labeller for a modality that several make"),
         ("--set", "MODALITY.SETTING=VALUE", "setting of a labeller"),
     ):
@@ -71,20 +73,21 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.list:
         table, problems = labeller_table(registry)
         console.print(table)
-        print_lines(console, problems, style="yellow")
+        print_lines(console, [*problems], style="yellow")
+        print_lines(console, expert_lines())
         return
     part = parse_part(arguments.part)
-    plan = prepare(arguments, registry)
+    plan = prepare(arguments, registry, console)
     source = open_source(plan.source, plan.modalities, plan.sources)
     notes = check_inputs(plan.labellers, source, plan.modalities)
     splits = split_names(arguments.split) or list(source.splits)
-    shards = plan_shards(source, splits, shard_size=arguments.shard, limit=arguments.limit, part=part)
-    check_output(plan, splits, replaces=arguments.replace)
+    shards = list(plan_shards(source, splits, shard_size=arguments.shard, limit=arguments.limit, part=part))
+    check_output(plan, shards, replaces=arguments.replace)
     print_lines(console, [*describe_plan(plan), *notes])
     summarize(plan, run_with_progress(plan, shards, arguments.workers, console), console)
 
 
-def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelPlan:
+def prepare(arguments: argparse.Namespace, registry: LabellerRegistry, console: Console) -> LabelPlan:
     """The plan of a command line.
 
     Raises:
@@ -99,14 +102,17 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
         raise ConfigError("--shard must be 1 or more, --size and --workers 0 or more.")
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit must be 1 or more, got {arguments.limit}.")
+    data, lines = parse_data(arguments.source)
+    print_lines(console, lines)
     choice = LabelChoice(
         outputs=tuple(split_names(arguments.to)),
         copies=tuple(split_names(arguments.copy)),
+        experts=parse_pairs("--expert", arguments.expert, "MODALITY=MODEL"),
         labellers=parse_pairs("--labeller", arguments.labeller, "MODALITY=NAME"),
         settings=parse_pairs("--set", arguments.set, "MODALITY.SETTING=VALUE"),
     )
     return make_plan(
-        parse_source(arguments.source),
+        data.source,
         choice,
         registry,
         out=arguments.out,
@@ -115,6 +121,7 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
         skips_failures=arguments.on_error == "skip",
         num_threads=max((os.cpu_count() or 1) // arguments.workers, 1) if arguments.workers else 0,
         has_limit=arguments.limit is not None,
+        classes={name: read_class_names(file, data.source.path) for name, file in data.classes.items()},
     )
 
 
@@ -144,15 +151,14 @@ def describe_plan(plan: LabelPlan) -> list[str]:
 
 
 def run_with_progress(
-    plan: LabelPlan, shards: Iterable[Shard], num_workers: int, console: Console
+    plan: LabelPlan, shards: Sequence[Shard], num_workers: int, console: Console
 ) -> list[ShardResult]:
     """The results of all shards; a terminal shows how many are done."""
-    listed = list(shards)
     columns = (TextColumn("shards"), MofNCompleteColumn(), TimeElapsedColumn())
     results = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("label", total=len(listed))
-        for result in run_labelling(plan, listed, num_workers):
+        task = progress.add_task("label", total=len(shards))
+        for result in run_labelling(plan, shards, num_workers):
             results.append(result)
             progress.advance(task)
     return results
@@ -164,13 +170,24 @@ def summarize(plan: LabelPlan, results: list[ShardResult], console: Console) -> 
     failures = {name: reason for result in results for name, reason in result.failures.items()}
     words = [f"{total['labelled']:,} labels made"]
     words += [f"{total['kept']:,} were there"] * bool(total["kept"])
-    words += [f"{total['missing']:,} not made for lack of an input"] * bool(total["missing"])
+    words += [f"{total['missing']:,} without a label (an input is missing, or nothing was found)"] * bool(
+        total["missing"]
+    )
     words += [f"{len(failures):,} failed"] * bool(failures)
     print_lines(console, [f"{', '.join(words)}, in {len(results):,} shards: {plan.out}"])
     shown = list(failures.items())[:MAX_PRINTED_FAILURES]
     print_lines(console, [f"{name}: {reason}" for name, reason in shown], style="yellow")
     if len(failures) > len(shown):
         print_lines(console, [f"… and {len(failures) - len(shown):,} more, named in {plan.out}/.labels"])
+
+
+def expert_lines() -> list[str]:
+    """The models of transformers that `--expert` takes, by the kind of modality that they make."""
+    # Networks need torch, which takes seconds to import.
+    from lightning_modules.labelling.choose import known_experts
+
+    lines = [f"  {kind}: {', '.join(types)}" for kind, types in known_experts().items()]
+    return ["", "--expert MODALITY=MODEL takes models of transformers, by the kind of the modality:", *lines]
 
 
 def labeller_table(registry: LabellerRegistry) -> tuple[Table, list[str]]:

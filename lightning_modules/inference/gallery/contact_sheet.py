@@ -16,7 +16,7 @@ from networks.tokenizers.codec import Codec
 
 MAX_SAMPLES = 16
 """Most samples on the contact sheet."""
-TRUTH_LABEL = "what the scene itself has"
+TRUTH_LABEL = "what the sample itself has"
 """Stands at the start of the row of the truth."""
 
 
@@ -44,7 +44,7 @@ def contact_sheet(
         for name, found in drawings.items():
             modality = codec.modalities[name]
             titles.append(f"{modality.title}, {label}" if label else modality.title)
-            last = [] if truth is None else [render_value(modality, truth[name]) if truth.get(name) is not None else ""]
+            last = [] if truth is None else [render_value(modality, truth.get(name))]
             columns.append([*found[:count], *last])
             if name in outcomes[label].prepared.texts:
                 titles.append(f"{modality.title}, completed")

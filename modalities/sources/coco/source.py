@@ -9,12 +9,12 @@ from modalities.errors import ConfigError, UnknownNameError
 from modalities.sources.coco.annotations import CocoImage
 from modalities.sources.coco.layout import find_sets
 from modalities.sources.coco.samples import CONTENT_FILES, CocoSamples
-from modalities.sources.coco.values import class_names_of
 from modalities.sources.config import SourceConfig
 from modalities.sources.remote import open_storage
 from modalities.sources.splits import DEFAULT_SHARES, SPLIT_OPTIONS, split_keys
 from modalities.sources.stored import Stored, StoredSource
 from modalities.spec import Modality
+from modalities.variants import class_names_of
 
 DEFAULT_CONTENTS: Mapping[str, str] = {
     "rgb": "images",

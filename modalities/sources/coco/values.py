@@ -111,8 +111,3 @@ def _category_name(category: int, classes: CocoClasses, origin: str) -> str:
     if category not in classes.names:
         raise DataError(f"{origin} is of category {category}, which the file does not list.")
     return classes.names[category]
-
-
-def class_names_of(modality: Any) -> tuple[str, ...]:
-    """The classes that a modality declares, of a map or of boxes; empty where it declares none."""
-    return tuple(getattr(modality, "classes", ()) or getattr(modality, "class_names", ()))

@@ -66,7 +66,9 @@ class FolderSource(StoredSource):
         lines = []
         if self._unknown:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(self._unknown.items()))
-            lines.append(f"{self.name}: {self._unknown.total()} files hold no values and are not read ({kinds}).")
+            lines.append(
+                f"{self.name}: not read, as they are of no known type: {self._unknown.total()} files ({kinds})."
+            )
         names = [key for part in self._parts for key in self._part_keys(part)]
         left = unlisted_keys(names, self._keys)
         if left:
@@ -78,6 +80,16 @@ class FolderSource(StoredSource):
         if split not in self._keys:
             raise UnknownNameError(f"split of {self.name}", split, self._keys)
         return self._keys[split]
+
+    def num_values(self, split: str, modality: Modality) -> int:
+        """The number of a split's samples that have a file or a row of ``modality``."""
+        known = {
+            f"{self._parts[part].prefix}{key}"
+            for part, column in self._columns_of(modality).items()
+            if column
+            for key in column.sample_keys()
+        }
+        return sum(key in known for key in self.sample_keys(split))
 
     def stored(self, key: str, modality: Modality) -> Stored | None:
         """The file or the cell of a sample."""

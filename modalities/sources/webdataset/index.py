@@ -2,7 +2,7 @@
 
 import itertools
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from modalities.sources.remote import BinaryFile, Storage
 
 _BLOCK = 512
 """Bytes of a header; archives end with two blocks of zeros."""
+_PLAIN_KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
 
 
@@ -40,9 +41,14 @@ class TarIndex:
     sizes: Int64[np.ndarray, " m"]
 
     @property
+    def unique_keys(self) -> NDArray[Any]:
+        """The keys, each once, in their order, UTF-8."""
+        return np.unique(self.member_keys)
+
+    @property
     def keys(self) -> list[str]:
         """The keys, each once, in their order."""
-        return [key.decode() for key in np.unique(self.member_keys).tolist()]
+        return [key.decode() for key in self.unique_keys.tolist()]
 
     def members(self, key: str) -> list[TarMember]:
         """The members of one key; empty where there are none."""
@@ -66,7 +72,7 @@ def read_tar_index(storage: Storage, name: str) -> TarIndex:
     origin = storage.origin(name)
     with storage.open(name) as file:
         try:
-            found = list(_read_members(file, origin))
+            found = _read_members(file, origin)
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             raise DataError(f"{origin} is not a whole tar archive: {error}.") from error
     return _sorted_index(found, origin)
@@ -79,8 +85,52 @@ def split_member_name(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{stem}", extension.lower()
 
 
-def _read_members(file: BinaryFile, origin: str) -> Iterator[tuple[str, TarMember]]:
+def _read_members(file: BinaryFile, origin: str) -> list[tuple[str, TarMember]]:
     _require_plain(file, origin)
+    plain = _read_plain_members(file)
+    if plain is None:
+        file.seek(0)
+        return _read_any_members(file, origin)
+    members, end = plain
+    _require_end(file, end, origin)
+    return members
+
+
+def _read_plain_members(file: BinaryFile) -> tuple[list[tuple[str, TarMember]], int] | None:
+    """Members whose headers are whole in one block, and where they end; None for an archive with other headers.
+
+    Most archives have no others. tarfile, which reads them all, takes three times as long.
+
+    Source: POSIX.1-1988, "ustar Interchange Format"; GNU tar's headers are alike in these fields.
+    """
+    found: list[tuple[str, TarMember]] = []
+    position = 0
+    while True:
+        file.seek(position)
+        header = file.read(_BLOCK)
+        if len(header) < _BLOCK or not any(header):
+            return found, position
+        kind, magic = header[156:157], header[257:263]
+        if kind not in _PLAIN_KINDS or magic not in (b"ustar\0", b"ustar "):
+            return None
+        try:
+            size, checksum = (int(header[part].strip(b" \0"), 8) for part in (slice(124, 136), slice(148, 156)))
+        except ValueError:
+            return None
+        # The checksum counts its own eight bytes as spaces.
+        if checksum != sum(header[:148]) + 8 * 32 + sum(header[156:]):
+            return None
+        prefix = header[345:500].split(b"\0", 1)[0] if magic == b"ustar\0" else b""
+        name = b"/".join(part for part in (prefix, header[:100].split(b"\0", 1)[0]) if part)
+        key, extension = split_member_name(name.decode("utf-8", "surrogateescape"))
+        position += _BLOCK
+        if kind != tarfile.DIRTYPE and key.rpartition("/")[2]:
+            found.append((key, TarMember(extension=extension, start=position, size=size)))
+        position += -(-size // _BLOCK) * _BLOCK
+
+
+def _read_any_members(file: BinaryFile, origin: str) -> list[tuple[str, TarMember]]:
+    found: list[tuple[str, TarMember]] = []
     with tarfile.open(fileobj=file, mode="r:") as archive:
         while (member := archive.next()) is not None:
             # An open archive remembers every member that it gave.
@@ -89,8 +139,9 @@ def _read_members(file: BinaryFile, origin: str) -> Iterator[tuple[str, TarMembe
                 raise DataError(f"{origin}: {member.name} is a link or a sparse file, expected plain files.")
             key, extension = split_member_name(member.name)
             if member.isfile() and key.rpartition("/")[2]:
-                yield key, TarMember(extension=extension, start=member.offset_data, size=member.size)
+                found.append((key, TarMember(extension=extension, start=member.offset_data, size=member.size)))
         _require_end(file, archive.offset, origin)
+    return found
 
 
 def _require_plain(file: BinaryFile, origin: str) -> None:

@@ -3,8 +3,11 @@
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from modalities.errors import DataError, UnknownNameError
 from modalities.sources.cache import FileCache
@@ -14,6 +17,7 @@ from modalities.sources.splits import DEFAULT_SHARES, SPLIT_OPTIONS, split_keys
 from modalities.sources.stored import Stored, StoredSource
 from modalities.sources.webdataset.columns import TarColumn, parse_columns
 from modalities.sources.webdataset.index import read_tar_index
+from modalities.sources.webdataset.keys import ShardKeys
 from modalities.sources.webdataset.layout import Shard, find_shards, split_pattern
 from modalities.sources.webdataset.tokenized import refuse_tokens
 from modalities.spec import Modality
@@ -113,43 +117,51 @@ class WebDatasetSource(StoredSource):
 
     @functools.cached_property
     def _keys_by_split(self) -> dict[str, Sequence[str]]:
-        keys = {name: self._shard_keys(shard) for name, shard in self.shards.items()}
         if self.has_split_folders:
-            found: dict[str, list[str]] = {}
-            for name, shard in self.shards.items():
-                found.setdefault(shard.split, []).extend(keys[name])
-            return dict(found)
+            return {
+                split: ShardKeys(
+                    {name: self._shard_keys[name] for name, shard in self.shards.items() if shard.split == split}
+                )
+                for split in self.splits
+            }
         folder = self.storage.local_path("") or Path()
-        return dict(split_keys(chain.from_iterable(keys.values()), self.config.options, self.name, folder))
+        return dict(split_keys(ShardKeys(self._shard_keys), self.config.options, self.name, folder))
 
     @functools.cached_property
     def _keys_digest(self) -> str:
-        digest = hashlib.sha256()
-        for split, keys in self._keys_by_split.items():
-            digest.update(f"{split}\n".encode())
-            for key in keys:
-                digest.update(f"{key}\n".encode("utf-8", "surrogateescape"))
+        """A digest of all keys, and of the options that divide them."""
+        digest = hashlib.sha256(repr([self.config.options.get(name) for name in SPLIT_OPTIONS]).encode())
+        for name, keys in self._shard_keys.items():
+            digest.update(f"{name} {keys.dtype} {len(keys)}\n".encode())
+            digest.update(keys.tobytes())
+        lists = [] if self.has_split_folders else [sorted(keys) for keys in self._keys_by_split.values()]
+        digest.update(repr(lists).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def _shard_keys(self, shard: Shard) -> list[str]:
-        """Keys that any archive of the run's modalities has.
+    @functools.cached_property
+    def _shard_keys(self) -> dict[str, NDArray[Any]]:
+        return {name: self._read_keys(shard) for name, shard in self.shards.items()}
+
+    def _read_keys(self, shard: Shard) -> NDArray[Any]:
+        """Keys that any archive of the run's modalities has, UTF-8, in their order.
 
         Raises:
             DataError: An archive has no key that another has: they are not aligned.
         """
         folders = dict.fromkeys(self.columns[name].folder for name in self.modalities)
-        found: dict[str, None] = {}
+        found: NDArray[Any] = np.array([], dtype=np.bytes_)
         first = ""
         for entry in [shard.tars[folder] for folder in folders if folder in shard.tars]:
-            keys = _tar_index(self.storage, entry).keys
-            if found and keys and found.keys().isdisjoint(keys):
+            keys = _tar_index(self.storage, entry).unique_keys
+            if len(found) and len(keys) and not np.isin(keys, found).any():
                 raise DataError(
                     f"{self.storage.origin(entry.name)} and {self.storage.origin(first)} have no key in common "
-                    f"({keys[0]}, {next(iter(found))}): expected members of equal names, KEY.ext, for equal samples."
+                    f"({keys[0].decode()}, {found[0].decode()}): expected members of equal names, KEY.ext, for equal "
+                    "samples."
                 )
             first = first or entry.name
-            found.update(dict.fromkeys(keys))
-        return [f"{shard.name}/{key}" for key in sorted(found)]
+            found = np.union1d(found, keys)
+        return found
 
     def _split_key(self, key: str) -> tuple[Shard, str]:
         parts = key.split("/", 2 if self.has_split_folders else 1)

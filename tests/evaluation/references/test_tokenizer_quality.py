@@ -53,6 +53,7 @@ def test_usage_and_the_round_trip_are_those_of_the_tokenizer(raw: RawStore) -> N
     with torch.no_grad():
         codes = tokenizer.encode(load_rows(raw, 6))
         decoded = tokenizer.decode(codes[:3]).numpy()
+    assert quality.usage is not None
     assert quality.usage.used == pytest.approx(len(codes.unique()) / task.tokenizer.vocab_size)
     values = raw["depth"][:3]
     predicted = [depth.postprocess(row) for row in decoded]

@@ -155,3 +155,12 @@ def test_the_page_is_written_whole(report: ReportInput, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", report, build_tables(report))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text().rstrip().endswith("</html>")
+
+
+def test_a_figure_of_fewer_samples_says_how_many(report: ReportInput) -> None:
+    assert "n = 7" not in page_of(report).text
+    fewer = [replace(score, num_samples=7) if score.route.target == "shade" else score for score in report.scores]
+    text = page_of(replace(report, scores=fewer)).text
+    assert text.count("n = 7") == 3
+    # Those of all samples say nothing.
+    assert f"n = {max(score.num_samples for score in report.scores)}" not in text

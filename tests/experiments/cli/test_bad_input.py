@@ -1,7 +1,6 @@
 """What a person gets wrong is answered by one line and exit status 1, and leaves nothing half-written."""
 
 import gc
-import json
 import os
 import shutil
 import subprocess
@@ -13,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from experiments.cli.main import main
 from lightning_modules.checkpoints.tokenizer import tokenizer_fingerprint
+from lightning_modules.data.raw import write_raw_column
+from modalities.registry import default_registry
 from tests.experiments.miniature import ablate, finished_stages, partial_files
 
 
@@ -58,7 +59,7 @@ def test_a_config_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_truncated_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = next(copy.glob("stages/tokens-train-0000-*/depth/tokens.npy"))
+    file = next(copy.glob("stages/columns/tokens/train/*/depth-*/tokens.npy"))
     os.truncate(file, file.stat().st_size - 40)
     before = finished_stages(copy)
     assert ablate(copy, training__val_every=2) == 1
@@ -71,7 +72,7 @@ def test_a_truncated_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_two_flipped_bytes_of_a_token_file(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = next(copy.glob("stages/tokens-train-0000-*/depth/tokens.npy"))
+    file = next(copy.glob("stages/columns/tokens/train/*/depth-*/tokens.npy"))
     content = file.read_bytes()
     file.write_bytes(content[:-2] + bytes(255 - byte for byte in content[-2:]))
     assert ablate(copy, training__val_every=2) == 1
@@ -84,7 +85,8 @@ def test_a_tokenizer_that_is_not_the_one_that_made_the_tokens(copy: Path, capsys
     change_weights(folder)
     assert ablate(copy, training__val_every=2) == 1
     said = line_of(capsys)
-    assert f"depth holds tokens of tokenizer {before}, expected {tokenizer_fingerprint(folder)}: " in said
+    assert "/depth-" in said
+    assert f" holds tokens of tokenizer {before}, expected {tokenizer_fingerprint(folder)}: " in said
 
 
 def change_weights(folder: Path) -> None:
@@ -98,9 +100,9 @@ def change_weights(folder: Path) -> None:
 
 def test_token_streams_with_unequal_counts(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # The second shard has lost its depth to the validation shard's, whose count is another.
-    shard = next(copy.glob("stages/tokens-train-0001-*"))
-    shutil.rmtree(shard / "depth")
-    shutil.copytree(next(copy.glob("stages/tokens-validation-0000-*")) / "depth", shard / "depth")
+    column = next(copy.glob("stages/columns/tokens/train/00000012-*/depth-*"))
+    shutil.rmtree(column)
+    shutil.copytree(next(copy.glob("stages/columns/tokens/validation/*/depth-*")), column)
     assert ablate(copy, training__val_every=2) == 1
     said = line_of(capsys)
     assert "unequal counts" in said
@@ -109,15 +111,24 @@ def test_token_streams_with_unequal_counts(copy: Path, capsys: pytest.CaptureFix
 
 
 def test_a_folder_of_raw_values_with_unequal_counts(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = next(copy.glob("stages/data-train-0000-*"))
-    file = folder / "caption.jsonl"
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-3]))
-    told = json.loads((folder / "manifest.json").read_text())
-    told["files"]["caption.jsonl"]["bytes"] = file.stat().st_size
-    (folder / "manifest.json").write_text(json.dumps(told))
-    shutil.rmtree(next(copy.glob("stages/tokens-train-0000-*")))
+    column = next(copy.glob("stages/columns/data/train/00000000-*/caption-*"))
+    write_raw_column(column, default_registry()["caption"], ["one caption"] * 9)
+    shutil.rmtree(next(copy.glob("stages/columns/tokens/train/00000000-*/caption-*")))
     assert ablate(copy) == 1
-    assert "has 9 values of 'caption', expected 12 as of the others" in line_of(capsys)
+    said = line_of(capsys)
+    assert f"{column.parent} has unequal counts of values: caption 9, keys 12. Make it again." in said
+
+
+def test_a_column_that_is_deleted_is_made_again_alone(copy: Path) -> None:
+    columns = [*copy.glob("stages/columns/*/train/*/depth-*"), *copy.glob("stages/columns/data/train/*/depth-*")]
+    content = {path: path.read_bytes() for column in columns for path in column.iterdir()}
+    others = [path for path in copy.glob("stages/columns/*/*/*/*") if path not in columns and path.is_dir()]
+    times = {path: path.stat().st_mtime_ns for path in others}
+    for column in set(columns):
+        shutil.rmtree(column)
+    assert ablate(copy) == 0
+    assert {path: path.read_bytes() for column in columns for path in column.iterdir()} == content
+    assert {path: path.stat().st_mtime_ns for path in others} == times
 
 
 @pytest.fixture
@@ -141,7 +152,7 @@ def test_a_full_disk(tiny_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert partial_files(tiny_disk) == []
     done = finished_stages(tiny_disk)
     assert done
-    assert {path.name for path in (tiny_disk / "stages").iterdir()} == set(done)
+    assert {path.name for path in (tiny_disk / "stages").iterdir()} == {*done, "columns"}
 
 
 def test_a_full_disk_below_the_ledger(tiny_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,3 +85,8 @@ def test_the_list_of_commands_needs_no_torch() -> None:
     root = CONFIG_FOLDER.parents[1]
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root)
     assert finished.stdout.splitlines()[-1] == "False", finished.stderr
+
+
+def test_colons_in_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "photo.png", "--to", "depth", "--model", str(tmp_path / "a:one:b")]) == 1
+    assert "a:one:b is neither a model's folder" in capsys.readouterr().err

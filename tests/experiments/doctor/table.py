@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.doctor.subject import Subject
 from experiments.schema.experiment import ExperimentConfig
+from experiments.schema.sections import DataConfig
 from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
 from modalities.sources.config import SourceConfig
@@ -53,12 +54,14 @@ def modalities_at_scale(*names: str) -> dict[str, Modality]:
     return {name: registry[name].scaled(SCALE) for name in names}
 
 
-def subject_of(table: Table, *names: str, has_config: bool = False, **options: Any) -> Subject:
+def subject_of(table: Table, *names: str, has_run: bool = False, **options: Any) -> Subject:
     """A table as what is examined."""
     modalities = modalities_at_scale(*names)
     return Subject(
-        config=ExperimentConfig(arms={"examined": list(names)}, scale=SCALE),
-        has_config=has_config,
+        config=ExperimentConfig(
+            arms={"examined": list(names)}, scale=SCALE, data=DataConfig(train=None, validation=None)
+        ),
+        has_run=has_run,
         source=TableSource(table, modalities, **{"license": "CC0-1.0", **options}),
         modalities=modalities,
     )

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from experiments.doctor.examine import examine
-from experiments.schema.experiment import ExperimentConfig
+from experiments.doctor.findings import Severity
 from experiments.schema.sections import DataConfig
 from lightning_modules.data.raw import write_shard
 from lightning_modules.data.store import id_dtype
+from modalities.sources.crops import CropConfig
 from networks.fourm.config import FourMConfig, Size
 from networks.fourm.model import FourM
 from networks.streams import streams_of
@@ -54,11 +55,15 @@ def test_samples_that_were_not_read_count_too() -> None:
 
 
 def test_a_model_is_counted_as_it_is_built() -> None:
-    subject = subject_of(healthy(), *NAMES, has_config=True)
-    config = replace(subject.config, model=FourMConfig(size=Size.nano), data=DataConfig(train=1000, validation=100))
+    subject = subject_of(healthy(), *NAMES, has_run=True)
+    config = replace(
+        subject.config,
+        model=FourMConfig(size=Size.nano),
+        data=DataConfig(train=2, validation=1, crops=CropConfig(count=2)),
+    )
     diagnosis = examine(replace(subject, config=config))
     estimate = diagnosis.estimate
-    assert estimate.samples == {"train": 1000, "validation": 100}
+    assert estimate.samples == {"train": 2, "validation": 1}
     assert estimate.model is not None
     torch.manual_seed(0)
     # 4,284 published tokens and those of the words here; the table's size follows from the parameters.
@@ -71,10 +76,24 @@ def test_a_model_is_counted_as_it_is_built() -> None:
     assert rest == 0
     assert 4284 < 5000 + vocab < 5000
     assert estimate.model.training_bytes == 16 * estimate.model.parameters["examined"]
-    expected = config.num_steps * config.training.batch_size / 1000
+    expected = config.num_steps * config.training.batch_size / 2
     assert estimate.model.times_shown == pytest.approx(expected)
 
 
 def test_without_a_config_no_model_is_guessed() -> None:
     assert examine(subject_of(healthy(), *NAMES)).estimate.model is None
-    assert ExperimentConfig().data.train
+
+
+def test_every_crop_is_a_sample_of_a_run() -> None:
+    subject = subject_of(healthy(), *NAMES)
+    data = DataConfig(train=None, validation=None, crops=CropConfig(count=4))
+    estimate = examine(replace(subject, config=replace(subject.config, data=data))).estimate
+    assert estimate.samples == {"train": 12, "validation": 1}
+
+
+def test_fewer_samples_than_a_run_wants_are_an_error() -> None:
+    subject = subject_of(healthy(), *NAMES)
+    data = DataConfig(train=1000, validation=1)
+    diagnosis = examine(replace(subject, config=replace(subject.config, data=data)))
+    (found,) = diagnosis.of_severity(Severity.error)
+    assert found.message.startswith("table has 3 samples in split 'train', but data.train is 1,000")

@@ -56,12 +56,20 @@ def test_counts_shapes_types_and_ranges() -> None:
     del table["train"]["1"]["rgb"]
     columns = {(item.modality, item.split): item for item in diagnose(table).columns}
     rgb = columns["rgb", "train"]
-    assert (rgb.present, rgb.missing, rgb.unreadable) == (2, 1, 0)
+    assert (rgb.present, rgb.missing_keys, rgb.unreadable) == (2, ["1"], 0)
     assert dict(rgb.shapes) == {(32, 32, 3): 2}
     assert dict(rgb.types) == {"uint8": 2}
     both = np.stack([picture(0), picture(2)])
     assert (rgb.low, rgb.high) == (both.min(), both.max())
     assert dict(columns["caption", "train"].types) == {"str": 3}
+
+
+def test_samples_that_lack_a_modality_are_named() -> None:
+    table = healthy()
+    del table["train"]["1"]["rgb"]
+    (found,) = of_check(diagnose(table), "missing")
+    assert found.severity is Severity.note
+    assert found.message == "rgb is missing in 1 of 3 samples of train: 1."
 
 
 def test_holes_in_a_map_do_not_count_as_its_range() -> None:

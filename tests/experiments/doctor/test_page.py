@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments.doctor.examine import examine
-from experiments.doctor.page import PageCollector, Row, render_sample, write_page
+from experiments.doctor.page import Row, choose_samples, render_sample, render_samples, write_page
 from experiments.doctor.samples import read_samples
 from modalities.sources.stored import StoredFile
 from tests.browser import BROWSER, browse
@@ -19,11 +19,9 @@ from tests.experiments.doctor.table import subject_of
 from tests.experiments.doctor.test_examine import NAMES, healthy
 
 
-def write(path: Path, table: dict[str, Any], num_rows: int = 48) -> PageCollector:
-    subject = subject_of(table, *NAMES)
-    page = PageCollector.for_subject(subject, None, num_rows)
-    write_page(path, examine(subject, watch=[page.observe]), page.rows)
-    return page
+def write(path: Path, table: dict[str, Any]) -> None:
+    diagnosis = examine(subject_of(table, *NAMES))
+    write_page(path, diagnosis, render_samples(diagnosis, choose_samples(diagnosis, 48)))
 
 
 def row_of(**stored: Any) -> Row:
@@ -59,13 +57,14 @@ def test_what_is_missing_or_unreadable_is_said(tmp_path: Path) -> None:
     assert str(tmp_path / "a.txt") in tiles["Caption"].text
 
 
-def test_rows_are_spread_over_splits_and_faulty_samples_come_on_top() -> None:
+def test_samples_with_faults_come_first_and_others_are_spread_over_the_splits() -> None:
     table = healthy()
     table["train"]["2"]["semseg"] = np.zeros((32, 16), np.uint8)
-    subject = subject_of(table, *NAMES)
-    page = PageCollector.for_subject(subject, None, 2)
-    examine(subject, watch=[page.observe])
-    assert [(row.split, row.key) for row in page.rows] == [("train", "0"), ("train", "2"), ("validation", "3")]
+    table["train"]["1"]["caption"] = "ball " * 40
+    diagnosis = examine(subject_of(table, *NAMES))
+    chosen = choose_samples(diagnosis, 2)
+    assert chosen == [("train", "2"), ("train", "1"), ("train", "0"), ("validation", "3")]
+    assert [(row.split, row.key) for row in render_samples(diagnosis, chosen)] == chosen
 
 
 def test_names_and_texts_are_escaped(tmp_path: Path) -> None:

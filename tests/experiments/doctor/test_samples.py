@@ -1,14 +1,23 @@
 """Reading goes on after a fault, and each fault is laid to the file that has it."""
 
+import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from torchmetrics import MetricCollection
 
-from experiments.doctor.samples import ENDLESS, Sample, read_samples, select_evenly
+from experiments.doctor.samples import Sample, read_samples, select_evenly
+from modalities.kinds.dense import ArrayModality
+from modalities.layouts import Vector
+from modalities.sources.base import ENDLESS
 from modalities.sources.scenes import SceneKeys, ScenesSource
 from modalities.sources.stored import StoredFile, StoredValue
+from modalities.spec import Crop, Modality
+from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss
 from tests.experiments.doctor.table import TableSource, modalities_at_scale
 
 RGB = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
@@ -79,3 +88,50 @@ def test_samples_are_chosen_at_even_steps() -> None:
     assert select_evenly(keys, 10) is keys
     assert len(SceneKeys("train")) >= ENDLESS
     assert select_evenly(SceneKeys("train"), 2) == ["train/0", "train/1"]
+
+
+class Sound(ArrayModality):
+    """A modality of another package: mono sound, read by the standard library, which has errors of its own."""
+
+    @property
+    def file_shape(self) -> tuple[int | None, ...]:
+        return (None,)
+
+    def read_file(self, path: Path) -> NDArray[np.float32]:
+        with wave.open(str(path)) as file:
+            levels: NDArray[np.float32] = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32)
+        return levels
+
+    def transform(self, value: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
+        return value
+
+    def render(self, value: NDArray[np.float32]) -> str:
+        return f"{len(value)} samples"
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({})
+
+    def constant_baseline(self, values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.zeros(8, np.float32)
+
+
+SOUND = Sound(
+    name="sound",
+    title="Sound",
+    layout=Vector(channels=8, num_tokens=2),
+    tokenizer=ProductMLP(name="sound", vocab_size=4, loss=ReconstructionLoss.mse),
+    suffix=".wav",
+)
+
+
+def test_a_sound_that_is_none_is_named(tmp_path: Path) -> None:
+    modalities: dict[str, Modality] = {"sound": SOUND}
+    with wave.open(str(tmp_path / "good.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.arange(8, dtype=np.int16).tobytes())
+    (tmp_path / "bad.wav").write_bytes(b"this is no sound")
+    table = {"train": {name: {"sound": StoredFile(path=tmp_path / f"{name}.wav")} for name in ("good", "bad")}}
+    good, bad = read_samples(TableSource(table, modalities), modalities, "train", ["good", "bad"])
+    assert np.asarray(good.readings["sound"].value).tolist() == list(range(8))
+    assert bad.readings["sound"].problem.startswith(f"{tmp_path / 'bad.wav'}")
+    assert "file does not start with RIFF id" in bad.readings["sound"].problem

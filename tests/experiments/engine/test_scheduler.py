@@ -1,5 +1,6 @@
 """Order, failures and progress of stages, with stages that only note that they ran."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +22,13 @@ STAGES = [
     Stage(kind="data", name="data/train/0001", params={}, cost=2.0),
     Stage(kind="text", name="text", params={}, inputs=("data/train/0000",), cost=9.0),
     Stage(kind="model", name="model/a/0", params={}, inputs=("text", "data/train/0001"), cost=5.0),
+]
+
+
+SHARDED = [
+    Stage(kind="data", name="data/train", params={}, num_items=3, cost=3.0),
+    Stage(kind="text", name="text", params={}, cost=2.5),
+    Stage(kind="tokens", name="tokens/train", params={}, inputs=("data/train",), num_items=1),
 ]
 
 
@@ -94,3 +102,92 @@ def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads_per_worker(ExecutorConfig(workers=2)) == 4
     assert threads_per_worker(ExecutorConfig(workers=16)) == 1
     assert threads_per_worker(ExecutorConfig(workers=2, threads=3)) == 3
+
+
+def execute_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: dict[tuple[str, int], int], *settings: str
+) -> tuple[list[tuple[str, int | None]], Events, dict[str, dict[int, str]]]:
+    """Run the sharded stages in this process; an item of ``failures`` fails so many times.
+
+    Answers with the tasks in the order of their ends, the events, and the items that each stage went on without.
+    """
+    plan, events, ended = StagePlan(tmp_path, SHARDED), Events(), []
+    left, without = dict(failures), {}
+
+    def run_task(task: StageContext) -> None:
+        assert task.item is None or task.stage.num_items
+        if task.item is not None and left.get((task.stage.name, task.item), 0):
+            left[task.stage.name, task.item] -= 1
+            raise UserError(f"shard {task.item} is torn")
+        if task.item is None and task.failed_items:
+            without[task.stage.name] = dict(task.failed_items)
+        ended.append((task.stage.name, task.item))
+
+    def make_task(stage: Stage, run_id: str | None) -> StageContext:
+        return StageContext(
+            config=load_config(None, settings),
+            stage=stage,
+            inputs={},
+            folder=plan.folder(stage.name),
+            registry=Registry(),
+        )
+
+    monkeypatch.setattr(scheduler, "run_task", run_task)
+    run_plan(plan, make_task, events, ExecutorConfig(workers=0))
+    return ended, events, without
+
+
+ORDER = [
+    ("data/train", 0),
+    ("text", None),
+    ("data/train", 1),
+    ("data/train", 2),
+    ("data/train", None),
+    ("tokens/train", 0),
+    ("tokens/train", None),
+]
+
+
+def test_a_stage_comes_behind_its_items_and_its_progress_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, events, without = execute_items(tmp_path, monkeypatch, {})
+    assert ended == ORDER
+    assert without == {}
+    assert [name for name, _, error in events.ended if error is None] == ["text", "data/train", "tokens/train"]
+    fractions = [dict(running).get("data/train") for running, _, _ in events.progress]
+    assert [item for item in dict.fromkeys(fractions) if item] == [1 / 3, 2 / 3, 1.0]
+
+
+def test_an_item_that_fails_once_is_done_again_behind_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "fourm.user"):
+        ended, _, without = execute_items(tmp_path, monkeypatch, {("data/train", 1): 1, ("tokens/train", 0): 1})
+    assert [task for task in ended if task[0] == "data/train"] == [
+        ("data/train", 0),
+        ("data/train", 2),
+        ("data/train", 1),
+        ("data/train", None),
+    ]
+    assert without == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        "data/train: shard 1 failed and is done once more: shard 1 is torn",
+        "tokens/train: shard 0 failed and is done once more: shard 0 is torn",
+    ]
+
+
+def test_an_item_that_fails_twice_ends_the_run_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^data/train, shard 1: shard 1 is torn$"):
+        execute_items(tmp_path, monkeypatch, {("data/train", 1): 2})
+    # Tokens are never left out, for the values beside them are there.
+    with pytest.raises(UserError, match=r"^tokens/train, shard 0: shard 0 is torn$"):
+        execute_items(tmp_path, monkeypatch, {("tokens/train", 0): 2}, "data.on_error=skip")
+
+
+def test_a_shard_of_data_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, events, without = execute_items(tmp_path, monkeypatch, {("data/train", 1): 2}, "data.on_error=skip")
+    assert without == {"data/train": {1: "shard 1 is torn"}}
+    assert ("data/train", 1) not in ended
+    assert ended[-1] == ("tokens/train", None)
+    assert all(error is None for _, _, error in events.ended)

@@ -1,6 +1,8 @@
 """A worker process runs a stage with what was added by hand, and says why one failed."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +40,19 @@ def test_a_worker_runs_stages_one_after_the_other(tmp_path: Path) -> None:
 
     workers = start_workers(1, 1)
     try:
-        first = outcome(workers, task("data/train/0000"))
-        second = outcome(workers, task("tokens/train/0000"))
+        item = outcome(workers, replace(task("data/train"), item=0))
+        first = outcome(workers, task("data/train"))
+        second = outcome(workers, replace(task("tokens/train"), item=0))
     finally:
         stop_workers(workers)
-    assert first == ("done", None)
-    folder = plan.folder("data/train/0000")
+    assert item == first == ("done", None)
+    folder = plan.folder("data/train")
     assert (folder / DONE_FILE).is_file()
-    assert np.load(folder / "distance.npy").shape == (2, 32, 32)
+    assert json.loads((folder / "split.json").read_text())["firsts"] == [0]
+    (column,) = (tmp_path / "stages" / "columns" / "data" / "train").glob("00000000-00000002-*/distance-*")
+    assert np.load(column / "values.npy").shape == (2, 32, 32)
     # Its tokenizers were never trained.
     assert second[0] == "user_error"
     assert str(plan.folder("tokenizer/rgb")) in str(second[1])
-    assert not plan.folder("tokens/train/0000").exists()
+    assert not plan.folder("tokens/train").exists()
     assert not workers[0].process.is_alive()

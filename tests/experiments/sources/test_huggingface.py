@@ -19,9 +19,8 @@ def test_a_saved_data_set_trains_to_a_report(tmp_path: Path) -> None:
         data__source__kind="huggingface",
         data__source__path=tmp_path / "set",
         data__source__options=OPTIONS,
-        arms="{all: [rgb, caption]}",
     )
-    assert "Caption" in report
+    assert "Depth" in report
 
 
 def test_parquet_files_train_to_a_report(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ def test_archives_and_scenes_train_to_a_report(tmp_path: Path) -> None:
     report = train_to_report(
         "tars",
         tmp_path / "runs",
-        arms="{all: [rgb, caption]}",
         data__source__kind="mixture",
         data__source__path="''",
         data__source__options=f"{{sources: [{tars}, {{kind: scenes, weight: 1}}]}}",

@@ -29,15 +29,27 @@ def test_tokenizers_are_made_once_and_models_for_each_arm_and_seed(tmp_path: Pat
     _, plan = _plan(tmp_path)
     assert len(plan.stages_of_kind("tokenizer")) == 12
     assert len(plan.stages_of_kind("text")) == 1
-    assert [stage.name for stage in plan.stages_of_kind("data")] == [
-        "data/train/0000",
-        "data/train/0001",
-        "data/validation/0000",
-    ]
-    assert len(plan.stages_of_kind("tokens")) == 3
+    for kind in ("data", "tokens"):
+        found = {stage.name: stage.num_items for stage in plan.stages_of_kind(kind)}
+        assert found == {f"{kind}/train": 2, f"{kind}/validation": 1}
     assert len(plan.stages_of_kind("model")) == len(plan.stages_of_kind("evaluation")) == 4
     assert [stage.name for stage in plan.stages_of_kind("generation")] == ["generation/fourm_7", "generation/fourm_21"]
     assert all(stage.run_args["seed"] == 0 for stage in plan.stages_of_kind("generation"))
+
+
+def test_ten_million_samples_are_a_plan_of_as_many_stages(tmp_path: Path) -> None:
+    _, few = _plan(tmp_path)
+    _, many = _plan(tmp_path, "data.train=10_000_000", "data.shard=500")
+    assert list(many.stages) == list(few.stages)
+    assert many.stages["data/train"].num_items == many.stages["tokens/train"].num_items == 20_000
+
+
+def test_what_cannot_be_read_makes_every_modality_decide_which_samples_there_are(tmp_path: Path) -> None:
+    arms = ("arms.fourm_7=[rgb,depth]", "data.on_error=skip")
+    plans = [_plan(tmp_path, *arms, f"arms.fourm_21={arm}")[1] for arm in ("[rgb,depth]", "[rgb,depth,normals]")]
+    assert plans[0].signatures["tokenizer/rgb"] != plans[1].signatures["tokenizer/rgb"]
+    _, other = _plan(tmp_path, *arms, "arms.fourm_21=[rgb,depth]", "data.max_errors=7")
+    assert other.signatures["model/fourm_7/0"] == plans[0].signatures["model/fourm_7/0"]
 
 
 def test_every_stage_stands_behind_its_inputs(tmp_path: Path) -> None:
@@ -90,7 +102,7 @@ def test_one_tokenizers_steps_change_that_tokenizer_alone(tmp_path: Path) -> Non
 
 def test_half_written_folders_do_not_count_and_are_removed(tmp_path: Path) -> None:
     _, plan = _plan(tmp_path)
-    whole, half = plan.folder("text"), plan.folder("data/train/0000")
+    whole, half = plan.folder("text"), plan.folder("data/train")
     whole.mkdir(parents=True)
     (whole / DONE_FILE).write_text("{}")
     half.mkdir()
@@ -126,10 +138,10 @@ def test_what_decides_a_modality_changes_what_reads_it(tmp_path: Path) -> None:
     _, before = _plan(tmp_path)
     _, after = _plan(tmp_path, "tokenizer_training.steps.normals=7")
     changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
-    assert {"tokenizer/normals", "tokens/train/0000", "model/fourm_7/0", "baselines"} <= changed
+    assert {"tokenizer/normals", "tokens/train", "model/fourm_7/0", "baselines"} <= changed
     _, after = _plan(tmp_path, "tokenizer_training.steps.human_poses=7", "tokenizer_training.steps.body_pose=7")
     changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
-    assert {"tokenizer/body_pose", "model/fourm_21/0", "tokens/train/0000"} <= changed
+    assert {"tokenizer/body_pose", "model/fourm_21/0", "tokens/train"} <= changed
     assert not {"model/fourm_7/0", "text", "tokenizer/depth"} & changed
 
 
@@ -170,7 +182,7 @@ def test_an_edited_view_of_a_plug_in_makes_the_results_of_its_modality_anew(
     file.write_text(file.read_text().replace("> 0", "> 1"))
     _, after = _plan(tmp_path, arms)
     changed = {name for name, sign in after.signatures.items() if before.signatures[name] != sign}
-    assert {"data/train/0000", "tokenizer/saliency", "model/mine/0"} <= changed
+    assert {"data/train", "tokenizer/saliency", "model/mine/0"} <= changed
     assert not {"tokenizer/rgb", "model/other/0"} & changed
 
 

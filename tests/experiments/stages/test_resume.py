@@ -20,6 +20,7 @@ from experiments.cli.main import main
 from experiments.engine.execution import LOG_FILE
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE
 from experiments.tracking import tracking_uri
+from lightning_modules.callbacks.data_wait import DATA_WAIT
 from tests.experiments.miniature import command_line, partial_files, start_process
 
 STEPS = 60
@@ -112,7 +113,7 @@ def runs(root: Path) -> list[Run]:
 def tracked(root: Path) -> tuple[dict[str, list[tuple[int, float]]], list[int]]:
     """What the last of the twin's runs has: its metrics by step, and the steps of its pictures."""
     client, run = MlflowClient(tracking_uri(root, None)), runs(root)[-1]
-    names = [name for name in run.data.metrics if name.startswith(("train/", "val/"))]
+    names = [name for name in run.data.metrics if name.startswith(("train/", "val/")) and name != DATA_WAIT]
     kept = {
         name: [(item.step, item.value) for item in client.get_metric_history(run.info.run_id, name)] for name in names
     }

@@ -1,7 +1,10 @@
 """What every labeller has in common, and the registry of labellers."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +103,12 @@ def test_a_registry_refuses_two_of_a_name_and_another_name_than_published() -> N
         LabellerRegistry([provider(SHOUT, "loud")])["loud"]
     with pytest.raises(UnknownNameError, match=r"No labeller named 'shot'. Did you mean 'shout'"):
         LabellerRegistry([provider(SHOUT)])["shot"]
+
+
+def test_the_labeller_of_the_page_works() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "labelling.md").read_text()
+    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "SHOUT =" in block)
+    scope: dict[str, Any] = {"__name__": "shout_kit"}
+    exec(compile(code, "labelling.md", "exec"), scope)
+    registry = LabellerRegistry([provider(scope["SHOUT"])])
+    assert registry.find("web_text").label({"caption": "A dog."}) == "A DOG.!"

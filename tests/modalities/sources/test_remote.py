@@ -99,3 +99,15 @@ def test_options_of_a_path_are_refused(tmp_path: Path) -> None:
 )
 def test_a_place_has_a_folder_and_a_name(place: str, expected: tuple[str, str]) -> None:
     assert split_place(place) == expected
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file.txt").write_text("x")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    storage = open_storage(tmp_path)
+    assert [entry.name for entry in storage.walk()] == ["a/file.txt", "a/gone.txt", "b/file.txt", "b/gone.txt"]
+    with pytest.raises(DataError, match=r"There is no file .*gone\.txt"):
+        storage.read("a/gone.txt")

@@ -230,3 +230,23 @@ def test_two_files_of_one_sample_are_found_by_name(photos: Path) -> None:
     (finding,) = json.loads(out)["findings"]
     assert "two files of the sample '04' in train/rgb: 04.jpg and 04.png" in finding["message"]
     assert f"fourm: {finding['message']}" in err
+
+
+def test_a_modality_that_the_folder_lacks_is_an_error_that_says_what_is_there(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--modalities", "rgb,clip", "--scale", "size=32,patch=8", "--json"]
+    assert main(["doctor", f"folder:{photos}", *words]) == 1
+    found = json.loads(capsys.readouterr().out)
+    (finding,) = [item for item in found["findings"] if item["severity"] == "error"]
+    assert finding["check"] == "absent"
+    assert "expected a folder clip/" in finding["message"]
+    assert {item["modality"] for item in found["modalities"]} == {"rgb"}
+
+
+def test_an_empty_text_is_told(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "train/caption/02.txt").write_text("\n")
+    status, found = diagnose(photos, capsys)
+    assert status == 0
+    (finding,) = [item for item in found["findings"] if item["severity"] == "warning"]
+    assert finding["message"] == f"{photos}/train/caption/02.txt is empty: it counts as missing."

@@ -12,9 +12,11 @@ from PIL import Image
 from skimage.feature import canny as reference_canny
 
 from experiments.cli.main import main
+from lightning_modules.labelling.weights import hash_weights
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
+from tests.lightning_modules.labelling import tiny_models
 
 
 def label(out: Path, *options: str, to: str = "canny_edges", source: str = "scenes") -> int:
@@ -113,6 +115,25 @@ def test_labels_are_made_from_labels_of_the_same_call(tmp_path: Path) -> None:
     assert again == pytest.approx(facts)
 
 
+def test_an_expert_labels_with_its_own_classes(tmp_path: Path) -> None:
+    model = tiny_models.segformer(tmp_path / "model")
+    options = ["--expert", f"semseg={model}", "--set", "semseg.device=cpu"]
+    assert label(tmp_path / "out", *options, to="semseg,metadata_semantic") == 0
+    assert (tmp_path / "out/semseg.classes.txt").read_text().split("\n") == ["ground", "sky", "N/A", "dog", ""]
+    record = json.loads((tmp_path / "out/semseg.labels.json").read_text())
+    assert (record["provenance"], record["license"], record["classes"]) == (
+        "expert",
+        "apache-2.0",
+        "semseg.classes.txt",
+    )
+    assert record["weights"] == hash_weights(model)
+    classes = np.asarray(Image.open(tmp_path / "out/train/semseg/1.png"))
+    facts = json.loads((tmp_path / "out/train/metadata_semantic/1.json").read_text())
+    assert facts["semantic_diversity"] == len(np.unique(classes))
+    assert facts["objectness"] == pytest.approx((classes == 3).mean())
+    assert "walkability" not in facts
+
+
 def error_of(capsys: pytest.CaptureFixture[str], status: int) -> str:
     assert status == 1
     return " ".join(capsys.readouterr().err.split())
@@ -130,6 +151,8 @@ def error_of(capsys: pytest.CaptureFixture[str], status: int) -> str:
         (["--to", "canny_edges", "--part", "3/2"], "--part takes NUMBER/COUNT with a number from 1 to the count"),
         (["--to", "canny_edges", "--split", "trian"], "No split of scenes named 'trian'. Did you mean 'train'?"),
         (["--to", "canny_edges", "--shard", "0"], "--shard must be 1 or more"),
+        (["--to", "canny_edges", "--expert", "depth=x"], "--expert depth=… is for a modality that is not made"),
+        (["--to", "depth", "--expert", "depth=/no/model"], "There is no folder /no/model"),
         ([], "fourm label needs a source, --to and --out"),
     ],
 )
@@ -164,4 +187,6 @@ def test_files_of_a_person_are_not_written_over(tmp_path: Path, capsys: pytest.C
 
 def test_the_labellers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["label", "--list"]) == 0
-    assert "normals_from_depth" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "normals_from_depth" in out
+    assert "Depth: depth_anything, dpt, glpn" in out

@@ -115,7 +115,7 @@ def test_nothing_given_is_unconditional(folder: Path, tmp_path: Path) -> None:
             "caption is a sequence and takes no mask",
         ),
         (("--from", "rgb=PHOTO", "--to", "rgb"), "known everywhere: mask what is to be generated"),
-        (("--from", "caption=" + "red " * 60, "--to", "depth"), "caption takes at most 40 tokens, got"),
+        (("--from", "caption=" + "red " * 60 + "[S_1]", "--to", "depth"), "caption takes at most 40: a text with gaps"),
         (("--from", "caption=a [S_3]", "--to", "caption"), "numbered [S_1], [S_2], ... in order, got [S_3]"),
         (("--to", "depth", "--steps", "17"), "depth has 16 tokens and cannot be generated in 17 steps"),
         (("--to", "depth", "--steps", "many"), "--steps takes a number, got 'many'"),

@@ -36,7 +36,7 @@ def test_a_photograph_becomes_pictures_and_records(
     assert predict(photograph, finished / "mini", tmp_path) == 0
     out = capsys.readouterr().out
     assert "answers on photographs are poor" in out
-    assert "24 procedural scenes of 32 × 32 pixels" in " ".join(out.split())
+    assert "24 procedural scenes at 32 × 32 pixels" in " ".join(out.split())
     told = json.loads((tmp_path / "prediction.json").read_text())
     assert list(told) == ["depth", "semseg", "caption", "bounding_boxes"]
     for name in ("depth", "semseg"):
@@ -84,7 +84,7 @@ def test_an_arm_of_the_ablation_can_be_chosen(
     [
         ("gone.jpg", None, "There is no file"),
         ("notes.txt", b"hello", "has type '.txt', expected one of .png, .jpg"),
-        ("empty.png", b"", "is not a whole image"),
+        ("empty.png", b"", "is empty, expected an image"),
         ("cut.jpg", "half", "is not a whole image"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_sheet_shows_what_was_given_what_was_made_and_what_the_scene_has(world
     assert sheet.columns == ("RGB, given", "Depth", "Semantic segmentation", "Caption", "Bounding boxes")
     values = world.gallery_data.values
     np.testing.assert_array_equal(sheet.rows[0][0], values["rgb"][0])
-    assert sheet.rows[1][0] == "what the scene itself has"
+    assert sheet.rows[1][0] == "what the sample itself has"
     np.testing.assert_array_equal(
         sheet.rows[1][1], world.gallery_data.codec.modalities["depth"].render(values["depth"][0])
     )

@@ -126,7 +126,7 @@ def test_what_systems_leave_behind_is_ignored_and_what_is_not_read_is_counted(tm
     source = _open(tmp_path)
     assert [len(source.keys(split)) for split in source.splits] == [len(source.keys(split)) for split in source.splits]
     (line,) = source.notes
-    assert line.endswith("3 files hold no values and are not read (.xmp 2, no type 1).")
+    assert line.endswith("not read, as they are of no known type: 3 files (.xmp 2, no type 1).")
 
 
 def test_two_files_of_one_sample_are_an_error(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from lightning import Trainer, seed_everything
 
 from evaluation.scores import read_scores, write_scores
-from evaluation.tasks.binding import ZeroShotClasses, largest_classes, measure_binding
-from experiments.data_source import open_data_source
+from evaluation.tasks.binding import measure_binding
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.baselines import measurement_params
+from experiments.stages.binding.zero_shot import zero_shot_classes
 from experiments.stages.context import StageContext
 from experiments.stages.inputs import build_streams, load_text_tokenizer, open_eval_split, open_token_store
 from experiments.stages.plan import Stage
@@ -33,9 +33,6 @@ from networks.fourm.model import FourM
 from networks.streams import Stream, input_stream_name
 
 SCORES_FILE = "scores.json"
-
-PROMPT = "a {}"
-"""Text that stands for a class."""
 
 
 class BindingStage(StageKind):
@@ -138,24 +135,6 @@ def binding_streams(context: StageContext) -> tuple[Stream, ...]:
     streams = build_streams(context, names, load_text_tokenizer(context))
     by_name = {stream.name: stream for stream in streams}
     return tuple(by_name[input_stream_name(name, streams)] for name in names)
-
-
-def zero_shot_classes(context: StageContext) -> ZeroShotClasses | None:
-    """The largest thing in each held-out class map, and a prompt for each; None without a bound class map.
-
-    Things are the classes that the source's texts and boxes name.
-    """
-    source = open_data_source(context.config.data, context.modalities)
-    for name in context.config.binding_modalities:
-        names = getattr(context.modalities[name], "classes", ())
-        things = [item for item in names if item in source.class_names]
-        if not things:
-            continue
-        text = load_text_tokenizer(context)
-        prompts = {item: [*text.encode(PROMPT.format(item)), text.eos_id] for item in things}
-        maps = open_eval_split(context, "validation", [name]).values[name]
-        return ZeroShotClasses(labels=largest_classes(maps[:], names, things), prompts=prompts)
-    return None
 
 
 def _load_frozen(config: ExperimentConfig) -> FourM | None:

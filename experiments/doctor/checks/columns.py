@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.doctor.findings import Finding, Severity, sample_finding
+from experiments.doctor.findings import Finding, Severity, examples, sample_finding
 from experiments.doctor.samples import Reading, Sample
 from modalities.layouts import Dense
 from modalities.spec import Modality, SequenceModality
@@ -23,7 +23,7 @@ class ColumnSummary:
     split: str
     present: int = 0
     """Samples that have the modality."""
-    missing: int = 0
+    missing_keys: list[str] = field(default_factory=list)
     """Samples that lack it."""
     unreadable: int = 0
     """Samples whose value cannot be used."""
@@ -41,12 +41,12 @@ class ColumnSummary:
     @property
     def num_read(self) -> int:
         """Samples that were read."""
-        return self.present + self.missing
+        return self.present + len(self.missing_keys)
 
-    def add(self, reading: Reading, num_bytes: int) -> None:
+    def add(self, key: str, reading: Reading, num_bytes: int) -> None:
         """Count one sample."""
         if not reading.is_stored:
-            self.missing += 1
+            self.missing_keys.append(key)
             return
         self.present += 1
         self.unreadable += reading.value is None
@@ -82,7 +82,7 @@ class ColumnCheck:
         """Count one sample."""
         for name, reading in sample.readings.items():
             summary = self.summaries.setdefault((name, sample.split), ColumnSummary(modality=name, split=sample.split))
-            summary.add(reading, value_bytes(self.modalities[name], reading.value))
+            summary.add(sample.key, reading, value_bytes(self.modalities[name], reading.value))
             self._found += [
                 sample_finding(Severity.warning, "corrected", line, sample, name) for line in reading.corrections
             ]
@@ -103,6 +103,15 @@ class ColumnCheck:
             if own and not any(item.present for item in own):
                 message = f"No sample that was read has {name}: leave it out, or correct its folder's name."
                 yield Finding(severity=Severity.error, check="absent", message=message, modality=name)
+                continue
+            for item in own:
+                if item.missing_keys:
+                    message = (
+                        f"{name} is missing in {len(item.missing_keys):,} of {item.num_read:,} samples of "
+                        f"{item.split}: {examples(item.missing_keys)}."
+                    )
+                    place = {"modality": name, "split": item.split}
+                    yield Finding(severity=Severity.note, check="missing", message=message, **place)
 
 
 def value_bytes(modality: Modality, value: Any) -> int:

@@ -1,0 +1,1 @@
+"""Questions that are asked of every sample of a data source."""

@@ -1,0 +1,1 @@
+"""Stage kind ``binding``."""

@@ -1,0 +1,1 @@
+"""Networks in .onnx and .tflite files, as a YAML describes them."""
