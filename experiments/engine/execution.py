@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.engine.task import failure_log_path
-from experiments.planning import STAGE_KINDS
 from experiments.shards import drop_other_stages
+from experiments.stage_kinds import STAGE_KINDS
 from experiments.stages.base import ShardedStageKind
 from experiments.stages.context import StageContext
 from experiments.stages.plan import CHECKPOINT_FILE, DONE_FILE, PICTURES_FOLDER, partial_folder

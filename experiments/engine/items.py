@@ -5,7 +5,7 @@ from collections import Counter, deque
 from dataclasses import replace
 
 from experiments.engine.observer import StageProgress
-from experiments.planning import STAGE_KINDS
+from experiments.stage_kinds import STAGE_KINDS
 from experiments.stages.base import ShardedStageKind
 from experiments.stages.context import StageContext, user_log
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from experiments.engine.observer import RunObserver, StageProgress
-from experiments.planning import STAGE_KINDS
+from experiments.stage_kinds import STAGE_KINDS
 from experiments.stages.plan import Stage, StagePlan
 from experiments.tracker import Tracker
 

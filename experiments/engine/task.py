@@ -11,9 +11,9 @@ from typing import Any
 
 from lightning import Callback
 
-from experiments.planning import STAGE_KINDS
 from experiments.schema.experiment import ExperimentConfig
 from experiments.schema.sections import ExecutorConfig
+from experiments.stage_kinds import STAGE_KINDS
 from experiments.stages.context import StageContext, user_log
 from modalities.errors import ConfigError, UserError
 from modalities.registry import Registry

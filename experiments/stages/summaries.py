@@ -24,8 +24,8 @@ def collect_scores(context: StageContext) -> list[Score]:
     scores: list[Score] = list(load_reference_levels(context).scores)
     for _, _, folder in results(context, "evaluation"):
         scores += read_scores(folder / SCORES_FILE)
-    for folder in context.input_folders("binding"):
-        scores += read_scores(folder / SCORES_FILE)
+    for seed in context.config.seeds if context.config.binding.enabled else ():
+        scores += read_scores(context.inputs[f"binding/{seed}"] / SCORES_FILE)
     return scores
 
 

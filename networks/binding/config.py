@@ -23,7 +23,7 @@ class BindingConfig:
     """Length of an embedding."""
     width: int = 64
     """Width of a tower's blocks."""
-    depth: int = 2
+    num_blocks: int = 2
     """Blocks of a tower."""
     heads: int = 2
     """Attention heads of a block."""
@@ -35,7 +35,7 @@ class BindingConfig:
     """Samples per process and step; each is told from all others of the step, on all processes."""
 
     def __post_init__(self) -> None:
-        for name in ("dim", "width", "depth", "heads", "batch_size"):
+        for name in ("dim", "width", "num_blocks", "heads", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"binding.{name} must be at least 1, got {getattr(self, name)}.")
         if self.width % self.heads or self.width % 4:

@@ -36,7 +36,7 @@ class Tower(nn.Module):
         self.position_embedding = PositionEmbedding(
             self.streams, width, scale=1.0, max_period=MAX_PERIOD, learned=False
         )
-        self.blocks = nn.ModuleList([Block(config.block) for _ in range(config.depth)])
+        self.blocks = nn.ModuleList([Block(config.block) for _ in range(config.num_blocks)])
         self.norm = layer_norm(config.block)
         self.projection = nn.Linear(width, config.dim, bias=False)
         init_linears(self)

@@ -4,16 +4,17 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lightning import Trainer, seed_everything
+from lightning import Trainer
 
 from evaluation.scores import read_scores, write_scores
 from evaluation.tasks.binding import measure_binding
 from experiments.schema.experiment import ExperimentConfig
 from experiments.stages.base import PlanContext, StageKind
 from experiments.stages.baselines import measurement_params
+from experiments.stages.binding.module import build_module, encoder_fingerprint
 from experiments.stages.binding.zero_shot import zero_shot_classes
 from experiments.stages.context import StageContext
-from experiments.stages.inputs import build_streams, load_text_tokenizer, open_eval_split, open_token_store
+from experiments.stages.inputs import open_eval_split, open_token_store
 from experiments.stages.plan import Stage
 from experiments.stages.training import (
     HISTORY_FILE,
@@ -22,15 +23,11 @@ from experiments.stages.training import (
     leave_process_group,
     lightning_strategy,
     prepare_resume,
-    progress_callback,
+    progress_callbacks,
 )
-from lightning_modules.binding import BindingModule, TowerBatches
-from lightning_modules.checkpoints.find import find_model
-from lightning_modules.checkpoints.model import WEIGHTS_FILE, file_fingerprint, load_model
+from lightning_modules.binding import TowerBatches
 from lightning_modules.data.loading import FourMDataModule
 from modalities.storage.serialization import to_plain
-from networks.fourm.model import FourM
-from networks.streams import Stream, input_stream_name
 
 SCORES_FILE = "scores.json"
 
@@ -49,8 +46,7 @@ class BindingStage(StageKind):
         settings = context.params("binding", "binding_optim")
         if config.binding.image_encoder is not None:
             # The content of the folder decides, not its path.
-            folder = find_model(Path(config.binding.image_encoder))
-            settings["binding"]["image_encoder"] = file_fingerprint(folder / WEIGHTS_FILE)
+            settings["binding"]["image_encoder"] = encoder_fingerprint(config.binding.image_encoder)
         for seed in config.seeds:
             yield self.stage(
                 f"binding/{seed}",
@@ -74,13 +70,10 @@ class BindingStage(StageKind):
     def run(self, context: StageContext) -> None:
         """Train the model, measure it, and write scores and losses."""
         config, seed = context.config, context.stage.run_args["seed"]
-        streams, frozen = binding_streams(context), _load_frozen(config)
-        seed_everything(seed, verbose=False)
-        module = BindingModule(streams, config.binding, config.binding_optim, frozen)
-        held_out = open_token_store(context, "validation", streams)
+        module = build_module(context, seed)
         data = FourMDataModule(
-            open_token_store(context, "train", streams),
-            held_out,
+            open_token_store(context, "train", module.streams),
+            open_token_store(context, "validation", module.streams),
             TowerBatches(module.model),
             batch_size=config.binding.batch_size,
             val_batches=config.training.val_batches,
@@ -102,7 +95,7 @@ class BindingStage(StageKind):
             callbacks=[
                 *context.callbacks,
                 resume_state.callback,
-                progress_callback(context, "samples", config.binding.batch_size),
+                *progress_callbacks(context, "samples", config.binding.batch_size),
             ],
             plugins=resume_state.plugin,
             use_distributed_sampler=False,
@@ -127,17 +120,3 @@ class BindingStage(StageKind):
     def metrics(self, folder: Path) -> Mapping[str, float]:
         """The scores, by retrieval and metric."""
         return {score.tracking_name: score.value for score in read_scores(folder / SCORES_FILE)}
-
-
-def binding_streams(context: StageContext) -> tuple[Stream, ...]:
-    """The stream of each modality that is bound, the image's first: its pixels where it has them, else its tokens."""
-    names = context.config.binding_modalities
-    streams = build_streams(context, names, load_text_tokenizer(context))
-    by_name = {stream.name: stream for stream in streams}
-    return tuple(by_name[input_stream_name(name, streams)] for name in names)
-
-
-def _load_frozen(config: ExperimentConfig) -> FourM | None:
-    if config.binding.image_encoder is None:
-        return None
-    return load_model(find_model(Path(config.binding.image_encoder))).model

@@ -29,7 +29,7 @@ def trained(training: EvalSplit) -> BindingModel:
     """Images bound to shades and captions; shades and captions were never paired."""
     torch.manual_seed(0)
     streams = [world.find_stream(training.streams, name) for name in NAMES]
-    model = BindingModel(streams, BindingConfig(enabled=True, dim=16, width=32, depth=1, heads=2))
+    model = BindingModel(streams, BindingConfig(enabled=True, dim=16, width=32, num_blocks=1, heads=2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(120):

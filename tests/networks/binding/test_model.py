@@ -16,7 +16,7 @@ from networks.generation.predict import encoder_features
 from networks.masking.masker import select
 from networks.streams import EmbeddingStream, GridStream, PixelStream, SequenceStream, Stream
 
-CONFIG = BindingConfig(enabled=True, dim=16, width=32, depth=1, heads=2)
+CONFIG = BindingConfig(enabled=True, dim=16, width=32, num_blocks=1, heads=2)
 STREAMS: tuple[Stream, ...] = (
     PixelStream(name="rgb_pixels", num_tokens=4, channels=12, grid=2, patch=2),
     GridStream(name="depth", num_tokens=4, vocabulary="depth", vocab_size=8, grid=2),
@@ -118,7 +118,9 @@ def test_a_frozen_image_tower_is_the_models_encoder_and_stays_as_it_is() -> None
 
 @pytest.mark.parametrize("learned", [True, False])
 def test_the_temperature_is_learned_or_fixed(learned: bool) -> None:
-    config = BindingConfig(enabled=True, dim=8, width=8, depth=1, heads=2, temperature=0.1, learn_temperature=learned)
+    config = BindingConfig(
+        enabled=True, dim=8, width=8, num_blocks=1, heads=2, temperature=0.1, learn_temperature=learned
+    )
     model = BindingModel(STREAMS[:3], config)
     torch.testing.assert_close(model.scales.exp(), torch.full((2,), 10.0))
     names: Sequence[str] = [name for name, _ in model.named_parameters()]
