@@ -1,7 +1,7 @@
 """From what a command line asks for to a plan: modalities, labellers, settings, and the source's scale."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,14 @@ def make_plan(
     skips_failures: bool = False,
     num_threads: int = 0,
     has_limit: bool = True,
+    classes: Mapping[str, Sequence[str]] | None = None,
     modalities: Registry | None = None,
     sources: SourceRegistry | None = None,
 ) -> LabelPlan:
     """The plan of what ``choice`` asks for.
+
+    Args:
+        classes: Names of classes of the data's own labels, by modality.
 
     Raises:
         UserError: A modality, a labeller or a setting does not exist, or does not fit.
@@ -67,6 +71,7 @@ def make_plan(
     chosen = [_find(name, choice, registry, known) for name in choice.outputs]
     names = {name for item in chosen for name in (item.output, *item.inputs, *item.optional_inputs)}
     needed = {name: known[name].scaled(scale) for name in sorted(names | {*choice.copies})}
+    needed |= {name: with_classes(needed[name], found) for name, found in (classes or {}).items() if name in needed}
     needed |= {item.output: with_classes(needed[item.output], item.class_names) for item in chosen if item.class_names}
     opened = open_source(source, needed, sources)
     chosen += [copy_labeller(name, opened.license) for name in choice.copies]

@@ -12,7 +12,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from modalities.kinds.sequences import RecordModality, TokenReader, medoid
+from modalities.errors import DataError
+from modalities.geometry.boxes import MAX_OVERHANG
+from modalities.kinds.sequences import RecordModality, TokenReader, medoid, split_before
 from modalities.metrics.base import FRACTION, SampleRatioOfSums, collect
 from modalities.spec import Crop
 from modalities.values import Parsed, ValueSpec
@@ -73,8 +75,18 @@ class Keypoints(RecordModality):
         return self.check(value, self.name)
 
     def check(self, value: Any, origin: str) -> Points:
-        """Finite points of all names."""
-        return self.from_json(np.asarray(value).tolist())
+        """Finite points of all names, those with a score of `min_score` in shares of the image."""
+        try:
+            points = self.from_json(np.asarray(value).tolist())
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{origin} does not hold points: {error}, expected {self.value_spec}.") from error
+        shown = points[points[..., 2] >= self.min_score][:, :2]
+        if shown.size and (shown.min() < -MAX_OVERHANG or shown.max() > 1 + MAX_OVERHANG):
+            raise DataError(
+                f"{origin} has points from {shown.min():g} to {shown.max():g}, expected {self.value_spec}: divide "
+                "pixels by the image's width and height."
+            )
+        return points
 
     def visible(self, value: Points) -> NDArray[np.bool_]:
         """True for the points (things, names) that are sure and inside the image."""
@@ -101,6 +113,10 @@ class Keypoints(RecordModality):
                 x, y = (round(float(share) * (NUM_BINS - 1)) for share in thing[index, :2])
                 words += [coordinate_token(2 if place else 3, index), coordinate_token(0, x), coordinate_token(1, y)]
         return " ".join(words)
+
+    def elements(self, text: str) -> list[str]:
+        """One thing each."""
+        return split_before(text, lambda word: word.startswith("v3="))
 
     def parse(self, text: str) -> Parsed:
         """The things; points that are not whole, or of an unknown number, are left out."""

@@ -38,7 +38,7 @@ SURFACE = ClassMap(
 )
 CLIMATE = ClassMap(
     name="climate",
-    title="Climate (Köppen)",
+    title="Climate class",
     classes=CLIMATES,
     layout=Dense(channels=len(CLIMATES), size=224, patch=16, categorical=True),
     tokenizer=ViTVQ(name="climate", vocab_size=4096, loss=ReconstructionLoss.cross_entropy),
@@ -50,6 +50,9 @@ BORDERS = EdgeMap(
     layout=Dense(channels=1, size=224, patch=16),
     tokenizer=ViTVQ(name="borders", vocab_size=8192, loss=ReconstructionLoss.smooth_l1),
     labeller="World Data Bank II",
+    # Under 1 % of the pixels are borders, so that reconstructions rarely reach half way: measured on 400 tiles, F1 is
+    # best at this level, 38 %, and 2 % at 0.
+    threshold=-0.7,
 )
 
 GEOGRAPHY_FIELDS = (

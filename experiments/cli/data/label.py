@@ -10,6 +10,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 
 from experiments.cli.options import parse_pairs, print_lines, shell_command, split_names
+from experiments.data_source import parse_data
 from experiments.labelling.choice import LabelChoice, make_plan
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard, check_inputs, plan_shards
 from experiments.labelling.reading import picture_size
@@ -17,8 +18,8 @@ from experiments.labelling.run import check_output, run_labelling
 from experiments.labelling.shards import ShardResult
 from modalities.errors import ConfigError
 from modalities.labellers.registry import LabellerRegistry, default_labellers
-from modalities.sources.config import parse_source
 from modalities.sources.open import open_source
+from modalities.variants import read_class_names
 
 DEFAULT_SIZE = 512
 """Shorter side of pictures when they are labelled, in pixels."""
@@ -27,7 +28,7 @@ MAX_PRINTED_FAILURES = 20
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the source, what to make, by which labellers, and how the work is shared."""
-    parser.add_argument("source", nargs="?", help="the data, as in folder:photos or scenes")
+    parser.add_argument("source", nargs="?", help="the data: folder:photos, scenes, a folder, or a .yaml of settings")
     parser.add_argument("--to", default="", help="modalities to make, as in canny_edges,color_palette,metadata_image")
     parser.add_argument("--copy", default="", help="modalities to take over from the source as they are, as in rgb")
     parser.add_argument("--out", type=Path, help="folder of the labels; it may be that of the data")
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         print_lines(console, expert_lines())
         return
     part = parse_part(arguments.part)
-    plan = prepare(arguments, registry)
+    plan = prepare(arguments, registry, console)
     source = open_source(plan.source, plan.modalities, plan.sources)
     notes = check_inputs(plan.labellers, source, plan.modalities)
     splits = split_names(arguments.split) or list(source.splits)
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     summarize(plan, run_with_progress(plan, shards, arguments.workers, console), console)
 
 
-def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelPlan:
+def prepare(arguments: argparse.Namespace, registry: LabellerRegistry, console: Console) -> LabelPlan:
     """The plan of a command line.
 
     Raises:
@@ -101,6 +102,8 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
         raise ConfigError("--shard must be 1 or more, --size and --workers 0 or more.")
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit must be 1 or more, got {arguments.limit}.")
+    data, lines = parse_data(arguments.source)
+    print_lines(console, lines)
     choice = LabelChoice(
         outputs=tuple(split_names(arguments.to)),
         copies=tuple(split_names(arguments.copy)),
@@ -109,7 +112,7 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
         settings=parse_pairs("--set", arguments.set, "MODALITY.SETTING=VALUE"),
     )
     return make_plan(
-        parse_source(arguments.source),
+        data.source,
         choice,
         registry,
         out=arguments.out,
@@ -118,6 +121,7 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry) -> LabelP
         skips_failures=arguments.on_error == "skip",
         num_threads=max((os.cpu_count() or 1) // arguments.workers, 1) if arguments.workers else 0,
         has_limit=arguments.limit is not None,
+        classes={name: read_class_names(file, data.source.path) for name, file in data.classes.items()},
     )
 
 

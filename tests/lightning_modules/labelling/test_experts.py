@@ -306,6 +306,27 @@ def test_a_caption_is_the_greedy_one(tmp_path: Path, picture: Any) -> None:
     assert label(modality("caption"), folder, {"rgb": picture}, max_new_tokens=5) == expected
 
 
+def test_florence_is_asked_for_a_caption(tmp_path: Path, picture: Any) -> None:
+    folder = tiny_models.florence2(tmp_path)
+    model = transformers.Florence2ForConditionalGeneration.from_pretrained(folder).eval()
+    processor = transformers.CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False)
+    pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
+    # Five places of the picture, then the processor's question for <CAPTION>, and the end token.
+    question = torch.tensor([[*[18] * 5, 3, 12, 13, 14, 15, 16, 17, 1]])
+    ids = [int(model.generation_config.decoder_start_token_id)]
+    with torch.inference_mode():
+        # The last of five tokens is the end token, which the model's settings force.
+        while len(ids) < 5:
+            outputs = model(
+                input_ids=question, pixel_values=pixels, decoder_input_ids=torch.tensor([ids]), use_cache=False
+            )
+            ids.append(int(outputs.logits[0, -1].argmax()))
+    names = ["<pad>", "</s>", "<unk>", "<s>", *NUMBERS.split()[:8], *["What", "does", "the", "image", "describe", "?"]]
+    expected = " ".join(names[index] for index in ids[1:] if 3 < index < 18)
+    assert expected
+    assert label(modality("caption"), folder, {"rgb": picture}, max_new_tokens=5) == expected
+
+
 def test_a_model_of_another_kind_is_refused_with_those_that_fit(tmp_path: Path) -> None:
     folder = tiny_models.t5(tmp_path)
     with pytest.raises(ConfigError, match="is a t5, which does not make depth: expected one of depth_anything, dpt"):

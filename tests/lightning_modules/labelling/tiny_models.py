@@ -324,3 +324,36 @@ def blip(folder: Path) -> Path:
     # Words are likelier than special tokens.
     model.text_decoder.cls.predictions.decoder.bias.data[:4] = -100
     return save(folder, model, processor)
+
+
+def florence2(folder: Path) -> Path:
+    """Florence-2 on a tiny DaViT, with a vocabulary of the words that its processor asks with."""
+    stages = [1, 1, 1, 1]
+    vision = {"embed_dim": [8] * 4, "depths": stages, "num_heads": stages, "num_groups": stages, "window_size": 2}
+    text = {
+        "model_type": "bart",
+        "vocab_size": 19,
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+        "decoder_ffn_dim": 16,
+    }
+    config = transformers.Florence2Config(
+        text_config=text,
+        vision_config={**vision, "projection_dim": 16, "max_temporal_embeddings": 5, "max_position_embeddings": 10},
+        image_token_id=18,
+    )
+    words = "zero one two three four five six seven What does the image describe ?"
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "<s>"}
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=word_tokenizer(words, **special)._tokenizer,
+        extra_special_tokens={"image_token": "<image>"},
+        **special,
+    )
+    pictures = transformers.CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False)
+    pictures.image_seq_length = 5
+    processor = transformers.Florence2Processor(image_processor=pictures, tokenizer=tokenizer)
+    return save(folder, transformers.Florence2ForConditionalGeneration(config), processor)

@@ -80,8 +80,18 @@ def test_points_that_are_near_count() -> None:
     [
         (ONE[:, :2], "a thing has 3 points, found 2"),
         (ONE * np.array([1, np.nan, 1], np.float32), "a number is not finite"),
+        (ONE * np.array([640, 480, 1], np.float32), "file.json has points from 48 to 320, .*: divide pixels by"),
+        ("a", "file.json does not hold points"),
     ],
 )
 def test_points_that_do_not_fit_are_refused(value: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         check_value(BODY, value, "file.json")
+
+
+def test_a_point_that_is_not_visible_may_lie_anywhere() -> None:
+    hidden = ONE.copy()
+    hidden[0, 2] = (640, 480, 0)
+    np.testing.assert_array_equal(check_value(BODY, hidden, "file.json"), hidden)
+    text = BODY.serialize(np.concatenate([hidden, ONE]), np.random.default_rng(0))
+    assert [len(element.split()) for element in BODY.elements(text)] == [6, 6]

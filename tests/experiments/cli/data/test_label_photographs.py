@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from experiments.cli.main import main
@@ -155,3 +156,24 @@ def test_splits_that_are_folders_stay_folders(photos: Path, tmp_path: Path) -> N
     assert label(split, "--split", "train,validation") == 0
     assert (split / "val/canny_edges/one.png").exists()
     assert (split / "train/canny_edges/a/wide.png").exists()
+
+
+def test_settings_in_a_file_name_columns_and_classes(photos: Path, tmp_path: Path) -> None:
+    (photos / "classes.txt").write_text("water\nroad\ndog\n")
+    (photos / "maps").mkdir()
+    classes = np.zeros((60, 60), np.uint8)
+    classes[:15] = 1
+    classes[15:45, :20] = 2
+    Image.fromarray(classes).save(photos / "maps/square.png")
+    settings = {"kind": "folder", "path": str(photos), "options": {"columns": {"semseg": "maps"}}}
+    config = tmp_path / "photos.yaml"
+    OmegaConf.save({"data": {"source": settings, "classes": {"semseg": "classes.txt"}}}, config)
+    out = tmp_path / "out"
+    assert main(["label", str(config), "--to", "metadata_semantic", "--out", str(out)]) == 0
+    (path,) = (out / "metadata_semantic").rglob("*.json")
+    facts = json.loads(path.read_text())
+    assert {name: facts[name] for name in ("walkability", "objectness", "semantic_diversity")} == {
+        "walkability": 0.25,
+        "objectness": pytest.approx(1 / 6),
+        "semantic_diversity": 3,
+    }
