@@ -17,8 +17,10 @@ from experiments.doctor.samples import Sample
 from modalities.layouts import Dense
 from modalities.spec import Modality, Value
 
-MIN_BORDER = 20
-"""Pixels of border below which a map says nothing about its place."""
+MIN_BORDER = 0.75
+"""Pixels of border, as a share of the side, below which a map says nothing about its place."""
+MAX_SHIFT = 1 / 6
+"""Largest shift that is tried, as a share of the side."""
 MIN_OVERLAP = 0.6
 """Share of the border that a shift has to leave inside the photograph."""
 MIN_SHIFT = 0.03
@@ -72,7 +74,7 @@ class AlignmentCheck:
         for name, modality in self.modalities.items():
             value = sample.readings[name].value
             lines = None if value is None else label_lines(modality, value)
-            if lines is not None and lines.shape == edges.shape and lines.sum() >= MIN_BORDER:
+            if lines is not None and lines.shape == edges.shape and lines.sum() >= MIN_BORDER * lines.shape[1]:
                 self._add(name, shift_scores(edges, lines), lines.shape[1], sample)
 
     def findings(self) -> Iterator[Finding]:
@@ -118,13 +120,13 @@ def label_lines(modality: Modality, value: Value) -> Bool[np.ndarray, "h w"] | N
 
 
 def shift_scores(edges: Float64[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w"]) -> Float64[np.ndarray, "s s"]:
-    """The mean of ``edges`` over ``lines`` moved by every shift down and to the right, up to a quarter of the side.
+    """The mean of ``edges`` over ``lines`` moved by every shift down and to the right, up to `MAX_SHIFT`.
 
     Row and column of no shift are in the middle; shifts that leave less than `MIN_OVERLAP` of the lines inside are
     -inf. Correlations are computed by Fourier transforms, with zeros around.
     """
     height, width = edges.shape
-    shape, reach = (2 * height, 2 * width), max(1, min(height, width) // 4)
+    shape, reach = (2 * height, 2 * width), max(1, int(min(height, width) * MAX_SHIFT))
     moved = np.conj(np.fft.rfft2(lines, shape))
     sums, counts = (np.fft.irfft2(np.fft.rfft2(item, shape) * moved, shape) for item in (edges, np.ones_like(edges)))
     steps = np.arange(-reach, reach + 1)
@@ -153,7 +155,8 @@ def _best_shift(scores: Float64[np.ndarray, "s s"]) -> tuple[tuple[int, int], fl
 
 
 def _is_far(shift: tuple[int, int], side: int) -> bool:
-    return max(map(abs, shift)) >= max(2.0, MIN_SHIFT * side)
+    """True for a shift that is told; one at the end of those that are tried is the slope of something further off."""
+    return max(2.0, MIN_SHIFT * side) <= max(map(abs, shift)) < int(side * MAX_SHIFT)
 
 
 def _is_outlier(place: _Place) -> bool:
