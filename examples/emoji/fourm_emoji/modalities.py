@@ -1,6 +1,22 @@
 """The modalities of emoji that fourm-lab does not bring, each published as an entry point."""
 
+from dataclasses import dataclass
+
+from torchmetrics import MetricCollection
+
 from modalities import ClassMap, Dense, FreeTextModality, ReconstructionLoss, Text, ViTVQ, WordPiece
+from modalities.metrics.base import collect
+from modalities.metrics.text import ExactMatch, WordF1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryText(FreeTextModality):
+    """The name of one of few categories, in words: it is right or wrong, and too short for BLEU."""
+
+    def metrics(self) -> MetricCollection:
+        """Share of names that are right, and F1 of their words."""
+        return collect(exact=ExactMatch(), word_f1=WordF1())
+
 
 MASK = ClassMap(
     name="emoji_mask",
@@ -11,7 +27,7 @@ MASK = ClassMap(
     labeller="transparency of the picture",
     license="Apache-2.0",
 )
-CATEGORY = FreeTextModality(
+CATEGORY = CategoryText(
     name="emoji_category",
     title="Category",
     layout=Text(max_tokens=8),

@@ -22,6 +22,7 @@ from modalities import (
     WordPiece,
 )
 from modalities.metrics.base import RatioOfSums, collect
+from modalities.metrics.text import ExactMatch, WordF1
 from modalities.rendering.colors import sequential_colors
 from modalities.storage.files import check_suffix, crop_and_resize, read_array, write_array
 from modalities.values import ValueSpec
@@ -94,6 +95,15 @@ class Sound(ImageModality):
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class CategoryText(FreeTextModality):
+    """The name of one of few categories, in words: it is right or wrong, and too short for BLEU."""
+
+    def metrics(self) -> MetricCollection:
+        """Share of names that are right, and F1 of their words."""
+        return collect(exact=ExactMatch(), word_f1=WordF1())
+
+
 def _sound(name: str, title: str, labeller: str) -> Sound:
     return Sound(
         name=name,
@@ -131,7 +141,7 @@ MASK = ClassMap(
     labeller="transparency of the picture",
     license=LICENSE,
 )
-CATEGORY = FreeTextModality(
+CATEGORY = CategoryText(
     name="stamp_category",
     title="Category",
     layout=Text(max_tokens=8),
