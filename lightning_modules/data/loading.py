@@ -77,17 +77,16 @@ class BatchMaker(Protocol):
         """The batch."""
 
 
-class MaskedTokenDataset(Dataset[TokenBatch]):
+class MaskedTokenDataset(Dataset[Any]):
     """Masked batches from batch specifications: the store is read once and masked once for each batch."""
 
     def __init__(self, store: TokenStore, masker: BatchMaker) -> None:
         self.store, self.masker = store, masker
 
-    def __getitem__(self, spec: Any) -> TokenBatch:
+    def __getitem__(self, spec: Any) -> Any:
         names = [stream.name for stream in self.masker.streams]
         samples = self.store.read(spec.indices.numpy(), names)
-        batch: TokenBatch = self.masker(samples, torch.Generator().manual_seed(spec.seed))
-        return batch
+        return self.masker(samples, torch.Generator().manual_seed(spec.seed))
 
 
 class _ResumableDataModule(LightningDataModule):
