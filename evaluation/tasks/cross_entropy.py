@@ -95,7 +95,9 @@ def masking_config(target: Stream, streams: Sequence[Stream], config: Evaluation
         target_overrides={target.name: 1.0},
     )
     num_targets = max(target.num_tokens // 2, 1) if is_grid else target.num_tokens + 2
-    return MaskingConfig(num_inputs=config.masked_inputs, num_targets=num_targets, mixtures=[mixture])
+    # Where nothing else is there to show, as much of the grid is shown as leaves the targets hidden.
+    most = target.num_tokens - num_targets if is_grid and len(streams) == 1 else config.masked_inputs
+    return MaskingConfig(num_inputs=min(config.masked_inputs, most), num_targets=num_targets, mixtures=[mixture])
 
 
 def mask_seed(seed: int, target: str, first: int) -> int:

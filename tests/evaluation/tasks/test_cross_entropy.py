@@ -119,6 +119,9 @@ def test_an_arm_that_shares_nothing_is_measured_all_the_same(context: TaskContex
     for target in ("shade", "caption"):
         score = masked_cross_entropy(replace(context, common_inputs=()), target)
         assert np.isfinite(score.value)
+        # A caption alone may be shown whole.
+        assert score.num_samples == context.num_samples if target == "shade" else score.num_samples > 0
+        assert score.value > 0.1
 
 
 def _copy(source: FourM, target: FourM) -> None:
