@@ -23,14 +23,14 @@ class BindingOptimConfig(TokenizerOptimConfig):
 
     section: ClassVar[str] = "binding_optim"
 
-    lr: float = 2e-3
+    lr: float = 3e-3
     """Peak learning rate, per optimizer step."""
     betas: tuple[float, float] = (0.9, 0.98)
     ema_decay: float = 0.0
     """Decay of the exponential moving average of the weights, per step; 0 trains without averaging."""
-    steps: int = 600
+    steps: int = 300
     """Optimizer steps from start to end of the schedule."""
-    warmup_steps: int = 60
+    warmup_steps: int = 30
     """Optimizer steps until the peak."""
 
     def unused_settings(self) -> dict[str, str]:

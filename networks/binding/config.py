@@ -31,7 +31,7 @@ class BindingConfig:
     """Temperature of the softmax over pairs, at the start where it is learned."""
     learn_temperature: bool = True
     """True to learn a temperature for each modality."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Samples per process and step; each is told from all others of the step, on all processes."""
 
     def __post_init__(self) -> None:
