@@ -121,7 +121,11 @@ class FolderSource(StoredSource):
 
     def data_fingerprint(self, modality: Modality) -> str:
         """A digest of the modality's files or cells, and of the keys of each split."""
-        columns = {split: column.digest(modality, self._storage) for split, column in self._columns_of(modality).items() if column}
+        columns = {
+            split: column.digest(modality, self._storage)
+            for split, column in self._columns_of(modality).items()
+            if column
+        }
         return f"{sorted(columns.items())} {self._keys_digest}"
 
     @property
