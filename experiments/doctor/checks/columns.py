@@ -113,8 +113,9 @@ class ColumnCheck:
                         f"{name} is missing in {item.missing:,} of {item.num_read:,} samples of "
                         f"{item.split}: {examples(item.missing_keys, of=item.missing)}."
                     )
-                    place = {"modality": name, "split": item.split}
-                    yield Finding(severity=Severity.note, check="missing", message=message, **place)
+                    yield Finding(
+                        severity=Severity.note, check="missing", message=message, modality=name, split=item.split
+                    )
 
 
 def value_bytes(modality: Modality, value: Any) -> int:
