@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from modalities.errors import DataError
+from modalities.errors import DataError, error_reason
 from modalities.layouts import Dense, Embeddings, Text, Vector
 from modalities.spec import Modality, Value
 
@@ -32,13 +32,6 @@ def check_value(modality: Modality, value: Value, origin: str) -> Value:
     if problem:
         raise DataError(f"{origin} has {problem}: expected for {modality.name} {modality.value_spec}.")
     return checked
-
-
-def error_reason(error: BaseException) -> str:
-    """The message of an exception as part of one line."""
-    if isinstance(error, KeyError):
-        return f"no entry {error}"
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _layout_problem(modality: Modality, value: Value) -> str:

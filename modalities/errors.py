@@ -36,3 +36,10 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint that is incomplete, or made for other modalities or sizes than expected."""
+
+
+def error_reason(error: BaseException) -> str:
+    """The message of an exception as part of one line."""
+    if isinstance(error, KeyError):
+        return f"no entry {error}"
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modalities.errors import ConfigError, DataError
+from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense, Layout
 from modalities.registry import Registry
 from modalities.spec import Modality, Provenance
@@ -18,6 +19,11 @@ def class_names_of(modality: Modality) -> tuple[str, ...]:
     """The classes that a modality's values are labelled with: of maps by index, of boxes and texts those that count."""
     names: Sequence[str] = getattr(modality, "classes", ()) or getattr(modality, "class_names", ())
     return tuple(names)
+
+
+def declared_classes(modality: Modality) -> tuple[str, ...]:
+    """The classes of a map's values or of a record's parts; a text's own are words among others, and do not count."""
+    return () if isinstance(modality, FreeTextModality) else class_names_of(modality)
 
 
 def with_classes(modality: M, names: Sequence[str]) -> M:

@@ -10,6 +10,7 @@ from typing import Any
 from modalities.checks import check_value
 from modalities.errors import DataError, UnknownNameError
 from modalities.kinds.sequences import RecordModality
+from modalities.sources.crops import WHOLE, have_same_ratio
 from modalities.spec import Crop, Modality, SequenceModality, center_crop
 from modalities.storage.files import IMAGE_SUFFIXES
 from modalities.text_checks import check_text
@@ -18,8 +19,6 @@ log = logging.getLogger(__name__)
 
 FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".txt", ".json", ".jsonl", ".npy", ".npz", ".csv")
 """A string that ends so, given for a sequence, names a file where it is one word or begins as a path does."""
-
-WHOLE = Crop(left=0, top=0, width=1, height=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +140,7 @@ def _common_crop(modalities: Mapping[str, Modality], values: Mapping[str, GivenV
         return WHOLE
     first, (height, width) = max(sizes.items(), key=lambda item: item[1][0] * item[1][1])
     for name, (other_height, other_width) in sizes.items():
-        # The smaller image has whole pixels: its sides are those of the larger in proportion, rounded.
-        if (
-            abs(other_height * width / height - other_width) > 1
-            and abs(other_width * height / width - other_height) > 1
-        ):
+        if not have_same_ratio((height, width), (other_height, other_width)):
             raise DataError(
                 f"{values[name].origin} is {other_width} x {other_height}, but {values[first].origin} is "
                 f"{width} x {height}: all inputs of a sample must show one image, at any resolution."

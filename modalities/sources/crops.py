@@ -122,3 +122,10 @@ def hashed_uniforms(text: str) -> tuple[float, float, float, float]:
         (int.from_bytes(digest[start : start + 8], "big") >> 11) / (1 << 53) for start in range(0, 32, 8)
     )
     return first, second, third, fourth
+
+
+def have_same_ratio(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """True where two sizes (h, w) are those of one image at two resolutions, rounded to whole pixels."""
+    (height, width), (other_height, other_width) = sorted((one, other), reverse=True)
+    expected = (other_width * height / width, other_height * width / height)
+    return abs(expected[0] - other_height) <= 1 or abs(expected[1] - other_width) <= 1

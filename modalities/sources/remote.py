@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
-from modalities.errors import ConfigError, DataError
+from modalities.errors import ConfigError, DataError, error_reason
 
 BinaryFile: TypeAlias = Any
 """An open binary file with ``read``, ``seek`` and ``tell``; file systems have classes of their own."""
@@ -191,7 +191,7 @@ class RemoteStorage:
         try:
             system, path = core.url_to_fs(self.root, **self.options)
         except (ImportError, ValueError, TypeError) as error:
-            raise ConfigError(f"{self.root} cannot be opened: {_one_line(error)}.") from error
+            raise ConfigError(f"{self.root} cannot be opened: {error_reason(error)}.") from error
         return system, str(path)
 
 
@@ -231,7 +231,7 @@ def _named_errors(origin: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"There is no file {origin}.") from error
     except Exception as error:
-        raise DataError(f"{origin} cannot be read: {_one_line(error)}.") from error
+        raise DataError(f"{origin} cannot be read: {error_reason(error)}.") from error
 
 
 def _check_length(content: bytes, start: int, stop: int | None, origin: str) -> bytes:
@@ -252,8 +252,3 @@ def _join(folder: str, name: str) -> str:
 
 def _relative(path: str, top: str) -> str:
     return PurePosixPath("/" + path.lstrip("/")).relative_to("/" + top.strip("/")).as_posix()
-
-
-def _one_line(error: BaseException) -> str:
-    """The message of an error as one line without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -20,9 +20,18 @@ from modalities.layouts import Dense
 from modalities.sources.base import module_digest
 from modalities.sources.captions import read_captions, split_captions
 from modalities.sources.config import SourceConfig
-from modalities.sources.crops import WHOLE, CropConfig, CropKeys, draw_choice, draw_crop, split_crop_key
+from modalities.sources.crops import (
+    WHOLE,
+    CropConfig,
+    CropKeys,
+    draw_choice,
+    draw_crop,
+    have_same_ratio,
+    split_crop_key,
+)
 from modalities.spec import Crop, Modality, Value
 from modalities.storage.pixels import WHITE, parse_color
+from modalities.variants import declared_classes
 
 S = TypeVar("S", bound="StoredSource")
 
@@ -118,13 +127,7 @@ class StoredSource(abc.ABC):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of classes that the run's maps and boxes declare."""
-        names = [getattr(item, "classes", ()) for item in self.modalities.values()]
-        names += [
-            getattr(item, "class_names", ())
-            for item in self.modalities.values()
-            if not isinstance(item, FreeTextModality)
-        ]
-        return tuple(sorted({name for group in names for name in group}))
+        return tuple(sorted({name for item in self.modalities.values() for name in declared_classes(item)}))
 
     @abc.abstractmethod
     def sample_keys(self, split: str) -> Sequence[str]:
@@ -202,7 +205,7 @@ class StoredSource(abc.ABC):
         if image is None:
             return WHOLE
         height, width = self._choices(sample, image)[0].shape[:2]
-        if _is_image(modality) and not _have_same_ratio((height, width), value.shape[:2]):
+        if _is_image(modality) and not have_same_ratio((height, width), value.shape[:2]):
             raise DataError(
                 f"Sample {sample!r} of {self.name}: {modality.name} has {value.shape[1]} x {value.shape[0]} pixels, "
                 f"{image.name} {width} x {height}: expected one aspect ratio. A map made of a photograph that was "
@@ -261,10 +264,3 @@ def _read_file(path: Path, modality: Modality) -> list[Value]:
 def _is_image(modality: Modality) -> bool:
     """True for grids with a value for each pixel."""
     return isinstance(modality.layout, Dense) and modality.layout.pixels_per_value == 1
-
-
-def _have_same_ratio(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """True where two sizes (h, w) are those of one image at two resolutions, rounded to whole pixels."""
-    (height, width), (other_height, other_width) = sorted((one, other), reverse=True)
-    expected = (other_width * height / width, other_height * width / height)
-    return abs(expected[0] - other_height) <= 1 or abs(expected[1] - other_width) <= 1

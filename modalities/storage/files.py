@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from modalities.corrections import report_correction
-from modalities.errors import DataError
+from modalities.errors import DataError, error_reason
 from modalities.spec import Crop
 from modalities.storage.atomic import atomic_file
 from modalities.storage.pixels import WHITE, grayscale_levels, image_levels, rgb_levels
@@ -112,7 +112,7 @@ def load_array(path: Path) -> NDArray[Any]:
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"{path} is not a whole .npy file: {_one_line(error)}.") from error
+        raise DataError(f"{path} is not a whole .npy file: {error_reason(error)}.") from error
     if array.dtype.kind not in "bfiu":
         raise DataError(f"{path} holds {array.dtype}, expected numbers.")
     return array
@@ -230,9 +230,4 @@ def open_image(path: Path, *, apply_exif_orientation: bool = True) -> Image.Imag
     except _PILLOW_ERRORS as error:
         if path.is_file() and path.stat().st_size == 0:
             raise DataError(f"{path} is empty, expected an image.") from error
-        raise DataError(f"{path} is not a whole image: {_one_line(error)}.") from error
-
-
-def _one_line(error: BaseException) -> str:
-    """The message of an error as one line without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise DataError(f"{path} is not a whole image: {error_reason(error)}.") from error

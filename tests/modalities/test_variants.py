@@ -13,6 +13,7 @@ from modalities.storage.serialization import from_plain, to_plain
 from modalities.variants import (
     ModalityVariant,
     class_names_of,
+    declared_classes,
     read_class_names,
     with_classes,
     with_labels_of_experts,
@@ -76,3 +77,12 @@ def test_labels_of_other_data_are_no_stand_ins() -> None:
     assert changed.provenance is Provenance.expert
     assert "proxy" not in changed.title
     assert with_labels_of_experts(default_registry()["rgb"]) == default_registry()["rgb"]
+
+
+def test_words_of_texts_are_no_declared_classes() -> None:
+    registry = default_registry()
+    caption = with_classes(registry["caption"], NAMES)
+    assert (class_names_of(caption), declared_classes(caption)) == (NAMES, ())
+    for name in ("semseg", "bounding_boxes"):
+        assert declared_classes(with_classes(registry[name], NAMES)) == NAMES
+    assert declared_classes(registry["rgb"]) == ()

@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.doctor.findings import Finding, FindingLog, Severity, examples, sample_finding
 from experiments.doctor.samples import Sample
-from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense
 from modalities.spec import Modality
+from modalities.variants import declared_classes
 
 UNLABELLED = 255
 """Index that stands for no class in the class maps of most data sets."""
@@ -85,13 +85,6 @@ class _FoundClasses:
     used: list[str]
     unknown: list[str]
     ignored: list[str]
-
-
-def declared_classes(modality: Modality) -> tuple[str, ...]:
-    """Names of the classes of a map's values or a record's parts; empty for modalities without classes."""
-    if _is_map(modality):
-        return tuple(getattr(modality, "classes", ()))
-    return () if isinstance(modality, FreeTextModality) else tuple(getattr(modality, "class_names", ()))
 
 
 def _is_map(modality: Modality) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from modalities.errors import ConfigError, DataError
+from modalities.errors import ConfigError, DataError, error_reason
 from modalities.sources.huggingface.rows import label_names_of
 from modalities.sources.remote import FileEntry, Storage
 from modalities.sources.splits import SPLIT_ALIASES
@@ -54,7 +54,7 @@ class TableFile:
                 return self._batches[number].column(column)
             return self._parquet.read_row_group(number, columns=[column]).column(column).combine_chunks()
         except Exception as error:
-            raise DataError(f"{self.origin} cannot be read: {_one_line(error)}.") from error
+            raise DataError(f"{self.origin} cannot be read: {error_reason(error)}.") from error
 
     @property
     def _is_arrow(self) -> bool:
@@ -73,7 +73,7 @@ class TableFile:
         try:
             batches = list(arrow.ipc.open_stream(arrow.memory_map(str(path))))
         except Exception as error:
-            raise DataError(f"{self.origin} is not a whole Arrow file: {_one_line(error)}.") from error
+            raise DataError(f"{self.origin} is not a whole Arrow file: {error_reason(error)}.") from error
         if not batches:
             raise DataError(f"{self.origin} has no rows.")
         return batches
@@ -85,7 +85,7 @@ class TableFile:
         try:
             return parquet.ParquetFile(path if path is not None else self.storage.open(self.entry.name))
         except Exception as error:
-            raise DataError(f"{self.origin} is not a whole Parquet file: {_one_line(error)}.") from error
+            raise DataError(f"{self.origin} is not a whole Parquet file: {error_reason(error)}.") from error
 
 
 class FileTables:
@@ -228,7 +228,3 @@ def _pyarrow(module: str) -> Any:
         raise ConfigError(
             "Arrow and Parquet files are read by pyarrow, which is not installed: pip install 'fourm-lab[datasets]'."
         ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from lightning_modules.inference.pipeline import Pipeline
-from lightning_modules.inference.values import WHOLE, file_or_text, read_sample
+from lightning_modules.inference.values import file_or_text, read_sample
 from modalities.errors import DataError
 from modalities.geometry.boxes import Box
 from modalities.layouts import ScaleConfig
 from modalities.registry import default_registry
+from modalities.sources.crops import WHOLE
 from modalities.spec import SequenceModality, center_crop
 from modalities.vocabulary import EOS_ID
 from tests.experiments.small_folder import make_model_folder

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from modalities.errors import ConfigError, DataError
 from modalities.sources.config import SourceConfig
-from modalities.sources.crops import CropConfig, CropKeys, draw_choice, draw_crop, hashed_uniforms, split_crop_key
+from modalities.sources.crops import (
+    CropConfig,
+    CropKeys,
+    draw_choice,
+    draw_crop,
+    hashed_uniforms,
+    have_same_ratio,
+    split_crop_key,
+)
 from modalities.sources.open import open_source
 from modalities.spec import center_crop
 
@@ -73,3 +81,15 @@ def test_what_does_not_fit_is_refused() -> None:
     assert CropConfig(count=2).unused_settings() == {}
     with pytest.raises(ConfigError, match=r"data\.crops is set, but samples of scenes have one crop"):
         open_source(SourceConfig(), {}, crops=CropConfig(count=4))
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.floats(0.05, 1))
+def test_a_smaller_copy_of_an_image_has_its_ratio(height: int, width: int, share: float) -> None:
+    smaller = (max(1, round(height * share)), max(1, round(width * share)))
+    assert have_same_ratio((height, width), smaller)
+    assert have_same_ratio(smaller, (height, width))
+
+
+def test_a_turned_image_has_another_ratio() -> None:
+    assert not have_same_ratio((300, 200), (200, 300))
+    assert not have_same_ratio((300, 200), (60, 44))
