@@ -143,7 +143,8 @@ def test_the_configuration_of_a_stream_enters_its_fingerprint_and_a_missing_revi
     library = pytest.importorskip("datasets")
     stream = library.IterableDatasetDict({"train": dataset(range(3)).to_iterable_dataset()})
     monkeypatch.setattr(library, "load_dataset", lambda *args, **kwargs: stream)
-    rgb, options = run_modalities()["rgb"], {"streaming": True, "rows": {"train": 3}}
+    rgb = run_modalities()["rgb"]
+    options: dict[str, Any] = {"streaming": True, "rows": {"train": 3}}
     prints = [opened("some/set", name=name, **options).fingerprint(rgb) for name in ("small", "large", "small")]
     assert prints[0] == prints[2] != prints[1]
     (line,) = source_notes(opened("some/set", **options))
