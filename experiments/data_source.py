@@ -86,7 +86,7 @@ def parse_data(text: str) -> tuple[DataConfig, list[str]]:
     if text.endswith(YAML_SUFFIXES):
         return load_config(Path(text)).data, []
     kind, _, _ = text.partition(":")
-    if "://" in text or (kind not in default_sources() and Path(text).is_dir()):
+    if kind not in default_sources() and ("://" in text or Path(text).is_dir()):
         line = f"{text} is read as a folder; write KIND:{text} for another kind of source."
         return DataConfig(source=SourceConfig(kind=FOLDER, path=text), train=None, validation=None), [line]
     if kind not in default_sources() and ":" not in text:

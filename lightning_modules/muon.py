@@ -43,6 +43,8 @@ class Muon(torch.optim.AdamW):
     ) -> None:
         super().__init__([{"use_muon": False, **group} for group in groups], **options)
         self.num_maps, self.momentum, self.iterations = dict(num_maps), momentum, iterations
+        # The fused AdamW would unscale the gradients of 16-bit training by itself, but those of its own groups only.
+        self._step_supports_amp_scaling = False
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update all weights that have a gradient."""

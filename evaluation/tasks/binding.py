@@ -112,17 +112,18 @@ def measure_zero_shot(
     Classes that no measured sample has are no candidates.
     """
     model, num_samples = embed.model, min(config.num_samples, embed.held_out.num_samples)
-    found = [label for label in classes.labels[:num_samples] if label in classes.prompts]
-    names = sorted(set(filter(None, found)))
+    present = has_modalities(embed.held_out, [model.image], num_samples).tolist()
+    numbers = [number for number in present if classes.labels[number] in classes.prompts]
+    found = [str(classes.labels[number]) for number in numbers]
+    names = sorted(set(found))
     if len(names) < 2:
         return []
     rows = [np.asarray(classes.prompts[name], dtype=np.int64) for name in names]
     tower = model.towers[stream.modality]
     prompts = model.embed(stream.modality, tower_batch(tower, stream.name, {stream.name: pad_tokens(stream, rows)}))
-    numbers = [number for number, label in enumerate(classes.labels[:num_samples]) if label in names]
     images = _embed_all(embed, model.image, num_samples, config)[numbers]
     nearest = cosine_similarity(images, prompts.cpu()).argmax(dim=1).tolist()
-    hits = [names[answer] == classes.labels[number] for answer, number in zip(nearest, numbers, strict=True)]
+    hits = [names[answer] == label for answer, label in zip(nearest, found, strict=True)]
     return [
         Score(
             arm=BINDING,

@@ -26,7 +26,7 @@ class TokenFormat(Enum):
     """Form of the tokens on disk."""
 
     store = "store"
-    """A folder a shard, with a memory map for each stream: the store that training reads."""
+    """A folder a shard, with a file for each stream: the store that training reads."""
     webdataset = "webdataset"
     """A tar a modality and shard, as published for 4M: ids of one crop (1, n) as .npy; sequences as their values."""
 

@@ -1,11 +1,12 @@
 """Rows that tokenizers read: the preprocessed values of one modality, or of all that share a tokenizer.
 
 Values of one row each are read and preprocessed when a batch asks for them. Those of several rows, such as the
-instances of an image, are preprocessed once into a mapped file without a name, which goes with the process.
+instances of an image, are preprocessed once into a file without a name, which goes with the process.
 """
 
 import itertools
-import mmap
+import math
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_modules.data.array_file import Descriptor, read_exactly
 from lightning_modules.data.raw import RawStore, RawValues
 from modalities.errors import DataError
 from modalities.spec import Modality, SequenceModality
@@ -102,23 +104,25 @@ class _PartRows:
     """Rows of values of several rows, in a file without a name."""
 
     def __init__(self, modality: Modality, values: RawValues, max_rows: int, scratch: Path) -> None:
-        self._rows: NDArray[Any] = np.zeros((0,), dtype=np.float32)
+        self._shape: tuple[int, ...] = ()
+        self._dtype, self._count = np.dtype(np.float32), 0
         with tempfile.TemporaryFile(dir=scratch) as file:
-            shape, dtype = (), self._rows.dtype
             for rows in _iterate_rows(modality, _present_values(values), max_rows):
                 if len(rows):
-                    shape, dtype = rows.shape[1:], rows.dtype
+                    self._shape, self._dtype = rows.shape[1:], rows.dtype
+                    self._count += len(rows)
                     file.write(np.ascontiguousarray(rows).tobytes())
             file.flush()
-            if file.tell():
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                self._rows = np.frombuffer(mapped, dtype=dtype).reshape(-1, *shape)
+            # The file has no name: it goes with its last descriptor.
+            self._file = Descriptor(os.dup(file.fileno()))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def __getitem__(self, number: int) -> NDArray[Any]:
-        return self._rows[number : number + 1]
+        size = math.prod(self._shape) * self._dtype.itemsize
+        content = read_exactly(self._file.number, size, number * size)
+        return np.frombuffer(content, dtype=self._dtype).reshape(1, *self._shape)
 
 
 def _iterate_rows(modality: Modality, values: Iterable[Any], max_rows: int) -> Iterator[NDArray[Any]]:

@@ -1,6 +1,6 @@
 """Columns of shards on disk: arrays or records of many samples in a few files, with a manifest of their checksums.
 
-Files are mapped, never read whole. Opening a column compares the size of each file and a checksum of its two ends;
+Rows are read when they are asked for. Opening a column compares the size of each file and a checksum of its two ends;
 `read_manifest` reads all content on demand.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_modules.data.mapped import MappedArray, map_array, map_bytes
+from lightning_modules.data.array_file import ArrayFile, open_array, open_bytes
 from modalities.errors import DataError
 from modalities.storage.atomic import read_json_object
 
@@ -50,11 +50,11 @@ def write_column(folder: Path, name: str, values: Sequence[Any]) -> None:
 class ShardColumn:
     """One shard's column of arrays."""
 
-    values: MappedArray
+    values: ArrayFile
     """(n, ...) stacked, or the rows of all samples end to end."""
-    offsets: MappedArray | None = None
+    offsets: ArrayFile | None = None
     """Start and end of each sample's rows; None for stacked values."""
-    present: MappedArray | None = None
+    present: ArrayFile | None = None
     """False where a sample lacks the column; None where all have it."""
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class ShardColumn:
 
 
 def read_column(folder: Path, name: str) -> ShardColumn:
-    """The column that `write_column` wrote; its values are mapped when they are first read.
+    """The column that `write_column` wrote; its values are read when they are asked for.
 
     Raises:
         DataError: A file is missing or is not an array.
@@ -82,9 +82,9 @@ def read_column(folder: Path, name: str) -> ShardColumn:
     offsets, present = folder / f"{name}.offsets.npy", folder / f"{name}.present.npy"
     try:
         return ShardColumn(
-            values=map_array(folder / f"{name}.npy"),
-            offsets=map_array(offsets) if offsets.exists() else None,
-            present=map_array(present) if present.exists() else None,
+            values=open_array(folder / f"{name}.npy"),
+            offsets=open_array(offsets) if offsets.exists() else None,
+            present=open_array(present) if present.exists() else None,
         )
     except FileNotFoundError:
         raise DataError(f"{folder} has no column {name!r}. Make it again.") from None
@@ -101,9 +101,9 @@ def write_records(folder: Path, name: str, records: Sequence[Any]) -> None:
 class RecordColumn:
     """One shard's column of JSON records."""
 
-    content: MappedArray
+    content: ArrayFile
     """The file's bytes."""
-    starts: MappedArray
+    starts: ArrayFile
     """Start of each line, and the end of the last."""
 
     def __len__(self) -> int:
@@ -124,13 +124,15 @@ class RecordColumn:
 
 
 def read_records(folder: Path, name: str) -> RecordColumn:
-    """The column that `write_records` wrote; its lines are mapped when they are first read.
+    """The column that `write_records` wrote; its lines are read when they are asked for.
 
     Raises:
         DataError: A file is missing or is damaged.
     """
     try:
-        return RecordColumn(content=map_bytes(folder / f"{name}.jsonl"), starts=map_array(folder / f"{name}.lines.npy"))
+        return RecordColumn(
+            content=open_bytes(folder / f"{name}.jsonl"), starts=open_array(folder / f"{name}.lines.npy")
+        )
     except FileNotFoundError:
         raise DataError(f"{folder} has no column {name!r}. Make it again.") from None
 

@@ -1,4 +1,4 @@
-"""The token store: per shard and stream one memory map of tokens, with the fingerprint of the tokenizer that wrote it.
+"""The token store: per shard and stream one file of tokens, with the fingerprint of the tokenizer that wrote it.
 
 Adding a stream adds a folder and touches no other. Any number of processes may write different shards.
 """
@@ -65,7 +65,7 @@ def _pack_ids(ids: NDArray[Any], vocab_size: int, column: str) -> NDArray[Any]:
 
 
 class TokenStore:
-    """Token samples of one split, by number; read from mapped files when they are asked for."""
+    """Token samples of one split, by number; read from files when they are asked for."""
 
     def __init__(
         self,

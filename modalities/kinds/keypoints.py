@@ -90,9 +90,7 @@ class Keypoints(RecordModality):
 
     def visible(self, value: Points) -> NDArray[np.bool_]:
         """True for the points (things, names) that are sure and inside the image."""
-        inside = ((value[..., :2] >= 0) & (value[..., :2] <= 1)).all(-1)
-        seen: NDArray[np.bool_] = inside & (value[..., 2] >= self.min_score)
-        return seen
+        return visible_points(value, self.min_score)
 
     def transform(self, value: Points, crop: Crop) -> Points:
         """The points in shares of the crop; things without a visible point are left out. Sides swap in a mirror."""
@@ -192,6 +190,13 @@ class CorrectKeypoints(SampleRatioOfSums):
         return torch.tensor(float(right)), torch.tensor(float(total))
 
 
+def visible_points(value: Float32[np.ndarray, "*things k 3"], min_score: float) -> NDArray[np.bool_]:
+    """True for the points (..., 3) that are sure and inside the image."""
+    inside = ((value[..., :2] >= 0) & (value[..., :2] <= 1)).all(-1)
+    visible: NDArray[np.bool_] = inside & (value[..., 2] >= min_score)
+    return visible
+
+
 def match_keypoints(prediction: Points, target: Points, min_score: float) -> tuple[int, int]:
     """Points that are right, and the greater of the numbers of points on both sides.
 
@@ -205,12 +210,12 @@ def match_keypoints(prediction: Points, target: Points, min_score: float) -> tup
             best = int(np.argmax(counts))
             right += counts[best]
             left.pop(best)
-    shown = [int((value[..., 2] >= min_score).sum()) for value in (prediction, target)]
+    shown = [int(visible_points(value, min_score).sum()) for value in (prediction, target)]
     return right, max(shown)
 
 
 def _count_near(guess: Float32[np.ndarray, "k 3"], truth: Float32[np.ndarray, "k 3"], min_score: float) -> int:
-    both = (guess[:, 2] >= min_score) & (truth[:, 2] >= min_score)
+    both = visible_points(guess, min_score) & visible_points(truth, min_score)
     return int((both & (np.linalg.norm(guess[:, :2] - truth[:, :2], axis=-1) <= NEAR)).sum())
 
 

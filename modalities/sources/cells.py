@@ -55,13 +55,20 @@ def stored_cell(
     if isinstance(modality, SequenceModality) and (isinstance(cell, list | tuple | Mapping) or _is_json(cell)):
         text = cell if isinstance(cell, str) else json.dumps(cell)
         return StoredBytes(data=text.encode(), suffix=".json", origin=origin)
-    if isinstance(cell, str):
+    if names_file(cell, modality):
         if open_file is None:
             raise DataError(f"{origin} holds the text {cell[:40]!r}, expected a value of {modality.name}.")
         return open_file(cell.strip())
     return StoredValue(
         value=_as_array(cell, modality, origin) if isinstance(cell, list | tuple) else cell, origin=origin
     )
+
+
+def names_file(cell: Any, modality: Modality) -> bool:
+    """True for a cell that is neither text nor JSON of the modality, but the name of a file."""
+    if not isinstance(cell, str) or not cell.strip() or isinstance(modality, FreeTextModality):
+        return False
+    return not (isinstance(modality, SequenceModality) and _is_json(cell))
 
 
 def stored_content(data: bytes, suffix: str, modality: Modality, origin: str) -> StoredBytes:

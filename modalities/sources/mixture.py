@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from modalities.errors import ConfigError, DataError, UnknownNameError
-from modalities.sources.base import Source
+from modalities.sources.base import Source, source_notes
 from modalities.sources.config import SourceConfig
 from modalities.sources.crops import CropConfig, CropSource
 from modalities.sources.open import open_source
@@ -163,6 +163,11 @@ class MixtureSource:
     def class_names(self) -> tuple[str, ...]:
         """Classes of all."""
         return tuple(sorted({name for item in self.members for name in item.source.class_names}))
+
+    @property
+    def notes(self) -> list[str]:
+        """What the sources do not read, each line once."""
+        return list(dict.fromkeys(line for item in self.members for line in source_notes(item.source)))
 
     def keys(self, split: str) -> MixtureKeys:
         """The keys of a split; sources without it have no part in it.

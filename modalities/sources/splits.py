@@ -11,6 +11,7 @@ from typing import Any
 
 from modalities.errors import ConfigError, DataError
 from modalities.kinds.sequences import read_text_file
+from modalities.sources.captions import text_lines
 from modalities.sources.crops import hashed_uniforms
 
 SPLIT_OPTIONS = ("splits", "group")
@@ -85,7 +86,7 @@ def _by_lists(known: set[str], files: Mapping[str, str], origin: str, folder: Pa
     owners: dict[str, str] = {}
     for name, file in files.items():
         path = folder / file
-        found[name] = [line.strip() for line in read_text_file(path).splitlines() if line.strip()]
+        found[name] = [line.strip() for line in text_lines(read_text_file(path)) if line.strip()]
         for key in found[name]:
             if key in owners:
                 where = "twice" if owners[key] == name else f"and so does that of split {owners[key]!r}"

@@ -156,3 +156,9 @@ def test_the_seed_of_crops_chooses_among_captions_of_the_one_crop(tmp_path: Path
 
 def test_the_default_experiment_reads_scenes() -> None:
     assert ExperimentConfig().data.source == SourceConfig()
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "huggingface", "coco", "folder"])
+def test_a_kind_before_a_url_is_that_kind(kind: str) -> None:
+    config, lines = parse_data(f"{kind}:s3://bucket/tars")
+    assert (config.source, lines) == (SourceConfig(kind=kind, path="s3://bucket/tars"), [])

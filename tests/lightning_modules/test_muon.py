@@ -128,6 +128,29 @@ def test_training_resumes_from_its_state_to_the_bit() -> None:
         assert torch.equal(found, expected)
 
 
+def test_a_scaled_loss_gives_the_same_step_and_an_overflow_none() -> None:
+    """As in 16-bit training, where gradients are scaled; the fused AdamW unscales its own groups by itself."""
+    torch.manual_seed(0)
+    net = Net()
+    plain = copy.deepcopy(net)
+    config = FourMOptimConfig(name=OptimizerName.muon, lr=0.01)
+    optimizer = build_optimizer(net.named_parameters(), config, count_maps(net))
+    train(plain, build_optimizer(plain.named_parameters(), config, count_maps(plain)), 1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    x = torch.randn(4, 3, 8, generator=torch.Generator().manual_seed(0))
+    scaler.scale(net(x).square().mean()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    for found, expected in zip(net.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+    before = [weight.detach().clone() for weight in net.parameters()]
+    optimizer.zero_grad()
+    scaler.scale(net(x).square().mean() * torch.inf).backward()
+    scaler.step(optimizer)
+    for found, kept in zip(net.parameters(), before, strict=True):
+        assert torch.equal(found, kept)
+
+
 def test_settings_of_muon_that_cannot_be_or_do_nothing_are_named() -> None:
     for setting, message in (
         ({"muon_momentum": 1.0}, r"optim.muon_momentum must lie in 0..1, 1 excluded, got 1.0"),

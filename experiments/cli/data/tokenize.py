@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=[item.value for item in TokenFormat],
         default=TokenFormat.store.value,
-        help="memory maps a shard, or one tar a modality and shard as published for 4M (default %(default)s)",
+        help="a folder of files a shard, or one tar a modality and shard as published for 4M (default %(default)s)",
     )
     parser.add_argument("--split", default="", help="splits, as in train,validation; if not given, all")
     parser.add_argument("--shard", type=int, default=512, help="samples of a shard (default %(default)s)")

@@ -1,12 +1,14 @@
 """Annotation files of COCO, by image: captions, instances, segments of panoptic maps."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from modalities.errors import DataError
 from modalities.sources.remote import Storage
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,8 @@ def read_coco_file(storage: Storage, name: str) -> CocoFile:
     captions: dict[int, list[str]] = {}
     instances: dict[int, list[CocoInstance]] = {}
     segments: dict[int, CocoSegments] = {}
-    for entry in content.get("annotations", ()):
+    images = _unique(origin, "image", [_parse(origin, "image", item, _image) for item in content["images"]])
+    for entry in _entries(content, "annotations", origin):
         image, item = _parse(origin, "annotation", entry, _annotation)
         match item:
             case str():
@@ -86,18 +89,44 @@ def read_coco_file(storage: Storage, name: str) -> CocoFile:
             case CocoInstance():
                 instances.setdefault(image, []).append(item)
             case CocoSegments():
+                if image in segments:
+                    raise DataError(f"{origin} has two panoptic maps of image {image}, expected one: remove one.")
                 segments[image] = item
-    images = [_parse(origin, "image", entry, _image) for entry in content["images"]]
-    categories = [_parse(origin, "category", entry, _category) for entry in content.get("categories", ())]
+    unlisted = {*captions, *instances, *segments} - set(images)
+    if unlisted:
+        raise DataError(
+            f"{origin} has annotations of {len(unlisted)} images that it does not list, such as {min(unlisted)}: list "
+            "them in 'images', or remove the annotations."
+        )
+    categories = [_parse(origin, "category", item, _category) for item in _entries(content, "categories", origin)]
+    licenses = [_parse(origin, "license", item, _license) for item in _entries(content, "licenses", origin)]
     return CocoFile(
         origin=origin,
-        images={item.image_id: item for item in images},
-        categories=dict(categories),
+        images=images,
+        categories=_unique(origin, "category", categories),
         captions=captions,
         instances=instances,
         segments=segments,
-        licenses=tuple(str(item["name"]) for item in content.get("licenses", ()) if "name" in item),
+        licenses=tuple(name for name in licenses if name),
     )
+
+
+def _entries(content: Mapping[str, Any], name: str, origin: str) -> list[Any]:
+    """A list of the file; one that is absent or null is empty."""
+    found = content.get(name)
+    if found is not None and not isinstance(found, list):
+        raise DataError(f"{origin} has a {type(found).__name__} under {name!r}, expected a list.")
+    return found or []
+
+
+def _unique(origin: str, kind: str, items: Sequence[tuple[int, T]]) -> dict[int, T]:
+    """Entries by number."""
+    found: dict[int, T] = {}
+    for number, item in items:
+        if number in found:
+            raise DataError(f"{origin} has two entries of {kind} {number}, expected one: remove one.")
+        found[number] = item
+    return found
 
 
 def _parse(origin: str, kind: str, entry: Any, parse: Callable[[Any], Any]) -> Any:
@@ -109,24 +138,35 @@ def _parse(origin: str, kind: str, entry: Any, parse: Callable[[Any], Any]) -> A
         raise DataError(f"{origin}: {kind} {name} is not as COCO has it ({reason}).") from error
 
 
-def _image(entry: Any) -> CocoImage:
+def _image(entry: Any) -> tuple[int, CocoImage]:
     height, width = int(entry["height"]), int(entry["width"])
     if height < 1 or width < 1:
         raise ValueError(f"it has {width} x {height} pixels")
-    return CocoImage(image_id=int(entry["id"]), file_name=str(entry["file_name"]), height=height, width=width)
+    number = int(entry["id"])
+    return number, CocoImage(image_id=number, file_name=_text(entry, "file_name"), height=height, width=width)
 
 
 def _category(entry: Any) -> tuple[int, str]:
-    return int(entry["id"]), str(entry["name"])
+    return int(entry["id"]), _text(entry, "name")
+
+
+def _license(entry: Any) -> str:
+    return "" if entry.get("name") is None else _text(entry, "name")
+
+
+def _text(entry: Any, name: str) -> str:
+    if not isinstance(entry[name], str):
+        raise TypeError(f"{name} is {json.dumps(entry[name])}, expected text")
+    return str(entry[name])
 
 
 def _annotation(entry: Any) -> tuple[int, str | CocoInstance | CocoSegments]:
     image = int(entry["image_id"])
     if "caption" in entry:
-        return image, str(entry["caption"])
+        return image, _text(entry, "caption")
     if "segments_info" in entry:
         categories = {int(item["id"]): int(item["category_id"]) for item in entry["segments_info"]}
-        return image, CocoSegments(file_name=str(entry["file_name"]), categories=categories)
+        return image, CocoSegments(file_name=_text(entry, "file_name"), categories=categories)
     x, y, width, height = (float(number) for number in entry["bbox"])
     return image, CocoInstance(
         annotation_id=int(entry["id"]),

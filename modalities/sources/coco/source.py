@@ -41,7 +41,7 @@ class CocoSource(StoredSource):
 
     Options:
         columns: What a modality is: images, boxes, instances, classes (a map made of instances), panoptic, captions or
-            keypoints (for a modality that reads them from JSON; see `modalities.sources.coco.values.keypoints_of`).
+            keypoints (for a modality of the kind `Keypoints`; see `modalities.sources.coco.values.keypoints_of`).
         images: Folder of the images; ``{set}`` stands for the set's name.
         ignore_categories: True to leave out categories that are no class of a map or of boxes; else they are refused.
         splits, group: For data without sets, see `modalities.sources.splits`.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -62,10 +61,13 @@ def masks_of(instances: Sequence[CocoInstance], image: CocoImage, origin: str) -
     return np.array(found, dtype=bool).reshape(-1, image.height, image.width)
 
 
-def keypoints_of(instances: Sequence[CocoInstance], image: CocoImage) -> list[dict[str, Any]]:
-    """The people with keypoints, for JSON: rows of x, y (shares of the image) and visibility 0 to 2."""
+def keypoints_of(instances: Sequence[CocoInstance], image: CocoImage) -> list[list[list[float]]]:
+    """The people with keypoints, in the JSON of `modalities.kinds.keypoints.Keypoints`.
+
+    A point is x, y (shares of the image) and a score: 0 where COCO has no label, 1 for hidden and visible ones.
+    """
     return [
-        {"keypoints": [[x / image.width, y / image.height, int(visible)] for x, y, visible in item.keypoints]}
+        [[x / image.width, y / image.height, float(visible > 0)] for x, y, visible in item.keypoints]
         for item in instances
         if item.keypoints
     ]

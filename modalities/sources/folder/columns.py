@@ -1,11 +1,14 @@
 """Where one modality's values lie in a folder: in files of their own, or in a column of a table."""
 
+import contextlib
 import hashlib
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
+from modalities.errors import DataError
 from modalities.sources.cells import stored_content
 from modalities.sources.folder.files import FolderPart
 from modalities.sources.folder.table import MetadataTable
@@ -31,7 +34,7 @@ class FileColumn:
         """The file of a sample."""
         return open_stored(storage, self.files[key].name, modality) if key in self.files else None
 
-    def digest(self) -> str:
+    def digest(self, modality: Modality, storage: Storage) -> str:
         """A digest of names, sizes and versions."""
         facts = sorted((key, entry.name, entry.size, entry.version) for key, entry in self.files.items())
         return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
@@ -56,21 +59,51 @@ class TableColumn:
         """The cell of a sample, or the file that it names."""
 
         def open_file(name: str) -> Stored:
-            return open_stored(storage, f"{self.part.prefix}{PurePosixPath(name)}", modality)
+            return open_stored(storage, self._file_name(name), modality)
 
         return self.table.stored(key, modality, self.column, open_file)
 
-    def digest(self) -> str:
-        """A digest of the cells and of the files that they name; of a Parquet table of its size and version."""
+    def digest(self, modality: Modality, storage: Storage) -> str:
+        """A digest of the cells (of a Parquet table its size and version), and of the files that they name."""
         if self.entry.name.endswith(".parquet"):
             facts: list[Any] = [self.column, self.entry.size, self.entry.version]
         else:
-            cells = self.table.columns[self.column]
-            files = [
-                self.part.entries.get(str(PurePosixPath(cell))) for cell in cells if isinstance(cell, str) and cell
-            ]
-            facts = [list(cells), [(entry.size, entry.version) for entry in files if entry is not None]]
+            facts = list(self.table.columns[self.column])
+        versions = FileVersions(storage, {entry.name: entry for entry in self.part.entries.values()})
+        names = map(self._file_name, self.table.named_files(modality, self.column))
+        facts = [facts, [(name, versions.of(name)) for name in names]]
         return hashlib.sha256(repr((facts, list(self.table.rows))).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _file_name(self, cell: str) -> str:
+        """The file that a cell names, below the storage's root, or absolute on this machine."""
+        name = cell.strip()
+        return posixpath.normpath(name if posixpath.isabs(name) else f"{self.part.prefix}{name}")
+
+
+class FileVersions:
+    """Size and version of files: of those that were listed from the list, of others from the storage."""
+
+    def __init__(self, storage: Storage, listed: Mapping[str, FileEntry]) -> None:
+        """Take the files that were listed, by their names below the storage's root."""
+        self._storage, self._listed = storage, dict(listed)
+        self._walked: set[str] = set()
+
+    def of(self, name: str) -> tuple[int, str] | None:
+        """Size and version, or None where there is no such file."""
+        path = Path(name) if posixpath.isabs(name) else self._storage.local_path(name)
+        if name not in self._listed and path is not None:
+            try:
+                facts = path.stat()
+            except (OSError, ValueError):
+                return None
+            return facts.st_size, str(facts.st_mtime_ns)
+        folder = posixpath.dirname(name)
+        if name not in self._listed and folder not in self._walked:
+            self._walked.add(folder)
+            with contextlib.suppress(DataError):
+                self._listed |= {entry.name: entry for entry in self._storage.walk(folder)}
+        entry = self._listed.get(name)
+        return None if entry is None else (entry.size, entry.version)
 
 
 Column: TypeAlias = FileColumn | TableColumn

@@ -50,8 +50,12 @@ def visible_entries(entries: Iterable[FileEntry]) -> list[FileEntry]:
     ]
 
 
-def split_folders(entries: Iterable[FileEntry], modality_folders: Iterable[str], origin: str) -> dict[str, FolderPart]:
+def split_folders(
+    entries: Iterable[FileEntry], modality_folders: Iterable[str], origin: str
+) -> tuple[dict[str, FolderPart], list[str]]:
     """The parts of a folder by split, where it has folders train/, validation/ (val/) or test/; else one named "".
+
+    Besides, the names of the files that are in no part.
 
     Raises:
         DataError: Two folders are of one split, or a modality's folder lies beside them.
@@ -66,7 +70,7 @@ def split_folders(entries: Iterable[FileEntry], modality_folders: Iterable[str],
         else:
             rest[entry.name] = entry
     if not parts:
-        return {"": FolderPart(prefix="", entries=rest)}
+        return {"": FolderPart(prefix="", entries=rest)}, []
     beside = sorted({name.partition("/")[0] for name in rest if "/" in name} & taken)
     if beside:
         raise DataError(
@@ -79,7 +83,7 @@ def split_folders(entries: Iterable[FileEntry], modality_folders: Iterable[str],
         if split in found:
             raise DataError(f"{origin} has two folders of the split {split}: {found[split].prefix} and {top}/.")
         found[split] = FolderPart(prefix=f"{top}/", entries=parts[top])
-    return found
+    return found, list(rest)
 
 
 def modality_files(

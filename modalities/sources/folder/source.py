@@ -63,13 +63,19 @@ class FolderSource(StoredSource):
     @property
     def notes(self) -> list[str]:
         """A line on each thing in the folder that is not read."""
+        # Columns are looked for, and files of unknown types counted, when keys are made.
+        names = [key for part in self._parts for key in self._part_keys(part)]
         lines = []
+        if self._beside:
+            lines.append(
+                f"{self.name}: not read, as they lie beside the folders of splits: {len(self._beside)} files, such as "
+                f"{self._beside[0]!r}."
+            )
         if self._unknown:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(self._unknown.items()))
             lines.append(
                 f"{self.name}: not read, as they are of no known type: {self._unknown.total()} files ({kinds})."
             )
-        names = [key for part in self._parts for key in self._part_keys(part)]
         left = unlisted_keys(names, self._keys)
         if left:
             lines.append(f"{self.name}: {len(left)} of {len(names)} samples are in no list, such as {left[0]!r}.")
@@ -113,7 +119,11 @@ class FolderSource(StoredSource):
 
     def data_fingerprint(self, modality: Modality) -> str:
         """A digest of the modality's files or cells, and of the keys of each split."""
-        columns = {split: column.digest() for split, column in self._columns_of(modality).items() if column}
+        columns = {
+            split: column.digest(modality, self._storage)
+            for split, column in self._columns_of(modality).items()
+            if column
+        }
         return f"{sorted(columns.items())} {self._keys_digest}"
 
     def data_version(self, key: str, modality: Modality) -> str:
@@ -127,9 +137,18 @@ class FolderSource(StoredSource):
             case _:
                 return super().data_version(key, modality) if column else ""
 
-    @cached_property
+    @property
     def _parts(self) -> dict[str, FolderPart]:
         """The folders of the splits, or the whole folder under the name ""."""
+        return self._layout[0]
+
+    @property
+    def _beside(self) -> list[str]:
+        """Files beside the folders of splits."""
+        return self._layout[1]
+
+    @cached_property
+    def _layout(self) -> tuple[dict[str, FolderPart], list[str]]:
         entries = visible_entries(self._storage.walk())
         if not entries:
             raise DataError(f"{self.config.path} is empty, expected a folder for each modality, or a metadata table.")

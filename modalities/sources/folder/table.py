@@ -2,7 +2,7 @@
 
 import csv
 import io
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,11 +10,15 @@ from typing import Any
 
 from modalities.errors import DataError
 from modalities.kinds.sequences import FreeTextModality
-from modalities.sources.cells import stored_cell
+from modalities.sources.captions import json_lines
+from modalities.sources.cells import names_file, stored_cell
 from modalities.sources.folder.files import sample_key
 from modalities.sources.remote import Storage
 from modalities.sources.stored import Stored, StoredValue
 from modalities.spec import Modality
+
+_ARROW_TEXTS = ("string", "large_string", "dictionary<values=string", "dictionary<values=large_string")
+"""Beginnings of Arrow's names of types of text."""
 
 FILE_COLUMN, KEY_COLUMN = "file_name", "key"
 """Column of the image's file, and column of the sample's key where it is not the file's name."""
@@ -70,13 +74,22 @@ class MetadataTable:
             )
         return open_file(str(cells[0])) if names_files else stored_cell(cells[0], modality, origin, open_file)
 
+    def named_files(self, modality: Modality, column: str) -> list[str]:
+        """The names of files in a column, each once, as `stored` gives them to ``open_file``."""
+        cells = self.columns[column]
+        if isinstance(cells, _ArrowColumn) and not cells.holds_text:
+            return []
+        if column.endswith(FILE_COLUMN):
+            return list(dict.fromkeys(str(cell) for cell in cells if cell is not None and cell != ""))
+        return list(dict.fromkeys(cell for cell in cells if names_file(cell, modality)))
+
 
 def read_table(storage: Storage, name: str, key_column: str | None = None) -> MetadataTable:
     """Read a .csv, .jsonl or .parquet file.
 
     Args:
-        key_column: Column whose files name the samples; None stands for `KEY_COLUMN`, then `FILE_COLUMN`, then the
-            first that ends in it.
+        key_column: Column whose files name the samples where the table has neither `KEY_COLUMN`, nor `FILE_COLUMN`,
+            nor a column that ends in it.
 
     Raises:
         DataError: The file is damaged, or no column names the samples.
@@ -97,11 +110,26 @@ def read_table(storage: Storage, name: str, key_column: str | None = None) -> Me
         )
     rows: dict[str, list[int]] = {}
     for number, cell in enumerate(columns[column]):
-        if cell is None or not str(cell).strip():
-            raise DataError(f"{origin}, row {number + 1} has an empty {column!r}, which names the sample.")
-        key = str(cell).strip() if column == KEY_COLUMN else str(PurePosixPath(str(cell).strip()).with_suffix(""))
-        rows.setdefault(sample_key(key), []).append(number)
+        rows.setdefault(_row_key(cell, column, f"{origin}, row {number + 1}"), []).append(number)
     return MetadataTable(origin=origin, columns=columns, rows=rows)
+
+
+def _row_key(cell: Any, column: str, origin: str) -> str:
+    """The sample of a row: its key, or its file's path without the type."""
+    if cell is None or not str(cell).strip():
+        raise DataError(f"{origin} has an empty {column!r}, which names the sample.")
+    if not isinstance(cell, str | int):
+        raise DataError(
+            f"{origin} has a {type(cell).__name__} in {column!r}, expected a file's name, which names the sample: add "
+            f"a column {KEY_COLUMN!r}."
+        )
+    text = str(cell).strip()
+    if column == KEY_COLUMN:
+        return sample_key(text)
+    path = PurePosixPath(text)
+    if path.name in ("", ".."):
+        raise DataError(f"{origin} has {text!r} in {column!r}, expected a file's name, which names the sample.")
+    return sample_key(str(path.with_suffix("")))
 
 
 def _read_csv(text: str, origin: str) -> dict[str, Sequence[Any]]:
@@ -113,6 +141,8 @@ def _read_csv(text: str, origin: str) -> dict[str, Sequence[Any]]:
     if not rows:
         raise DataError(f"{origin} is empty, expected a line of column names.")
     names = [name.strip() for name in rows[0]]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{origin} has several columns {repeated[0]!r}, expected one of each name: rename one.")
     for number, row in enumerate(rows[1:]):
         if len(row) != len(names):
             raise DataError(
@@ -122,28 +152,17 @@ def _read_csv(text: str, origin: str) -> dict[str, Sequence[Any]]:
 
 
 def _read_json_lines(text: str, origin: str) -> dict[str, Sequence[Any]]:
-    records = list(json_lines(text, origin))
+    records = _objects(text, origin)
     names = dict.fromkeys(name for record in records for name in record)
     return {name: [record.get(name) for record in records] for name in names}
 
 
-def json_lines(text: str, origin: str) -> list[dict[str, Any]]:
-    """The objects of a .jsonl file, one a line; empty lines are left out.
-
-    Raises:
-        DataError: A line is no JSON object.
-    """
+def _objects(text: str, origin: str) -> list[dict[str, Any]]:
+    """The objects of a .jsonl file, one a line."""
     found: list[dict[str, Any]] = []
-    # Only these end a line of JSON; `splitlines` also takes characters that may stand inside a string.
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n")):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{origin}, line {number + 1} is not JSON: {error}.") from error
+    for number, record in json_lines(text, origin):
         if not isinstance(record, dict):
-            raise DataError(f"{origin}, line {number + 1} holds a {type(record).__name__}, expected a JSON object.")
+            raise DataError(f"{origin}, line {number} holds a {type(record).__name__}, expected a JSON object.")
         found.append(record)
     return found
 
@@ -170,6 +189,11 @@ class _ArrowColumn(Sequence[Any]):
 
     def __init__(self, column: Any) -> None:
         self._column = column
+
+    @property
+    def holds_text(self) -> bool:
+        """True for a column of texts, which may name files."""
+        return str(self._column.type).startswith(_ARROW_TEXTS)
 
     def __len__(self) -> int:
         return len(self._column)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modalities.errors import ConfigError, DataError
-from modalities.sources.cells import stored_cell
-from modalities.sources.stored import Stored, StoredBytes
+from modalities.sources.cells import stored_cell, stored_content
+from modalities.sources.stored import Stored
 from modalities.sources.webdataset.index import TarMember
 from modalities.spec import Modality
 
@@ -50,11 +50,11 @@ class TarColumn:
         """A member's content as a stored value.
 
         Raises:
-            DataError: It is no JSON, where an entry is asked for.
+            DataError: It is no JSON, where an entry is asked for, or no .npz that holds the value.
         """
         if not self.entry:
             suffix = f".{member.extension.rpartition('.')[2]}" if member.extension else ""
-            return StoredBytes(data=content, suffix=suffix, origin=origin)
+            return stored_content(content, suffix, modality, origin)
         try:
             record = json.loads(content)
         except ValueError as error:

@@ -167,7 +167,20 @@ def _require_end(file: BinaryFile, offset: int, origin: str) -> None:
         raise DataError(f"{origin} is damaged at byte {offset}: expected the header of a member, or the end.")
 
 
+def _require_utf8(key: str, extension: str, origin: str) -> None:
+    name = f"{key}.{extension}"
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{origin} has the member {name.encode('utf-8', 'surrogateescape')!r}, whose name is not UTF-8: rename it "
+            "and write the archive again."
+        ) from error
+
+
 def _sorted_index(found: Sequence[tuple[str, TarMember]], origin: str) -> TarIndex:
+    for key, member in found:
+        _require_utf8(key, member.extension, origin)
     ordered = sorted(found, key=lambda item: (item[0].encode(), item[1].extension))
     for (key, member), (next_key, following) in itertools.pairwise(ordered):
         if (key, member.extension) == (next_key, following.extension):

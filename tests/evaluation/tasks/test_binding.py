@@ -1,5 +1,7 @@
 """Measures of binding on the small world, against plain loops; a trained model finds what it was never paired with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,12 @@ def test_zero_shot_takes_the_nearest_prompt(
     assert score.num_samples == 39
     assert score.chance == pytest.approx(max(map(known.count, known)) / 39)
     assert score.value > 0.3
+    values = dict(held_out.values)
+    values["rgb"] = [None if number % 2 else held_out.values["rgb"][number] for number in range(40)]
+    without = replace(held_out, values=values)
+    scores = measure_binding(trained, without, [], config, 0, ZeroShotClasses(labels=labels, prompts=prompts))
+    (half,) = [item for item in scores if item.metric == "zero_shot_accuracy"]
+    assert half.num_samples == 20  # Sample 3, which has no class, is among those without an image.
 
 
 def test_the_largest_class_is_the_one_of_most_pixels() -> None:

@@ -75,6 +75,14 @@ def test_points_that_are_near_count() -> None:
     assert float(metric.compute()["pck"]) == pytest.approx(3 / 6)
 
 
+def test_what_can_be_spelled_after_a_crop_is_all_that_counts() -> None:
+    moved = BODY.transform(TWO, Crop(left=0.2, top=0.0, width=0.2, height=1.0))
+    spelled = BODY.parse(BODY.serialize(moved, np.random.default_rng(0))).value
+    metric = BODY.metrics()
+    metric.update([spelled], [moved])
+    assert float(metric.compute()["pck"]) == 1.0
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [

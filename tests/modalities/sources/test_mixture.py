@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modalities.errors import ConfigError, DataError, UnknownNameError
+from modalities.sources.base import source_notes
 from modalities.sources.config import SourceConfig
 from modalities.sources.crops import CropConfig
 from modalities.sources.mixture import CYCLE, MixtureKeys, MixtureMember, MixtureSource
 from modalities.sources.open import open_source
 from modalities.sources.scenes import ScenesSource
+from tests.modalities.sources.photographs import make_photographs
 from tests.modalities.sources.samples import run_modalities, words
 from tests.modalities.sources.webdataset.test_source import write_published
 
@@ -117,6 +119,14 @@ def test_what_no_source_has_is_explained_and_fingerprints_follow_the_sources(tmp
     assert after.fingerprint(rgb) == before[1]
     assert after.fingerprint(caption) != before[0]
     assert opened(tars).fingerprint(rgb) != before[1]
+
+
+def test_what_the_sources_do_not_read_is_passed_on(tmp_path: Path) -> None:
+    make_photographs(tmp_path, 3)
+    (tmp_path / "rgb" / "0000.xmp").write_bytes(b"x")
+    photos = {"kind": "folder", "path": str(tmp_path)}
+    (line,) = source_notes(opened(photos, {**photos, "name": "again"}, {"kind": "scenes"}))
+    assert line.endswith("not read, as they are of no known type: 1 files (.xmp 1).")
 
 
 def test_crops_are_passed_on(tmp_path: Path) -> None:

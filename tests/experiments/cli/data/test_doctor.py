@@ -16,7 +16,8 @@ from tests.experiments.miniature import start_process
 SCALE = "size=32,patch=8,max_channels=8,max_tokens=256"
 
 
-def test_scenes_are_healthy(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scenes_are_healthy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["doctor", "scenes", "--limit", "3", "--modalities", "rgb,depth,caption", "--scale", SCALE]) == 0
     out = capsys.readouterr().out
     assert "train: the first 3 samples were read of an unlimited number" in out

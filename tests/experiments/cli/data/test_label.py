@@ -218,7 +218,8 @@ def test_files_of_a_person_are_not_written_over(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "train/canny_edges/0.png").read_bytes() == b"mine"
 
 
-def test_the_labellers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_labellers_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["label", "--list"]) == 0
     out = capsys.readouterr().out
     assert "normals_from_depth" in out

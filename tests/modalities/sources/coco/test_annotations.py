@@ -13,6 +13,8 @@ from modalities.sources.remote import open_storage
 IMAGE = {"id": 9, "file_name": "009.jpg", "height": 20, "width": 30}
 INSTANCE = {"id": 1, "image_id": 9, "category_id": 18, "bbox": [1, 2, 3, 4], "segmentation": [[1, 2, 4, 2, 4, 6]]}
 
+MAP = {"image_id": 9, "file_name": "009.png", "segments_info": []}
+
 
 def _read(folder: Path, content: Any) -> Any:
     (folder / "a.json").write_text(json.dumps(content))
@@ -55,11 +57,29 @@ def test_annotations_are_grouped_by_image(tmp_path: Path) -> None:
         ({"images": [IMAGE], "annotations": [{"id": 8}]}, r"annotation 8 .* \(no entry 'image_id'\)"),
         ({"images": [IMAGE], "annotations": [{**INSTANCE, "bbox": [1, 2]}]}, "annotation 1 is not as COCO"),
         ({"images": [IMAGE], "categories": ["dog"]}, "category dog is not as COCO"),
+        ({"images": [IMAGE], "categories": {"18": "dog"}}, "has a dict under 'categories', expected a list"),
+        (
+            {"images": [IMAGE], "annotations": [{"id": 4, "image_id": 9, "caption": None}]},
+            r"annotation 4 is not as COCO has it \(caption is null, expected text\)",
+        ),
+        ({"images": [IMAGE], "categories": [{"id": 1, "name": None}]}, "category 1 .*name is null"),
+        ({"images": [IMAGE, {**IMAGE, "file_name": "010.jpg"}]}, "has two entries of image 9"),
+        ({"images": [IMAGE], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "entries of category 1"),
+        (
+            {"images": [IMAGE], "annotations": [{"id": 4, "image_id": 12, "caption": "A dog."}]},
+            "has annotations of 1 images that it does not list, such as 12",
+        ),
+        ({"images": [IMAGE], "annotations": [MAP, MAP]}, "has two panoptic maps of image 9"),
     ],
 )
 def test_other_forms_are_one_line(content: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"a\.json.*{message}"):
         _read(tmp_path, content)
+
+
+def test_lists_that_are_null_are_empty(tmp_path: Path) -> None:
+    found = _read(tmp_path, {"images": [IMAGE], "annotations": None, "categories": None, "licenses": None})
+    assert (list(found.images), found.categories, found.captions, found.licenses) == ([9], {}, {}, ())
 
 
 def test_what_is_no_json_is_one_line(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from modalities.errors import ConfigError, DataError, UnknownNameError
-from modalities.layouts import Dense
+from modalities.kinds.keypoints import Keypoints
+from modalities.layouts import Dense, Text
 from modalities.sources.coco.source import CocoSource
 from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
+from modalities.sources.stored import decode_stored
 from modalities.spec import Modality
 from tests.modalities.sources.coco.small import CATEGORIES, HEIGHT, WIDTH, cat, dog_mask, panoptic, write_coco
 from tests.modalities.sources.samples import SIDE, run_modalities, words
@@ -111,7 +113,7 @@ def test_instances_make_class_maps_too(root: Path) -> None:
 def test_an_image_without_things_has_no_boxes_and_one_that_is_not_listed_lacks_them(root: Path) -> None:
     path = root / "annotations" / "instances_train2017.json"
     content = json.loads(path.read_text())
-    content["annotations"] = [item for item in content["annotations"] if item["image_id"] != 1]
+    content["annotations"] = [item for item in content["annotations"] if item["image_id"] not in (1, 2)]
     content["images"] = [item for item in content["images"] if item["id"] != 2]
     path.write_text(json.dumps(content))
     source = opened(root)
@@ -135,7 +137,16 @@ def test_keypoints_are_not_bodies_but_are_given_to_what_reads_them(root: Path) -
     poses = source.modalities["human_poses"]
     assert "they do not determine the body" in str(source.explain_missing(poses))
     stored: Any = source.stored("train2017/000000000003", poses)
-    assert json.loads(stored.data) == [{"keypoints": [[0.25, 0.25, 2], [0, 0, 0], [0.5, 0.5, 1]]}]
+    things = json.loads(stored.data)
+    assert things == [[[0.25, 0.25, 1], [0, 0, 0], [0.5, 0.5, 1]]]
+    joints = Keypoints(
+        name="joints",
+        title="Joints",
+        layout=Text(max_tokens=32),
+        tokenizer=poses.tokenizer,
+        names=("head", "left", "right"),
+    )
+    np.testing.assert_array_equal(decode_stored(stored, joints)[0], np.array(things, dtype=np.float32))
 
 
 def test_classes_that_the_data_has_and_the_modality_lacks_are_said(root: Path) -> None:

@@ -123,10 +123,21 @@ def test_what_systems_leave_behind_is_ignored_and_what_is_not_read_is_counted(tm
     assert _open(tmp_path).notes == []
     for name in ("rgb/0000.xmp", "rgb/0001.xmp", "depth/readme"):
         (tmp_path / name).write_bytes(b"x")
-    source = _open(tmp_path)
-    assert [len(source.keys(split)) for split in source.splits] == [len(source.keys(split)) for split in source.splits]
-    (line,) = source.notes
-    assert line.endswith("not read, as they are of no known type: 3 files (.xmp 2, no type 1).")
+    for is_listed in (False, True):
+        source = _open(tmp_path)
+        assert not is_listed or source.keys("train")
+        (line,) = source.notes
+        assert line.endswith("not read, as they are of no known type: 3 files (.xmp 2, no type 1).")
+
+
+def test_files_beside_folders_of_splits_are_counted(tmp_path: Path) -> None:
+    make_photographs(tmp_path / "train", 3)
+    assert _open(tmp_path).notes == []
+    (tmp_path / "metadata.csv").write_text("file_name,caption\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "0000.png").write_bytes(b"x")
+    (line,) = _open(tmp_path).notes
+    assert line.endswith("not read, as they lie beside the folders of splits: 2 files, such as 'metadata.csv'.")
 
 
 def test_two_files_of_one_sample_are_an_error(tmp_path: Path) -> None:

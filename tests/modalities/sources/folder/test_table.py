@@ -59,6 +59,11 @@ def _open(folder: Path, **options: Any) -> FolderSource:
     return FolderSource(SourceConfig(kind="folder", path=str(folder), options=options), MODALITIES)
 
 
+def _open_url(url: str) -> FolderSource:
+    modalities = {name: MODALITIES[name] for name in ("rgb", "caption")}
+    return FolderSource(SourceConfig(kind="folder", path=url), modalities)
+
+
 def _read_depth(source: FolderSource) -> None:
     assert source.keys("train")
     source.read("a", MODALITIES["depth"])
@@ -94,6 +99,46 @@ def test_an_edited_column_changes_its_own_fingerprint_alone(tmp_path: Path) -> N
     assert {name for name in after if after[name] != last[name]} == {"rgb"}
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("form", ["{}", " {} ", "a/../{}", "../outside/{}", "ABSOLUTE"])
+def test_a_replaced_file_changes_the_fingerprint_however_it_is_named(kind: str, form: str, tmp_path: Path) -> None:
+    folder, outside = tmp_path / "table", tmp_path / "outside" / "a"
+    _files(folder)
+    outside.mkdir(parents=True)
+    Image.new("RGB", (20, 16)).save(outside / "0.png")
+    name = str(outside / "0.png") if form == "ABSOLUTE" else form.format("a/0.png")
+    replaced = folder / "a/0.png" if "outside" not in name else outside / "0.png"
+    _write(folder, kind, [{"key": "one", "file_name": name, "rgb": name, "text": "a cat"}])
+    for options in ({}, {"columns": {"rgb": "rgb", "caption": "text"}}):
+        before = {item: _open(folder, **options).fingerprint(MODALITIES[item]) for item in ("rgb", "caption")}
+        side = 30 if not options else 40
+        Image.new("RGB", (side, side), (side, 0, 0)).save(replaced)
+        source = _open(folder, **options)
+        after = {item: source.fingerprint(MODALITIES[item]) for item in ("rgb", "caption")}
+        assert {item for item in before if before[item] != after[item]} == {"rgb"}
+        assert np.asarray(source.read("one", MODALITIES["rgb"]))[0, 0, 0] == side
+
+
+def test_a_replaced_file_at_a_url_changes_the_fingerprint() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    root = "/test_table_fingerprint"
+    system.pipe(f"{root}/train/metadata.csv", b"key,rgb\none,../images/0.png\n")
+    prints = []
+    for content in (b"first", b"another"):
+        system.pipe(f"{root}/images/0.png", content)
+        prints.append(_open_url(f"memory:/{root}").fingerprint(MODALITIES["rgb"]))
+    assert prints[0] != prints[1]
+
+
+def test_bytes_of_an_image_name_no_sample(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [{"image": {"bytes": b"x", "path": None}}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "metadata.parquet")
+    with pytest.raises(DataError, match=r"row 1 has a dict in 'image', expected a file's name.*add a column 'key'"):
+        _open(tmp_path, columns={"rgb": "image"}).keys("train")
+
+
 def test_a_parquet_column_may_hold_the_images_themselves(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     _files(tmp_path)
@@ -115,6 +160,8 @@ def test_faults_of_a_table_are_named(tmp_path: Path) -> None:
         ("picture,text\na.png,b\n", r"does not say which sample a row is: .* it has picture, text"),
         ("file_name,text\na.png\n", r"row 1 has 1 cells, expected 2"),
         ("file_name,text\n,b\n", r"row 1 has an empty 'file_name'"),
+        ("file_name,text\n.,b\n", r"row 1 has '\.' in 'file_name', expected a file's name"),
+        ("file_name,text,text\na.png,b,c\n", r"has several columns 'text', expected one of each name"),
         ('file_name,text\n"a.png,b\n', r"is not CSV"),
         ("file_name,words\na.png,b\n", r"has no column 'text': it has file_name, words"),
         ("file_name,text,depth\na.png,b,x.npy\na.png,c,y.npy\n", r"2 values of depth for the sample 'a', in rows 1, 2"),

@@ -95,6 +95,15 @@ def test_a_damaged_header_in_the_middle_is_one_line(tmp_path: Path) -> None:
         read_tar_index(open_storage(tmp_path), "bad.tar")
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("name", ["caf\xe9.jpg", "a.caf\xe9", "k" * 120 + "\xe9.jpg"])
+def test_a_name_that_is_not_utf8_is_one_line(name: str, form: int, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", format=form, encoding="latin-1") as archive:
+        archive.addfile(tarfile.TarInfo(name if form == tarfile.GNU_FORMAT else name[-90:]), io.BytesIO())
+    with pytest.raises(DataError, match=r"x\.tar has the member b'.*\\xe9.*', whose name is not UTF-8: rename it"):
+        read_tar_index(open_storage(tmp_path), "x.tar")
+
+
 def test_a_compressed_archive_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(gzip.compress(_whole(tmp_path)))
     with pytest.raises(DataError, match=r"x\.tar is compressed"):

@@ -1,5 +1,6 @@
 """Samples in tars are read as they were written, in every form, from disk and from URLs."""
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from modalities.sources.config import SourceConfig
 from modalities.sources.open import open_source
 from modalities.sources.webdataset.source import WebDatasetSource
 from modalities.sources.webdataset.write import write_tar
+from modalities.spec import center_crop
 from tests.modalities.sources.samples import NAMES, contents, levels, meters, npy, run_modalities, words
 
 
@@ -107,6 +109,17 @@ def test_columns_choose_members_and_entries(tmp_path: Path) -> None:
         )
         is None
     )
+
+
+def test_an_array_in_an_npz_is_read_by_its_name(tmp_path: Path) -> None:
+    for name, arrays in (("one", {"depth": meters(1), "mask": meters(2)}), ("two", {"arr_0": meters(2)})):
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        write_tar(tmp_path / f"{name}.tar", [(f"{name}.depth.npz", content.getvalue())])
+    source, depth = opened(tmp_path, ["depth"], splits={"train": 1.0}), run_modalities("depth")["depth"]
+    for key, values in (("one/one", meters(1)), ("two/two", meters(2))):
+        expected = depth.transform(values, center_crop(*values.shape))
+        np.testing.assert_array_equal(source.read(key, depth), expected)
 
 
 def test_columns_choose_folders(tmp_path: Path) -> None:
