@@ -17,6 +17,7 @@ from lightning_modules.labelling.weights import hash_weights
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
+from modalities.storage.atomic import atomic_write_text
 from tests.lightning_modules.labelling import tiny_models
 
 
@@ -190,7 +191,7 @@ def test_a_shard_that_another_part_ends_meanwhile_is_counted(tmp_path: Path, mon
     summary, path = tmp_path / "canny_edges.labels.json", tmp_path / ".labels/canny_edges/train-00001.json"
     content = path.read_text()
     path.unlink()
-    write = records.atomic_write_text
+    write = atomic_write_text
 
     def write_late(file: Path, text: str) -> None:
         if file == summary and not path.exists():
