@@ -35,6 +35,10 @@ class Diagnosis:
         """The findings of one severity."""
         return tuple(item for item in self.findings if item.severity is severity)
 
+    def count(self, severity: Severity) -> int:
+        """The number of faults of one severity, listed one by one or not."""
+        return sum(item.count for item in self.of_severity(severity))
+
 
 def examine(
     subject: Subject,

@@ -12,12 +12,12 @@ from rich.table import Table
 from experiments.cli.options import print_lines
 from experiments.doctor.checks.columns import ColumnSummary
 from experiments.doctor.examine import Diagnosis
-from experiments.doctor.findings import Finding, Severity, examples
+from experiments.doctor.findings import MAX_KEPT, Finding, Severity, examples
 from modalities.errors import UserError
 from modalities.storage.serialization import to_plain
 
 MAX_LINES = 20
-"""Findings of one check that are printed; JSON has all."""
+"""Findings of one check that are printed; JSON has up to `MAX_KEPT` of each modality."""
 _STYLES = {Severity.error: "red", Severity.warning: "yellow", Severity.note: None}
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -44,7 +44,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
 
 def summary_line(diagnosis: Diagnosis) -> str:
     """The numbers of errors and warnings."""
-    errors, warnings = (len(diagnosis.of_severity(item)) for item in (Severity.error, Severity.warning))
+    errors, warnings = (diagnosis.count(item) for item in (Severity.error, Severity.warning))
     return f"{_count(errors, 'error')}, {_count(warnings, 'warning')} in {diagnosis.subject.source.name}"
 
 
@@ -61,7 +61,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> str:
             {
                 "modality": item.modality,
                 "split": item.split,
-                "count": len(item.lengths),
+                "count": item.count,
                 "limit": item.limit,
                 "mean": item.mean,
                 "longest": item.longest,
@@ -76,8 +76,8 @@ def diagnosis_json(diagnosis: Diagnosis) -> str:
             "disk_bytes": estimate.disk_bytes,
         },
         "notes": list(diagnosis.notes),
-        "errors": len(diagnosis.of_severity(Severity.error)),
-        "warnings": len(diagnosis.of_severity(Severity.warning)),
+        "errors": diagnosis.count(Severity.error),
+        "warnings": diagnosis.count(Severity.warning),
         "findings": [to_plain(item) for item in diagnosis.findings],
     }
     return json.dumps(content, indent=2, allow_nan=False)
@@ -103,7 +103,7 @@ def _column_json(column: ColumnSummary, diagnosis: Diagnosis) -> dict[str, Any]:
         "modality": column.modality,
         "split": column.split,
         "present": column.present,
-        "missing": len(column.missing_keys),
+        "missing": column.missing,
         "missing_keys": column.missing_keys,
         "unreadable": column.unreadable,
     }
@@ -139,7 +139,7 @@ def _have(column: ColumnSummary | None) -> str:
     """The samples of a split that have a modality, out of those that were read."""
     if column is None:
         return "–"
-    have = f"{column.present:,}" + (f" of {column.num_read:,}" if column.missing_keys else "")
+    have = f"{column.present:,}" + (f" of {column.num_read:,}" if column.missing else "")
     return have + (f", {column.unreadable:,} unreadable" if column.unreadable else "")
 
 
@@ -162,7 +162,7 @@ def _shapes(shapes: Counter[tuple[int, ...]]) -> str:
 def _texts_table(diagnosis: Diagnosis) -> Table:
     table = Table("text", "split", "texts", "tokens, mean", "longest", "kept", "over", "unknown tokens", box=None)
     for item in diagnosis.texts:
-        numbers = (f"{len(item.lengths):,}", f"{item.mean:.1f}", f"{item.longest:,}", f"{item.limit:,}")
+        numbers = (f"{item.count:,}", f"{item.mean:.1f}", f"{item.longest:,}", f"{item.limit:,}")
         table.add_row(item.modality, item.split, *numbers, f"{item.num_over:,}", f"{100 * item.unknown_share:.2f} %")
     return table
 
@@ -201,7 +201,9 @@ def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
         items = list(group)
         yield from (f"{severity.value}: {item.message}" for item in items[:MAX_LINES])
         if len(items) > MAX_LINES:
-            yield f"{severity.value}: {len(items) - MAX_LINES:,} more findings of {check}: --json lists all."
+            rest = sum(item.count for item in items[MAX_LINES:])
+            how_many = "all" if rest == len(items) - MAX_LINES else f"the first {MAX_KEPT:,} of a modality"
+            yield f"{severity.value}: {rest:,} more findings of {check}: --json lists {how_many}."
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int, UInt8
 
 from experiments.doctor.checks.duplicates import image_modality
-from experiments.doctor.findings import Finding, Severity, sample_finding
+from experiments.doctor.findings import Finding, FindingLog, Severity, sample_finding
 from experiments.doctor.overlays import borders
 from experiments.doctor.samples import Sample
 from modalities.layouts import Dense
@@ -43,14 +43,17 @@ class _Place:
     shift: tuple[int, int]
     """Pixels to the right and down at which the score is best."""
     side: int
-    finding: Finding
 
 
 @dataclass(kw_only=True)
 class _Total:
     """The scores of all maps of one modality."""
 
-    places: list[_Place] = field(default_factory=list)
+    num_maps: int = 0
+    num_related: int = 0
+    """Maps whose borders meet edges of their photographs where they are."""
+    side: int = 0
+    outliers: FindingLog = field(default_factory=FindingLog)
     scores: Float64[np.ndarray, "s s"] | None = None
     """Sum of the scores over all maps, by shift down and to the right."""
 
@@ -82,29 +85,31 @@ class AlignmentCheck:
         for name, total in self._totals.items():
             if total.scores is None:
                 continue
-            scores = total.scores / len(total.places)
-            shift, best, here = _best_shift(scores)
-            side = total.places[0].side
-            if _is_far(shift, side) and best >= RELATED and best - here >= MARGIN / 2 and len(total.places) > 1:
+            shift, best, here = _best_shift(total.scores / total.num_maps)
+            side = total.side
+            if _is_far(shift, side) and best >= RELATED and best - here >= MARGIN / 2 and total.num_maps > 1:
                 message = (
-                    f"{name}: the borders of all {len(total.places):,} maps together meet edges of {self.image} best "
+                    f"{name}: the borders of all {total.num_maps:,} maps together meet edges of {self.image} best "
                     f"when they are moved {_in_words(shift)}, of {side}: look at the page that --page writes."
                 )
                 yield Finding(severity=Severity.warning, check="shifted", message=message, modality=name)
-            elif np.median([place.here for place in total.places]) >= RELATED:
-                yield from (place.finding for place in total.places if _is_outlier(place))
+            elif 2 * total.num_related >= total.num_maps:
+                yield from total.outliers
 
     def _add(self, name: str, scores: Float64[np.ndarray, "s s"], side: int, sample: Sample) -> None:
         total = self._totals[name]
         usable = np.where(np.isfinite(scores), scores, 0)
         total.scores = usable if total.scores is None else total.scores + usable
         shift, best, here = _best_shift(scores)
+        total.num_maps, total.side = total.num_maps + 1, side
+        total.num_related += here >= RELATED
+        if not _is_outlier(_Place(here=here, best=best, shift=shift, side=side)):
+            return
         message = (
             f"{sample.readings[name].origin}: the borders of {name} meet edges of {self.image} best when they are "
             f"moved {_in_words(shift)}, of {side}: look at the page that --page writes."
         )
-        finding = sample_finding(Severity.warning, "shifted", message, sample, name)
-        total.places.append(_Place(here=here, best=best, shift=shift, side=side, finding=finding))
+        total.outliers.add(sample_finding(Severity.warning, "shifted", message, sample, name))
 
 
 def label_lines(modality: Modality, value: Value) -> Bool[np.ndarray, "h w"] | None:
@@ -123,17 +128,32 @@ def shift_scores(edges: Float64[np.ndarray, "h w"], lines: Bool[np.ndarray, "h w
     """The mean of ``edges`` over ``lines`` moved by every shift down and to the right, up to `MAX_SHIFT`.
 
     Row and column of no shift are in the middle; shifts that leave less than `MIN_OVERLAP` of the lines inside are
-    -inf. Correlations are computed by Fourier transforms, with zeros around.
+    -inf. The sums are computed by Fourier transforms, with as many zeros beyond the image as the largest shift.
     """
-    height, width = edges.shape
-    shape, reach = (2 * height, 2 * width), max(1, int(min(height, width) * MAX_SHIFT))
-    moved = np.conj(np.fft.rfft2(lines, shape))
-    sums, counts = (np.fft.irfft2(np.fft.rfft2(item, shape) * moved, shape) for item in (edges, np.ones_like(edges)))
+    reach = max(1, int(min(edges.shape) * MAX_SHIFT))
+    # Transforms of lengths with small prime factors are several times as quick.
+    height, width = (-(-(side + reach) // 8) * 8 for side in edges.shape)
+    moved = np.conj(np.fft.rfft2(lines, (height, width)))
     steps = np.arange(-reach, reach + 1)
-    sums, counts = sums[np.ix_(steps, steps)], np.rint(counts[np.ix_(steps, steps)])
+    sums = np.fft.irfft2(np.fft.rfft2(edges, (height, width)) * moved, (height, width))[np.ix_(steps, steps)]
+    counts = _counts_inside(lines, steps)
     is_inside = counts >= max(1.0, MIN_OVERLAP * float(lines.sum()))
     scores: Float64[np.ndarray, "s s"] = np.where(is_inside, sums / np.maximum(counts, 1), -np.inf)
     return scores
+
+
+def _counts_inside(lines: Bool[np.ndarray, "h w"], steps: Int[np.ndarray, " s"]) -> Int[np.ndarray, "s s"]:
+    """The pixels of ``lines`` that are still inside after each shift down and to the right, from sums over corners."""
+    height, width = lines.shape
+    corners = np.pad(lines.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    (top, bottom), (left, right) = ((np.maximum(0, -steps), np.minimum(side, side - steps)) for side in (height, width))
+    counts: Int[np.ndarray, "s s"] = (
+        corners[np.ix_(bottom, right)]
+        - corners[np.ix_(top, right)]
+        - corners[np.ix_(bottom, left)]
+        + corners[np.ix_(top, left)]
+    )
+    return counts
 
 
 def _edges(photograph: UInt8[np.ndarray, "h w c"]) -> Float64[np.ndarray, "h w"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.doctor.findings import Finding, Severity, examples, sample_finding
+from experiments.doctor.findings import Finding, FindingLog, Severity, examples, sample_finding
 from experiments.doctor.samples import Sample
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Dense
@@ -47,7 +47,7 @@ class ClassCheck:
         self.summaries = {
             name: ClassSummary(modality=name, declared=declared_classes(item)) for name, item in self.modalities.items()
         }
-        self._found: list[Finding] = []
+        self._found = FindingLog()
 
     def observe(self, sample: Sample) -> None:
         """Count the classes of one sample."""
@@ -59,7 +59,7 @@ class ClassCheck:
                 summary.unknown.update(found.unknown)
                 summary.ignored.update(found.ignored)
                 if found.unknown:
-                    self._found.append(self._unknown(sample, name, found.unknown))
+                    self._found.add(self._unknown(sample, name, found.unknown))
 
     def findings(self) -> Iterator[Finding]:
         """Classes that are in no list, then classes that no sample has."""

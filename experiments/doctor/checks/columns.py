@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.doctor.findings import Finding, Severity, examples, sample_finding
+from experiments.doctor.findings import MAX_KEPT, Finding, FindingLog, Severity, examples, sample_finding
 from experiments.doctor.samples import Reading, Sample
 from modalities.layouts import Dense
 from modalities.spec import Modality, SequenceModality
@@ -23,8 +23,10 @@ class ColumnSummary:
     split: str
     present: int = 0
     """Samples that have the modality."""
-    missing_keys: list[str] = field(default_factory=list)
+    missing: int = 0
     """Samples that lack it."""
+    missing_keys: list[str] = field(default_factory=list)
+    """The first `MAX_KEPT` of them."""
     unreadable: int = 0
     """Samples whose value cannot be used."""
     shapes: Counter[tuple[int, ...]] = field(default_factory=Counter)
@@ -41,12 +43,14 @@ class ColumnSummary:
     @property
     def num_read(self) -> int:
         """Samples that were read."""
-        return self.present + len(self.missing_keys)
+        return self.present + self.missing
 
     def add(self, key: str, reading: Reading, num_bytes: int) -> None:
         """Count one sample."""
         if not reading.is_stored:
-            self.missing_keys.append(key)
+            self.missing += 1
+            if self.missing <= MAX_KEPT:
+                self.missing_keys.append(key)
             return
         self.present += 1
         self.unreadable += reading.value is None
@@ -76,24 +80,23 @@ class ColumnCheck:
     def __init__(self, modalities: Mapping[str, Modality]) -> None:
         self.modalities = modalities
         self.summaries: dict[tuple[str, str], ColumnSummary] = {}
-        self._found: list[Finding] = []
+        self._found = FindingLog()
 
     def observe(self, sample: Sample) -> None:
         """Count one sample."""
         for name, reading in sample.readings.items():
             summary = self.summaries.setdefault((name, sample.split), ColumnSummary(modality=name, split=sample.split))
             summary.add(sample.key, reading, value_bytes(self.modalities[name], reading.value))
-            self._found += [
-                sample_finding(Severity.warning, "corrected", line, sample, name) for line in reading.corrections
-            ]
+            for line in reading.corrections:
+                self._found.add(sample_finding(Severity.warning, "corrected", line, sample, name))
             if reading.problem:
-                self._found.append(sample_finding(Severity.error, "unreadable", reading.problem, sample, name))
+                self._found.add(sample_finding(Severity.error, "unreadable", reading.problem, sample, name))
             elif reading.value is not None and (lost := lost_range(self.modalities[name], reading.value)):
                 message = (
                     f"{reading.origin}: all numbers, {lost[0]:g} to {lost[1]:g}, are one and the same to the tokenizer "
                     f"({self.modalities[name].normalization}): check their unit."
                 )
-                self._found.append(sample_finding(Severity.warning, "range", message, sample, name))
+                self._found.add(sample_finding(Severity.warning, "range", message, sample, name))
 
     def findings(self) -> Iterator[Finding]:
         """Unreadable values, maps outside the range of their tokenizer, modalities that no sample has."""
@@ -105,13 +108,14 @@ class ColumnCheck:
                 yield Finding(severity=Severity.error, check="absent", message=message, modality=name)
                 continue
             for item in own:
-                if item.missing_keys:
+                if item.missing:
                     message = (
-                        f"{name} is missing in {len(item.missing_keys):,} of {item.num_read:,} samples of "
-                        f"{item.split}: {examples(item.missing_keys)}."
+                        f"{name} is missing in {item.missing:,} of {item.num_read:,} samples of "
+                        f"{item.split}: {examples(item.missing_keys, of=item.missing)}."
                     )
-                    place = {"modality": name, "split": item.split}
-                    yield Finding(severity=Severity.note, check="missing", message=message, **place)
+                    yield Finding(
+                        severity=Severity.note, check="missing", message=message, modality=name, split=item.split
+                    )
 
 
 def value_bytes(modality: Modality, value: Any) -> int:

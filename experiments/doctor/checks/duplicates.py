@@ -1,15 +1,18 @@
 """Samples that lack partners, and images that occur twice."""
 
 import hashlib
+import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.doctor.findings import Finding, Severity, sample_finding
+from experiments.doctor.findings import Finding, FindingLog, Severity, sample_finding
 from experiments.doctor.samples import Sample
 from modalities.layouts import Dense
 from modalities.spec import Modality
+
+_ERRORS = "surrogateescape"
 
 
 class PartnerCheck:
@@ -19,7 +22,7 @@ class PartnerCheck:
 
     def __init__(self, modalities: Mapping[str, Modality]) -> None:
         self.modalities = modalities
-        self._alone: list[Finding] = []
+        self._alone = FindingLog()
 
     def observe(self, sample: Sample) -> None:
         """Note a sample that has one of several modalities, or none."""
@@ -36,30 +39,28 @@ class PartnerCheck:
                 f"{sample.key}: names of files that belong together must be equal up to the suffix."
             )
         name = present[0] if present else ""
-        self._alone.append(sample_finding(Severity.warning, "no_partner", message, sample, name))
+        self._alone.add(sample_finding(Severity.warning, "no_partner", message, sample, name))
 
     def findings(self) -> Iterator[Finding]:
         """Samples with one modality alone."""
         yield from self._alone
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """The first sample in which an image occurred."""
-
-    split: str
-    origin: str
-
-
 class DuplicateCheck:
-    """Images that occur in two samples: between splits what is measured was trained on."""
+    """Images that occur in two samples: between splits what is measured was trained on.
+
+    The hashes of all images are in a temporary database, which goes to disk as it grows.
+    """
 
     name = "duplicates"
 
     def __init__(self, modalities: Mapping[str, Modality]) -> None:
         self.image = image_modality(modalities)
-        self._seen: dict[bytes, dict[str, _Seen]] = {}
-        self._found: list[Finding] = []
+        # An empty name makes SQLite keep the database in a file of its own that is deleted when it is closed.
+        self._seen = sqlite3.connect("")
+        weakref.finalize(self, self._seen.close)
+        self._seen.execute("create table seen (image blob, split blob, origin blob, primary key (image, split))")
+        self._found = FindingLog()
 
     def observe(self, sample: Sample) -> None:
         """Compare a sample's image, at the run's scale, with those of all samples before."""
@@ -68,26 +69,34 @@ class DuplicateCheck:
         reading = sample.readings[self.image]
         array = np.ascontiguousarray(reading.value)
         digest = hashlib.blake2b(array.tobytes(), digest_size=16, person=str(array.shape).encode()[:16]).digest()
-        seen = self._seen.setdefault(digest, {})
         # A mixture that repeats a source has one file in several samples.
-        for first in [item for item in seen.values() if item.origin != reading.origin]:
-            is_leak = first.split != sample.split
-            places = f"{first.split} and {sample.split}" if is_leak else f"{sample.split} twice"
-            self._found.append(
+        earlier = "select split, origin from seen where image = ? and origin != ? order by rowid"
+        for row in self._seen.execute(earlier, (digest, _encode(reading.origin))).fetchall():
+            split, origin = (item.decode(errors=_ERRORS) for item in row)
+            is_leak = split != sample.split
+            places = f"{split} and {sample.split}" if is_leak else f"{sample.split} twice"
+            self._found.add(
                 sample_finding(
                     Severity.error if is_leak else Severity.warning,
                     "duplicate_between_splits" if is_leak else "duplicate",
-                    f"{reading.origin}: the same image as {first.origin}, in {places}: remove one"
+                    f"{reading.origin}: the same image as {origin}, in {places}: remove one"
                     + (", or keep both in one split." if is_leak else "."),
                     sample,
                     self.image,
                 )
             )
-        seen.setdefault(sample.split, _Seen(split=sample.split, origin=reading.origin))
+        self._seen.execute(
+            "insert or ignore into seen values (?, ?, ?)", (digest, _encode(sample.split), _encode(reading.origin))
+        )
 
     def findings(self) -> Iterator[Finding]:
         """Images that occur twice."""
         yield from self._found
+
+
+def _encode(text: str) -> bytes:
+    """A text for the database, with the bytes of file names that are no UTF-8."""
+    return text.encode(errors=_ERRORS)
 
 
 def image_modality(modalities: Mapping[str, Modality]) -> str | None:

@@ -1,11 +1,11 @@
 """Pixels without a measurement in maps that allow them, such as depth where a sensor saw nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from experiments.doctor.findings import Finding, Severity, sample_finding
+from experiments.doctor.findings import Finding, FindingLog, Severity, sample_finding
 from experiments.doctor.samples import Sample
 from modalities.layouts import Dense
 from modalities.rendering.colors import MISSING_COLOR
@@ -17,10 +17,16 @@ MOST = 0.5
 """Share of a map's pixels without a measurement above which it is worth a warning in any case."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Holes:
-    share: float
-    finding: Finding
+    """The holes of all maps of one modality."""
+
+    num_maps: int = 0
+    num_with_holes: int = 0
+    share: float = 0.0
+    """Sum of the shares of the maps' pixels."""
+    large: FindingLog = field(default_factory=FindingLog)
+    small: FindingLog = field(default_factory=FindingLog)
 
 
 class HoleCheck:
@@ -30,8 +36,7 @@ class HoleCheck:
 
     def __init__(self, modalities: Mapping[str, Modality]) -> None:
         self.modalities = {name: item for name, item in modalities.items() if _may_have_holes(item)}
-        self._num_maps = dict.fromkeys(self.modalities, 0)
-        self._holes: dict[str, list[_Holes]] = {name: [] for name in self.modalities}
+        self._holes = {name: _Holes() for name in self.modalities}
 
     def observe(self, sample: Sample) -> None:
         """Count the holes of one sample's maps, before cropping."""
@@ -39,26 +44,29 @@ class HoleCheck:
             reading = sample.readings[name]
             if reading.value is None:
                 continue
-            self._num_maps[name] += 1
+            holes = self._holes[name]
+            holes.num_maps += 1
             share = hole_share(modality, reading.stored[0])
             if share:
                 message = (
                     f"{reading.origin}: {100 * share:.3g} % of the pixels of {name} have no measurement "
                     f"({modality.value_spec.missing}): they are left out of training."
                 )
-                finding = sample_finding(Severity.warning, "holes", message, sample, name)
-                self._holes[name].append(_Holes(share=share, finding=finding))
+                holes.num_with_holes += 1
+                holes.share += share
+                log = holes.large if share > MOST else holes.small
+                log.add(sample_finding(Severity.warning, "holes", message, sample, name))
 
     def findings(self) -> Iterator[Finding]:
         """Maps with holes, one by one where they are rare or large, and otherwise their number."""
         for name, holes in self._holes.items():
-            is_rare = len(holes) < RARE * self._num_maps[name]
-            yield from (item.finding for item in holes if is_rare or item.share > MOST)
-            if holes and not is_rare:
-                mean = 100 * sum(item.share for item in holes) / self._num_maps[name]
+            is_rare = holes.num_with_holes < RARE * holes.num_maps
+            yield from holes.large
+            yield from holes.small if is_rare else ()
+            if holes.num_with_holes and not is_rare:
                 message = (
-                    f"{name}: {len(holes):,} of {self._num_maps[name]:,} maps have pixels without a measurement, "
-                    f"{mean:.3g} % of all pixels; they are left out of training."
+                    f"{name}: {holes.num_with_holes:,} of {holes.num_maps:,} maps have pixels without a measurement, "
+                    f"{100 * holes.share / holes.num_maps:.3g} % of all pixels; they are left out of training."
                 )
                 yield Finding(severity=Severity.note, check="holes", message=message, modality=name)
 

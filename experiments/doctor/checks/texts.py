@@ -1,13 +1,16 @@
 """Lengths of texts in tokens against the limit of each modality, and the share of unknown tokens."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.doctor.findings import Finding, Severity
+from experiments.doctor.findings import Finding, FindingLog, Severity
 from experiments.doctor.samples import Sample
+from experiments.doctor.spool import Spool
 from modalities.kinds.sequences import FreeTextModality
 from modalities.layouts import Embeddings, Text
 from modalities.spec import Modality, SequenceModality, Value, learned_tokenizer
@@ -15,6 +18,8 @@ from modalities.vocabulary import UNK_ID
 from networks.tokenizers.text import TextTokenizer
 
 TRAIN_SPLIT = "train"
+BATCH = 1024
+"""Texts that are encoded together."""
 MAX_UNKNOWN = 0.2
 """Share of unknown tokens in one text above which it is worth a warning."""
 
@@ -27,9 +32,20 @@ class TextSummary:
     split: str
     limit: int
     """Tokens that a run keeps of a sample."""
-    lengths: list[int] = field(default_factory=list)
+    lengths: Counter[int] = field(default_factory=Counter)
+    """Number of sequences of each length."""
     unknown: int = 0
     """Tokens that stand for letters or words outside the vocabulary."""
+
+    @property
+    def count(self) -> int:
+        """Number of sequences."""
+        return self.lengths.total()
+
+    @property
+    def total(self) -> int:
+        """Sum of their lengths."""
+        return sum(length * number for length, number in self.lengths.items())
 
     @property
     def longest(self) -> int:
@@ -39,33 +55,51 @@ class TextSummary:
     @property
     def mean(self) -> float:
         """Mean length."""
-        return float(np.mean(self.lengths)) if self.lengths else 0.0
+        return self.total / max(1, self.count)
 
     @property
     def mean_kept(self) -> float:
         """Mean length of what a run keeps."""
-        return float(np.minimum(self.lengths, self.limit).mean()) if self.lengths else 0.0
+        return sum(min(length, self.limit) * number for length, number in self.lengths.items()) / max(1, self.count)
 
     @property
     def num_over(self) -> int:
         """Sequences over the limit."""
-        return sum(length > self.limit for length in self.lengths)
+        return sum(number for length, number in self.lengths.items() if length > self.limit)
 
     @property
     def unknown_share(self) -> float:
         """Share of unknown tokens."""
-        return self.unknown / max(1, sum(self.lengths))
+        return self.unknown / max(1, self.total)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Text:
-    """One text, kept until the vocabulary is known."""
+    """One text, kept on disk until the vocabulary is known."""
 
     modality: str
     split: str
     key: str
     origin: str
     text: str
+
+
+def _text(record: Sequence[str]) -> _Text:
+    modality, split, key, origin, text = record
+    return _Text(modality=modality, split=split, key=key, origin=origin, text=text)
+
+
+class _TrainingTexts(Iterable[str]):
+    """The texts that a vocabulary is learned from, read from disk each time that they are iterated."""
+
+    def __init__(self, texts: Spool, free: set[str]) -> None:
+        self._texts, self._free = texts, free
+
+    def __iter__(self) -> Iterator[str]:
+        """The texts of the training split, without records."""
+        for item in map(_text, self._texts):
+            if item.modality in self._free and item.split == TRAIN_SPLIT:
+                yield item.text
 
 
 class TextCheck:
@@ -84,8 +118,8 @@ class TextCheck:
         self._class_names = class_names
         self.vocab_size = 0
         """Tokens of the vocabulary, once `findings` has learned it."""
-        self._texts: list[_Text] = []
-        self._found: list[Finding] = []
+        self._texts = Spool()
+        self._found = FindingLog()
 
     def observe(self, sample: Sample) -> None:
         """Keep the texts of one sample, and measure its embeddings."""
@@ -95,23 +129,24 @@ class TextCheck:
             if isinstance(modality, SequenceModality):
                 is_free = isinstance(modality, FreeTextModality)
                 values = reading.stored if is_free else () if reading.value is None else (reading.value,)
-                self._texts += [_Text(text=spell(modality, value), **place) for value in values]
+                for value in values:
+                    self._texts.append(astuple(_Text(text=spell(modality, value), **place)))
             elif reading.value is not None:
                 self._measure(_Text(text="", **place), len(reading.value), 0, "vectors")
 
     def _train_tokenizer(self) -> TextTokenizer:
         """The text tokenizer that a run would learn."""
         free = {name for name, item in self.modalities.items() if isinstance(item, FreeTextModality)}
-        texts = [item.text for item in self._texts if item.modality in free and item.split == TRAIN_SPLIT]
-        return TextTokenizer.train(texts, self._class_names)
+        return TextTokenizer.train(_TrainingTexts(self._texts, free), self._class_names)
 
     def findings(self) -> Iterator[Finding]:
         """Texts over the limit, then texts with unknown tokens."""
         tokenizer = self._train_tokenizer()
         self.vocab_size = tokenizer.vocab_size
-        for item, ids in zip(self._texts, tokenizer.encode_batch([item.text for item in self._texts]), strict=True):
-            self._measure(item, len(ids) + 1, ids.count(UNK_ID), "tokens")
-        self._texts.clear()
+        texts = map(_text, self._texts)
+        while batch := list(islice(texts, BATCH)):
+            for item, ids in zip(batch, tokenizer.encode_batch([item.text for item in batch]), strict=True):
+                self._measure(item, len(ids) + 1, ids.count(UNK_ID), "tokens")
         yield from self._found
 
     def _measure(self, item: _Text, length: int, unknown: int, unit: str) -> None:
@@ -119,7 +154,7 @@ class TextCheck:
         summary = self.summaries.setdefault(
             (item.modality, item.split), TextSummary(modality=item.modality, split=item.split, limit=limit)
         )
-        summary.lengths.append(length)
+        summary.lengths[length] += 1
         summary.unknown += unknown
         if length > limit:
             what = f"{item.modality} takes {length:,} {unit}, of which a run keeps {limit:,}: shorten it"
@@ -129,7 +164,7 @@ class TextCheck:
             self._warn("unknown_tokens", f"{item.origin}: {what}: their letters do not occur in {TRAIN_SPLIT}.", item)
 
     def _warn(self, check: str, message: str, item: _Text) -> None:
-        self._found.append(
+        self._found.add(
             Finding(
                 severity=Severity.warning,
                 check=check,

@@ -41,7 +41,7 @@ def test_tokens_are_counted_over_the_samples_that_have_them() -> None:
     tokens = {item.modality: item.tokens for item in diagnosis.estimate.modalities}
     assert tokens["rgb"] == 3 * 16
     assert tokens["semseg"] == 4 * 16
-    assert tokens["caption"] == sum(sum(item.lengths) for item in diagnosis.texts if item.modality == "caption")
+    assert tokens["caption"] == sum(item.total for item in diagnosis.texts if item.modality == "caption")
     # Ids of 16 bits, and the raw patches that the model reads too.
     rgb = next(item for item in diagnosis.estimate.modalities if item.modality == "rgb")
     assert rgb.token_bytes == 3 * 16 * id_dtype(64).itemsize + rgb.raw_bytes

@@ -160,7 +160,7 @@ def test_texts_are_measured_in_tokens() -> None:
     assert train.longest == 41
     assert train.limit == SCALE.max_tokens
     assert train.num_over == 1
-    assert held_out.lengths == [4]
+    assert held_out.lengths == {4: 1}
     assert held_out.unknown_share == pytest.approx(3 / 4)
     (long,) = of_check(diagnosis, "too_long")
     assert long.message.startswith("train/2/caption: caption takes 41 tokens, of which a run keeps 24")

@@ -61,10 +61,10 @@ def test_tables(tmp_path: Path) -> None:
     diagnosis = diagnose(f"huggingface:{tmp_path}", columns)
     assert messages(diagnosis) == []
     columns_of_train = {item.modality: item for item in diagnosis.columns if item.split == "train"}
-    assert len(columns_of_train["depth"].missing_keys) == 2
+    assert columns_of_train["depth"].missing == 2
     texts = next(item for item in diagnosis.texts if item.modality == "caption" and item.split == "train")
     # Two captions of each row.
-    assert len(texts.lengths) == 16
+    assert texts.count == 16
 
 
 def test_annotations(tmp_path: Path) -> None:
