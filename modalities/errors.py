@@ -34,5 +34,9 @@ class DataError(UserError):
     """A file that is missing, truncated, of an unknown type, or at odds with its neighbors."""
 
 
+class UnavailableError(DataError):
+    """Data that could not be reached: a network or a disk failed, and another try may succeed."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that is incomplete, or made for other modalities or sizes than expected."""

@@ -8,7 +8,7 @@ from experiments.doctor.findings import Finding, Severity, examples
 from experiments.doctor.subject import Subject
 from modalities.errors import UserError
 from modalities.sources.base import ENDLESS
-from modalities.sources.crops import CropSource
+from modalities.sources.crops import with_crops
 
 ENDLESS_LIMIT = 64
 """Samples that are read of each split of an endless source where no limit is given."""
@@ -67,7 +67,7 @@ def run_samples(subject: Subject, splits: Sequence[SplitSummary]) -> tuple[dict[
     is_endless = any(split.is_endless for split in splits)
     if not all(found.get(split) for split in TRAINING_SPLITS) or (is_endless and None in (data.train, data.validation)):
         return found, []
-    source = subject.source.with_crops(data.crops) if isinstance(subject.source, CropSource) else subject.source
+    source = with_crops(subject.source, data.crops) or subject.source
     try:
         return split_sizes(data, source), []
     except UserError as error:

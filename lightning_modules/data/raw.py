@@ -23,7 +23,7 @@ from lightning_modules.data.shards import (
     write_manifest,
     write_records,
 )
-from modalities.errors import DataError
+from modalities.errors import DataError, UnavailableError
 from modalities.sources.base import Source, require_modalities, select_keys
 from modalities.spec import Modality, SequenceModality
 from modalities.storage.atomic import atomic_folder, atomic_write_text, read_json
@@ -74,6 +74,7 @@ def write_samples(
         max_errors: Samples whose values may fail to be read; such a value is None, and its error is written with it.
 
     Raises:
+        UnavailableError: A sample cannot be reached; nothing is written, so that another try reads it again.
         DataError: More samples cannot be read, or the folder cannot be written.
     """
     values: dict[str, list[Any]] = {name: [] for name in modalities}
@@ -82,6 +83,9 @@ def write_samples(
         for name, modality in modalities.items():
             try:
                 value = source.read(key, modality)
+            except UnavailableError:
+                # What is written is not tried again: only what is wrong with the data itself is kept as an error.
+                raise
             except DataError as error:
                 value, errors[name][number] = None, str(error)
                 if len(set().union(*errors.values())) > max_errors:

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload, runtime_checkable
+from typing import Protocol, cast, overload, runtime_checkable
 
 from modalities.errors import ConfigError, DataError
 from modalities.sources.base import Source
@@ -52,6 +52,12 @@ class CropSource(Source, Protocol):
 
     def with_crops(self, crops: CropConfig) -> "CropSource":
         """The same source with other crops."""
+
+
+def with_crops(source: Source, crops: CropConfig) -> Source | None:
+    """The same source with other crops, or None where its samples have the centred one alone."""
+    # A check against the protocol would read every property of the source, and with it list all of its files.
+    return cast(CropSource, source).with_crops(crops) if hasattr(source, "with_crops") else None
 
 
 class CropKeys(Sequence[str]):

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from modalities.errors import ConfigError, DataError, UnknownNameError
 from modalities.sources.base import Source, source_notes
 from modalities.sources.config import SourceConfig
-from modalities.sources.crops import CropConfig, CropSource
+from modalities.sources.crops import CropConfig, with_crops
 from modalities.sources.open import open_source
 from modalities.spec import Modality, Value
 
@@ -209,11 +209,12 @@ class MixtureSource:
         """
         members = []
         for item in self.members:
-            if not isinstance(item.source, CropSource):
+            source = with_crops(item.source, crops)
+            if source is None:
                 raise ConfigError(
                     f"data.crops.count is {crops.count}, but samples of {item.source.name} have one crop: set 1."
                 )
-            members.append(MixtureMember(name=item.name, source=item.source.with_crops(crops), weight=item.weight))
+            members.append(MixtureMember(name=item.name, source=source, weight=item.weight))
         return MixtureSource(members=tuple(members), repeat=self.repeat)
 
     @cached_property

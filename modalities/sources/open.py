@@ -1,12 +1,11 @@
 """Opens the data source that the settings choose."""
 
 from collections.abc import Mapping
-from typing import cast
 
 from modalities.errors import ConfigError
 from modalities.sources.base import Source
 from modalities.sources.config import SourceConfig
-from modalities.sources.crops import CropConfig, CropSource
+from modalities.sources.crops import CropConfig, with_crops
 from modalities.sources.registry import SourceRegistry, default_sources
 from modalities.spec import Modality
 
@@ -31,7 +30,7 @@ def open_source(
     source = (registry or default_sources())[config.kind](config, modalities)
     if crops is None or crops == CropConfig():
         return source
-    # A check against the protocol would read every property of the source, and with it list all of its files.
-    if not hasattr(source, "with_crops"):
+    cropped = with_crops(source, crops)
+    if cropped is None:
         raise ConfigError(f"data.crops is set, but samples of {source.name} have one crop: leave it out.")
-    return cast(CropSource, source).with_crops(crops)
+    return cropped

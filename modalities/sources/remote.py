@@ -13,13 +13,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
-from modalities.errors import ConfigError, DataError
+from modalities.errors import ConfigError, DataError, UnavailableError
 
 BinaryFile: TypeAlias = Any
 """An open binary file with ``read``, ``seek`` and ``tell``; file systems have classes of their own."""
 
 _VERSION_ENTRIES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 """Entries of fsspec's listings that change with a file's content, the surest first; each file system has others."""
+
+_LASTING = (PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
+"""Errors that another try meets again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,15 +226,22 @@ def split_place(place: str) -> tuple[str, str]:
 
 @contextmanager
 def _named_errors(origin: str) -> Iterator[None]:
-    """Turn whatever a file system raises into one line; each has exceptions of its own."""
+    """Turn whatever a file system raises into one line; each has exceptions of its own.
+
+    Raises:
+        DataError: The file is missing, is none, or may not be read.
+        UnavailableError: Anything else went wrong, which may pass.
+    """
     try:
         yield
     except DataError:
         raise
     except FileNotFoundError as error:
         raise DataError(f"There is no file {origin}.") from error
-    except Exception as error:
+    except _LASTING as error:
         raise DataError(f"{origin} cannot be read: {_one_line(error)}.") from error
+    except Exception as error:
+        raise UnavailableError(f"{origin} cannot be read: {_one_line(error)}.") from error
 
 
 def _check_length(content: bytes, start: int, stop: int | None, origin: str) -> bytes:

@@ -4,14 +4,15 @@ import functools
 import importlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from modalities.errors import ConfigError, DataError
+from modalities.errors import ConfigError, DataError, UnavailableError
+from modalities.sources.cache import FileCache
 from modalities.sources.huggingface.rows import label_names_of
 from modalities.sources.remote import FileEntry, Storage
 from modalities.sources.splits import SPLIT_ALIASES
@@ -39,22 +40,26 @@ class TableFile:
         """Rows of each group: a record batch of Arrow, a row group of Parquet."""
         if self._is_arrow:
             return tuple(len(batch) for batch in self._batches)
-        facts = self._parquet.metadata
-        return tuple(facts.row_group(number).num_rows for number in range(facts.num_row_groups))
+        return self._parquet_facts[0]
 
     @functools.cached_property
     def schema(self) -> Any:
         """The schema, of pyarrow."""
-        return self._batches[0].schema if self._is_arrow else self._parquet.schema_arrow
+        return self._batches[0].schema if self._is_arrow else self._parquet_facts[1]
 
     def read_group(self, number: int, column: str) -> Any:
         """A column of one group as an array of pyarrow."""
         try:
             if self._is_arrow:
                 return self._batches[number].column(column)
-            return self._parquet.read_row_group(number, columns=[column]).column(column).combine_chunks()
+            file = _open_parquet(self.storage, self.entry)
+            return file.read_row_group(number, columns=[column]).column(column).combine_chunks()
+        except DataError:
+            raise
         except Exception as error:
-            raise DataError(f"{self.origin} cannot be read: {_one_line(error)}.") from error
+            is_far = self.storage.local_path(self.entry.name) is None and isinstance(error, OSError)
+            kind = UnavailableError if is_far else DataError
+            raise kind(f"{self.origin} cannot be read: {_one_line(error)}.") from error
 
     @property
     def _is_arrow(self) -> bool:
@@ -79,13 +84,29 @@ class TableFile:
         return batches
 
     @functools.cached_property
-    def _parquet(self) -> Any:
-        parquet = _pyarrow("pyarrow.parquet")
-        path = self.storage.local_path(self.entry.name)
-        try:
-            return parquet.ParquetFile(path if path is not None else self.storage.open(self.entry.name))
-        except Exception as error:
-            raise DataError(f"{self.origin} is not a whole Parquet file: {_one_line(error)}.") from error
+    def _parquet_facts(self) -> tuple[tuple[int, ...], Any]:
+        """Rows of each row group, and the schema; the file is closed again, as there may be thousands."""
+        file = _parquet_file(self.storage, self.entry.name)
+        facts = file.metadata
+        sizes = tuple(facts.row_group(number).num_rows for number in range(facts.num_row_groups))
+        schema = file.schema_arrow
+        file.close(force=True)
+        return sizes, schema
+
+
+def _parquet_file(storage: Storage, name: str) -> Any:
+    parquet = _pyarrow("pyarrow.parquet")
+    path = storage.local_path(name)
+    try:
+        return parquet.ParquetFile(path if path is not None else storage.open(name))
+    except UnavailableError:
+        raise
+    except Exception as error:
+        raise DataError(f"{storage.origin(name)} is not a whole Parquet file: {_one_line(error)}.") from error
+
+
+_open_parquet = FileCache(_parquet_file, max_files=4)
+"""The files that were read last; a file that is left out is closed."""
 
 
 class FileTables:
@@ -95,11 +116,17 @@ class FileTables:
         """Read the sizes of all files.
 
         Raises:
-            DataError: A file is damaged, or has other columns than the first.
+            DataError: A file is damaged, has other columns than the first, or is of no split beside others of one.
         """
         self._files: dict[str, list[TableFile]] = {}
         for file in files:
             self._files.setdefault(file.split, []).append(file)
+        if "" in self._files and len(self._files) > 1:
+            known = ", ".join(split for split in self._files if split)
+            raise DataError(
+                f"{self._files[''][0].origin} lies beside files of the splits {known}, but its name and folder begin "
+                f"with none of {', '.join(SPLIT_ALIASES)}: rename it, or move it elsewhere."
+            )
         first = files[0]
         self.columns = tuple(str(name) for name in first.schema.names)
         for file in files:
@@ -179,7 +206,7 @@ def find_tables(storage: Storage, name: str = "") -> list[TableFile]:
     """Arrow and Parquet files of a folder, or the one called ``name``; empty where there are none.
 
     Raises:
-        DataError: Some files are Arrow and others Parquet.
+        DataError: Some files are Arrow and others Parquet, or two names of splits stand for one.
     """
     entries = [entry for entry in storage.walk() if not any(part.startswith(".") for part in entry.name.split("/"))]
     listed = _listed_files(storage, entries)
@@ -191,7 +218,24 @@ def find_tables(storage: Storage, name: str = "") -> list[TableFile]:
     ]
     if len({PurePosixPath(entry.name).suffix for entry in tables}) > 1:
         raise DataError(f"{storage.root} has Arrow and Parquet files, expected one type.")
-    return [TableFile(storage=storage, entry=entry, split=_split_of(entry.name)) for entry in tables]
+    names = splits_by_alias(dict.fromkeys(filter(None, (_split_word(entry.name) for entry in tables))), storage.root)
+    splits = {word: split for split, word in names.items()}
+    return [TableFile(storage=storage, entry=entry, split=splits.get(_split_word(entry.name), "")) for entry in tables]
+
+
+def splits_by_alias(names: Iterable[str], origin: str) -> dict[str, str]:
+    """The names of splits by what they stand for: ``validation`` for val.
+
+    Raises:
+        DataError: Two stand for one split.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        split = SPLIT_ALIASES.get(name.lower(), name)
+        if split in found:
+            raise DataError(f"{origin} has {found[split]!r} and {name!r}, which are both the split {split}: keep one.")
+        found[split] = name
+    return found
 
 
 def _listed_files(storage: Storage, entries: Sequence[FileEntry]) -> set[str]:
@@ -214,11 +258,11 @@ def _is_unlisted_arrow(name: str, listed: set[str]) -> bool:
     return name.endswith(".arrow") and not listed
 
 
-def _split_of(name: str) -> str:
-    """The split that a file's folder is or its name begins with, such as ``train-00000-of-00002.parquet``."""
+def _split_word(name: str) -> str:
+    """The split, in lower case, that a file's folder is or its name begins with: ``train-00000-of-00002.parquet``."""
     *folders, file = name.split("/")
     words = [*folders, file.split("-")[0].split(".")[0].split("_")[0]]
-    return next((SPLIT_ALIASES[word.lower()] for word in words if word.lower() in SPLIT_ALIASES), "")
+    return next((word.lower() for word in words if word.lower() in SPLIT_ALIASES), "")
 
 
 def _pyarrow(module: str) -> Any:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modalities.errors import ConfigError, DataError
+from modalities.errors import ConfigError, DataError, UnavailableError
 
 GROUP_SIZE = 1000
 """Rows that are kept together when the order of samples is drawn."""
@@ -27,6 +27,7 @@ class HubTables:
         """
         self.place, self.is_streamed = place, bool(options.get("streaming", False))
         self._revision = str(options.get("revision") or "")
+        self._configuration = str(options.get("name") or "")
         library = _datasets_library(place)
         try:
             tables = library.load_dataset(
@@ -58,7 +59,8 @@ class HubTables:
         except DataError:
             raise
         except Exception as error:
-            raise DataError(f"{self.origin(split, row)} cannot be read: {' '.join(str(error).split())}.") from error
+            kind = UnavailableError if self.is_streamed and isinstance(error, OSError) else DataError
+            raise kind(f"{self.origin(split, row)} cannot be read: {' '.join(str(error).split())}.") from error
         return record[column]
 
     def origin(self, split: str, row: int) -> str:
@@ -70,9 +72,9 @@ class HubTables:
         return tuple(getattr(self._features[column], "names", None) or ())
 
     def fingerprint(self, column: str) -> str:
-        """Fingerprints of the library, or of a stream its name, revision and length."""
+        """Fingerprints of the library, or of a stream its name, configuration, revision and length."""
         prints = [str(getattr(table, "_fingerprint", "")) for table in self._tables.values() if not self.is_streamed]
-        return repr((column, self.place, self._revision, dict(self.splits), prints))
+        return repr((column, self.place, self._configuration, self._revision, dict(self.splits), prints))
 
     def _num_rows(self, split: str, declared: Any) -> int:
         table = self._tables[split]

@@ -10,11 +10,11 @@ from modalities.errors import ConfigError, DataError, UnknownNameError
 from modalities.kinds.sequences import FreeTextModality
 from modalities.sources.cells import stored_cell
 from modalities.sources.config import SourceConfig
-from modalities.sources.huggingface.files import FileTables, find_tables
+from modalities.sources.huggingface.files import FileTables, find_tables, splits_by_alias
 from modalities.sources.huggingface.hub import HubTables
 from modalities.sources.huggingface.rows import RowTables
 from modalities.sources.remote import open_storage, split_place
-from modalities.sources.splits import DEFAULT_SHARES, SPLIT_ALIASES, SPLIT_OPTIONS, shuffle_keys, split_keys
+from modalities.sources.splits import DEFAULT_SHARES, SPLIT_OPTIONS, shuffle_keys, split_keys
 from modalities.sources.stored import Stored, StoredFile, StoredSource
 from modalities.spec import Modality
 
@@ -33,7 +33,8 @@ class HuggingFaceSource(StoredSource):
 
     Options:
         columns: The column of each modality, ``{rgb: image, caption: text}``; else the modality's own name.
-        splits, group: Shares of splits, see `modalities.sources.splits`; for a data set of one split.
+        splits, group: Shares of splits, or lists of keys in the data's folder, see `modalities.sources.splits`; for a
+            data set of one split.
         name, revision: Configuration and revision of a data set on the Hub.
         streaming: True to read it row by row without a copy on disk, and ``rows: {train: N}`` for its length.
         storage: Arguments of fsspec's file system.
@@ -50,7 +51,7 @@ class HuggingFaceSource(StoredSource):
         """
         super().__init__(config, modalities)
         self.tables = _open_tables(config)
-        self._split_names = {SPLIT_ALIASES.get(name.lower(), name): name for name in self.tables.splits}
+        self._split_names = splits_by_alias(self.tables.splits, config.path)
         self.is_divided = len(self._split_names) < 2
         given = [name for name in SPLIT_OPTIONS if name in config.options]
         if given and not self.is_divided:
@@ -65,6 +66,16 @@ class HuggingFaceSource(StoredSource):
         for column in self.columns.values():
             if column not in self.tables.columns:
                 raise UnknownNameError(f"column of {config.path}", column, self.tables.columns)
+
+    @property
+    def notes(self) -> list[str]:
+        """A line on a stream whose changes are not noticed."""
+        if not isinstance(self.tables, HubTables) or not self.tables.is_streamed or self.config.options.get("revision"):
+            return []
+        return [
+            f"{self.name} is read as a stream without options.revision: changes of the data set are not noticed, and "
+            "results made before them are kept. Set a commit of it."
+        ]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -115,7 +126,7 @@ class HuggingFaceSource(StoredSource):
             return {name: self._ordered(own) for name, own in self._split_names.items()}
         (own,) = self._split_names.values()
         keys = self._ordered(own)
-        chosen = split_keys(keys, self.config.options, self.name, Path())
+        chosen = split_keys(keys, self.config.options, self.name, _lists_folder(self.config.path))
         places = {key: number for number, key in enumerate(keys)}
         return {name: sorted(items, key=places.__getitem__) for name, items in chosen.items()}
 
@@ -143,6 +154,12 @@ def _open_tables(config: SourceConfig) -> RowTables:
     if not config.path:
         raise ConfigError("data.source.path must name a folder, a file or a data set of the Hub.")
     return HubTables(config.path, config.options)
+
+
+def _lists_folder(path: str) -> Path:
+    """The folder in which lists of keys are looked for: the data's, or the working folder where that is elsewhere."""
+    place = Path(path)
+    return place if place.is_dir() else place.parent if place.is_file() else Path()
 
 
 def _row_key(split: str, row: int) -> str:

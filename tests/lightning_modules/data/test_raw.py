@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from torchmetrics import MetricCollection
 
-from lightning_modules.data.raw import RawStore, write_raw, write_shard
-from modalities.errors import DataError
+from lightning_modules.data.raw import RawStore, write_raw, write_samples, write_shard
+from modalities.errors import DataError, UnavailableError
 from modalities.layouts import ScaleConfig, Text
 from modalities.metrics.base import collect
 from modalities.registry import default_registry
@@ -96,6 +96,30 @@ def test_rendered_scenes_are_what_the_modalities_see(tmp_path: Path) -> None:
         for name, modality in modalities.items():
             assert same(store[name][number], view_of(modality, scene)), name
     assert json.loads((tmp_path / "shard" / "keys.json").read_text()) == ["train/3", "train/4", "train/5"]
+
+
+def test_what_cannot_be_reached_is_tried_again_and_what_is_damaged_is_kept_as_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modalities = chosen("caption")
+    source = open_source(SourceConfig(), modalities)
+    keys, folder = source.keys("train")[:3], tmp_path / "shard"
+    read, failures = type(source).read, {keys[1]: [UnavailableError("the network is down")], keys[2]: []}
+
+    def fail(self: Any, key: str, modality: Modality) -> Any:
+        if failures.get(key):
+            raise failures[key].pop()
+        if key == keys[2]:
+            raise DataError("damaged")
+        return read(self, key, modality)
+
+    monkeypatch.setattr(type(source), "read", fail)
+    with pytest.raises(UnavailableError, match="the network is down"):
+        write_samples(folder, modalities, source, keys, max_errors=3)
+    assert not folder.exists()
+    write_samples(folder, modalities, source, keys, max_errors=3)
+    store = RawStore.open([folder], modalities)
+    assert [store["caption"][number] is None for number in range(3)] == [False, False, True]
 
 
 def test_the_fingerprint_changes_with_any_value(tmp_path: Path) -> None:

@@ -7,11 +7,29 @@ from hypothesis import strategies as st
 
 from modalities.errors import ConfigError, DataError
 from modalities.sources.config import SourceConfig
-from modalities.sources.crops import CropConfig, CropKeys, draw_choice, draw_crop, hashed_uniforms, split_crop_key
+from modalities.sources.crops import (
+    CropConfig,
+    CropKeys,
+    draw_choice,
+    draw_crop,
+    hashed_uniforms,
+    split_crop_key,
+    with_crops,
+)
 from modalities.sources.open import open_source
+from modalities.sources.scenes import ScenesSource
 from modalities.spec import center_crop
+from tests.modalities.sources.memory import MemorySource
 
 sides = st.integers(1, 500)
+
+
+def test_crops_are_given_by_a_source_that_has_them_alone() -> None:
+    crops = CropConfig(count=3)
+    cropped = with_crops(MemorySource({"a": {}, "b": {}}, {}), crops)
+    assert cropped is not None
+    assert list(cropped.keys("train")) == ["a", "a#crop1", "a#crop2", "b", "b#crop1", "b#crop2"]
+    assert with_crops(ScenesSource(), crops) is None
 
 
 @given(st.text(), st.integers(1, 50), sides, sides, st.floats(0.05, 1))

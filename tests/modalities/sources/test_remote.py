@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modalities.errors import ConfigError, DataError
+from modalities.errors import ConfigError, DataError, UnavailableError
 from modalities.sources.remote import Storage, open_storage, split_place
 
 FILES = {"a.txt": b"0123456789", "deep/er/b.bin": bytes(range(256)), "deep/c.txt": b""}
@@ -111,3 +111,25 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_listed_once(tmp_path: Path) 
     assert [entry.name for entry in storage.walk()] == ["a/file.txt", "a/gone.txt", "b/file.txt", "b/gone.txt"]
     with pytest.raises(DataError, match=r"There is no file .*gone\.txt"):
         storage.read("a/gone.txt")
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (TimeoutError("no answer"), True),
+        (OSError(5, "Input/output error"), True),
+        (RuntimeError("503 Slow Down"), True),
+        (PermissionError(13, "Permission denied"), False),
+        (FileNotFoundError(), False),
+    ],
+)
+def test_what_may_pass_is_told_from_what_lasts(
+    error: Exception, may_pass: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(DataError) as found:
+        open_storage(tmp_path).read("a.txt")
+    assert isinstance(found.value, UnavailableError) == may_pass

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modalities.errors import ConfigError, DataError, UnknownNameError
+from modalities.errors import ConfigError, DataError, UnavailableError, UnknownNameError
+from modalities.sources.base import source_notes
 from modalities.sources.config import SourceConfig
 from modalities.sources.huggingface.source import HuggingFaceSource
 from modalities.sources.open import open_source
@@ -134,6 +135,84 @@ def test_a_stream_needs_its_length(tmp_path: Path) -> None:
     source = opened(tmp_path, streaming=True, rows={"train": 5}, splits={"train": 1.0})
     with pytest.raises(DataError, match=r"The stream ends before row 4: lower options\.rows"):
         source.read("train/4", source.modalities["rgb"])
+
+
+def test_the_configuration_of_a_stream_enters_its_fingerprint_and_a_missing_revision_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = pytest.importorskip("datasets")
+    stream = library.IterableDatasetDict({"train": dataset(range(3)).to_iterable_dataset()})
+    monkeypatch.setattr(library, "load_dataset", lambda *args, **kwargs: stream)
+    rgb = run_modalities()["rgb"]
+    options: dict[str, Any] = {"streaming": True, "rows": {"train": 3}}
+    prints = [opened("some/set", name=name, **options).fingerprint(rgb) for name in ("small", "large", "small")]
+    assert prints[0] == prints[2] != prints[1]
+    (line,) = source_notes(opened("some/set", **options))
+    assert "without options.revision: changes of the data set are not noticed" in line
+    assert source_notes(opened("some/set", revision="abc", **options)) == []
+
+
+def test_a_stream_that_breaks_off_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = pytest.importorskip("datasets")
+    stream = library.IterableDatasetDict({"train": dataset(range(3)).to_iterable_dataset()})
+    monkeypatch.setattr(library, "load_dataset", lambda *args, **kwargs: stream)
+    source = opened("some/set", streaming=True, rows={"train": 3}, splits={"train": 1.0})
+
+    def fail(number: int) -> None:
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(source.tables._streams["train"], "read", fail)  # type: ignore[attr-defined]
+    with pytest.raises(UnavailableError, match=r"some/set, train row 1 cannot be read: reset by peer"):
+        source.read("train/1", source.modalities["rgb"])
+
+
+def test_only_the_last_files_stay_open(tmp_path: Path) -> None:
+    opened_files = Path("/proc/self/fd")
+    if not opened_files.is_dir():
+        pytest.skip("this system does not list open files")
+    for number in range(12):
+        write_parquet(tmp_path / f"train-{number:05d}.parquet", [number])
+    source = opened(tmp_path, splits={"train": 1.0})
+
+    def count() -> int:
+        names = (str(path.readlink()) for path in opened_files.iterdir() if path.is_symlink())
+        return sum(name.startswith(str(tmp_path)) for name in names)
+
+    assert len(source.keys("train")) == 12
+    assert count() == 0
+    assert_rows(source, "train", range(12))
+    assert 0 < count() <= 4
+
+
+def test_names_of_splits_are_known_and_one_each(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", range(2))
+    write_parquet(tmp_path / "dev-0.parquet", range(2))
+    with pytest.raises(DataError, match=r"dev-0\.parquet lies beside files of the splits train, but its name"):
+        opened(tmp_path)
+    for word in ("val", "validation"):
+        (tmp_path / "dev-0.parquet").rename(tmp_path / f"{word}-0.parquet")
+        write_parquet(tmp_path / "dev-0.parquet", range(2))
+    (tmp_path / "dev-0.parquet").unlink()
+    with pytest.raises(DataError, match=r"has 'val' and 'validation', which are both the split validation: keep one"):
+        opened(tmp_path)
+
+
+def test_names_of_the_hub_s_splits_are_one_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = pytest.importorskip("datasets")
+    tables = library.DatasetDict({name: dataset(range(2)) for name in ("train", "val", "validation")})
+    monkeypatch.setattr(library, "load_dataset", lambda *args, **kwargs: tables)
+    with pytest.raises(DataError, match=r"some/set has 'val' and 'validation', which are both the split validation"):
+        opened("some/set")
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_lists_of_keys_lie_beside_the_data(is_file: bool, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "all.parquet", range(4))
+    (tmp_path / "one.txt").write_text("0\n2\n")
+    (tmp_path / "two.txt").write_text("1\n")
+    path = tmp_path / "all.parquet" if is_file else tmp_path
+    source = opened(path, splits={"train": "one.txt", "validation": "two.txt"})
+    assert (sorted(source.keys("train")), source.keys("validation")) == (["0", "2"], ["1"])
 
 
 def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
