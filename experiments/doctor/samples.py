@@ -7,7 +7,7 @@ from modalities.corrections import collect_corrections, report_correction
 from modalities.errors import UserError
 from modalities.sources.base import ENDLESS, Source
 from modalities.sources.mixture import MixtureSource
-from modalities.sources.stored import StoredSource, decode_stored
+from modalities.sources.stored import StoredSource
 from modalities.spec import Modality, Value
 
 
@@ -81,7 +81,7 @@ def _try_to_read(source: Source, key: str, modality: Modality) -> Reading:
             if place is None:
                 return Reading(origin=origin, is_stored=False)
             origin = place.origin
-            stored = tuple(decode_stored(place, modality))
+            stored = tuple(source.decode(place, modality))
             if not stored:
                 report_correction(f"{origin} is empty: it counts as missing.")
         value = source.read(key, modality)

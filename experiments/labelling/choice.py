@@ -50,7 +50,6 @@ def make_plan(
     size: int = 0,
     skips_failures: bool = False,
     num_threads: int = 0,
-    has_limit: bool = True,
     classes: Mapping[str, Sequence[str]] | None = None,
     modalities: Registry | None = None,
     sources: SourceRegistry | None = None,
@@ -64,8 +63,6 @@ def make_plan(
         UserError: A modality, a labeller or a setting does not exist, or does not fit.
     """
     known = modalities or default_registry()
-    if source.kind == SCENES and not has_limit:
-        raise ConfigError("Scenes have no end: say how many of each split to label, as in --limit 64.")
     scale = _scale(source, size)
     _check_names(choice)
     chosen = [_find(name, choice, registry, known) for name in choice.outputs]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modalities.errors import ConfigError, DataError
 from modalities.labellers.base import Labeller
-from modalities.sources.base import Source
+from modalities.sources.base import ENDLESS, Source
 from modalities.sources.config import SourceConfig
 from modalities.sources.registry import SourceRegistry
 from modalities.spec import Modality
@@ -58,6 +58,8 @@ class Shard:
     split: str
     index: int
     keys: tuple[str, ...]
+    count: int
+    """Shards of the split, those of other parts included."""
 
     @property
     def name(self) -> str:
@@ -132,11 +134,16 @@ def plan_shards(
 
     Raises:
         UnknownNameError: There is no such split.
+        ConfigError: A split is endless, and there is no limit.
     """
     number, count = part
     for split in splits:
         keys = source.keys(split)
+        if limit is None and len(keys) >= ENDLESS:
+            raise ConfigError(f"{source.name} has samples without end: say how many of each split, as in --limit 64.")
         total = len(keys) if limit is None else min(limit, len(keys))
-        for index, begin in enumerate(range(0, total, shard_size)):
+        starts = range(0, total, shard_size)
+        for index, begin in enumerate(starts):
             if index % count == number - 1:
-                yield Shard(split=split, index=index, keys=tuple(keys[begin : min(begin + shard_size, total)]))
+                own = tuple(keys[begin : min(begin + shard_size, total)])
+                yield Shard(split=split, index=index, keys=own, count=len(starts))

@@ -1,6 +1,6 @@
 """Values of a source as labellers take them: whole pictures, before any crop, at a limited size."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,7 +9,7 @@ from PIL import Image
 from modalities.labellers.base import Labeller
 from modalities.presets import IMAGE
 from modalities.sources.base import Source
-from modalities.sources.stored import StoredFile, StoredSource, decode_stored
+from modalities.sources.stored import StoredSource
 from modalities.spec import Modality, Value
 
 
@@ -73,23 +73,18 @@ def read_whole(source: Source, key: str, modality: Modality) -> Value | None:
         return source.read(key, modality)
     if source.explain_missing(modality) is not None:
         return None
-    stored = source.stored(key, modality)
-    values = [] if stored is None else decode_stored(stored, modality)
+    values = source.read_whole(key, modality)
     return values[0] if values else None
 
 
-def sample_signature(source: Source, key: str, labeller: Labeller, modalities: Mapping[str, Modality]) -> str:
-    """Sizes and times of the files that a label is made from; empty where the source keeps no files."""
-    if not isinstance(source, StoredSource):
+def value_version(source: Source, key: str, modality: Modality) -> str:
+    """A text that changes with the value of a sample; empty where the source has no such modality.
+
+    That of all samples where the source does not tell them apart.
+    """
+    if source.explain_missing(modality) is not None:
         return ""
-    parts = []
-    for name in (*labeller.inputs, *labeller.optional_inputs):
-        modality = modalities[name]
-        stored = None if source.explain_missing(modality) else source.stored(key, modality)
-        if isinstance(stored, StoredFile) and stored.path.exists():
-            status = stored.path.stat()
-            parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
-    return " ".join(parts)
+    return source.version(key, modality) if isinstance(source, StoredSource) else source.fingerprint(modality)
 
 
 def reduce_picture(picture: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "h2 w2 3"]:

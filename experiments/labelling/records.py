@@ -1,6 +1,7 @@
 """Records beside the labels: what each shard holds, and per modality who made the labels and under which licence."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +72,18 @@ class LabelRecords:
         atomic_write_text(self._folder / f"{shard.name}.json", json.dumps(content) + "\n")
 
     def all(self) -> Iterable[ShardRecord]:
-        """The records of every shard, whoever wrote them."""
-        return (_parse_record(path) for path in sorted(self._folder.glob("*.json")))
+        """The records of every shard, whoever wrote them, the latest last: shards of two sizes may share samples."""
+        paths = sorted(self._folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return (_parse_record(path) for path in paths)
+
+    def labels(self, fingerprint: str) -> dict[str, str | None]:
+        """The signature of each sample that has a label; None for labels with another fingerprint."""
+        found: dict[str, str | None] = {}
+        for record in self.all():
+            for key in (*record.missing, *record.failed):
+                found.pop(key, None)
+            found |= record.done if record.fingerprint == fingerprint else dict.fromkeys(record.done)
+        return found
 
     def write_summary(self, plan: LabelPlan, labeller: Labeller, source: Source, fingerprint: str) -> None:
         """Write who made the labels, from what and under which licence, and how many samples have one.
@@ -80,8 +91,6 @@ class LabelRecords:
         Raises:
             DataError: It cannot be written.
         """
-        records = [record for record in self.all() if record.fingerprint == fingerprint]
-        failed = {key: reason for record in records for key, reason in record.failed.items()}
         classes = labeller.class_names
         if classes:
             atomic_write_text(self.classes_path, "".join(f"{name}\n" for name in classes))
@@ -97,12 +106,29 @@ class LabelRecords:
                 "description": source.description,
                 "license": source.license,
             },
-            "labelled": sum(len(record.done) for record in records),
-            "missing": sum(len(record.missing) for record in records),
-            "failed": len(failed),
-            "failures": dict(list(failed.items())[:MAX_NAMED_FAILURES]),
         }
-        atomic_write_text(self.summary_path, json.dumps(summary, indent=1, default=list) + "\n")
+        # Another part may finish a shard meanwhile: whoever writes last has counted after that.
+        counts, written = self._count(fingerprint), None
+        while counts != written:
+            text = json.dumps({**summary, **counts}, indent=1, default=list)
+            atomic_write_text(self.summary_path, text + "\n")
+            counts, written = self._count(fingerprint), counts
+
+    def _count(self, fingerprint: str) -> dict[str, Any]:
+        """How many samples have a label with this fingerprint, lack one, and failed, each counted once."""
+        states: dict[str, tuple[str, str]] = {}
+        for record in self.all():
+            is_own = record.fingerprint == fingerprint
+            for name, keys in (("labelled", record.done), ("missing", record.missing), ("failed", record.failed)):
+                states |= {key: (name if is_own else "", keys[key]) for key in keys}
+        failures = {key: reason for key, (name, reason) in states.items() if name == "failed"}
+        counts = Counter(name for name, _ in states.values())
+        return {
+            "labelled": counts["labelled"],
+            "missing": counts["missing"],
+            "failed": len(failures),
+            "failures": dict(list(failures.items())[:MAX_NAMED_FAILURES]),
+        }
 
     def check_owner(self, fingerprint: str, folders: Sequence[Path], *, replaces: bool) -> None:
         """Check that the folder holds nothing but labels of this kind.

@@ -6,17 +6,19 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from experiments.labelling.records import LabelRecords
 from experiments.labelling.shards import ShardResult, label_fingerprint, label_shard
-from experiments.labelling.writers import modality_folder
+from experiments.labelling.writers import modality_folder, shard_path
 from experiments.processes import spawning
-from modalities.errors import UserError
+from modalities.errors import DataError, UserError
 from modalities.sources.base import Source
 from modalities.sources.open import open_source
+from modalities.spec import Modality
 
 
 class _Worker(NamedTuple):
@@ -24,7 +26,7 @@ class _Worker(NamedTuple):
 
     plan: LabelPlan
     source: Source
-    known: Mapping[str, Mapping[str, str]]
+    known: Mapping[str, Mapping[str, str | None]]
 
 
 _PLAN: list[LabelPlan] = []
@@ -35,13 +37,32 @@ def check_output(plan: LabelPlan, shards: Iterable[Shard], *, replaces: bool) ->
     """Check that labels may be written where the plan says.
 
     Raises:
-        DataError: There are other files, or labels by another labeller or with other settings.
+        DataError: There are other files, labels by another labeller or with other settings, or more tars than shards.
     """
     by_split = {shard.split: shard for shard in shards}
     for labeller in plan.labellers:
         folders = [modality_folder(plan, shard, labeller.output) for shard in by_split.values()]
         LabelRecords(plan.out, labeller.output).check_owner(
             label_fingerprint(plan, labeller), folders, replaces=replaces
+        )
+        if plan.format is LabelFormat.webdataset:
+            for shard in by_split.values():
+                _refuse_tars_beyond(plan, shard, plan.modalities[labeller.output])
+
+
+def _refuse_tars_beyond(plan: LabelPlan, shard: Shard, modality: Modality) -> None:
+    """Check that the folder of a split has no tars beyond its shards, whose samples would be there twice.
+
+    Raises:
+        DataError: It has.
+    """
+    folder = modality_folder(plan, shard, modality.name)
+    known = {shard_path(plan, replace(shard, index=index), modality).name for index in range(shard.count)}
+    left = sorted(path.name for path in folder.glob("*.tar") if path.name not in known)
+    if left:
+        raise DataError(
+            f"{folder} has {len(left)} tars beyond the {shard.count} of this call, such as {left[0]}: choose another "
+            "--out, or the --shard and --limit of before."
         )
 
 
@@ -115,17 +136,14 @@ def _make_worker(plan: LabelPlan) -> _Worker:
     return _Worker(plan=plan, source=source, known=_known_labels(plan))
 
 
-def _known_labels(plan: LabelPlan) -> dict[str, dict[str, str]]:
-    """Signatures by key of the labels that lie one in a file, from shards of any earlier call."""
+def _known_labels(plan: LabelPlan) -> dict[str, dict[str, str | None]]:
+    """Signatures by key of the labels that lie one in a file, from shards of any earlier call; None for other kinds."""
     if plan.format is not LabelFormat.folder:
         return {}
-    known: dict[str, dict[str, str]] = {}
-    for labeller in plan.labellers:
-        fingerprint = label_fingerprint(plan, labeller)
-        for record in LabelRecords(plan.out, labeller.output).all():
-            if record.fingerprint == fingerprint:
-                known.setdefault(labeller.output, {}).update(record.done)
-    return known
+    return {
+        item.output: LabelRecords(plan.out, item.output).labels(label_fingerprint(plan, item))
+        for item in plan.labellers
+    }
 
 
 def _write_summaries(plan: LabelPlan) -> None:

@@ -1,12 +1,13 @@
 """Labels one shard: reads its samples, calls the labellers in batches, writes what they make and a record of it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
-from experiments.labelling.reading import SampleReader, picture_size, sample_signature
+from experiments.labelling.reading import SampleReader, picture_size, value_version
 from experiments.labelling.records import LabelRecords, ShardRecord
 from experiments.labelling.writers import LabelWriter, is_label_there, open_writer
 from modalities.checks import check_value
@@ -36,6 +37,8 @@ class _Progress:
     labeller: Labeller
     writer: LabelWriter
     signatures: Mapping[str, str]
+    known: Mapping[str, str | None]
+    """Signatures of the labels that lie there from earlier calls; None where they are of another kind."""
     done: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -50,19 +53,38 @@ def label_fingerprint(plan: LabelPlan, labeller: Labeller) -> str:
     return f"{labeller.fingerprint()}-{picture_size(labeller, plan.size)}"
 
 
-def label_shard(plan: LabelPlan, source: Source, shard: Shard, known: Mapping[str, Mapping[str, str]]) -> ShardResult:
+def _sample_signatures(plan: LabelPlan, source: Source, key: str) -> dict[str, str]:
+    """By output, a text that changes with what the label of a sample is made from.
+
+    An input that another labeller of the plan makes counts by that labeller and by what its label is made from.
+    """
+    signatures: dict[str, str] = {}
+    by_output = {item.output: item for item in plan.labellers}
+    for item in plan.labellers:
+        facts = []
+        for name in (*item.inputs, *item.optional_inputs):
+            if name in by_output and name != item.output:
+                facts.append((name, label_fingerprint(plan, by_output[name]), signatures[name]))
+            else:
+                facts.append((name, "", value_version(source, key, plan.modalities[name])))
+        signatures[item.output] = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return signatures
+
+
+def label_shard(
+    plan: LabelPlan, source: Source, shard: Shard, known: Mapping[str, Mapping[str, str | None]]
+) -> ShardResult:
     """Make the labels of a shard that are not there yet.
 
     Args:
-        known: Signatures by key of the labels that earlier calls left in one file a sample, by modality.
+        known: Signatures by key of the labels that earlier calls left in one file a sample, by modality; None for those
+            that another labeller made, or one with other settings.
 
     Raises:
         DataError: A sample cannot be labelled, and the plan does not skip such samples; the message names it.
     """
-    signatures = {
-        item.output: {key: sample_signature(source, key, item, plan.modalities) for key in shard.keys}
-        for item in plan.labellers
-    }
+    by_key = {key: _sample_signatures(plan, source, key) for key in shard.keys}
+    signatures = {output: {key: found[output] for key, found in by_key.items()} for output in plan.outputs}
     records = {output: LabelRecords(plan.out, output) for output in plan.outputs}
     stale = _stale_labellers(plan, shard, records, signatures)
     kept = len(shard.keys) * (len(plan.labellers) - len(stale))
@@ -74,6 +96,7 @@ def label_shard(plan: LabelPlan, source: Source, shard: Shard, known: Mapping[st
                 labeller=item,
                 writer=stack.enter_context(open_writer(plan, shard, plan.modalities[item.output])),
                 signatures=signatures[item.output],
+                known=known.get(item.output, {}),
             )
             for item in plan.labellers
             if item.output in stale or plan.format is LabelFormat.folder
@@ -82,7 +105,7 @@ def label_shard(plan: LabelPlan, source: Source, shard: Shard, known: Mapping[st
             record = records[state.labeller.output].read(shard)
             if state.labeller.output not in stale and record is not None:
                 state.is_finished, state.done = True, dict(record.done)
-        kept += _label_samples(plan, source, shard, states, known)
+        kept += _label_samples(plan, source, shard, states)
     made = [state for state in states if not state.is_finished]
     for state in made:
         record = ShardRecord(
@@ -131,30 +154,24 @@ def _is_done(
     )
 
 
-def _label_samples(
-    plan: LabelPlan,
-    source: Source,
-    shard: Shard,
-    states: Sequence[_Progress],
-    known: Mapping[str, Mapping[str, str]],
-) -> int:
+def _label_samples(plan: LabelPlan, source: Source, shard: Shard, states: Sequence[_Progress]) -> int:
     """Label the samples of a shard in batches; the number of labels that lie there from another shard."""
     step = max(state.labeller.batch_size for state in states)
     for begin in range(0, len(shard.keys), step):
         keys = shard.keys[begin : begin + step]
         readers = {key: SampleReader(source, key, plan.size) for key in keys}
         for state in states:
-            todo = [key for key in keys if not _keep(state, readers[key], key, known)]
+            todo = [key for key in keys if not _keep(state, readers[key], key)]
             for first in range(0, len(todo), state.labeller.batch_size):
                 _label_batch(plan, state, readers, todo[first : first + state.labeller.batch_size])
     return sum(state.num_kept for state in states)
 
 
-def _keep(state: _Progress, reader: SampleReader, key: str, known: Mapping[str, Mapping[str, str]]) -> bool:
+def _keep(state: _Progress, reader: SampleReader, key: str) -> bool:
     """True where a sample needs no label: its shard has it, or another shard of an earlier call left it."""
     output = state.labeller.output
     if not state.is_finished:
-        earlier = known.get(output, {}).get(key)
+        earlier = state.known.get(key)
         if earlier is None or earlier != state.signatures[key] or not state.writer.is_written(key):
             return False
         state.done[key] = earlier
@@ -176,17 +193,24 @@ def _label_batch(plan: LabelPlan, state: _Progress, readers: Mapping[str, Sample
             _fail(plan, state, key, str(error))
             continue
         if values is None:
-            state.missing[key] = state.signatures[key]
+            _record_missing(state, key)
             readers[key].add(state.labeller.output, None)
         else:
             inputs[key] = values
     for key, value in _call(plan, state, inputs).items():
         readers[key].add(state.labeller.output, value)
         if value is None:
-            state.missing[key] = state.signatures[key]
+            _record_missing(state, key)
             continue
         state.writer.write(key, value)
         state.done[key] = state.signatures[key]
+
+
+def _record_missing(state: _Progress, key: str) -> None:
+    """Record a sample without a label, and remove the one that an earlier call made."""
+    state.missing[key] = state.signatures[key]
+    if key in state.known:
+        state.writer.discard(key)
 
 
 def _read_inputs(plan: LabelPlan, labeller: Labeller, reader: SampleReader) -> dict[str, Value] | None:
@@ -226,3 +250,5 @@ def _fail(plan: LabelPlan, state: _Progress, key: str, reason: str) -> None:
             "(--on-error skip leaves such samples out.)"
         )
     state.failed[key] = " ".join(reason.split())
+    if key in state.known:
+        state.writer.discard(key)

@@ -12,6 +12,7 @@ from typing import Protocol, assert_never, runtime_checkable
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from modalities.errors import DataError
 from modalities.sources.splits import SPLIT_ALIASES
+from modalities.sources.webdataset.write import member_keys
 from modalities.spec import Modality, Value
 from modalities.storage.atomic import atomic_file
 
@@ -22,6 +23,9 @@ class LabelWriter(Protocol):
 
     def write(self, key: str, value: Value) -> None:
         """Write the label of a sample."""
+
+    def discard(self, key: str) -> None:
+        """Remove the label of a sample that an earlier call left."""
 
     def is_written(self, key: str) -> bool:
         """True where the label of a sample lies there from an earlier call and can be read."""
@@ -89,6 +93,10 @@ class FolderWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._modality.write_file(path, value)
 
+    def discard(self, key: str) -> None:
+        """Remove the file, if there is one."""
+        self._path(key).unlink(missing_ok=True)
+
     def is_written(self, key: str) -> bool:
         """True where there is a file."""
         return self._path(key).exists()
@@ -102,10 +110,10 @@ class TarWriter:
     """One tar a shard, which is there when the shard is whole."""
 
     def __init__(self, plan: LabelPlan, shard: Shard, modality: Modality, tar: tarfile.TarFile) -> None:
-        self._plan = plan
-        self._split = shard.split
         self._modality = modality
         self._tar = tar
+        stems = [sample_stem(plan, shard.split, key) for key in shard.keys]
+        self._members = dict(zip(shard.keys, member_keys(stems, f"shard {shard.name}"), strict=True))
 
     def write(self, key: str, value: Value) -> None:
         """Add a member; its time is 0, so that equal labels give equal tars."""
@@ -113,9 +121,12 @@ class TarWriter:
             path = Path(folder) / f"value{self._modality.suffix}"
             self._modality.write_file(path, value)
             content = path.read_bytes()
-        member = tarfile.TarInfo(f"{sample_stem(self._plan, self._split, key)}{self._modality.suffix}")
+        member = tarfile.TarInfo(f"{self._members[key]}{self._modality.suffix}")
         member.size = len(content)
         self._tar.addfile(member, io.BytesIO(content))
+
+    def discard(self, key: str) -> None:
+        """Nothing to do: the tar of an earlier call is replaced as a whole."""
 
     def is_written(self, key: str) -> bool:
         """False: a tar is written as a whole, and what another label needs of it is computed again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from lightning_modules.checkpoints.model import LoadedModel
 from modalities.errors import DataError
 from modalities.layouts import Dense, Vector
-from modalities.sources.base import Source
+from modalities.sources.base import ENDLESS, Source
 from modalities.spec import Modality, SequenceModality, learned_tokenizer
 from modalities.storage.atomic import atomic_write_text, read_json_object
 from networks.streams import pixel_stream_name
@@ -130,7 +130,7 @@ def plan_token_shards(plan: TokenizationPlan, split: str, *, shard_size: int, li
     """
     keys = plan.source.keys(split)
     count = len(keys) if limit is None else min(limit, len(keys))
-    if limit is None and count > 1 << 36:
+    if limit is None and count >= ENDLESS:
         raise DataError(f"{plan.source.name} has no end: say how many samples of split {split!r}, --limit N.")
     starts = range(0, count, shard_size)
     left = [path for path in records_folder(plan, split).glob("*.json") if int(path.stem) >= len(starts)]

@@ -13,8 +13,7 @@ import numpy as np
 from experiments.tokenization.plan import TokenFormat, TokenizationPlan, TokenShard, records_folder
 from lightning_modules.data.raw import write_keys
 from lightning_modules.data.store import write_tokens
-from modalities.errors import DataError
-from modalities.sources.webdataset.write import shard_path, write_tar
+from modalities.sources.webdataset.write import member_keys, shard_path, write_tar
 from modalities.spec import Modality
 from modalities.storage.atomic import atomic_write_text, read_json_object
 from networks.streams import pixel_stream_name
@@ -82,7 +81,7 @@ def _write_store(plan: TokenizationPlan, shard: TokenShard, name: str, values: S
 def _write_tars(plan: TokenizationPlan, shard: TokenShard, name: str, values: Sequence[Any]) -> None:
     """Ids as arrays; what has no ids of its own place (sequences, embeddings), and pixels, as the modality's files."""
     modality = plan.modalities[name]
-    keys = _member_keys(shard)
+    keys = member_keys(shard.keys, f"split {shard.split!r}, shard {shard.number}")
     for column in plan.columns(name):
         path = shard_path(plan.out, shard.split, column, shard.number)
         if column == name:
@@ -91,16 +90,6 @@ def _write_tars(plan: TokenizationPlan, shard: TokenShard, name: str, values: Se
             vocab_size, tokens = plan.codec.vocab_size(name), plan.codec.encode(name, values)
             members = iter([(f"{key}.npy", _npy(ids, vocab_size)) for key, ids in _present(keys, tokens)])
         write_tar(path, members)
-
-
-def _member_keys(shard: TokenShard) -> list[str]:
-    """Keys as names of members, which end at their first dot."""
-    keys = [key.replace(".", "_") for key in shard.keys]
-    if len(set(keys)) < len(keys):
-        raise DataError(
-            f"Two samples of split {shard.split!r}, shard {shard.number}, differ in dots alone: rename one."
-        )
-    return keys
 
 
 def _present(keys: Sequence[str], values: Sequence[Any]) -> list[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,8 +49,12 @@ class Expert(Labeller):
 
     @property
     def weights_digest(self) -> str:
-        """A hash of the weights."""
+        """A hash of the weights, and of the settings beside them."""
         return hash_weights(self.folder)
+
+    def fingerprint(self) -> str:
+        """The hash of the model stands for it, wherever it lies."""
+        return super(Expert, replace(self, model="")).fingerprint()
 
     @property
     def model_config(self) -> dict[str, Any]:

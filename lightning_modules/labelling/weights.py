@@ -91,7 +91,7 @@ def read_model_license(folder: Path) -> str:
 
 @functools.lru_cache(maxsize=32)
 def hash_weights(place: Path) -> str:
-    """A hash of a model's weights: of one file, or of all of them in a folder.
+    """A hash of a model: of one file, or of the weights in a folder and the JSON files that say how they are used.
 
     Raises:
         DataError: The folder has none.
@@ -99,8 +99,9 @@ def hash_weights(place: Path) -> str:
     files = [place] if place.is_file() else sorted(path for item in WEIGHT_PATTERNS for path in place.glob(item))
     if not files:
         raise DataError(f"{place} has no weights: expected one of {', '.join(WEIGHT_PATTERNS)}.")
+    settings = [] if place.is_file() else sorted(place.glob("*.json"))
     total = hashlib.sha256()
-    for path in files:
+    for path in [*files, *settings]:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()[:16]

@@ -103,6 +103,7 @@ class StoredSource(abc.ABC):
         self.crops = CropConfig()
         self._background = parse_color(config.options.get("background", WHITE))
         self._decoded_key, self._decoded = "", dict[str, list[Value]]()
+        self._fingerprints = dict[str, str]()
 
     @property
     def name(self) -> str:
@@ -149,6 +150,12 @@ class StoredSource(abc.ABC):
     def data_fingerprint(self, modality: Modality) -> str:
         """A text that changes whenever a stored value of ``modality``, or which samples there are, may."""
 
+    def data_version(self, key: str, modality: Modality) -> str:
+        """A text that changes whenever the stored value of one sample may; that of all where the kind has no other."""
+        if modality.name not in self._fingerprints:
+            self._fingerprints[modality.name] = self.data_fingerprint(modality)
+        return self._fingerprints[modality.name]
+
     def num_values(self, split: str, modality: Modality) -> int | None:
         """The number of a split's samples that have ``modality``; None where only reading them would tell."""
         return None
@@ -177,6 +184,25 @@ class StoredSource(abc.ABC):
         value = choices[draw_choice(sample, number, len(choices), self.crops.seed)]
         return modality.transform(value, self._crop(sample, number, modality, value))
 
+    def read_whole(self, key: str, modality: Modality) -> list[Value]:
+        """The values of a sample before any crop: none, one, or of texts as many as there are; see `decode`."""
+        stored = self.stored(key, modality)
+        return [] if stored is None else self.decode(stored, modality)
+
+    def decode(self, stored: Stored, modality: Modality) -> list[Value]:
+        """Read and check what `stored` gave, with the settings of the source that concern reading.
+
+        Raises:
+            DataError: The value is damaged or is not the modality's.
+        """
+        return decode_stored(stored, self._reader(modality))
+
+    def version(self, key: str, modality: Modality) -> str:
+        """A text that changes whenever `read_whole` may give other values of one sample; nothing is decoded."""
+        background = getattr(self._reader(modality), "background", None)
+        content = (self.data_version(key, modality), background, module_digest(type(self).__module__))
+        return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
     def fingerprint(self, modality: Modality) -> str:
         """A text that changes whenever a value of ``modality`` may."""
         content = [self.kind, self.data_fingerprint(modality), self.crops, module_digest(type(self).__module__)]
@@ -188,8 +214,7 @@ class StoredSource(abc.ABC):
         if sample != self._decoded_key:
             self._decoded_key, self._decoded = sample, {}
         if modality.name not in self._decoded:
-            stored = self.stored(sample, modality)
-            self._decoded[modality.name] = [] if stored is None else decode_stored(stored, self._reader(modality))
+            self._decoded[modality.name] = self.read_whole(sample, modality)
         return self._decoded[modality.name]
 
     def _reader(self, modality: Modality) -> Modality:

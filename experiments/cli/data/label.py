@@ -120,7 +120,6 @@ def prepare(arguments: argparse.Namespace, registry: LabellerRegistry, console: 
         size=arguments.size,
         skips_failures=arguments.on_error == "skip",
         num_threads=max((os.cpu_count() or 1) // arguments.workers, 1) if arguments.workers else 0,
-        has_limit=arguments.limit is not None,
         classes={name: read_class_names(file, data.source.path) for name, file in data.classes.items()},
     )
 

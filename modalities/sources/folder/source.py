@@ -19,7 +19,7 @@ from modalities.sources.folder.files import (
 from modalities.sources.folder.table import MetadataTable, read_table
 from modalities.sources.remote import open_storage
 from modalities.sources.splits import SPLIT_OPTIONS, shuffle_keys, split_keys, unlisted_keys
-from modalities.sources.stored import Stored, StoredSource
+from modalities.sources.stored import Stored, StoredBytes, StoredFile, StoredSource, StoredValue
 from modalities.spec import Modality, SequenceModality
 
 
@@ -99,10 +99,8 @@ class FolderSource(StoredSource):
 
     def stored(self, key: str, modality: Modality) -> Stored | None:
         """The file or the cell of a sample."""
-        part = next(part for part in self._parts.values() if key.startswith(part.prefix))
-        split = next(name for name, item in self._parts.items() if item is part)
-        column = self._column(split, modality)
-        return column.stored(key.removeprefix(part.prefix), modality, self._storage) if column else None
+        column, own_key = self._place(key, modality)
+        return column.stored(own_key, modality, self._storage) if column else None
 
     def explain_missing(self, modality: Modality) -> str | None:
         """The way to add the modality, or None where one part of the folder has values of it."""
@@ -127,6 +125,17 @@ class FolderSource(StoredSource):
             if column
         }
         return f"{sorted(columns.items())} {self._keys_digest}"
+
+    def data_version(self, key: str, modality: Modality) -> str:
+        """Name, size and version of the sample's file; of a row its cell, or the file that it names."""
+        column, own_key = self._place(key, modality)
+        match column:
+            case FileColumn():
+                return repr(column.files.get(own_key))
+            case TableColumn() if self._storage.local_path("") is not None:
+                return _local_version(column.stored(own_key, modality, self._storage))
+            case _:
+                return super().data_version(key, modality) if column else ""
 
     @property
     def _parts(self) -> dict[str, FolderPart]:
@@ -181,6 +190,12 @@ class FolderSource(StoredSource):
         prefix = self._parts[split].prefix
         return list(dict.fromkeys(f"{prefix}{key}" for column in columns if column for key in column.sample_keys()))
 
+    def _place(self, key: str, modality: Modality) -> tuple[Column | None, str]:
+        """Where a modality's values of a sample's part lie, and the sample's key in that part."""
+        part = next(part for part in self._parts.values() if key.startswith(part.prefix))
+        split = next(name for name, item in self._parts.items() if item is part)
+        return self._column(split, modality), key.removeprefix(part.prefix)
+
     def _columns_of(self, modality: Modality) -> dict[str, Column | None]:
         return {split: self._column(split, modality) for split in self._parts}
 
@@ -223,3 +238,17 @@ class FolderSource(StoredSource):
             )
         names = sorted({name.partition("/")[0] for part in self._parts.values() for name in part.entries})
         return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _local_version(stored: Stored | None) -> str:
+    """A text that changes with what is stored: of files by size and time."""
+    match stored:
+        case StoredFile(path=path):
+            facts = path.stat() if path.exists() else None
+            return repr((path.name, facts and (facts.st_size, facts.st_mtime_ns)))
+        case StoredBytes(data=data):
+            return hashlib.sha256(data).hexdigest()
+        case StoredValue(value=value):
+            return repr(value)
+        case _:
+            return ""

@@ -115,6 +115,16 @@ class WebDatasetSource(StoredSource):
         entries = [shard.tars.get(column.folder) for shard in self.shards.values()]
         return repr((column, entries, self._keys_digest))
 
+    def data_version(self, key: str, modality: Modality) -> str:
+        """Name, size and version of the archive, and the member's place in it."""
+        column = self._column(modality)
+        shard, sample = self._split_key(key)
+        entry = shard.tars.get(column.folder)
+        if entry is None:
+            return ""
+        where = f"{self.storage.origin(entry.name)}: {sample}"
+        return repr((column, entry, column.select(_tar_index(self.storage, entry).members(sample), where)))
+
     @functools.cached_property
     def _keys_by_split(self) -> dict[str, Sequence[str]]:
         if self.has_split_folders:

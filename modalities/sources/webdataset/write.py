@@ -2,9 +2,10 @@
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from modalities.errors import DataError
 from modalities.storage.atomic import atomic_file
 
 SHARD_NAME = "shard-{number:05d}.tar"
@@ -28,3 +29,24 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 def shard_path(root: Path, split: str, modality: str, number: int) -> Path:
     """The archive of one shard of a modality: ``ROOT/SPLIT/MODALITY/shard-00000.tar``."""
     return root / split / modality / SHARD_NAME.format(number=number)
+
+
+def member_keys(keys: Sequence[str], origin: str) -> list[str]:
+    """Keys of samples as names of members, in which a dot would begin the extension.
+
+    Args:
+        origin: Names the shard in the message.
+
+    Raises:
+        DataError: Two keys would give one name.
+    """
+    names: dict[str, str] = {}
+    for key in keys:
+        name = key.replace(".", "_")
+        if name in names:
+            raise DataError(
+                f"The keys {names[name]!r} and {key!r} of {origin} differ in dots alone, which names in tars cannot "
+                "have: rename one."
+            )
+        names[name] = key
+    return list(names)

@@ -1,6 +1,7 @@
 """Each adapter on a tiny random model, against calling the model by hand; and what is said where one does not fit."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -400,6 +401,23 @@ def test_the_hash_follows_the_weights(tmp_path: Path) -> None:
     assert hash_weights(folder) != before
     with pytest.raises(DataError, match="has no weights"):
         hash_weights(tmp_path)
+
+
+def test_the_hash_follows_the_settings_beside_the_weights(tmp_path: Path) -> None:
+    folder = tiny_models.depth_anything(tmp_path / "one")
+    before = hash_weights(folder)
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "image_mean": [0.1, 0.2, 0.3]}))
+    hash_weights.cache_clear()
+    assert hash_weights(folder) != before
+
+
+def test_a_model_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    folder = tiny_models.depth_anything(tmp_path / "one")
+    shutil.copytree(folder, tmp_path / "two")
+    one, two = (expert_labeller(modality("depth"), str(place)) for place in (folder, tmp_path / "two"))
+    assert one.fingerprint() == two.fingerprint()
+    assert one.fingerprint() != with_settings(one, {"meaning": "metric"}).fingerprint()
 
 
 def test_a_model_without_a_card_has_an_unknown_licence(tmp_path: Path) -> None:

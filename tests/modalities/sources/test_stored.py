@@ -162,3 +162,25 @@ def test_a_text_that_is_none_is_refused_with_its_origin() -> None:
     stored = StoredBytes(data=b'["a \\ud800"]', suffix=".json", origin="a.tar: one.json")
     with pytest.raises(DataError, match=r"^a\.tar: one\.json has the lone surrogate U\+D800 at character 3"):
         _source(caption=stored).read("one", MODALITIES["caption"])
+
+
+def test_a_version_follows_the_data_and_the_background() -> None:
+    stored: Stored = StoredValue(value=RGB, origin="row 0")
+    versions = {
+        MemorySource({key: {"rgb": stored}}, MODALITIES, background=color).version(key, MODALITIES["rgb"])
+        for key in ("one", "two")
+        for color in ("white", "black")
+    }
+    assert len(versions) == 4
+    assert _source(rgb=stored).version("one", MODALITIES["rgb"]) in versions
+
+
+def test_whole_values_are_read_with_the_background() -> None:
+    clear = np.zeros((40, 60, 4), np.uint8)
+    source = MemorySource(
+        {"one": {"rgb": StoredBytes(data=_png(clear), suffix=".png", origin="a.png")}}, MODALITIES, background="#0000ff"
+    )
+    (value,) = source.read_whole("one", MODALITIES["rgb"])
+    assert value.shape == (40, 60, 3)
+    assert (value == (0, 0, 255)).all()
+    assert source.read_whole("one", MODALITIES["depth"]) == []

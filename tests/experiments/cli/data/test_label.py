@@ -12,10 +12,12 @@ from PIL import Image
 from skimage.feature import canny as reference_canny
 
 from experiments.cli.main import main
+from experiments.labelling import records
 from lightning_modules.labelling.weights import hash_weights
 from modalities.registry import default_registry
 from modalities.scenes.scene import make_scene
 from modalities.scenes.world import split_seed
+from modalities.storage.atomic import atomic_write_text
 from tests.lightning_modules.labelling import tiny_models
 
 
@@ -59,6 +61,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFi
     assert label(tmp_path, "--shard", "2") == 0
     assert "0 labels made, 9 were there" in capsys.readouterr().out
     assert files(tmp_path) == before
+    assert json.loads((tmp_path / "canny_edges.labels.json").read_text())["labelled"] == 9
 
 
 def test_a_label_that_is_lost_is_made_again(tmp_path: Path) -> None:
@@ -166,7 +169,38 @@ def test_mistakes_are_one_line(
 
 def test_scenes_without_a_limit_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["label", "scenes", "--to", "canny_edges", "--out", str(tmp_path)])
-    assert "Scenes have no end" in error_of(capsys, status)
+    assert "scenes has samples without end: say how many of each split, as in --limit 64." in error_of(capsys, status)
+
+
+def test_a_mixture_without_end_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"source": {"kind": "mixture", "options": {"sources": [{"kind": "scenes", "weight": 1}]}}}
+    (tmp_path / "data.yaml").write_text(json.dumps({"data": settings}))
+    status = main(["label", str(tmp_path / "data.yaml"), "--to", "canny_edges", "--out", str(tmp_path / "out")])
+    assert "mixture has samples without end" in error_of(capsys, status)
+
+
+def test_tars_of_another_count_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert label(tmp_path, "--format", "webdataset", "--shard", "1") == 0
+    message = error_of(capsys, label(tmp_path, "--format", "webdataset", "--shard", "2"))
+    assert "canny_edges has 1 tars beyond the 2 of this call, such as shard-00002.tar" in message
+    assert label(tmp_path, "--format", "webdataset", "--shard", "1") == 0
+
+
+def test_a_shard_that_another_part_ends_meanwhile_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert label(tmp_path, "--shard", "1") == 0
+    summary, path = tmp_path / "canny_edges.labels.json", tmp_path / ".labels/canny_edges/train-00001.json"
+    content = path.read_text()
+    path.unlink()
+    write = atomic_write_text
+
+    def write_late(file: Path, text: str) -> None:
+        if file == summary and not path.exists():
+            path.write_text(content)
+        write(file, text)
+
+    monkeypatch.setattr(records, "atomic_write_text", write_late)
+    assert label(tmp_path, "--shard", "1", "--part", "1/3") == 0
+    assert json.loads(summary.read_text())["labelled"] == 9
 
 
 def test_labels_with_other_settings_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
