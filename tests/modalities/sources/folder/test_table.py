@@ -119,6 +119,17 @@ def test_a_replaced_file_changes_the_fingerprint_however_it_is_named(kind: str, 
         assert np.asarray(source.read("one", MODALITIES["rgb"]))[0, 0, 0] == side
 
 
+def test_an_absolute_name_in_the_folder_of_a_split_is_that_file(tmp_path: Path) -> None:
+    for split, level in (("train", 40), ("val", 80)):
+        (tmp_path / split).mkdir()
+        image = tmp_path / f"{split}.png"
+        Image.new("RGB", (20, 16), (level, 0, 0)).save(image)
+        (tmp_path / split / "metadata.jsonl").write_text(json.dumps({"key": "one", "file_name": str(image)}))
+    source = FolderSource(SourceConfig(kind="folder", path=str(tmp_path)), {"rgb": MODALITIES["rgb"]})
+    for key, level in (("train/one", 40), ("val/one", 80)):
+        assert np.asarray(source.read(key, MODALITIES["rgb"]))[0, 0, 0] == level
+
+
 def test_a_replaced_file_at_a_url_changes_the_fingerprint() -> None:
     fsspec = pytest.importorskip("fsspec")
     system = fsspec.filesystem("memory")
