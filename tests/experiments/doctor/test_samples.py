@@ -19,6 +19,7 @@ from modalities.sources.stored import StoredFile, StoredValue
 from modalities.spec import Crop, Modality
 from modalities.tokenizer_specs import ProductMLP, ReconstructionLoss
 from tests.experiments.doctor.table import TableSource, modalities_at_scale
+from tests.modalities.sources.memory import MemorySource
 
 RGB = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 
@@ -35,6 +36,15 @@ def test_values_are_seen_before_and_after_the_crop() -> None:
     assert reading.value is not None
     assert reading.value.shape == (32, 32, 3)
     assert reading.problem == ""
+
+
+def test_values_are_seen_on_the_source_s_background(tmp_path: Path) -> None:
+    Image.new("RGBA", (48, 32), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    modalities = modalities_at_scale("rgb")
+    stored = StoredFile(path=tmp_path / "a.png")
+    source = MemorySource({"a": {"rgb": stored}}, modalities, background="#00ff00")
+    reading = next(read_samples(source, modalities, "train", ["a"])).readings["rgb"]
+    assert (reading.stored[0] == (0, 255, 0)).all()
 
 
 def test_a_missing_value_is_no_problem() -> None:

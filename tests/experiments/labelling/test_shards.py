@@ -79,20 +79,15 @@ def test_dots_in_keys_do_not_end_names_in_tars(tmp_path: Path, capsys: pytest.Ca
     write_photo(data, "p.v1")
     write_photo(data, "p.v2")
     options = ("--format", "webdataset", "--split", "train")
-    splits = {"train": ["p.v1", "p.v2"]}
-    config = tmp_path / "data.yaml"
-    source = {"kind": "folder", "path": str(data), "options": {"splits": {}}}
-    lists = {}
-    for name, keys in splits.items():
-        lists[name] = str(tmp_path / f"{name}.txt")
-        Path(lists[name]).write_text("\n".join(keys))
-    source["options"] = {"splits": lists}
+    keys, config = tmp_path / "train.txt", tmp_path / "data.yaml"
+    keys.write_text("p.v1\np.v2\n")
+    source = {"kind": "folder", "path": str(data), "options": {"splits": {"train": str(keys)}}}
     OmegaConf.save({"data": {"source": source}}, config)
     assert label(str(config), tmp_path / "out", "canny_edges", *options) == 0
     with tarfile.open(tmp_path / "out/train/canny_edges/shard-00000.tar") as tar:
         assert tar.getnames() == ["p_v1.png", "p_v2.png"]
     write_photo(data, "p_v1")
-    Path(lists["train"]).write_text("p.v1\np_v1\n")
+    keys.write_text("p.v1\np_v1\n")
     capsys.readouterr()
     assert label(str(config), tmp_path / "two", "canny_edges", *options) == 1
     assert "The keys 'p.v1' and 'p_v1' of shard train-00000 differ in dots alone" in " ".join(
