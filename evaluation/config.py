@@ -11,9 +11,9 @@ class RetrievalPair:
     """Queries and the gallery that they search; sample i of the one belongs to sample i of the other."""
 
     query: list[str] = field(default_factory=list, metadata={"names": "modality"})
-    """Modalities of a query, seen together."""
+    """Modalities that form one query."""
     gallery: list[str] = field(default_factory=list, metadata={"names": "modality"})
-    """Modalities of an entry of the gallery, seen together."""
+    """Modalities that form one entry of the gallery."""
     share: float = 1.0
     """Share of the patches or tokens of the query's grids that is shown, at random places; sequences are whole."""
 

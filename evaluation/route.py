@@ -71,9 +71,9 @@ class Retrieval:
     space: str
     """Space in which query and gallery are compared."""
     query: tuple[str, ...]
-    """Modalities of a query, seen together."""
+    """Modalities that form one query."""
     gallery: tuple[str, ...]
-    """Modalities of an entry of the gallery, seen together."""
+    """Modalities that form one entry of the gallery."""
     share: float = 1.0
     """Share of the query's patches that is shown."""
 

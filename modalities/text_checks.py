@@ -23,7 +23,7 @@ def check_text(text: str, origin: str) -> str:
     controls = [letter for letter in text if unicodedata.category(letter) == "Cc" and not letter.isspace()]
     if not controls:
         return text
-    report_correction(f"{origin} has {len(controls)} control characters, taken as spaces.")
+    report_correction(f"{origin} has {len(controls)} control characters, replaced by spaces.")
     return text.translate({ord(letter): " " for letter in controls})
 
 

@@ -32,7 +32,7 @@ from networks.masking.masker import select
 from networks.streams import GridStream, PixelStream, Stream
 
 EmbedSamples: TypeAlias = Callable[[Sequence[str], float, NDArray[np.int64]], Float[np.ndarray, "b d"]]
-"""From modalities that are seen together, the share of their patches that is shown, and the numbers of samples."""
+"""From modalities that are embedded together, the share of their patches that is shown, and the numbers of samples."""
 
 
 class RetrievalTask(Task):

@@ -84,7 +84,7 @@ def estimate_data(
     texts: Mapping[tuple[str, str], TextSummary],
     text_vocab_size: int,
 ) -> tuple[ModalityEstimate, ...]:
-    """The tokens and bytes of each modality; samples that were not read are taken to be like those that were.
+    """The tokens and bytes of each modality; samples that were not read are assumed to be like those that were.
 
     Args:
         samples: Number of samples that a run takes of each split.

@@ -40,7 +40,7 @@ class Finding:
     origin: str = ""
     """The file, or the member of an archive, where the source knows it."""
     count: int = 1
-    """Faults that it stands for: more than one where those beyond `MAX_KEPT` are told together."""
+    """Faults that it stands for: more than one where those beyond `MAX_KEPT` are reported together."""
 
 
 class FindingLog:

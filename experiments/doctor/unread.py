@@ -14,7 +14,7 @@ from modalities.sources.remote import open_storage
 from modalities.sources.splits import SPLIT_ALIASES
 
 _LIKE = 0.7
-"""Likeness of two names from which one is taken for the other misspelt."""
+"""Similarity of two names from which one counts as the other misspelt."""
 
 
 def unread_folders(subject: Subject) -> Iterator[Finding]:

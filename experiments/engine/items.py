@@ -59,7 +59,7 @@ class ItemQueue:
         self._update(progress)
 
     def fail(self, item: int, reason: str) -> bool:
-        """Note that an item has failed; True if it is done again, or if the stage goes on without it."""
+        """Note that an item has failed; True if it is done again, or if the stage continues without it."""
         del self._running[item]
         stage = self._task.stage
         if self._tries[item] < MAX_TRIES:

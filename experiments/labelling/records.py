@@ -1,4 +1,4 @@
-"""Records beside the labels: what each shard holds, and per modality who made the labels and under which licence."""
+"""Records beside the labels: what each shard holds, and the labeller and licence of each modality."""
 
 import json
 from collections import Counter
@@ -44,7 +44,7 @@ class LabelRecords:
 
     @property
     def summary_path(self) -> Path:
-        """The file that says who made the labels."""
+        """The file that names the labeller."""
         return self._out / f"{self._output}.labels.json"
 
     @property
@@ -86,7 +86,7 @@ class LabelRecords:
         return found
 
     def write_summary(self, plan: LabelPlan, labeller: Labeller, source: Source, fingerprint: str) -> None:
-        """Write who made the labels, from what and under which licence, and how many samples have one.
+        """Write which labeller made the labels, from what and under which licence, and how many samples have one.
 
         Raises:
             DataError: It cannot be written.

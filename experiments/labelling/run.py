@@ -1,4 +1,4 @@
-"""Runs the shards of a plan, in this process or over several, and writes who made the labels."""
+"""Runs the shards of a plan, in this process or over several, and writes which labeller made the labels."""
 
 import functools
 import itertools
@@ -104,7 +104,7 @@ def _run_pool(plan: LabelPlan, shards: Iterable[Shard], num_workers: int) -> Ite
         except BrokenProcessPool as error:
             raise UserError(
                 "A worker process ended before its shard was labelled, for lack of memory or because it was killed: "
-                "use fewer --workers. The same command goes on with the shards that are not done."
+                "use fewer --workers. The same command resumes with the shards that are not done."
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from experiments.labelling.reading import SampleReader, picture_size, value_version
@@ -169,15 +168,16 @@ def _label_samples(plan: LabelPlan, source: Source, shard: Shard, states: Sequen
 
 def _keep(state: _Progress, reader: SampleReader, key: str) -> bool:
     """True where a sample needs no label: its shard has it, or another shard of an earlier call left it."""
-    output = state.labeller.output
+    output, read_earlier = state.labeller.output, state.writer.earlier(key)
     if not state.is_finished:
         earlier = state.known.get(key)
-        if earlier is None or earlier != state.signatures[key] or not state.writer.is_written(key):
+        if earlier is None or earlier != state.signatures[key] or read_earlier is None:
             return False
         state.done[key] = earlier
         state.num_kept += 1
     if key in state.done:
-        reader.defer(output, partial(state.writer.read, key))
+        assert read_earlier is not None, f"the label {output} of {key!r} is recorded and has no file"
+        reader.defer(output, read_earlier)
     else:
         reader.add(output, None)
     return True

@@ -1,9 +1,8 @@
 """Where labels go: one file a sample, or one tar a shard."""
 
-import io
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol, assert_never, runtime_checkable
 from experiments.labelling.plan import LabelFormat, LabelPlan, Shard
 from modalities.errors import DataError
 from modalities.sources.splits import SPLIT_ALIASES
-from modalities.sources.webdataset.write import member_keys
+from modalities.sources.webdataset.write import SHARD_NAME, add_member, member_keys
 from modalities.spec import Modality, Value
 from modalities.storage.atomic import atomic_file
 
@@ -27,11 +26,8 @@ class LabelWriter(Protocol):
     def discard(self, key: str) -> None:
         """Remove the label of a sample that an earlier call left."""
 
-    def is_written(self, key: str) -> bool:
-        """True where the label of a sample lies there from an earlier call and can be read."""
-
-    def read(self, key: str) -> Value:
-        """The label of a sample for which `is_written` is true."""
+    def earlier(self, key: str) -> Callable[[], Value] | None:
+        """Reads the label of a sample that an earlier call left; None where there is none that can be kept."""
 
 
 def split_folder(split: str, key: str) -> str:
@@ -66,7 +62,7 @@ def label_path(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> P
 
 def shard_path(plan: LabelPlan, shard: Shard, modality: Modality) -> Path:
     """The tar of a shard."""
-    return modality_folder(plan, shard, modality.name) / f"shard-{shard.index:05d}.tar"
+    return modality_folder(plan, shard, modality.name) / SHARD_NAME.format(number=shard.index)
 
 
 def is_label_there(plan: LabelPlan, shard: Shard, modality: Modality, key: str) -> bool:
@@ -97,13 +93,10 @@ class FolderWriter:
         """Remove the file, if there is one."""
         self._path(key).unlink(missing_ok=True)
 
-    def is_written(self, key: str) -> bool:
-        """True where there is a file."""
-        return self._path(key).exists()
-
-    def read(self, key: str) -> Value:
-        """The value in the file."""
-        return self._modality.read_file(self._path(key))
+    def earlier(self, key: str) -> Callable[[], Value] | None:
+        """Reads the file, if there is one."""
+        path = self._path(key)
+        return partial(self._modality.read_file, path) if path.exists() else None
 
 
 class TarWriter:
@@ -116,25 +109,19 @@ class TarWriter:
         self._members = dict(zip(shard.keys, member_keys(stems, f"shard {shard.name}"), strict=True))
 
     def write(self, key: str, value: Value) -> None:
-        """Add a member; its time is 0, so that equal labels give equal tars."""
+        """Add a member."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"value{self._modality.suffix}"
             self._modality.write_file(path, value)
             content = path.read_bytes()
-        member = tarfile.TarInfo(f"{self._members[key]}{self._modality.suffix}")
-        member.size = len(content)
-        self._tar.addfile(member, io.BytesIO(content))
+        add_member(self._tar, f"{self._members[key]}{self._modality.suffix}", content)
 
     def discard(self, key: str) -> None:
         """Nothing to do: the tar of an earlier call is replaced as a whole."""
 
-    def is_written(self, key: str) -> bool:
-        """False: a tar is written as a whole, and what another label needs of it is computed again."""
-        return False
-
-    def read(self, key: str) -> Value:
-        """Never called."""
-        raise NotImplementedError
+    def earlier(self, key: str) -> Callable[[], Value] | None:
+        """None: a tar is written as a whole, and what another label needs of it is computed again."""
+        return None
 
 
 @contextmanager

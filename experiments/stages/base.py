@@ -103,5 +103,5 @@ class ShardedStageKind(StageKind):
         """Do one item."""
 
     def may_omit_items(self, config: ExperimentConfig) -> bool:
-        """True if the stage goes on without an item that has failed twice."""
+        """True if the stage continues without an item that has failed twice."""
         return False

@@ -58,7 +58,7 @@ class StageContext:
     item: int | None = None
     """The work item to do; None for the stage itself, behind its items."""
     failed_items: Mapping[int, str] = field(default_factory=dict)
-    """Items that the stage goes on without, and why they failed."""
+    """Items that the stage continues without, and why they failed."""
     started_at: float | None = None
     """Time when the first item started, in seconds since the epoch; None for the time of the call."""
 

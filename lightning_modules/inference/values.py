@@ -1,4 +1,4 @@
-"""Values as a person gives them: files told from texts, read, checked, and cropped alike for one sample."""
+"""Values as a person gives them: files distinguished from texts, read, checked, and cropped alike for one sample."""
 
 import logging
 import os
@@ -71,7 +71,7 @@ def read_sample(
             and isinstance(modality, RecordModality)
             and not modality.is_flip_invariant
         ):
-            log.warning("%s is given as text: its places are taken as those in the image's centred square.", name)
+            log.warning("%s is given as text: its positions are read as positions in the image's centred square.", name)
     return GivenSample(values=values, crop=crop)
 
 

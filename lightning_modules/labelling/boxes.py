@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from lightning_modules.labelling.expert import Expert, class_names_of
+from lightning_modules.labelling.expert import Expert, model_class_names
 from lightning_modules.labelling.weights import LoadedModel
 from modalities.builtin.bounding_boxes import BoundingBoxes
 from modalities.geometry.boxes import Box, sort_by_upper_left
@@ -41,7 +41,7 @@ class BoxExpert(Expert):
         """The labeller with the model's classes, and the least score that the modality spells."""
         assert isinstance(modality, BoundingBoxes)
         unnamed = cls(classes=(), threshold=modality.min_score, **fields)
-        return replace(unnamed, classes=class_names_of(unnamed.model_config))
+        return replace(unnamed, classes=model_class_names(unnamed.model_config))
 
     @property
     def class_names(self) -> tuple[str, ...]:

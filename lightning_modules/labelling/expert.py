@@ -79,7 +79,7 @@ class Expert(Labeller):
         """The value of one sample from its inputs in the order of `inputs`."""
 
 
-def class_names_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+def model_class_names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of a model's classes, by index."""
     names = {int(index): str(name) for index, name in config.get("id2label", {}).items()}
     return tuple(names.get(index, f"class_{index}") for index in range(max(names, default=-1) + 1))

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_modules.labelling.expert import Expert, class_names_of
+from lightning_modules.labelling.expert import Expert, model_class_names
 from lightning_modules.labelling.pictures import PictureSettings, picture_tensor, read_picture_settings
 from lightning_modules.labelling.weights import LoadedModel
 from modalities.errors import ConfigError
@@ -41,7 +41,7 @@ class SegmentationExpert(Expert):
     def for_modality(cls, modality: Modality, **fields: Any) -> "SegmentationExpert":
         """The labeller with the model's classes."""
         unnamed = cls(classes=("", ""), **fields)
-        return replace(unnamed, classes=class_names_of(unnamed.model_config))
+        return replace(unnamed, classes=model_class_names(unnamed.model_config))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class QuerySegmentationExpert(SegmentationExpert):
 
 @dataclass(frozen=True, kw_only=True)
 class OneFormerExpert(QuerySegmentationExpert):
-    """The same by OneFormer, which is told its task in words."""
+    """The same by OneFormer, whose task is given as text."""
 
     model_types: ClassVar[tuple[str, ...]] = ("oneformer",)
     processor_class: ClassVar[str] = "AutoTokenizer"

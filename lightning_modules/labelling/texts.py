@@ -83,7 +83,7 @@ class CaptionExpert(Expert):
 
 @dataclass(frozen=True, kw_only=True)
 class FlorenceCaptionExpert(CaptionExpert):
-    """A caption by Florence-2, which is told its task by a word."""
+    """A caption by Florence-2, whose prompt is the name of the task."""
 
     model_types: ClassVar[tuple[str, ...]] = ("florence2",)
     model_class: ClassVar[str] = "Florence2ForConditionalGeneration"

@@ -56,7 +56,7 @@ def to_corners(values: Sequence[float]) -> Corners:
 
 
 MAX_OVERHANG = 1.0
-"""Most that an accepted box reaches beyond the image, in shares of it; farther edges are taken for pixels."""
+"""Most that an accepted box reaches beyond the image, in shares of it; farther edges are assumed to be pixels."""
 
 
 def check_corners(box: Corners, origin: str) -> Corners:

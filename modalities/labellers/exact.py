@@ -79,7 +79,7 @@ class InstanceEdgesLabeller(Labeller):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalsFromDepthLabeller(Labeller):
-    """Surface normals of a depth map seen by a pinhole camera."""
+    """Surface normals of a depth map of a pinhole camera."""
 
     fov: float = 0.0
     """Angle of view across the longer side of the picture, in degrees; it has to be given."""

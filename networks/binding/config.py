@@ -32,7 +32,7 @@ class BindingConfig:
     learn_temperature: bool = True
     """True to learn a temperature for each modality."""
     batch_size: int = 64
-    """Samples per process and step; each is told from all others of the step, on all processes."""
+    """Samples per process and step; each is contrasted with all others of the step, on all processes."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "width", "num_blocks", "heads", "batch_size"):
@@ -43,7 +43,7 @@ class BindingConfig:
                 f"binding.width must be a multiple of binding.heads and of 4, got {self.width} and {self.heads}."
             )
         if self.batch_size < 2:
-            raise ConfigError("binding.batch_size must be at least 2: a pair is told from others of its batch.")
+            raise ConfigError("binding.batch_size must be at least 2: a pair is contrasted with others of its batch.")
         if not self.temperature > 0:
             raise ConfigError(f"binding.temperature must be positive, got {self.temperature}.")
         if self.image is not None and self.image in self.modalities:

@@ -17,8 +17,8 @@ def info_nce(
 ) -> Float[Tensor, ""]:
     """Mean of the cross-entropies from one to other and back; row i of the one belongs to row i of the other.
 
-    With several processes, the rows of all are told from each other, and the mean over processes of the gradients is
-    the gradient of the loss of the joint batch.
+    With several processes, the rows of all are contrasted with each other, and the mean over processes of the gradients
+    is the gradient of the loss of the joint batch.
 
     Args:
         one: Unit vectors.

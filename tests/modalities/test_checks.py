@@ -146,7 +146,7 @@ def test_control_characters_are_spaces_and_that_is_said() -> None:
         assert check_value(REGISTRY["caption"], "a\x00red\x1bball\n\tin the sun", "a.txt") == "a red ball\n\tin the sun"
         assert check_value(REGISTRY["caption"], "ein Ball 球 🎈 كرة", "a.txt") == "ein Ball 球 🎈 كرة"
         assert check_value(REGISTRY["caption"], "", "a.txt") == ""
-    assert lines == ["a.txt has 2 control characters, taken as spaces."]
+    assert lines == ["a.txt has 2 control characters, replaced by spaces."]
 
 
 def test_a_number_above_the_highest_bin_is_said() -> None:

@@ -24,11 +24,11 @@ MAX_SHIFT = 1 / 6
 MIN_OVERLAP = 0.6
 """Share of the border that a shift has to leave inside the photograph."""
 MIN_SHIFT = 0.03
-"""Smallest shift that is told, as a share of the side; borders of labels are rarely exact."""
+"""Smallest shift that is reported, as a share of the side; borders of labels are rarely exact."""
 MARGIN = 0.8
 """Difference to the unshifted score that a single sample's best shift needs."""
 RELATED = 0.7
-"""Score from which borders of labels are taken to belong to edges of photographs."""
+"""Score from which borders of labels are assumed to belong to edges of photographs."""
 MAX_LEVEL = 40.0
 """Gradient, in levels of 255, from which on edges count alike."""
 
@@ -175,7 +175,7 @@ def _best_shift(scores: Float64[np.ndarray, "s s"]) -> tuple[tuple[int, int], fl
 
 
 def _is_far(shift: tuple[int, int], side: int) -> bool:
-    """True for a shift that is told; one at the end of those that are tried is the slope of something further off."""
+    """True for a shift that is reported; one at the limit of the search is the slope of a peak beyond it."""
     return max(2.0, MIN_SHIFT * side) <= max(map(abs, shift)) < int(side * MAX_SHIFT)
 
 

@@ -100,7 +100,7 @@ def _encode(text: str) -> bytes:
 
 
 def image_modality(modalities: Mapping[str, Modality]) -> str | None:
-    """The modality by which samples are told apart: photographs, or else the first map of measured numbers."""
+    """The modality by which samples are distinguished: photographs, or else the first map of measured numbers."""
     photographs = [name for name, item in modalities.items() if item.has_pixel_stream]
     maps = [
         name

@@ -12,7 +12,7 @@ from modalities.rendering.colors import MISSING_COLOR
 from modalities.spec import Modality, Value
 
 RARE = 0.2
-"""Share of a modality's samples with holes below which holes are taken for an accident."""
+"""Share of a modality's samples with holes below which holes count as an accident."""
 MOST = 0.5
 """Share of a map's pixels without a measurement above which it is worth a warning in any case."""
 

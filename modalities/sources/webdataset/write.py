@@ -20,10 +20,14 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """
     with atomic_file(path, make_parents=True) as file, tarfile.open(fileobj=file, mode="w") as archive:
         for name, content in members:
-            member = tarfile.TarInfo(name)
-            # No time, no owner: equal members make equal archives.
-            member.size, member.mode = len(content), 0o644
-            archive.addfile(member, io.BytesIO(content))
+            add_member(archive, name, content)
+
+
+def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a member without time or owner, so that equal members make equal archives."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    archive.addfile(member, io.BytesIO(content))
 
 
 def shard_path(root: Path, split: str, modality: str, number: int) -> Path:

@@ -1,4 +1,4 @@
-"""Inputs of one sample: files told from texts, one crop for all, and what is cut or unknown is said."""
+"""Inputs of one sample: files distinguished from texts, one crop for all, and what is cut or unknown is said."""
 
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def test_boxes_as_text_beside_a_wide_image_are_said_to_be_of_its_square(
 ) -> None:
     pipeline.tokenize({"rgb": WIDE, "boxes": "v0=1 v1=2 v2=3 v3=4 ball", "caption": "a ball"})
     assert [record.message for record in caplog.records if "text" in record.message] == [
-        "bounding_boxes is given as text: its places are taken as those in the image's centred square."
+        "bounding_boxes is given as text: its positions are read as positions in the image's centred square."
     ]
 
 
