@@ -89,7 +89,12 @@ def write_samples(
             except DataError as error:
                 value, errors[name][number] = None, str(error)
                 if len(set().union(*errors.values())) > max_errors:
-                    raise
+                    if not max_errors:
+                        raise
+                    raise DataError(
+                        f"more than {max_errors} samples (data.max_errors; each crop is one) cannot be read, the last "
+                        f"is {key!r}: {error}"
+                    ) from error
             values[name].append(value)
         if progress is not None and number % 16 == 0:
             progress(number / len(keys))

@@ -238,3 +238,22 @@ def test_values_that_are_neither_arrays_nor_of_a_sequence_are_refused(tmp_path: 
     write_raw(folder, {"depth": chosen("caption")["caption"]}, {"depth": ["far"]})
     with pytest.raises(DataError, match="holds JSON, expected arrays of 'depth'"):
         list(RawStore.open([folder], chosen("depth"))["depth"])
+
+
+def test_more_samples_that_cannot_be_read_than_may_be_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modalities = chosen("caption")
+    source = open_source(SourceConfig(), modalities)
+
+    def fail(self: object, key: str, modality: Modality) -> object:
+        raise DataError(f"{key}.txt is damaged.")
+
+    monkeypatch.setattr(type(source), "read", fail)
+    keys = source.keys("train")[:4]
+    with pytest.raises(
+        DataError, match=r"^more than 2 samples \(data.max_errors; .*, the last is 'train/2': train/2\.txt"
+    ):
+        write_samples(tmp_path / "raw", modalities, source, keys, max_errors=2)
+    with pytest.raises(DataError, match=r"^train/0\.txt is damaged\.$"):
+        write_samples(tmp_path / "raw", modalities, source, keys)
